@@ -1,0 +1,17 @@
+"""Multi-scale models (U-Net, feature pyramids, pooling, fusion, transforms) on plain NumPy and CuPy arrays."""
+
+from neurenix._rust import __version__ as __version__
+from neurenix.autograd import enable_grad as enable_grad, is_grad_enabled as is_grad_enabled, no_grad as no_grad
+from neurenix.tensor import Tensor as Tensor, set_default_device as set_default_device, tensor as tensor
+
+# tensor functions
+
+# random numbers
+
+# precision, threads, memory
+
+# files
+
+# first hour
+
+# rooms

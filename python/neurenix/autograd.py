@@ -1,0 +1,214 @@
+"""The tape: who made a tensor, and how a gradient flows back through that.
+
+A :class:`Node` is one operation's run. Edges point backwards only: a rule captures the arrays it needs and never the output
+tensor, so there are no cycles and memory is free the moment it is not needed. Backward walks the nodes newest first by
+their creation number: a node runs once all uses of its output have. First order only.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ContextDecorator
+from contextvars import ContextVar, Token
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from neurenix import backend
+from neurenix._typing import Array
+from neurenix.errors import GraphError, InternalError
+from neurenix.layout import accumulate, copy
+
+if TYPE_CHECKING:
+    from neurenix.tensor import Tensor
+
+Vjp: TypeAlias = Callable[[Any], Sequence[Any]]
+_recording: ContextVar[bool] = ContextVar("recording", default=True)
+_anomaly: ContextVar[bool] = ContextVar("anomaly", default=False)
+_order = itertools.count()
+
+
+class Node:
+    """One operation's run: its name, its inputs, and the rule that pulls a gradient back to them."""
+
+    __slots__ = ("inputs", "op", "order", "versions", "vjp")
+
+    def __init__(self, op: str, inputs: tuple[Tensor, ...], vjp: Vjp) -> None:
+        self.op, self.order, self.inputs = op, next(_order), inputs
+        self.vjp: Vjp | None = vjp
+        self.versions = tuple(t._version for t in inputs)
+
+    def pull(self, gradient: Array, keep: bool) -> list[tuple[Tensor, Array]]:
+        """Gradients of the inputs that want one, given the output's; the node is spent unless ``keep``."""
+        if self.vjp is None:
+            raise GraphError(f"backward: expected the graph behind {self.op!r}, got one that was freed; pass retain_graph=True to the first call")
+        for t, version in zip(self.inputs, self.versions, strict=True):
+            if t._version != version:
+                raise GraphError(f"backward: expected the input of {self.op!r} as it was, got one overwritten since; run the forward pass again")
+        gradients = self.vjp(gradient)
+        if len(gradients) != len(self.inputs):
+            raise InternalError(f"internal: the rule of {self.op!r} gave {len(gradients)} gradients for {len(self.inputs)} inputs")
+        found = [(t, g) for t, g in zip(self.inputs, gradients, strict=True) if g is not None and t.requires_grad]
+        for t, g in found:
+            if g.shape != t.shape or g.dtype != t.dtype:
+                raise InternalError(f"internal: the rule of {self.op!r} gave {g.dtype}{g.shape} for {t.dtype}{t.shape}")
+        if not keep:
+            self.vjp, self.inputs, self.versions = None, (), ()
+        return found
+
+
+class no_grad(ContextDecorator):  # noqa: N801 - PyTorch's name
+    """Context manager and decorator under which nothing is recorded.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> x = nx.tensor([1.0, 2.0], requires_grad=True)
+    >>> with nx.no_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
+
+    _on = False
+
+    def __init__(self) -> None:
+        self._tokens: list[Token[bool]] = []
+
+    def _recreate_cm(self) -> no_grad:
+        return type(self)()
+
+    def __enter__(self) -> None:
+        self._tokens.append(_recording.set(self._on))
+
+    def __exit__(self, *_: object) -> None:
+        _recording.reset(self._tokens.pop())
+
+
+class enable_grad(no_grad):  # noqa: N801 - PyTorch's name
+    """Context manager and decorator under which operations are recorded, also inside :class:`no_grad`."""
+
+    _on = True
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are recorded here."""
+    return _recording.get()
+
+
+def record(op: str, data: Array, inputs: tuple[Tensor, ...], vjp: Vjp) -> Tensor:
+    """Wrap an operation's result; remember the rule when an input wants a gradient."""
+    from neurenix.tensor import Tensor
+
+    out = Tensor._wrap(data)
+    if _recording.get() and any(t.requires_grad for t in inputs):
+        out.requires_grad, out._node = True, Node(op, inputs, vjp)
+    return out
+
+
+class Outputs:
+    """The gradients of an operation with several results, gathered before its one rule runs."""
+
+    __slots__ = ("gradients",)
+
+    def __init__(self, count: int) -> None:
+        self.gradients: list[Array | None] = [None] * count
+
+
+def record_many(op: str, datas: Sequence[Array], inputs: tuple[Tensor, ...], vjp: Vjp) -> tuple[Tensor, ...]:
+    """Wrap several results of one run. The rule gets a list of gradients, ``None`` where none flows."""
+    from neurenix.tensor import Tensor
+
+    if not (_recording.get() and any(t.requires_grad for t in inputs)):
+        return tuple(Tensor._wrap(d) for d in datas)
+    gathered = Outputs(len(datas))
+    hub = Tensor._wrap(backend.new(datas[0], (0,)))
+    hub.requires_grad = True
+
+    def pull_all(_: Array) -> Sequence[Any]:
+        gradients, gathered.gradients = gathered.gradients, [None] * len(datas)
+        return vjp(gradients)
+
+    hub._node = Node(op, inputs, pull_all)
+
+    def put(index: int) -> Vjp:
+        def rule(gradient: Array) -> Sequence[Any]:
+            gathered.gradients[index] = gradient
+            return (backend.new(gradient, (0,), hub.dtype),)
+
+        return rule
+
+    return tuple(record(op, data, (hub,), put(i)) for i, data in enumerate(datas))
+
+
+class _Sums:
+    """Gradients on their way: first by reference, the second makes an owned sum, later ones add in place."""
+
+    def __init__(self) -> None:
+        self.entries: dict[int, tuple[Tensor, Array, bool]] = {}
+        self.queue: list[tuple[int, int]] = []
+
+    def add(self, t: Tensor, gradient: Array) -> None:
+        key = id(t)
+        if key not in self.entries:
+            self.entries[key] = (t, gradient, False)
+            if t._node is not None:
+                heapq.heappush(self.queue, (-t._node.order, key))
+            return
+        _, total, owned = self.entries[key]
+        if not owned:
+            total = copy(total)
+        accumulate(total, gradient)
+        self.entries[key] = (t, total, True)
+
+
+def pullback(
+    roots: Sequence[tuple[Tensor, Array]], wrt: Sequence[Tensor] | None = None, keep: bool = False
+) -> Iterator[tuple[Tensor, Array, bool]]:
+    """Yield (tensor, gradient, whether the buffer is ours) for every leaf, or for ``wrt`` where given."""
+    sums = _Sums()
+    for root, gradient in roots:
+        sums.add(root, gradient)
+    stop = set() if wrt is None else {id(t) for t in wrt}
+    while sums.queue:
+        _, key = heapq.heappop(sums.queue)
+        if key in stop:
+            continue
+        t, g, _ = sums.entries.pop(key)
+        node = t._node
+        if node is None:
+            raise InternalError("internal: a queued tensor lost its node")
+        for source, part in node.pull(g, keep):
+            sums.add(source, part)
+        del t, g
+    yield from sums.entries.values()
+
+
+def backward(roots: Sequence[tuple[Tensor, Array]], retain_graph: bool = False) -> None:
+    """Add to every leaf's ``grad`` the gradient of the sum of roots, each weighted by its cotangent."""
+    from neurenix.tensor import Tensor
+
+    for leaf, g, owned in pullback(roots, None, retain_graph):
+        if not leaf.requires_grad:
+            continue
+        if leaf.grad is None:
+            leaf.grad = Tensor._wrap(g if owned else copy(g))
+        else:
+            accumulate(leaf.grad._array, g)
+
+
+def leaves(roots: Sequence[Tensor]) -> list[Tensor]:
+    """Every leaf that wants a gradient and that the roots were made from, in order of first use."""
+    found: dict[int, Tensor] = {}
+    seen: set[int] = set()
+    stack = list(roots)
+    while stack:
+        t = stack.pop()
+        if id(t) in seen:
+            continue
+        seen.add(id(t))
+        if t._node is not None:
+            stack.extend(reversed(t._node.inputs))
+        elif t.requires_grad:
+            found[id(t)] = t
+    return list(found.values())

@@ -1,0 +1,54 @@
+"""Devices: where an array is, new arrays there, and the kernel table.
+
+Everything above asks this package and never looks at NumPy's or CuPy's modules itself to decide where to compute.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from neurenix._typing import Array, DTypeLike
+from neurenix.backend import cpu as _cpu
+from neurenix.backend.doors import door_named, door_of, same_device
+
+__all__ = ["device_of", "empty", "is_array", "new", "same_device", "to_device", "to_numpy"]
+
+_rust = _cpu._rust
+
+
+def is_array(value: object) -> bool:
+    """Whether ``value`` is an array of some device."""
+    return isinstance(value, np.ndarray) or type(value).__module__.partition(".")[0] == "cupy"
+
+
+def device_of(array: Array) -> str:
+    """The device an array is on: "cpu", "cuda:0", ..."""
+    return "cpu" if type(array) is np.ndarray else door_of(array).device(array)
+
+
+def empty(shape: tuple[int, ...], dtype: DTypeLike, device: str) -> Array:
+    """A new array in C order on a device; its contents have no meaning."""
+    return door_named(device).empty(shape, np.dtype(dtype), device)
+
+
+def new(like: Array, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
+    """A new array in C order beside ``like``, of its element type unless ``dtype`` says otherwise."""
+    kind: np.dtype[Any] = like.dtype if dtype is None else np.dtype(dtype)
+    if type(like) is np.ndarray:
+        return _rust.empty(shape, kind)
+    door = door_of(like)
+    return door.empty(shape, kind, door.device(like))
+
+
+def to_device(array: Array, device: str) -> Array:
+    """The array on ``device``: itself where it already is there, else a copy."""
+    if device_of(array) == device:
+        return array
+    return door_named(device).from_numpy(to_numpy(array), device)
+
+
+def to_numpy(array: Array) -> np.ndarray[Any, Any]:
+    """The array on the CPU: itself where it is one, else a copy."""
+    return door_of(array).to_numpy(array)

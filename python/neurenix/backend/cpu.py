@@ -1,0 +1,38 @@
+"""The CPU: NumPy arrays over recycled, aligned memory; kernels are the Rust extension's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from neurenix import _rust
+from neurenix.backend import doors
+from neurenix.backend.kernel import Kernel
+
+
+class CpuDoor:
+    """The way to the Rust kernels."""
+
+    def launch(self, row: Kernel, args: tuple[Any, ...]) -> None:
+        """Run one row of the kernel table."""
+        doors.cpu_function(row.name)(*args)
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any], device: str) -> np.ndarray[Any, Any]:
+        """Give a new array in C order with no meaning in it, over pooled memory."""
+        return _rust.empty(shape, dtype)
+
+    def from_numpy(self, array: np.ndarray[Any, Any], device: str) -> np.ndarray[Any, Any]:
+        """Return the array itself."""
+        return array
+
+    def to_numpy(self, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Return the array itself."""
+        return array
+
+    def device(self, array: np.ndarray[Any, Any]) -> str:
+        """Return "cpu"."""
+        return "cpu"
+
+
+doors.add_door(np.ndarray, "cpu", CpuDoor())

@@ -1,0 +1,1 @@
+"""Datasets and the loader that makes batches of them."""

@@ -1,0 +1,49 @@
+"""The exceptions of neurenix: each also is the built-in one that a caller would expect."""
+
+
+class NeurenixError(Exception):
+    """Every error that neurenix raises on purpose."""
+
+
+class ShapeError(NeurenixError, ValueError):
+    """Sizes or numbers of axes that do not fit."""
+
+
+class DTypeError(NeurenixError, TypeError):
+    """An element type, or a type of argument, that an operation does not take."""
+
+
+class ArgumentError(NeurenixError, ValueError):
+    """A value outside what an argument may be."""
+
+
+class RangeError(NeurenixError, IndexError):
+    """An index outside what there is."""
+
+
+class DeviceError(NeurenixError, RuntimeError):
+    """Arrays on devices that cannot work together, or a device that is not there."""
+
+
+class GraphError(NeurenixError, RuntimeError):
+    """A gradient that cannot be had: no graph, a graph that is gone, an input overwritten."""
+
+
+class FileError(NeurenixError, ValueError):
+    """A file that is not what it should be."""
+
+
+class BackendUnavailableError(NeurenixError, RuntimeError):
+    """A device whose library or driver is missing."""
+
+
+class OutOfMemoryError(NeurenixError, MemoryError):
+    """Memory could not be had."""
+
+
+class InternalError(NeurenixError, RuntimeError):
+    """A fault of neurenix itself; please report it."""
+
+
+class NeurenixWarning(UserWarning):
+    """What is likely a mistake, though it can be computed."""

@@ -1,0 +1,91 @@
+"""How arrays lie in memory.
+
+Arrays are logically (N, C, H, W) wherever a user looks; a 4-D map that an operation of ours makes lies as N, H, W, C:
+channels are the vector lanes of a CPU and the tensor-core depth of a GPU. The order is decided here and never guessed from
+strides where both orders are the same bytes (C = 1 or H = W = 1).
+"""
+
+from __future__ import annotations
+
+from neurenix import backend
+from neurenix._typing import Array, DTypeLike
+from neurenix.backend.kernel import In, InOut, Other, Out, Strided, kernel
+
+
+@kernel("bytes")
+def copy_into(y: Strided[Out], x: Strided[In]) -> None:
+    """y = x, both of one shape and any strides."""
+
+
+@kernel("numbers")
+def accumulate(total: Strided[InOut], more: Strided[In]) -> None:
+    """total += more."""
+
+
+@kernel("every")
+def cast_into(y: Strided[Out], x: Strided[Other]) -> None:
+    """y = x with a change of type: floats to integers towards zero, saturating; integers wrap."""
+
+
+@kernel("every")
+def truth_into(y: Strided[Out], x: Strided[Other]) -> None:
+    """y = (x != 0), how a number becomes a bool."""
+
+
+def empty_map(like: Array, n: int, c: int, h: int, w: int, dtype: DTypeLike | None = None) -> Array:
+    """A new (N, C, H, W) map that lies in memory as N, H, W, C."""
+    return backend.new(like, (n, h, w, c), dtype).transpose(0, 3, 1, 2)
+
+
+def channels_last(x: Array) -> Array:
+    """The dense (N, H, W, C) buffer of a logical (N, C, H, W) map: a view where it already lies so, else a copy."""
+    y = x.transpose(0, 2, 3, 1)
+    if y.flags.c_contiguous:
+        return y
+    buffer = backend.new(x, y.shape)
+    copy_into(buffer, y)
+    return buffer
+
+
+def order_of(x: Array) -> tuple[int, ...]:
+    """The axes of ``x`` from the largest step to the smallest; axes of size 1 and equal steps keep their place."""
+    if x.flags.c_contiguous:
+        return tuple(range(x.ndim))
+    steps = [abs(s) if n > 1 else 0 for s, n in zip(x.strides, x.shape, strict=True)]
+    return tuple(sorted(range(x.ndim), key=lambda i: (-steps[i], i))) if all(s for s, n in zip(steps, x.shape, strict=True) if n > 1) else tuple(range(x.ndim))
+
+
+def empty_like(x: Array, dtype: DTypeLike | None = None) -> Array:
+    """A new dense array of ``x``'s shape in ``x``'s order of axes."""
+    order = order_of(x)
+    buffer = backend.new(x, tuple(x.shape[i] for i in order), dtype)
+    inverse = sorted(range(x.ndim), key=order.__getitem__)
+    return buffer.transpose(inverse)
+
+
+def copy(x: Array) -> Array:
+    """A dense copy in the same order of axes."""
+    y = empty_like(x)
+    copy_into(y, x)
+    return y
+
+
+def contiguous(x: Array) -> Array:
+    """``x`` dense in C order: itself, or a copy."""
+    if x.flags.c_contiguous:
+        return x
+    y = backend.new(x, x.shape)
+    copy_into(y, x)
+    return y
+
+
+def cast(x: Array, dtype: DTypeLike) -> Array:
+    """A dense array of another element type, ``x`` itself where it already has it."""
+    if x.dtype == dtype:
+        return x
+    y = empty_like(x, dtype)
+    if y.dtype.kind == "b":
+        truth_into(y, x)
+    else:
+        cast_into(y, x)
+    return y

@@ -1,0 +1,34 @@
+"""Operations: one file a family, with its shape rule, gradient and kernel rows."""
+
+# convert
+from neurenix.ops.convert import cast as cast, to_device as to_device
+
+# elementwise
+
+# reduce
+
+# softmax
+
+# indexing
+
+# shape
+
+# matmul
+
+# conv
+
+# pooling
+
+# adaptive_pooling
+
+# resize
+
+# padding
+
+# sampling
+
+# norm
+
+# loss
+
+# random

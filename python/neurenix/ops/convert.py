@@ -1,0 +1,48 @@
+"""Change of element type and of device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from neurenix import autograd, backend, layout
+from neurenix._typing import Array, DeviceLike, DTypeLike
+from neurenix.errors import DTypeError
+from neurenix.tensor import Tensor, as_tensor
+
+
+def cast(x: Any, dtype: DTypeLike) -> Tensor:
+    """``x`` with elements of another type; the gradient is cast back."""
+    x = as_tensor(x)
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        raise DTypeError(f"to: expected an element type or a device, got {dtype!r}; pass e.g. nx.float32 or 'cuda'") from None
+    if kind == x.dtype:
+        return x
+    if kind.kind not in "biuf" or kind.itemsize > 8:
+        raise DTypeError(f"to: expected a float, integer or bool type, got {kind}; pass e.g. nx.float32")
+    y = layout.cast(x._array, kind)
+    if kind.kind != "f":
+        return Tensor._wrap(y)
+    source = x.dtype
+
+    def vjp(g: Array) -> tuple[Array]:
+        return (layout.cast(g, source),)
+
+    return autograd.record("to", y, (x,), vjp)
+
+
+def to_device(x: Any, device: DeviceLike) -> Tensor:
+    """``x`` on another device; the gradient comes back."""
+    x = as_tensor(x)
+    source = x.device
+    y = backend.to_device(x._array, device)
+    if y is x._array:
+        return x
+
+    def vjp(g: Array) -> tuple[Array]:
+        return (backend.to_device(g, source),)
+
+    return autograd.record("to", y, (x,), vjp)

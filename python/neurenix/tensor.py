@@ -1,0 +1,394 @@
+"""The tensor: one array, and what the tape knows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from neurenix import autograd, backend, layout
+from neurenix._methods import TensorMethods
+from neurenix._typing import Array, DeviceLike, DTypeLike
+from neurenix.errors import ArgumentError, DTypeError, GraphError, ShapeError
+
+_NUMBERS = "biuf"
+
+
+def _host_array(data: Any) -> np.ndarray[Any, Any]:
+    """A NumPy array as we keep it: exact type, native bytes, aligned, a number type."""
+    if isinstance(data, np.ma.MaskedArray):
+        raise DTypeError("Tensor: expected a plain array, got a masked array; pass data.filled(value) and give the mask to the loss")
+    array = np.asarray(data)
+    if type(array) is not np.ndarray and not hasattr(array, "emulated"):
+        array = array.view(np.ndarray)
+    if array.dtype.kind not in _NUMBERS or array.dtype.itemsize > 8:
+        raise DTypeError(f"Tensor: expected float16, float32, float64, an integer type or bool, got {array.dtype}; convert it with .astype(np.float32)")
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    if not array.flags.aligned or any(s % array.itemsize for s in array.strides):
+        array = array.copy()
+    return array
+
+
+class Tensor(TensorMethods):
+    """An n-dimensional array that remembers how it was made.
+
+    Parameters
+    ----------
+    data : array, sequence of numbers or Tensor, optional
+        An array is taken without a copy and keeps its element type; a list becomes float32.
+    shape : tuple of int, optional
+        Instead of ``data``: a tensor of zeros.
+    dtype : numpy dtype, optional
+        float32 where neither this nor an array says otherwise.
+    device : str, optional
+        "cpu", "cuda" or "cuda:N"; the default device if ``None``.
+    requires_grad : bool
+        Whether ``backward`` is to compute its gradient; floats only.
+
+    Raises
+    ------
+    ArgumentError
+        If neither or both of ``data`` and ``shape`` are given.
+    DTypeError
+        If the elements are not numbers, or integers are to take a gradient.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.Tensor(shape=(1, 3, 4, 4)).shape
+    (1, 3, 4, 4)
+    >>> nx.Tensor([1, 2]).dtype
+    dtype('float32')
+    """
+
+    __slots__ = ("__weakref__", "_array", "_derived", "_exposed", "_logits", "_node", "_version", "grad", "requires_grad")
+    __array_ufunc__ = None  # NumPy's operators give way to ours
+
+    _array: Array
+    _node: autograd.Node | None
+    _logits: tuple[str, Tensor, int] | None  # ("sigmoid" or "softmax", what it was made of, the softmax's axis)
+    _derived: dict[str, Any] | None  # kernels' own layouts of these values, see ops._derived
+    _exposed: bool  # whether the user holds a writable view, so that the values may change behind the version
+    grad: Tensor | None
+    requires_grad: bool
+
+    def __init__(
+        self,
+        data: Any = None,
+        *,
+        shape: int | tuple[int, ...] | list[int] | None = None,
+        dtype: DTypeLike | None = None,
+        device: DeviceLike | None = None,
+        requires_grad: bool = False,
+    ) -> None:
+        if (data is None) == (shape is None):
+            raise ArgumentError("Tensor: expected either data or shape=, got " + ("neither" if data is None else "both") + "; pass one of them")
+        if shape is not None:
+            array: Array = _zeros(shape, dtype)
+        elif isinstance(data, Tensor):
+            array = data._array
+        elif backend.is_array(data):
+            array = _host_array(data) if isinstance(data, np.ndarray) else data
+        else:
+            array = _from_sequence(data, np.float32 if dtype is None else dtype)
+        if dtype is not None:
+            array = layout.cast(array, np.dtype(dtype))
+        where = device if device is not None else (default_device() if not backend.is_array(data) else None)
+        self._fill(array if where is None else backend.to_device(array, where))
+        if requires_grad:
+            self.requires_grad_(True)
+
+    def _fill(self, array: Array) -> None:
+        self._array, self.grad, self.requires_grad = array, None, False
+        self._node, self._version, self._logits = None, 0, None
+        self._derived, self._exposed = None, False
+
+    @classmethod
+    def _wrap(cls, array: Array) -> Tensor:
+        """A tensor around an array of ours, without checks."""
+        self: Tensor = object.__new__(Tensor)
+        self._fill(array)
+        return self
+
+    # --- what it is
+
+    @property
+    def data(self) -> Array:
+        """The array itself, without a copy; writing to it changes the tensor."""
+        self._exposed = True
+        return self._array
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        self.assign_(value)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes."""
+        shape: tuple[int, ...] = self._array.shape
+        return shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Element type."""
+        dtype: np.dtype[Any] = self._array.dtype
+        return dtype
+
+    @property
+    def device(self) -> str:
+        """Where the array is: "cpu", "cuda:0", ..."""
+        return backend.device_of(self._array)
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it was made by the user rather than by a recorded operation."""
+        return self._node is None
+
+    def is_floating_point(self) -> bool:
+        """Whether the elements are floats."""
+        return self.dtype.kind == "f"
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise DTypeError("len: expected a tensor with axes, got a 0-d tensor; use .item()")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        text = np.array2string(self.numpy(), separator=", ", prefix="tensor(", threshold=200, precision=4)
+        extra = "" if self.dtype in (np.float32, np.int64, np.bool_) else f", dtype={self.dtype}"
+        extra += "" if self.device == "cpu" else f", device={self.device!r}"
+        extra += f", grad_fn=<{self._node.op}>" if self._node else ", requires_grad=True" if self.requires_grad else ""
+        return f"tensor({text}{extra})"
+
+    def __bool__(self) -> bool:
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.kind not in "iu":
+            raise DTypeError(f"index: expected an integer tensor, got {self.dtype}; use int(x)")
+        return int(self.item())
+
+    # --- out of the library
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """The values as a NumPy array; on the CPU a read-only view, from a GPU a copy."""
+        array = backend.to_numpy(self._array).view()
+        array.flags.writeable = False
+        return array
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        return self.data.__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        device: tuple[int, int] = self._array.__dlpack_device__()
+        return device
+
+    def item(self) -> Any:
+        """The one element as a Python number.
+
+        Raises
+        ------
+        ShapeError
+            If there is not exactly one element.
+        """
+        if self._array.size != 1:
+            raise ShapeError(f"item: expected one element, got shape {self.shape}; reduce it first, e.g. with .mean()")
+        return backend.to_numpy(self._array).reshape(()).item()
+
+    def tolist(self) -> Any:
+        """The values as nested lists of Python numbers."""
+        return self.numpy().tolist()
+
+    # --- gradients
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Ask for a gradient, or stop asking; only on tensors that no recorded operation made."""
+        if requires_grad and not self.is_floating_point():
+            raise DTypeError(f"requires_grad_: expected a float tensor, got {self.dtype}; convert it with .float()")
+        if self._node is not None and not requires_grad:
+            raise GraphError("requires_grad_: expected a leaf, got the result of an operation; use .detach()")
+        self.requires_grad = requires_grad
+        return self
+
+    def detach(self) -> Tensor:
+        """The same array, cut from the graph."""
+        return Tensor._wrap(self._array)
+
+    def backward(self, gradient: Any = None, retain_graph: bool = False) -> None:
+        """Add the gradient of this tensor to ``grad`` of every leaf it was made from.
+
+        Parameters
+        ----------
+        gradient : Tensor, optional
+            Weight of each element; 1 for a tensor of one element.
+        retain_graph : bool
+            Keep the graph for another call.
+
+        Raises
+        ------
+        GraphError
+            If nothing was recorded, the graph was freed, or an input was overwritten since.
+        ShapeError
+            If ``gradient`` is missing on a tensor of several elements, or has another shape.
+        """
+        if not self.requires_grad:
+            raise GraphError("backward: expected a tensor that was recorded, got one without a graph; set requires_grad=True on what it is made from")
+        if gradient is None and self._array.size != 1:
+            raise ShapeError(f"backward: expected one element, got shape {self.shape}; call .sum() or .mean() first, or pass gradient=")
+        weight = _ones_like(self) if gradient is None else as_tensor(gradient, self)._array
+        if weight.shape != self.shape or weight.dtype != self.dtype:
+            raise ShapeError(f"backward: expected a gradient {self.dtype}{self.shape}, got {weight.dtype}{weight.shape}; give it that shape and type")
+        autograd.backward([(self, weight)], retain_graph)
+
+    def assign_(self, value: Any) -> Tensor:
+        """Overwrite a leaf with other values of its shape and type.
+
+        Raises
+        ------
+        GraphError
+            If a recorded operation made this tensor.
+        ShapeError
+            If the value has another shape or type.
+        """
+        if self._node is not None:
+            raise GraphError("assign_: expected a leaf, got the result of an operation; use .detach()")
+        array = as_tensor(value, self)._array
+        if array.shape != self.shape or array.dtype != self.dtype:
+            raise ShapeError(f"assign_: expected {self.dtype}{self.shape}, got {array.dtype}{array.shape}; reshape or convert it")
+        self._array = backend.to_device(array, self.device)
+        self._version += 1
+        return self
+
+    # --- elsewhere
+
+    def to(self, *args: Any, dtype: DTypeLike | None = None, device: DeviceLike | None = None) -> Tensor:
+        """The tensor on another device or of another element type: ``x.to("cuda")``, ``x.to(nx.float64)``."""
+        for arg in args:
+            if isinstance(arg, Tensor):
+                dtype, device = arg.dtype, arg.device
+            elif isinstance(arg, str) and (arg.partition(":")[0] in ("cpu", "cuda", "emulated")):
+                device = arg
+            else:
+                dtype = arg
+        from neurenix import ops
+
+        out = self if dtype is None else ops.cast(self, dtype)
+        return out if device is None else ops.to_device(out, device)
+
+    def cpu(self) -> Tensor:
+        """The tensor on the CPU."""
+        return self.to(device="cpu")
+
+    def cuda(self, index: int = 0) -> Tensor:
+        """The tensor on a GPU."""
+        return self.to(device=f"cuda:{index}")
+
+
+_default_device = "cpu"
+
+
+def default_device() -> str:
+    """The device of tensors made from Python values."""
+    return _default_device
+
+
+def set_default_device(device: DeviceLike) -> None:
+    """Set the device of tensors made from Python values from now on: "cpu", "cuda" or "cuda:N"."""
+    global _default_device
+    backend.empty((0,), np.float32, device)  # raises where the device is not there
+    _default_device = device
+
+
+def _from_sequence(data: Any, dtype: DTypeLike | None) -> np.ndarray[Any, Any]:
+    def plain(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return value.numpy()
+        return [plain(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+    try:
+        return _host_array(np.array(plain(data), dtype=dtype))
+    except (ValueError, TypeError) as error:
+        if isinstance(error, DTypeError):
+            raise
+        raise ArgumentError(f"Tensor: expected numbers or equally long nested lists of them, got {type(data).__name__} ({error}); check the lengths") from None
+
+
+def _zeros(shape: Any, dtype: DTypeLike | None) -> np.ndarray[Any, Any]:
+    sizes = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+    if not all(isinstance(s, (int, np.integer)) and not isinstance(s, bool) and s >= 0 for s in sizes):
+        raise ShapeError(f"Tensor: expected sizes that are integers of at least 0, got shape={shape!r}; pass e.g. shape=(1, 3, 224, 224)")
+    try:
+        array = backend.empty(tuple(int(s) for s in sizes), np.float32 if dtype is None else dtype, "cpu")
+    except OverflowError:
+        raise ShapeError(f"Tensor: expected sizes that fit memory, got shape={shape!r}; use smaller sizes") from None
+    array.fill(0)
+    zeros: np.ndarray[Any, Any] = array
+    return zeros
+
+
+def _ones_like(x: Tensor) -> Array:
+    ones = backend.empty(x.shape, x.dtype, "cpu")
+    ones.fill(1)
+    return backend.to_device(ones, x.device)
+
+
+def tensor(data: Any, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None, requires_grad: bool = False) -> Tensor:
+    """A tensor from a copy of ``data``, its type inferred as PyTorch does.
+
+    Python floats become float32, ints int64, bools bool; an array keeps its type.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.tensor([1, 2]).dtype, nx.tensor([1.0, 2]).dtype, nx.tensor([True]).dtype
+    (dtype('int64'), dtype('float32'), dtype('bool'))
+    """
+    if isinstance(data, Tensor) or backend.is_array(data):
+        source = data._array if isinstance(data, Tensor) else (_host_array(data) if isinstance(data, np.ndarray) else data)
+        array = layout.copy(source)
+    else:
+        array = _from_sequence(data, dtype)
+        if dtype is None and array.dtype == np.float64 and not _has_numpy_float64(data):
+            array = array.astype(np.float32)
+        elif dtype is None and array.dtype.kind in "iu" and array.dtype != np.int64 and isinstance(data, int):
+            array = array.astype(np.int64)
+    return Tensor(array, dtype=dtype, device=default_device() if device is None else device, requires_grad=requires_grad)
+
+
+def _has_numpy_float64(data: Any) -> bool:
+    """Whether the numbers are NumPy's or tensors' own doubles rather than Python's."""
+    while isinstance(data, (list, tuple)) and data:
+        data = data[0]
+    return isinstance(data, (np.float64, np.ndarray, Tensor)) and np.asarray(data).dtype == np.float64
+
+
+def as_tensor(data: Any, like: Tensor | None = None) -> Tensor:
+    """``data`` as a tensor: itself, around an array without a copy, or a number of ``like``'s type on ``like``'s device."""
+    if isinstance(data, Tensor):
+        return data
+    if backend.is_array(data) or like is None:
+        return Tensor(data) if backend.is_array(data) else tensor(data)
+    array = _from_sequence(data, like.dtype)
+    return Tensor._wrap(backend.to_device(array, like.device))
+
+
+from neurenix import ops  # noqa: E402, F401 - the one knot: operators of Tensor live in ops, which needs Tensor first

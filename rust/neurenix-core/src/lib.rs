@@ -1,0 +1,14 @@
+//! The arithmetic of neurenix on plain slices.
+//!
+//! Nothing here knows Python. A kernel takes its outputs, its inputs and its sizes, checks that the slices have those
+//! sizes, writes its outputs completely, and gives the same bits for any number of threads and any instruction set.
+
+pub mod blocks;
+pub mod error;
+pub mod simd;
+pub mod threads;
+pub mod view;
+
+pub mod layout;
+
+// One module an operation family, in the order of the kernel table.

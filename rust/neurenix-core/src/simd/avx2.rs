@@ -1,0 +1,142 @@
+//! AVX2 + FMA vectors.
+
+use std::arch::x86_64::*;
+
+use super::Vector;
+
+static FIRST_PS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+static FIRST_PD: [i64; 8] = [-1, -1, -1, -1, 0, 0, 0, 0];
+
+/// A mask of the first `n <= 8` lanes.
+#[inline(always)]
+fn first_ps(n: usize) -> __m256i {
+    debug_assert!(n <= 8);
+    // SAFETY: eight entries from `8 - n` on lie inside the table.
+    unsafe { _mm256_loadu_si256(FIRST_PS.as_ptr().add(8 - n).cast()) }
+}
+
+/// A mask of the first `n <= 4` lanes.
+#[inline(always)]
+fn first_pd(n: usize) -> __m256i {
+    debug_assert!(n <= 4);
+    // SAFETY: four entries from `4 - n` on lie inside the table.
+    unsafe { _mm256_loadu_si256(FIRST_PD.as_ptr().add(4 - n).cast()) }
+}
+
+/// 8 lanes of `f32`.
+#[derive(Clone, Copy)]
+pub struct F32x8(__m256);
+
+impl Vector<f32> for F32x8 {
+    const N: usize = 8;
+    const TILE: (usize, usize) = (6, 2);
+    #[inline(always)]
+    fn splat(x: f32) -> Self {
+        // SAFETY: only reached inside `levels!`, on a processor that has the instruction; so below.
+        Self(unsafe { _mm256_set1_ps(x) })
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the caller vouches for the memory.
+        Self(unsafe { _mm256_loadu_ps(from) })
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the caller vouches for the memory.
+        unsafe { _mm256_storeu_ps(to, self.0) }
+    }
+    #[inline(always)]
+    unsafe fn load_first(from: *const f32, n: usize) -> Self {
+        // SAFETY: masked lanes are not touched; the caller vouches for the others.
+        unsafe { Self(_mm256_maskload_ps(from, first_ps(n))) }
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, n: usize) {
+        // SAFETY: masked lanes are not touched; the caller vouches for the others.
+        unsafe { _mm256_maskstore_ps(to, first_ps(n), self.0) }
+    }
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm256_add_ps(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm256_sub_ps(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm256_mul_ps(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn fma(self, factor: Self, addend: Self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm256_fmadd_ps(self.0, factor.0, addend.0) })
+    }
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm256_max_ps(self.0, other.0) })
+    }
+}
+
+/// 4 lanes of `f64`.
+#[derive(Clone, Copy)]
+pub struct F64x4(__m256d);
+
+impl Vector<f64> for F64x4 {
+    const N: usize = 4;
+    const TILE: (usize, usize) = (6, 2);
+    #[inline(always)]
+    fn splat(x: f64) -> Self {
+        // SAFETY: only reached inside `levels!`, on a processor that has the instruction; so below.
+        Self(unsafe { _mm256_set1_pd(x) })
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f64) -> Self {
+        // SAFETY: the caller vouches for the memory.
+        Self(unsafe { _mm256_loadu_pd(from) })
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f64) {
+        // SAFETY: the caller vouches for the memory.
+        unsafe { _mm256_storeu_pd(to, self.0) }
+    }
+    #[inline(always)]
+    unsafe fn load_first(from: *const f64, n: usize) -> Self {
+        // SAFETY: masked lanes are not touched; the caller vouches for the others.
+        unsafe { Self(_mm256_maskload_pd(from, first_pd(n))) }
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f64, n: usize) {
+        // SAFETY: masked lanes are not touched; the caller vouches for the others.
+        unsafe { _mm256_maskstore_pd(to, first_pd(n), self.0) }
+    }
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm256_add_pd(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm256_sub_pd(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm256_mul_pd(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn fma(self, factor: Self, addend: Self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm256_fmadd_pd(self.0, factor.0, addend.0) })
+    }
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm256_max_pd(self.0, other.0) })
+    }
+}

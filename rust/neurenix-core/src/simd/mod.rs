@@ -1,0 +1,254 @@
+//! One body for every instruction set.
+//!
+//! A kernel is written once, generic over its vector type, inside [`levels!`](crate::levels). The macro makes a copy for
+//! AVX-512, one for AVX2 + FMA and a portable one, and picks by [`level`] at run time. All give the same bits:
+//! multiply-adds are fused where written (`mul_add`, [`Vector::fma`]) and nowhere else, and sums along vectors use
+//! [`LANES`] virtual lanes whatever the width.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod float;
+mod portable;
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+pub use float::{Float, Number};
+
+/// Virtual lanes of a sum along a vector.
+pub const LANES: usize = 16;
+
+/// A vector of `T`; only made inside [`levels!`](crate::levels), where the processor is known to have it.
+pub trait Vector<T>: Copy {
+    /// Elements of one vector.
+    const N: usize;
+    /// Registers that an accumulator tile may fill: (rows, vectors).
+    const TILE: (usize, usize);
+    /// All elements `x`.
+    fn splat(x: T) -> Self;
+    /// `N` elements from memory of any alignment.
+    ///
+    /// # Safety
+    /// `N` elements at `from` are readable.
+    unsafe fn load(from: *const T) -> Self;
+    /// `N` elements to memory of any alignment.
+    ///
+    /// # Safety
+    /// `N` elements at `to` are writable.
+    unsafe fn store(self, to: *mut T);
+    /// The first `n < N` elements from memory, zeros behind them.
+    ///
+    /// # Safety
+    /// `n` elements at `from` are readable.
+    unsafe fn load_first(from: *const T, n: usize) -> Self;
+    /// The first `n < N` elements to memory.
+    ///
+    /// # Safety
+    /// `n` elements at `to` are writable.
+    unsafe fn store_first(self, to: *mut T, n: usize);
+    /// `self + other`
+    fn add(self, other: Self) -> Self;
+    /// `self - other`
+    fn sub(self, other: Self) -> Self;
+    /// `self * other`
+    fn mul(self, other: Self) -> Self;
+    /// `self * factor + addend`, rounded once.
+    fn fma(self, factor: Self, addend: Self) -> Self;
+    /// The larger, element by element; `other` where either is NaN.
+    fn max(self, other: Self) -> Self;
+}
+
+/// Levels in use: 0 portable, 1 AVX2 + FMA, 2 AVX-512.
+static LEVEL: AtomicU8 = AtomicU8::new(u8::MAX);
+
+/// Names of the levels, by number.
+pub const LEVEL_NAMES: [&str; 3] = ["portable", "avx2", "avx512"];
+
+/// The best level this processor has.
+pub fn best_level() -> u8 {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        let avx512 = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq");
+        if avx2 && avx512 {
+            return 2;
+        }
+        if avx2 {
+            return 1;
+        }
+    }
+    0
+}
+
+/// The level in use: `NEURENIX_SIMD` (portable, avx2 or avx512) where the processor has it, else the best.
+#[inline]
+pub fn level() -> u8 {
+    match LEVEL.load(Ordering::Relaxed) {
+        u8::MAX => {
+            let best = best_level();
+            let asked = std::env::var("NEURENIX_SIMD").ok();
+            let chosen = asked.and_then(|name| LEVEL_NAMES.iter().position(|&l| l == name)).map_or(best, |l| (l as u8).min(best));
+            LEVEL.store(chosen, Ordering::Relaxed);
+            chosen
+        }
+        level => level,
+    }
+}
+
+/// Forces a level, for tests; levels the processor lacks are lowered to its best.
+pub fn set_level(level: u8) {
+    LEVEL.store(level.min(best_level()), Ordering::Relaxed);
+}
+
+/// Rounding to nearest with denormals kept, until dropped; a library built with -Ofast turns denormals off in the thread
+/// that loads it, which would change results.
+#[derive(Debug)]
+pub struct FloatMode {
+    #[cfg(target_arch = "x86_64")]
+    before: u32,
+}
+
+impl FloatMode {
+    /// Sets the IEEE default mode in this thread.
+    #[inline]
+    pub fn ieee() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let before = read_mxcsr();
+            if before & !0x3f != 0x1f80 {
+                write_mxcsr(0x1f80);
+            }
+            Self { before }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        Self {}
+    }
+}
+
+impl Drop for FloatMode {
+    #[inline]
+    fn drop(&mut self) {
+        #[cfg(target_arch = "x86_64")]
+        if self.before & !0x3f != 0x1f80 {
+            write_mxcsr(self.before);
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn read_mxcsr() -> u32 {
+    let mut value = 0u32;
+    // SAFETY: stores the control register to a local.
+    unsafe { std::arch::asm!("stmxcsr [{}]", in(reg) &mut value, options(nostack)) };
+    value
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn write_mxcsr(value: u32) {
+    // SAFETY: `value` was read from the register or is the documented default.
+    unsafe { std::arch::asm!("ldmxcsr [{}]", in(reg) &value, options(nostack, readonly)) };
+}
+
+/// Declares a function with a copy for every level.
+///
+/// `fn name<T: Bound>(...)` relies on the compiler to vectorise its plain loops; `fn name<T, V>(...)` writes with the
+/// level's vector type `V: Vector<T>` of a `T: Float`.
+#[macro_export]
+macro_rules! levels {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident<$T:ident: $B:path $(, const $C:ident: $CT:ty)*>($($arg:ident: $type:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
+        $(#[$meta])*
+        #[inline]
+        $vis fn $name<$T: $B $(, const $C: $CT)*>($($arg: $type),*) $(-> $ret)? {
+            #[inline(always)]
+            fn body<$T: $B $(, const $C: $CT)*>($($arg: $type),*) $(-> $ret)? $body
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2<$T: $B $(, const $C: $CT)*>($($arg: $type),*) $(-> $ret)? { body::<$T $(, $C)*>($($arg),*) }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+            fn avx512<$T: $B $(, const $C: $CT)*>($($arg: $type),*) $(-> $ret)? { body::<$T $(, $C)*>($($arg),*) }
+            #[cfg(target_arch = "x86_64")]
+            match $crate::simd::level() {
+                // SAFETY: `level` says that the processor has these features.
+                2 => return unsafe { avx512::<$T $(, $C)*>($($arg),*) },
+                // SAFETY: as above.
+                1 => return unsafe { avx2::<$T $(, $C)*>($($arg),*) },
+                _ => {}
+            }
+            body::<$T $(, $C)*>($($arg),*)
+        }
+    };
+    ($(#[$meta:meta])* $vis:vis fn $name:ident<$T:ident, $V:ident $(, const $C:ident: $CT:ty)*>($($arg:ident: $type:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
+        $(#[$meta])*
+        #[inline]
+        $vis fn $name<$T: $crate::simd::Float $(, const $C: $CT)*>($($arg: $type),*) $(-> $ret)? {
+            #[inline(always)]
+            fn body<$T: $crate::simd::Float, $V: $crate::simd::Vector<$T> $(, const $C: $CT)*>($($arg: $type),*) $(-> $ret)? $body
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2<$T: $crate::simd::Float $(, const $C: $CT)*>($($arg: $type),*) $(-> $ret)? { body::<$T, $T::Avx2 $(, $C)*>($($arg),*) }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+            fn avx512<$T: $crate::simd::Float $(, const $C: $CT)*>($($arg: $type),*) $(-> $ret)? { body::<$T, $T::Avx512 $(, $C)*>($($arg),*) }
+            #[cfg(target_arch = "x86_64")]
+            match $crate::simd::level() {
+                // SAFETY: `level` says that the processor has these features.
+                2 => return unsafe { avx512::<$T $(, $C)*>($($arg),*) },
+                // SAFETY: as above.
+                1 => return unsafe { avx2::<$T $(, $C)*>($($arg),*) },
+                _ => {}
+            }
+            body::<$T, $T::Portable $(, $C)*>($($arg),*)
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    crate::levels! {
+        fn axpy<T, V>(a: T, x: &[T], y: &mut [T]) {
+            let n = x.len().min(y.len());
+            let mut i = 0;
+            while i < n {
+                let left = n - i;
+                // SAFETY: `i + min(N, left)` elements lie inside both slices.
+                unsafe {
+                    let (p, q) = (x.as_ptr().add(i), y.as_mut_ptr().add(i));
+                    if left >= V::N {
+                        V::splat(a).fma(V::load(p), V::load(q)).store(q);
+                    } else {
+                        V::splat(a).fma(V::load_first(p, left), V::load_first(q, left)).store_first(q, left);
+                    }
+                }
+                i += V::N;
+            }
+        }
+    }
+
+    fn same_on_all_levels<T: Float>() {
+        let x: Vec<T> = (0..61).map(|i| T::of(0.1 + f64::from(i) / 7.0)).collect();
+        let run = |level| {
+            set_level(level);
+            let mut y: Vec<T> = x.iter().map(|&v| v * v).collect();
+            axpy(T::of(1.0 / 3.0), &x, &mut y);
+            set_level(2);
+            y
+        };
+        let want = run(0);
+        assert!(run(1) == want && run(2) == want);
+    }
+
+    #[test]
+    fn levels_agree_in_bits() {
+        same_on_all_levels::<f32>();
+        same_on_all_levels::<f64>();
+    }
+}

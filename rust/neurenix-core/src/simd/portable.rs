@@ -1,0 +1,52 @@
+//! Vectors of one element, for processors without AVX2: slow, and right.
+
+use super::{Float, Vector};
+
+/// One lane.
+#[derive(Clone, Copy)]
+pub struct One<T>(T);
+
+impl<T: Float> Vector<T> for One<T> {
+    const N: usize = 1;
+    const TILE: (usize, usize) = (2, 4);
+    #[inline(always)]
+    fn splat(x: T) -> Self {
+        Self(x)
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const T) -> Self {
+        // SAFETY: the caller vouches for the memory.
+        Self(unsafe { from.read() })
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut T) {
+        // SAFETY: the caller vouches for the memory.
+        unsafe { to.write(self.0) }
+    }
+    #[inline(always)]
+    unsafe fn load_first(_: *const T, _: usize) -> Self {
+        Self(T::ZERO) // there is no n with 0 < n < 1
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, _: *mut T, _: usize) {}
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        Self(self.0 - other.0)
+    }
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        Self(self.0 * other.0)
+    }
+    #[inline(always)]
+    fn fma(self, factor: Self, addend: Self) -> Self {
+        Self(self.0.mul_add(factor.0, addend.0))
+    }
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        if self.0 > other.0 { self } else { other }
+    }
+}

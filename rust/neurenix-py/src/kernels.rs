@@ -1,0 +1,206 @@
+//! The kernel table's Rust side: one declaration line a kernel.
+//!
+//! `name<group>(argument: Role, ...) = module::function;` declares `_rust.name`. The group is the set of element types
+//! that `T` ranges over, chosen by the first array argument:
+//! `floats` (float32, float64), `numbers` (also the integers, bool as uint8), `every` (also float16), `bytes` (any type,
+//! moved as bits).
+
+use pyo3::prelude::*;
+use pyo3::types::{PyCFunction, PyDict, PyTuple};
+
+use crate::array::Kind;
+use crate::roles::*;
+
+/// One row: its name, its arguments with their roles, its call.
+struct Row {
+    name: &'static str,
+    group: &'static str,
+    params: &'static [(&'static str, &'static str)],
+    call: fn(Python<'_>, &[Bound<'_, PyAny>]) -> PyResult<()>,
+}
+
+macro_rules! dispatch {
+    (floats, $kind:expr, $T:ident, $body:expr) => {
+        match $kind {
+            Kind::F32 => {
+                type $T = f32;
+                $body
+            }
+            Kind::F64 => {
+                type $T = f64;
+                $body
+            }
+            kind => Err(Refusal(format!("expected float32 or float64, got {}", kind.name()))),
+        }
+    };
+    (numbers, $kind:expr, $T:ident, $body:expr) => {
+        match $kind {
+            Kind::F32 => {
+                type $T = f32;
+                $body
+            }
+            Kind::F64 => {
+                type $T = f64;
+                $body
+            }
+            Kind::I64 => {
+                type $T = i64;
+                $body
+            }
+            Kind::I32 => {
+                type $T = i32;
+                $body
+            }
+            Kind::I16 => {
+                type $T = i16;
+                $body
+            }
+            Kind::I8 => {
+                type $T = i8;
+                $body
+            }
+            Kind::U8 | Kind::Bool => {
+                type $T = u8;
+                $body
+            }
+            Kind::U16 => {
+                type $T = u16;
+                $body
+            }
+            Kind::U32 => {
+                type $T = u32;
+                $body
+            }
+            Kind::U64 => {
+                type $T = u64;
+                $body
+            }
+            kind => Err(Refusal(format!("expected numbers, got {}", kind.name()))),
+        }
+    };
+    (every, $kind:expr, $T:ident, $body:expr) => {
+        match $kind {
+            Kind::F16 => {
+                type $T = half::f16;
+                $body
+            }
+            kind => dispatch!(numbers, kind, $T, $body),
+        }
+    };
+    (bytes, $kind:expr, $T:ident, $body:expr) => {
+        match $kind.size() {
+            1 => {
+                type $T = u8;
+                $body
+            }
+            2 => {
+                type $T = u16;
+                $body
+            }
+            4 => {
+                type $T = u32;
+                $body
+            }
+            _ => {
+                type $T = u64;
+                $body
+            }
+        }
+    };
+}
+
+macro_rules! kernels {
+    ($($name:ident<$group:ident>($($arg:ident: $role:ty),* $(,)?) = $module:ident::$function:ident;)*) => {
+        $(
+            fn $name(py: Python<'_>, args: &[Bound<'_, PyAny>]) -> PyResult<()> {
+                let mut call = Call::new(args);
+                let run = |call: &mut Call<'_, '_>| -> Result<Result<(), neurenix_core::error::Error>, Refusal> {
+                    let kind = call.kind()?;
+                    dispatch!($group, kind, T, {
+                        $(let $arg = <$role as Role<'_, T>>::take(call)
+                            .map_err(|refusal| Refusal(format!(concat!(stringify!($arg), ": {}"), refusal.0)))?;)*
+                        call.finish()?;
+                        Ok(py.detach(|| guarded(|| neurenix_core::$module::$function($($arg),*))))
+                    })
+                };
+                match run(&mut call) {
+                    Ok(result) => result.map_err(|error| raise(py, stringify!($name), error)),
+                    Err(refusal) => Err(internal(py, stringify!($name), refusal)),
+                }
+            }
+        )*
+        const ROWS: &[Row] = &[$(Row {
+            name: stringify!($name),
+            group: stringify!($group),
+            params: &[$((stringify!($arg), stringify!($role))),*],
+            call: $name,
+        }),*];
+    };
+}
+
+kernels! {
+    // layout
+    copy_into<bytes>(y: Strided<Out>, x: Strided<In>) = layout::copy;
+    accumulate<numbers>(total: Strided<InOut>, more: Strided<In>) = layout::accumulate;
+    cast_into<every>(y: Strided<Out>, x: Strided<Other>) = layout::cast;
+    truth_into<every>(y: Strided<Out>, x: Strided<Other>) = layout::truth;
+
+    // elementwise
+
+    // reduce
+
+    // softmax
+
+    // indexing
+
+    // matmul
+
+    // conv
+
+    // pooling
+
+    // adaptive_pooling
+
+    // resize
+
+    // padding
+
+    // sampling
+
+    // norm
+
+    // loss
+
+    // random
+
+    // optim
+}
+
+/// The rows as Python reads them: `{name: (group, ((argument, role), ...))}`.
+#[pyfunction]
+fn rows(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let table = PyDict::new(py);
+    for row in ROWS {
+        table.set_item(row.name, (row.group, PyTuple::new(py, row.params)?))?;
+    }
+    Ok(table)
+}
+
+/// Adds every row's function to the module.
+pub fn add_to(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    for row in ROWS {
+        let name = std::ffi::CString::new(row.name)?;
+        let params: Vec<&str> = row.params.iter().map(|p| p.0).collect();
+        let doc = std::ffi::CString::new(format!("{}({}, /)\n--\n\nKernel over {}.", row.name, params.join(", "), row.group))?;
+        let call = row.call;
+        let function = PyCFunction::new_closure(
+            m.py(),
+            // Names and texts of built-in functions live as long as the process.
+            Some(Box::leak(name.into_boxed_c_str())),
+            Some(Box::leak(doc.into_boxed_c_str())),
+            move |args: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| call(args.py(), &args.iter().collect::<Vec<_>>()),
+        )?;
+        m.add(row.name, function)?;
+    }
+    m.add_function(wrap_pyfunction!(rows, m)?)
+}
