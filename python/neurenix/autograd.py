@@ -41,10 +41,14 @@ class Node:
     def pull(self, gradient: Array, keep: bool) -> list[tuple[Tensor, Array]]:
         """Gradients of the inputs that want one, given the output's; the node is spent unless ``keep``."""
         if self.vjp is None:
-            raise GraphError(f"backward: expected the graph behind {self.op!r}, got one that was freed; pass retain_graph=True to the first call")
+            raise GraphError(
+                f"backward: expected the graph behind {self.op!r}, got one that was freed; pass retain_graph=True to the first call"
+            )
         for t, version in zip(self.inputs, self.versions, strict=True):
             if t._version != version:
-                raise GraphError(f"backward: expected the input of {self.op!r} as it was, got one overwritten since; run the forward pass again")
+                raise GraphError(
+                    f"backward: expected the input of {self.op!r} as it was, got one overwritten since; run the forward pass again"
+                )
         gradients = self.vjp(gradient)
         if len(gradients) != len(self.inputs):
             raise InternalError(f"internal: the rule of {self.op!r} gave {len(gradients)} gradients for {len(self.inputs)} inputs")

@@ -52,7 +52,11 @@ def order_of(x: Array) -> tuple[int, ...]:
     if x.flags.c_contiguous:
         return tuple(range(x.ndim))
     steps = [abs(s) if n > 1 else 0 for s, n in zip(x.strides, x.shape, strict=True)]
-    return tuple(sorted(range(x.ndim), key=lambda i: (-steps[i], i))) if all(s for s, n in zip(steps, x.shape, strict=True) if n > 1) else tuple(range(x.ndim))
+    return (
+        tuple(sorted(range(x.ndim), key=lambda i: (-steps[i], i)))
+        if all(s for s, n in zip(steps, x.shape, strict=True) if n > 1)
+        else tuple(range(x.ndim))
+    )
 
 
 def empty_like(x: Array, dtype: DTypeLike | None = None) -> Array:

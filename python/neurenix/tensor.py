@@ -23,7 +23,9 @@ def _host_array(data: Any) -> np.ndarray[Any, Any]:
     if type(array) is not np.ndarray and not hasattr(array, "emulated"):
         array = array.view(np.ndarray)
     if array.dtype.kind not in _NUMBERS or array.dtype.itemsize > 8:
-        raise DTypeError(f"Tensor: expected float16, float32, float64, an integer type or bool, got {array.dtype}; convert it with .astype(np.float32)")
+        raise DTypeError(
+            f"Tensor: expected float16, float32, float64, an integer type or bool, got {array.dtype}; convert it with .astype(np.float32)"
+        )
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     if not array.flags.aligned or any(s % array.itemsize for s in array.strides):
@@ -84,7 +86,9 @@ class Tensor(TensorMethods):
         requires_grad: bool = False,
     ) -> None:
         if (data is None) == (shape is None):
-            raise ArgumentError("Tensor: expected either data or shape=, got " + ("neither" if data is None else "both") + "; pass one of them")
+            raise ArgumentError(
+                "Tensor: expected either data or shape=, got " + ("neither" if data is None else "both") + "; pass one of them"
+            )
         if shape is not None:
             array: Array = _zeros(shape, dtype)
         elif isinstance(data, Tensor):
@@ -251,12 +255,16 @@ class Tensor(TensorMethods):
             If ``gradient`` is missing on a tensor of several elements, or has another shape.
         """
         if not self.requires_grad:
-            raise GraphError("backward: expected a tensor that was recorded, got one without a graph; set requires_grad=True on what it is made from")
+            raise GraphError(
+                "backward: expected a tensor that was recorded, got one without a graph; set requires_grad=True on what it is made from"
+            )
         if gradient is None and self._array.size != 1:
             raise ShapeError(f"backward: expected one element, got shape {self.shape}; call .sum() or .mean() first, or pass gradient=")
         weight = _ones_like(self) if gradient is None else as_tensor(gradient, self)._array
         if weight.shape != self.shape or weight.dtype != self.dtype:
-            raise ShapeError(f"backward: expected a gradient {self.dtype}{self.shape}, got {weight.dtype}{weight.shape}; give it that shape and type")
+            raise ShapeError(
+                f"backward: expected a gradient {self.dtype}{self.shape}, got {weight.dtype}{weight.shape}; give it that shape and type"
+            )
         autograd.backward([(self, weight)], retain_graph)
 
     def assign_(self, value: Any) -> Tensor:
@@ -329,7 +337,9 @@ def _from_sequence(data: Any, dtype: DTypeLike | None) -> np.ndarray[Any, Any]:
     except (ValueError, TypeError) as error:
         if isinstance(error, DTypeError):
             raise
-        raise ArgumentError(f"Tensor: expected numbers or equally long nested lists of them, got {type(data).__name__} ({error}); check the lengths") from None
+        raise ArgumentError(
+            f"Tensor: expected numbers or equally long nested lists of them, got {type(data).__name__} ({error}); check the lengths"
+        ) from None
 
 
 def _zeros(shape: Any, dtype: DTypeLike | None) -> np.ndarray[Any, Any]:

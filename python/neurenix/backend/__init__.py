@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from neurenix._typing import Array, DTypeLike
-from neurenix.backend import cpu as _cpu
+from neurenix import _rust
+from neurenix.backend import cpu as cpu
 from neurenix.backend.doors import door_named, door_of, same_device
 
 __all__ = ["device_of", "empty", "is_array", "new", "same_device", "to_device", "to_numpy"]
-
-_rust = _cpu._rust
 
 
 def is_array(value: object) -> bool:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Annotated, Any, Final, ParamSpec, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, ParamSpec, TypeAlias, TypeVar, cast
 
 import numpy as np
 
@@ -86,6 +86,6 @@ def kernel(group: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
         params = tuple((p.name, str(p.annotation)) for p in inspect.signature(signature).parameters.values())
         stem = signature.__module__.rpartition(".")[2].lstrip("_")
         row = KERNELS[name] = Kernel(name, stem, group, params, inspect.getdoc(signature) or "")
-        return row
+        return cast(Callable[P, None], row)
 
     return declare

@@ -1,0 +1,36 @@
+"""Fixtures of the whole suite."""
+
+import pytest
+
+from neurenix import _rust
+
+
+@pytest.fixture
+def device():
+    """The device that a test's tensors are on."""
+    return "cpu"
+
+
+@pytest.fixture(params=_rust.levels())
+def level(request):
+    """Each instruction-set level that this processor has, in force during the test."""
+    before = _rust.level()
+    _rust.set_level(request.param)
+    yield request.param
+    _rust.set_level(before)
+
+
+@pytest.fixture
+def each_thread_count():
+    """Call a function under 1, 2 and 3 threads and return the list of its results."""
+    before = _rust.num_threads()
+
+    def run(fn):
+        results = []
+        for n in (1, 2, 3):
+            _rust.set_num_threads(n)
+            results.append(fn())
+        return results
+
+    yield run
+    _rust.set_num_threads(before)
