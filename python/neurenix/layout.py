@@ -48,15 +48,16 @@ def channels_last(x: Array) -> Array:
 
 
 def order_of(x: Array) -> tuple[int, ...]:
-    """The axes of ``x`` from the largest step to the smallest; axes of size 1 and equal steps keep their place."""
+    """The axes of ``x`` from the largest step to the smallest; C order where an axis is expanded."""
+    natural = tuple(range(x.ndim))
     if x.flags.c_contiguous:
-        return tuple(range(x.ndim))
-    steps = [abs(s) if n > 1 else 0 for s, n in zip(x.strides, x.shape, strict=True)]
-    return (
-        tuple(sorted(range(x.ndim), key=lambda i: (-steps[i], i)))
-        if all(s for s, n in zip(steps, x.shape, strict=True) if n > 1)
-        else tuple(range(x.ndim))
-    )
+        return natural
+    steps = [abs(s) if n > 1 else None for s, n in zip(x.strides, x.shape, strict=True)]
+    if 0 in steps:
+        return natural
+    # An axis of size 1 fits anywhere: it stays behind its neighbour, so that maps of one row keep their order.
+    known = [s if s is not None else x.strides[i] for i, s in enumerate(steps)]
+    return tuple(sorted(natural, key=lambda i: (-abs(known[i]), i)))
 
 
 def empty_like(x: Array, dtype: DTypeLike | None = None) -> Array:

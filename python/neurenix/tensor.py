@@ -297,8 +297,6 @@ class Tensor(TensorMethods):
                 device = arg
             else:
                 dtype = arg
-        from neurenix import ops
-
         out = self if dtype is None else ops.cast(self, dtype)
         return out if device is None else ops.to_device(out, device)
 
@@ -401,4 +399,4 @@ def as_tensor(data: Any, like: Tensor | None = None) -> Tensor:
     return Tensor._wrap(backend.to_device(array, like.device))
 
 
-from neurenix import ops  # noqa: E402, F401 - the one knot: operators of Tensor live in ops, which needs Tensor first
+from neurenix import ops  # noqa: E402, the one knot: operators of Tensor live in ops, which needs Tensor first

@@ -36,9 +36,8 @@ def assert_same_bits(got: Any, want: Any) -> None:
     differ = (a.reshape(-1).view(np.uint8) != b.reshape(-1).view(np.uint8)).reshape(a.size, -1).any(axis=1) if a.size else np.zeros(0, bool)
     if differ.any():
         first = int(np.argmax(differ))
-        raise AssertionError(
-            f"{int(differ.sum())} of {a.size} elements differ in bits, first at flat index {first}: {a.reshape(-1)[first]!r} against {b.reshape(-1)[first]!r}"
-        )
+        a, b = a.reshape(-1)[first], b.reshape(-1)[first]
+        raise AssertionError(f"{int(differ.sum())} elements differ in bits, first at flat index {first}: {a!r} against {b!r}")
 
 
 def _outputs(result: Any) -> list[Tensor]:

@@ -64,8 +64,7 @@ class Backend:
         cls = getattr(nx.optim, name, None)
         if cls is None:
             return None
-        optimizer = cls([nn.Parameter(p) for p in params], **kwargs)
-        return optimizer
+        return cls([nn.Parameter(p) for p in params], **kwargs)
 
     def step(self, o, grads):
         params = [p for group in o.param_groups for p in group["params"]]

@@ -18,11 +18,11 @@ class CpuDoor:
         """Run one row of the kernel table."""
         doors.cpu_function(row.name)(*args)
 
-    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any], device: str) -> np.ndarray[Any, Any]:
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any], _device: str) -> np.ndarray[Any, Any]:
         """Give a new array in C order with no meaning in it, over pooled memory."""
         return _rust.empty(shape, dtype)
 
-    def from_numpy(self, array: np.ndarray[Any, Any], device: str) -> np.ndarray[Any, Any]:
+    def from_numpy(self, array: np.ndarray[Any, Any], _device: str) -> np.ndarray[Any, Any]:
         """Return the array itself."""
         return array
 
@@ -30,7 +30,7 @@ class CpuDoor:
         """Return the array itself."""
         return array
 
-    def device(self, array: np.ndarray[Any, Any]) -> str:
+    def device(self, _array: np.ndarray[Any, Any]) -> str:
         """Return "cpu"."""
         return "cpu"
 

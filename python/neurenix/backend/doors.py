@@ -24,16 +24,16 @@ class Door(Protocol):
     def launch(self, row: Kernel, args: tuple[Any, ...]) -> None:
         """Run one row of the kernel table."""
 
-    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any], device: str) -> Array:
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any], device: str, /) -> Array:
         """Give a new array in C order with no meaning in it."""
 
-    def from_numpy(self, array: np.ndarray[Any, Any], device: str) -> Array:
+    def from_numpy(self, array: np.ndarray[Any, Any], device: str, /) -> Array:
         """Copy an array to the device."""
 
     def to_numpy(self, array: Array) -> np.ndarray[Any, Any]:
         """Copy an array from the device."""
 
-    def device(self, array: Array) -> str:
+    def device(self, array: Array, /) -> str:
         """Name the device of an array, e.g. ``"cuda:0"``."""
 
 

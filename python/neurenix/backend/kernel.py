@@ -62,6 +62,7 @@ class Kernel:
         self._cpu: Callable[..., None] | None = None
 
     def __call__(self, *args: Any) -> None:
+        """Run the kernel; arguments in the order of the row."""
         first = args[self._first]
         if type(first) is list:
             first = first[0]
