@@ -5,6 +5,7 @@
 
 pub mod blocks;
 pub mod error;
+pub mod machine;
 pub mod simd;
 pub mod threads;
 pub mod view;

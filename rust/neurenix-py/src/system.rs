@@ -91,6 +91,18 @@ fn set_level(py: Python<'_>, name: &str) -> PyResult<()> {
     }
 }
 
+/// fma_peak(): float32 GFLOP/s that all threads reach with multiply-adds alone.
+#[pyfunction]
+fn fma_peak(py: Python<'_>) -> f64 {
+    py.detach(neurenix_core::machine::fma_peak)
+}
+
+/// copy_bandwidth(): GB/s, read and written, that all threads reach copying.
+#[pyfunction]
+fn copy_bandwidth(py: Python<'_>) -> PyResult<f64> {
+    py.detach(neurenix_core::machine::copy_bandwidth).map_err(|error| crate::roles::raise(py, "copy_bandwidth", error))
+}
+
 /// Adds these functions to the module.
 pub fn add_to(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
@@ -104,5 +116,7 @@ pub fn add_to(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(set_num_threads, m)?)?;
     m.add_function(wrap_pyfunction!(level, m)?)?;
     m.add_function(wrap_pyfunction!(levels, m)?)?;
-    m.add_function(wrap_pyfunction!(set_level, m)?)
+    m.add_function(wrap_pyfunction!(set_level, m)?)?;
+    m.add_function(wrap_pyfunction!(fma_peak, m)?)?;
+    m.add_function(wrap_pyfunction!(copy_bandwidth, m)?)
 }
