@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from neurenix import autograd, backend, layout
-from neurenix._typing import Array, DeviceLike, DTypeLike
+from neurenix._typing import Array, DeviceLike, DTypeLike, TensorLike
 from neurenix.errors import DTypeError
 from neurenix.tensor import Tensor, as_tensor
 
 
-def cast(x: Any, dtype: DTypeLike) -> Tensor:
+def cast(x: TensorLike, dtype: DTypeLike) -> Tensor:
     """``x`` with elements of another type; the gradient is cast back."""
     x = as_tensor(x)
     try:
@@ -34,7 +32,7 @@ def cast(x: Any, dtype: DTypeLike) -> Tensor:
     return autograd.record("to", y, (x,), vjp)
 
 
-def to_device(x: Any, device: DeviceLike) -> Tensor:
+def to_device(x: TensorLike, device: DeviceLike) -> Tensor:
     """``x`` on another device; the gradient comes back."""
     x = as_tensor(x)
     source = x.device

@@ -1,0 +1,96 @@
+# Everything one does here. `make` lists the targets; each works from a clean clone and needs nothing prepared.
+# Only relative paths: the directory may have spaces in its name.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+# In the environment of the project and nowhere else, whatever environment is active outside.
+IN_VENV := env -u CONDA_PREFIX -u PYTHONPATH -u PYTHONHOME VIRTUAL_ENV="$(CURDIR)/.venv" PATH="$(CURDIR)/.venv/bin:$$PATH"
+PY := $(IN_VENV) .venv/bin/python
+DEVELOP := $(PY) -m maturin develop --release --quiet
+CHECKED := python tests benches tools docs
+SOURCES := pyproject.toml Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name 'Cargo.toml')
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: demo
+demo: .venv/built-demo ## train a U-Net on a real microscopy image and show what it finds in a part it never saw
+	@$(PY) -m neurenix.examples.nuclei
+
+.PHONY: test
+test: ## everything that must hold: lints, Rust and Python tests, oracle, wheel, documentation's code
+	@tools/check_machine test
+	@$(MAKE) lint rust-test wheel-test pytest
+
+.PHONY: develop
+develop: .venv/built-test ## build the extension into .venv, with what the tests need
+
+.PHONY: lint
+lint: .venv/built-test ## ruff, mypy (strict), rustfmt, clippy (warnings denied)
+	$(PY) -m ruff check $(CHECKED)
+	$(PY) -m ruff format --check $(CHECKED)
+	$(PY) -m mypy
+	cargo fmt --all --check
+	$(IN_VENV) cargo clippy --quiet --workspace --all-targets -- -D warnings
+
+.PHONY: format
+format: .venv/built-test ## rewrite the sources as the lints want them
+	$(PY) -m ruff check --fix --quiet $(CHECKED)
+	$(PY) -m ruff format $(CHECKED)
+	cargo fmt --all
+
+.PHONY: stub
+stub: .venv/built-test ## write python/neurenix/_rust.pyi from the kernel table, after adding a kernel
+	$(PY) tools/make_stub.py
+
+.PHONY: rust-test
+rust-test: ## the Rust core's own tests
+	@tools/check_machine
+	cargo test --quiet --package neurenix-core
+
+.PHONY: pytest
+pytest: .venv/built-test ## the Python tests, warnings as errors
+	$(PY) -m pytest -q
+
+.PHONY: oracle
+oracle: .venv/built-test ## expected results of operations, layers and optimizers, in both precisions
+	$(PY) -m pytest -q tests/oracle
+
+.PHONY: wheel-test
+wheel-test: .venv/built-test ## build wheel and sdist, install the wheel in a new environment outside the tree, use it there
+	$(PY) tools/check_wheel.py
+
+.PHONY: bench
+bench: .venv/built-test ## time the library beside PyTorch (where that is installed) and beside this machine's limits
+	$(PY) -m benches
+
+.PHONY: docs
+docs: .venv/built-docs ## build the documentation into site/, strictly, its pictures by the library itself
+	$(PY) -m mkdocs build --strict --quiet
+	@echo "open site/index.html"
+
+.PHONY: cuda-check
+cuda-check: .venv/built-test ## install CuPy beside the library and run the tests that need it; without a GPU, the errors
+	$(PY) -m pip install --quiet "cupy-cuda12x>=13"
+	$(PY) -m pytest -q tests/gpu
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf .venv target dist site build runs .mypy_cache .ruff_cache python/neurenix/_rust.abi3.so
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/made: tools/check_machine
+	@tools/check_machine
+	@echo "making .venv and building the library: one to three minutes, once"
+	@"$$(tools/check_machine --python)" -m venv --clear .venv
+	@$(PY) -m pip install --quiet --disable-pip-version-check "maturin>=1.7,<2"
+	@touch $@
+
+.venv/built-%: .venv/made $(SOURCES)
+	@tools/check_machine
+	@$(DEVELOP) --extras $*
+	@touch $@
