@@ -66,7 +66,7 @@ wheel-test: .venv/built-test ## build wheel and sdist, install the wheel in a ne
 
 .PHONY: bench
 bench: .venv/built-test ## time the library beside PyTorch (where that is installed) and beside this machine's limits
-	$(PY) -m benches
+	$(PY) benches/unet.py
 
 .PHONY: docs
 docs: .venv/built-docs ## build the documentation into site/, strictly, its pictures by the library itself

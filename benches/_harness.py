@@ -69,8 +69,8 @@ def interleave(sides: dict[str, Callable[[], object]], repeats: int = 7, pause: 
 
 def report(name: str, rows: list[dict], about: dict) -> None:
     """Print a table and write it with the machine to benches/results/NAME.json."""
-    head = f"{about['processor']}, {about['threads']} threads, {about['level']}; FMA {about['fma_gflops']} GFLOP/s, copy {about['copy_gbs']} GB/s; commit {about['commit']}"
-    print(f"\n{name}: {head}")
+    print(f"\n{name}: {about['processor']}, {about['threads']} threads, {about['level']}; commit {about['commit']}")
+    print(f"limits: FMA {about['fma_gflops']} GFLOP/s, copy {about['copy_gbs']} GB/s")
     keys = list(dict.fromkeys(k for row in rows for k in row))
     cells = [[_text(row.get(k, "")) for k in keys] for row in rows]
     widths = [max(len(k), *(len(c[i]) for c in cells)) for i, k in enumerate(keys)]

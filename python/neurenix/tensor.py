@@ -86,9 +86,8 @@ class Tensor(TensorMethods):
         requires_grad: bool = False,
     ) -> None:
         if (data is None) == (shape is None):
-            raise ArgumentError(
-                "Tensor: expected either data or shape=, got " + ("neither" if data is None else "both") + "; pass one of them"
-            )
+            given = "neither" if data is None else "both"
+            raise ArgumentError(f"Tensor: expected either data or shape=, got {given}; pass one of them")
         if shape is not None:
             array: Array = _zeros(shape, dtype)
         elif isinstance(data, Tensor):
@@ -335,9 +334,8 @@ def _from_sequence(data: Any, dtype: DTypeLike | None) -> np.ndarray[Any, Any]:
     except (ValueError, TypeError) as error:
         if isinstance(error, DTypeError):
             raise
-        raise ArgumentError(
-            f"Tensor: expected numbers or equally long nested lists of them, got {type(data).__name__} ({error}); check the lengths"
-        ) from None
+        kind = type(data).__name__
+        raise ArgumentError(f"Tensor: expected numbers or equally long nested lists, got {kind} ({error}); check the lengths") from None
 
 
 def _zeros(shape: Any, dtype: DTypeLike | None) -> np.ndarray[Any, Any]:
