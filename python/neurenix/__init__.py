@@ -15,3 +15,4 @@ from neurenix.tensor import Tensor as Tensor, set_default_device as set_default_
 # first hour
 
 # rooms
+from neurenix import nn as nn

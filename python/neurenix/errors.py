@@ -33,6 +33,10 @@ class FileError(NeurenixError, ValueError):
     """A file that is not what it should be."""
 
 
+class StateError(NeurenixError, RuntimeError, ValueError):
+    """A state dict that does not fit its module; the text has every entry that is wrong."""
+
+
 class BackendUnavailableError(NeurenixError, RuntimeError):
     """A device whose library or driver is missing."""
 

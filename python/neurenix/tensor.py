@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neurenix import autograd, backend, layout
+from neurenix import autograd, backend, layout, lazy
 from neurenix._methods import TensorMethods
 from neurenix._typing import Array, DeviceLike, DTypeLike
 from neurenix.errors import ArgumentError, DTypeError, GraphError, ShapeError
@@ -281,7 +281,7 @@ class Tensor(TensorMethods):
         array = as_tensor(value, self)._array
         if array.shape != self.shape or array.dtype != self.dtype:
             raise ShapeError(f"assign_: expected {self.dtype}{self.shape}, got {array.dtype}{array.shape}; reshape or convert it")
-        self._array = backend.to_device(array, self.device)
+        self._array = backend.to_device(layout.copy(array), self.device)
         self._version += 1
         return self
 
@@ -289,13 +289,7 @@ class Tensor(TensorMethods):
 
     def to(self, *args: Any, dtype: DTypeLike | None = None, device: DeviceLike | None = None) -> Tensor:
         """The tensor on another device or of another element type: ``x.to("cuda")``, ``x.to(nx.float64)``."""
-        for arg in args:
-            if isinstance(arg, Tensor):
-                dtype, device = arg.dtype, arg.device
-            elif isinstance(arg, str) and (arg.partition(":")[0] in ("cpu", "cuda", "emulated")):
-                device = arg
-            else:
-                dtype = arg
+        dtype, device = ops.target(args, dtype, device)
         out = self if dtype is None else ops.cast(self, dtype)
         return out if device is None else ops.to_device(out, device)
 
@@ -343,8 +337,10 @@ def _zeros(shape: Any, dtype: DTypeLike | None) -> np.ndarray[Any, Any]:
     if not all(isinstance(s, (int, np.integer)) and not isinstance(s, bool) and s >= 0 for s in sizes):
         raise ShapeError(f"Tensor: expected sizes that are integers of at least 0, got shape={shape!r}; pass e.g. shape=(1, 3, 224, 224)")
     try:
+        if lazy.is_loading():
+            return lazy.placeholder(tuple(int(s) for s in sizes), np.dtype(np.float32 if dtype is None else dtype))
         array = backend.empty(tuple(int(s) for s in sizes), np.float32 if dtype is None else dtype, "cpu")
-    except OverflowError:
+    except (OverflowError, ValueError):
         raise ShapeError(f"Tensor: expected sizes that fit memory, got shape={shape!r}; use smaller sizes") from None
     array.fill(0)
     zeros: np.ndarray[Any, Any] = array

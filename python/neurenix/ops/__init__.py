@@ -1,7 +1,7 @@
 """Operations: one file a family, with its shape rule, gradient and kernel rows."""
 
 # convert
-from neurenix.ops.convert import cast as cast, to_device as to_device
+from neurenix.ops.convert import cast as cast, target as target, to_device as to_device
 
 # elementwise
 

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from neurenix import autograd, backend, layout
 from neurenix._typing import Array, DeviceLike, DTypeLike, TensorLike
 from neurenix.errors import DTypeError
 from neurenix.tensor import Tensor, as_tensor
+
+
+def target(args: tuple[Any, ...], dtype: DTypeLike | None, device: DeviceLike | None) -> tuple[DTypeLike | None, DeviceLike | None]:
+    """The type and device that the arguments of ``.to(...)`` name: a device, a type or a tensor to be like."""
+    for arg in args:
+        if isinstance(arg, Tensor):
+            dtype, device = arg.dtype, arg.device
+        elif isinstance(arg, str) and arg.partition(":")[0] in ("cpu", "cuda", "emulated"):
+            device = arg
+        else:
+            dtype = arg
+    return dtype, device
 
 
 def cast(x: TensorLike, dtype: DTypeLike) -> Tensor:

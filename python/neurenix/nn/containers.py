@@ -1,0 +1,240 @@
+"""Modules that hold modules: in a row, in a list, by name."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Self, overload
+
+from neurenix.errors import ArgumentError, DTypeError, RangeError
+from neurenix.nn.module import Arguments, Module
+
+
+class _Numbered(Module):
+    """Modules under the names "0", "1", ...: the names that PyTorch's state dicts have."""
+
+    def _list(self) -> list[Module]:
+        return [v for k, v in vars(self).items() if k.isdecimal()]
+
+    def _set(self, modules: Iterable[Module]) -> None:
+        new = [self._checked(m) for m in modules]
+        for name in [k for k in vars(self) if k.isdecimal()]:
+            delattr(self, name)
+        for i, module in enumerate(new):
+            setattr(self, str(i), module)
+
+    def _checked(self, module: Any) -> Module:
+        if not isinstance(module, Module):
+            raise DTypeError(f"{type(self).__name__}: expected modules, got {type(module).__name__}; pass e.g. nn.ReLU()")
+        return module
+
+    def _position(self, index: Any) -> int:
+        n, i = len(self), operator.index(index)
+        if not -n <= i < n:
+            raise RangeError(f"{type(self).__name__}: expected an index from {-n} to {n - 1}, got {i}; there are {n} modules")
+        return i % n
+
+    def __len__(self) -> int:
+        return len(self._list())
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self._list())
+
+    @overload
+    def __getitem__(self, index: int) -> Module: ...
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: int | slice) -> Module | Self:
+        if isinstance(index, slice):
+            return self._like(self._list()[index])
+        return self._list()[self._position(index)]
+
+    def _like(self, modules: list[Module]) -> Self:
+        part = type(self).__new__(type(self))
+        part.training = self.training
+        part._set(modules)
+        return part
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        setattr(self, str(self._position(index)), self._checked(module))
+
+    def __delitem__(self, index: int | slice) -> None:
+        modules = self._list()
+        del modules[index if isinstance(index, slice) else self._position(index)]
+        self._set(modules)
+
+    def append(self, module: Module) -> Self:
+        """Add a module at the end and give this container back."""
+        setattr(self, str(len(self)), self._checked(module))
+        return self
+
+    def extend(self, modules: Iterable[Module]) -> Self:
+        """Add modules at the end and give this container back."""
+        self._set([*self._list(), *modules])
+        return self
+
+    def insert(self, index: int, module: Module) -> Self:
+        """Add a module before the one at ``index`` and give this container back."""
+        modules = self._list()
+        modules.insert(index, module)
+        self._set(modules)
+        return self
+
+    def pop(self, index: int = -1) -> Module:
+        """Take out the module at ``index`` and give it back."""
+        module = self._list()[self._position(index)]
+        del self[index]
+        return module
+
+    def __add__(self, other: Iterable[Module]) -> Self:
+        return self._like([*self._list(), *other])
+
+
+class Sequential(_Numbered):
+    """Modules one after the other, each given what the one before returned.
+
+    Parameters
+    ----------
+    *modules : Module, or one dict of str to Module
+        In a dict the keys are the names; otherwise they are "0", "1", ...
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> len(nx.nn.Sequential(nx.nn.Module(), nx.nn.Module()))
+    2
+    """
+
+    def __init__(self, *modules: Any) -> None:
+        if len(modules) == 1 and isinstance(modules[0], Mapping):
+            for name, module in modules[0].items():
+                setattr(self, _name(self, name), self._checked(module))
+        else:
+            self._set(modules)
+
+    def _list(self) -> list[Module]:
+        return [v for k, v in vars(self).items() if isinstance(v, Module) and not k.startswith("_")]
+
+    def _set(self, modules: Iterable[Module]) -> None:
+        new = [self._checked(m) for m in modules]
+        for name in [k for k, v in vars(self).items() if isinstance(v, Module) and not k.startswith("_")]:
+            delattr(self, name)
+        for i, module in enumerate(new):
+            setattr(self, str(i), module)
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        names = [k for k, v in vars(self).items() if isinstance(v, Module) and not k.startswith("_")]
+        setattr(self, names[self._position(index)], self._checked(module))
+
+    def constructor_arguments(self) -> Arguments:
+        """The modules as they are now."""
+        if type(self).__init__ is not Sequential.__init__:
+            return self._arguments
+        named = {k: v for k, v in vars(self).items() if isinstance(v, Module) and not k.startswith("_")}
+        plain = list(named) == [str(i) for i in range(len(named))]
+        return (tuple(named.values()) if plain else (named,)), {}
+
+    def forward(self, x: Any) -> Any:
+        """Give ``x`` to the first module, its result to the next, and return the last one's."""
+        for module in self._list():
+            x = module(x)
+        return x
+
+
+class ModuleList(_Numbered):
+    """A list of modules; its forward is yours to write.
+
+    Parameters
+    ----------
+    modules : iterable of Module, optional
+        What it holds.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> layers = nx.nn.ModuleList([nx.nn.Module()])
+    >>> len(layers.append(nx.nn.Module()))
+    2
+    """
+
+    def __init__(self, modules: Iterable[Module] | None = None) -> None:
+        self._set(() if modules is None else modules)
+
+    def constructor_arguments(self) -> Arguments:
+        """The modules as they are now."""
+        if type(self).__init__ is not ModuleList.__init__:
+            return self._arguments
+        return (self._list(),), {}
+
+
+class ModuleDict(Module):
+    """Modules by name; its forward is yours to write.
+
+    Parameters
+    ----------
+    modules : mapping of str to Module, optional
+        What it holds.
+    """
+
+    def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
+        self.update({} if modules is None else modules)
+
+    def _dict(self) -> dict[str, Module]:
+        return {k: v for k, v in vars(self).items() if isinstance(v, Module) and not k.startswith("_")}
+
+    def __getitem__(self, key: str) -> Module:
+        return self._dict()[key]
+
+    def __setitem__(self, key: str, module: Module) -> None:
+        if not isinstance(module, Module):
+            raise DTypeError(f"ModuleDict: expected modules, got {type(module).__name__}; pass e.g. nn.ReLU()")
+        setattr(self, _name(self, key), module)
+
+    def __delitem__(self, key: str) -> None:
+        delattr(self, key) if key in self._dict() else self._dict()[key]
+
+    def __len__(self) -> int:
+        return len(self._dict())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._dict())
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._dict()
+
+    def keys(self) -> Iterable[str]:
+        """Names."""
+        return self._dict().keys()
+
+    def values(self) -> Iterable[Module]:
+        """Modules."""
+        return self._dict().values()
+
+    def items(self) -> Iterable[tuple[str, Module]]:
+        """Pairs of name and module."""
+        return self._dict().items()
+
+    def update(self, modules: Mapping[str, Module]) -> None:
+        """Add or replace modules."""
+        for key, module in modules.items():
+            self[key] = module
+
+    def pop(self, key: str) -> Module:
+        """Take out a module and give it back."""
+        module = self[key]
+        delattr(self, key)
+        return module
+
+    def constructor_arguments(self) -> Arguments:
+        """The modules as they are now."""
+        if type(self).__init__ is not ModuleDict.__init__:
+            return self._arguments
+        return (self._dict(),), {}
+
+
+def _name(module: Module, name: Any) -> str:
+    if not isinstance(name, str) or not name or name.startswith("_") or "." in name or hasattr(type(module), name):
+        raise ArgumentError(
+            f"{type(module).__name__}: expected a name without '.', a leading '_' or another meaning, got {name!r}; choose another name"
+        )
+    return name

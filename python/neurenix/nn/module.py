@@ -1,0 +1,388 @@
+"""The base of every layer and model: finds its parameters, calls its forward, reads and writes its state."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, NoReturn, Self, TypeVar
+
+from neurenix._typing import DeviceLike, DTypeLike
+from neurenix.checkpoint import note
+from neurenix.errors import ArgumentError, DTypeError, StateError
+from neurenix.nn.parameter import Buffer, Parameter
+from neurenix.ops import inputs, state
+from neurenix.ops.convert import target
+from neurenix.tensor import Tensor
+
+T = TypeVar("T")
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+_hook_numbers = itertools.count()
+
+
+class LoadResult(NamedTuple):
+    """What ``load_state_dict(strict=False)`` passed over."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+class HookHandle:
+    """Takes a hook away again."""
+
+    def __init__(self, hooks: dict[int, Callable[..., Any]], number: int) -> None:
+        self._hooks, self._number = hooks, number
+
+    def remove(self) -> None:
+        """Take the hook away; a second call does nothing."""
+        self._hooks.pop(self._number, None)
+
+
+class Module:
+    """Base class of layers and models.
+
+    Write ``forward`` and assign parameters, buffers and other modules to attributes, also inside lists, tuples and dicts:
+    that is all. ``super().__init__()`` may be called and need not be. A name that starts with ``_`` is not state.
+
+    Attributes
+    ----------
+    training : bool
+        Whether layers such as dropout behave as in training; set by :meth:`train` and :meth:`eval`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> class Shift(nx.nn.Module):
+    ...     def __init__(self, n):
+    ...         self.by = nx.nn.Parameter([0.5] * n)
+    ...     def forward(self, x):
+    ...         return x + self.by
+    >>> Shift(3).num_parameters()
+    3
+    """
+
+    training: bool = True
+    forward: Callable[..., Any]
+    _takes_arrays: bool = False  # whether forward wants plain arrays as they are
+    _arguments: Arguments
+    _hooks: dict[int, Callable[..., Any]] | None = None
+    _pre_hooks: dict[int, Callable[..., Any]] | None = None
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Remember the arguments: a file keeps them, and no subclass has to call ``super().__init__()``."""
+        self = super().__new__(cls)
+        self._arguments = (_copied(args), _copied(kwargs))
+        return self
+
+    def constructor_arguments(self) -> Arguments:
+        """Positional and keyword arguments that make a module of this structure; files keep them.
+
+        Modules whose structure changes after construction override this.
+        """
+        return self._arguments
+
+    def _missing_forward(self, *_: Any, **__: Any) -> NoReturn:
+        raise NotImplementedError(f"{type(self).__name__}: expected a method forward(self, ...), got none; define it")
+
+    forward = _missing_forward
+
+    # --- calling
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run ``forward`` on tensors: plain arrays become some, of the parameters' type where they are floating."""
+        if not self._takes_arrays and (inputs.is_plain(args) or (kwargs and inputs.is_plain(tuple(kwargs.values())))):
+            args, kwargs = self._as_tensors(args, kwargs)
+        if args and isinstance(args[0], Tensor) and args[0].dtype.kind == "u" and self._float_type() is not None:
+            inputs.refuse_raw_image(type(self).__name__, args[0])
+        note(self)
+        if self._pre_hooks:
+            for hook in tuple(self._pre_hooks.values()):
+                changed = hook(self, args)
+                if changed is not None:
+                    args = changed if isinstance(changed, tuple) else (changed,)
+        output = self.forward(*args, **kwargs)
+        if self._hooks:
+            for hook in tuple(self._hooks.values()):
+                changed = hook(self, args, output)
+                output = output if changed is None else changed
+        return output
+
+    def _float_type(self) -> DTypeLike | None:
+        first = inputs.first_float(self.parameters())
+        return None if first is None else first.dtype
+
+    def _as_tensors(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+        """Plain floating arrays take the parameters' type, or that of a tensor beside them."""
+        dtype = self._float_type()
+        if dtype is None:
+            beside = inputs.first_float((args, tuple(kwargs.values())))
+            dtype = None if beside is None else beside.dtype
+        return inputs.as_input(args, dtype), {k: inputs.as_input(v, dtype) for k, v in kwargs.items()}
+
+    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """Call ``hook(module, args)`` before every forward; what it returns, unless ``None``, replaces the arguments."""
+        self._pre_hooks = {} if self._pre_hooks is None else self._pre_hooks
+        return _add_hook(self._pre_hooks, hook)
+
+    def register_forward_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """Call ``hook(module, args, output)`` after every forward; what it returns, unless ``None``, replaces the output."""
+        self._hooks = {} if self._hooks is None else self._hooks
+        return _add_hook(self._hooks, hook)
+
+    # --- walking
+
+    def _entries(self, kind: type[T] | tuple[type[T], ...]) -> Iterator[tuple[str, T]]:
+        """Attributes of a kind with their names, in order, also those inside lists, tuples and dicts."""
+        for name, value in tuple(vars(self).items()):
+            if not name.startswith("_"):
+                yield from _find(kind, name, value)
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Modules that are attributes of this one, each once."""
+        seen: set[int] = set()
+        for name, child in self._entries(Module):
+            if id(child) not in seen:
+                seen.add(id(child))
+                yield name, child
+
+    def children(self) -> Iterator[Module]:
+        """Modules that are attributes of this one, each once."""
+        return (child for _, child in self.named_children())
+
+    def named_modules(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
+        """Itself and all modules below with their dotted names, a shared one once unless asked otherwise."""
+        return _walk(self, prefix, set(), remove_duplicate)
+
+    def modules(self) -> Iterator[Module]:
+        """Itself and all modules below, a shared one once."""
+        return (m for _, m in self.named_modules())
+
+    def get_submodule(self, target: str) -> Module:
+        """The module with this dotted name; ``""`` is this module.
+
+        Raises
+        ------
+        ArgumentError
+            If there is none.
+        """
+        for name, module in self.named_modules(remove_duplicate=False):
+            if name == target:
+                return module
+        raise ArgumentError(f"get_submodule: expected the dotted name of a module, got {target!r}; see named_modules()")
+
+    def _named(self, kind: type[T], prefix: str, recurse: bool, remove_duplicate: bool) -> Iterator[tuple[str, T]]:
+        seen: set[int] = set()
+        for path, entry in _leaves(self, kind, prefix, recurse, set(), remove_duplicate):
+            if not remove_duplicate or id(entry) not in seen:
+                seen.add(id(entry))
+                yield path, entry
+
+    def named_parameters(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[tuple[str, Parameter]]:
+        """All parameters with their dotted names, in the order of the attributes."""
+        return self._named(Parameter, prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """All parameters, each once."""
+        return (p for _, p in self.named_parameters(recurse=recurse))
+
+    def named_buffers(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[tuple[str, Buffer]]:
+        """All buffers with their dotted names, in the order of the attributes."""
+        return self._named(Buffer, prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Buffer]:
+        """All buffers, each once."""
+        return (b for _, b in self.named_buffers(recurse=recurse))
+
+    def num_parameters(self, trainable_only: bool = False) -> int:
+        """Number of values in all parameters, or in those that take a gradient."""
+        return sum(p._array.size for p in self.parameters() if p.requires_grad or not trainable_only)
+
+    # --- modes
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch this module and all below it to training mode, or to evaluation mode."""
+        if not isinstance(mode, bool):
+            raise ArgumentError(f"train: expected mode True or False, got {mode!r}; pass a bool")
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Switch this module and all below it to evaluation mode."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Ask for gradients of all parameters, or freeze them."""
+        for p in self.parameters():
+            p.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop the gradients of all parameters, or with ``set_to_none=False`` set them to zero."""
+        for p in self.parameters():
+            p.grad = None if set_to_none or p.grad is None else Tensor(shape=p.shape, dtype=p.dtype, device=p.device)
+
+    def apply(self, fn: Callable[[Module], Any]) -> Self:
+        """Call ``fn`` on every module, those below first, and give this module back."""
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
+
+    # --- elsewhere
+
+    def to(self, *args: Any, dtype: DTypeLike | None = None, device: DeviceLike | None = None) -> Self:
+        """Move parameters and buffers to a device, or floating ones to another floating type, in place.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> nx.nn.Module().to("cpu").to(nx.float64).num_parameters()
+        0
+        """
+        dtype, device = target(args, dtype, device)
+        if dtype is not None and not state.is_float_type(dtype):
+            raise DTypeError(f"to: expected a floating type for a module, got {dtype!r}; pass e.g. nx.float64")
+        for t in itertools.chain(self.parameters(), self.buffers()):
+            state.move(t, dtype, device)
+        return self
+
+    def float(self) -> Self:
+        """Make parameters and floating buffers float32."""
+        return self.to(dtype="float32")
+
+    def double(self) -> Self:
+        """Make parameters and floating buffers float64."""
+        return self.to(dtype="float64")
+
+    def cpu(self) -> Self:
+        """Move parameters and buffers to the CPU."""
+        return self.to(device="cpu")
+
+    def cuda(self, index: int = 0) -> Self:
+        """Move parameters and buffers to a GPU."""
+        return self.to(device=f"cuda:{index}")
+
+    # --- state
+
+    def _named_state(self) -> dict[str, Tensor]:
+        return dict(_leaves(self, (Parameter, Buffer), "", True, set(), False))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Parameters and buffers by dotted name, as views that cannot be written; they follow the module's values."""
+        return {name: state.read_only(t) for name, t in self._named_state().items()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> LoadResult:
+        """Copy values into parameters and buffers.
+
+        Parameters
+        ----------
+        state_dict : mapping of str to Tensor or array
+            Also another library's, where the layers have its names and shapes.
+        strict : bool
+            Whether a missing or unexpected entry is an error; a wrong shape or type always is.
+
+        Returns
+        -------
+        LoadResult
+            ``missing_keys`` and ``unexpected_keys``.
+
+        Raises
+        ------
+        StateError
+            With every entry that is wrong. Nothing has been written then.
+        """
+        if not isinstance(state_dict, Mapping):
+            raise DTypeError(
+                f"load_state_dict: expected a mapping of names to arrays, got {type(state_dict).__name__}; pass model.state_dict()"
+            )
+        own = self._named_state()
+        missing, unexpected = [n for n in own if n not in state_dict], [str(n) for n in state_dict if n not in own]
+        shared = [n for n in own if n in state_dict]
+        values = [state.as_value(state_dict[n], own[n]) for n in shared]
+        wrong = [_misfit(n, own[n], v) for n, v in zip(shared, values, strict=True) if own[n].shape != v.shape or own[n].dtype != v.dtype]
+        problems = (
+            (missing and [f"missing {', '.join(missing)}"]) + (unexpected and [f"unexpected {', '.join(unexpected)}"]) if strict else []
+        )
+        if problems or wrong:
+            text = "; ".join([*problems, *wrong])
+            hint = "build the model with the arguments it was saved with" + (
+                ", or pass strict=False to skip the names that differ" if problems else ""
+            )
+            raise StateError(f"load_state_dict: expected the {len(own)} entries of {type(self).__name__}, got {text}; {hint}")
+        state.overwrite([own[n] for n in shared], values)
+        return LoadResult(missing, unexpected)
+
+    # --- printing
+
+    def extra_repr(self) -> str:
+        """What stands between the parentheses of a module without children: its constructor's arguments."""
+        args, kwargs = self._arguments
+        return ", ".join([*map(repr, args), *(f"{k}={v!r}" for k, v in kwargs.items())])
+
+    def __repr__(self) -> str:
+        children = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self._entries(Module)]
+        if not children:
+            return f"{type(self).__name__}({self.extra_repr()})"
+        return f"{type(self).__name__}(\n  " + "\n  ".join(children) + "\n)"
+
+
+def _copied(value: Any) -> Any:
+    """``value`` with its lists, tuples and dicts copied, so that the caller's later changes do not reach it."""
+    if isinstance(value, dict):
+        return {k: _copied(v) for k, v in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_copied(v) for v in value)
+    return value
+
+
+def _add_hook(hooks: dict[int, Callable[..., Any]], hook: Callable[..., Any]) -> HookHandle:
+    if not callable(hook):
+        raise DTypeError(f"register hook: expected a callable, got {type(hook).__name__}; pass a function")
+    number = next(_hook_numbers)
+    hooks[number] = hook
+    return HookHandle(hooks, number)
+
+
+def _find(kind: Any, name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, kind):
+        yield name, value
+    elif isinstance(value, (list, tuple)):
+        for i, v in enumerate(value):
+            yield from _find(kind, f"{name}.{i}", v)
+    elif isinstance(value, dict):
+        for k, v in value.items():
+            yield from _find(kind, f"{name}.{k}", v)
+
+
+def _walk(module: Module, path: str, seen: set[int], once: bool) -> Iterator[tuple[str, Module]]:
+    """Depth first. ``seen`` keeps a shared module to one visit, or, unless ``once``, a cycle from going on for ever."""
+    if id(module) in seen:
+        return
+    seen.add(id(module))
+    yield path, module
+    for name, child in module._entries(Module):
+        yield from _walk(child, f"{path}.{name}" if path else name, seen, once)
+    if not once:
+        seen.discard(id(module))
+
+
+def _leaves(module: Module, kind: Any, path: str, recurse: bool, seen: set[int], once: bool) -> Iterator[tuple[str, Any]]:
+    """Entries of a kind in the order of the attributes, those of a submodule where it stands."""
+    if id(module) in seen:
+        return
+    seen.add(id(module))
+    wanted: tuple[type[Any], ...] = (*kind, Module) if isinstance(kind, tuple) else (kind, Module)
+    for name, entry in module._entries(wanted):
+        full = f"{path}.{name}" if path else name
+        if not isinstance(entry, Module):
+            yield full, entry
+        elif recurse:
+            yield from _leaves(entry, kind, full, recurse, seen, once)
+    if not once:
+        seen.discard(id(module))
+
+
+def _misfit(name: str, own: Tensor, value: Tensor) -> str:
+    if own.shape != value.shape:
+        return f"wrong shape for {name}: {value.shape} where the model has {own.shape}"
+    return f"wrong type for {name}: {value.dtype} where the model has {own.dtype}"

@@ -1,0 +1,60 @@
+"""Values of parameters and buffers: read-only views out, checked copies in, moves between types and devices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from neurenix import backend, layout
+from neurenix._typing import DeviceLike, DTypeLike
+from neurenix.tensor import Tensor, as_tensor
+
+
+def read_only(t: Tensor) -> Tensor:
+    """A detached tensor over the same memory; on the CPU nobody can write through it."""
+    array = t._array.view()
+    if type(array) is np.ndarray:
+        array.flags.writeable = False
+    return Tensor._wrap(array)
+
+
+def as_value(value: Any, like: Tensor) -> Tensor:
+    """``value`` as a tensor, also where it is another library's tensor; numbers take ``like``'s type."""
+    if not isinstance(value, Tensor) and not backend.is_array(value) and hasattr(value, "__array__"):
+        return Tensor(np.asarray(value))
+    return as_tensor(value, like)
+
+
+def overwrite(targets: list[Tensor], values: list[Tensor]) -> None:
+    """Give every target a copy of its value; where one cannot be had, none is changed."""
+    copies = [backend.to_device(layout.copy(v._array), t.device) for t, v in zip(targets, values, strict=True)]
+    for t, array in zip(targets, copies, strict=True):
+        replace(t, array)
+
+
+def replace(t: Tensor, array: Any) -> None:
+    """Give ``t`` another array; graphs and derived layouts made from the old one notice."""
+    t._array = array
+    t._version += 1
+
+
+def move(t: Tensor, dtype: DTypeLike | None, device: DeviceLike | None) -> None:
+    """Change a parameter's or buffer's type (floats only) and device in place, its gradient's too."""
+    array = t._array
+    if dtype is not None and array.dtype.kind == "f":
+        array = layout.cast(array, np.dtype(dtype))
+    if device is not None:
+        array = backend.to_device(array, device)
+    if array is not t._array:
+        replace(t, array)
+    if t.grad is not None:
+        move(t.grad, dtype, device)
+
+
+def is_float_type(dtype: DTypeLike) -> bool:
+    """Whether ``dtype`` names a floating type."""
+    try:
+        return np.dtype(dtype).kind == "f"
+    except TypeError:
+        return False
