@@ -56,7 +56,7 @@ def test_unaligned_fields_are_copied():
 @pytest.mark.parametrize(
     ("make", "error", "text"),
     [
-        (lambda: nx.Tensor(), ArgumentError, "expected either data or shape=, got neither"),
+        (nx.Tensor, ArgumentError, "expected either data or shape=, got neither"),
         (lambda: nx.Tensor([1], shape=(1,)), ArgumentError, "got both"),
         (lambda: nx.Tensor(shape=(1, -2)), ShapeError, "at least 0"),
         (lambda: nx.Tensor(shape=(1, 2.5)), ShapeError, "integers"),
