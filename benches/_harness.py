@@ -35,10 +35,12 @@ def machine() -> dict:
     """The machine, the code's commit, and the two limits that figures are to be read against."""
     from neurenix import _rust
 
-    cpu = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line.split(":")[1].strip() for line in cpu if line.startswith("model name")), "?")
-    git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    model = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "?"
+    )
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent, check=False
+    ).stdout.strip()
     return {
         "processor": model,
         "level": _rust.level(),
@@ -67,14 +69,8 @@ def interleave(sides: dict[str, Callable[[], object]], repeats: int = 7, pause: 
 
 def report(name: str, rows: list[dict], about: dict) -> None:
     """Print a table and write it with the machine to benches/results/NAME.json."""
-<<<<<<< HEAD
     print(f"\n{name}: {about['processor']}, {about['threads']} threads, {about['level']}; commit {about['commit']}")
     print(f"limits: FMA {about['fma_gflops']} GFLOP/s, copy {about['copy_gbs']} GB/s")
-=======
-    limits = f"FMA {about['fma_gflops']} GFLOP/s, copy {about['copy_gbs']} GB/s"
-    head = f"{about['processor']}, {about['threads']} threads, {about['level']}; {limits}; commit {about['commit']}"
-    print(f"\n{name}: {head}")
->>>>>>> 0d1a7fa (Benchmark of import time)
     keys = list(dict.fromkeys(k for row in rows for k in row))
     cells = [[_text(row.get(k, "")) for k in keys] for row in rows]
     widths = [max(len(k), *(len(c[i]) for c in cells)) for i, k in enumerate(keys)]
