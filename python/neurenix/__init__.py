@@ -7,6 +7,16 @@ from neurenix.tensor import Tensor as Tensor, set_default_device as set_default_
 # tensor functions
 
 # random numbers
+from neurenix.random import (
+    get_rng_state as get_rng_state,
+    initial_seed as initial_seed,
+    manual_seed as manual_seed,
+    rand as rand,
+    randint as randint,
+    randn as randn,
+    randperm as randperm,
+    set_rng_state as set_rng_state,
+)
 
 # precision, threads, memory
 

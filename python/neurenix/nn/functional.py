@@ -19,3 +19,4 @@
 # loss
 
 # dropout
+from neurenix.ops.dropout import alpha_dropout as alpha_dropout, dropout as dropout, dropout2d as dropout2d

@@ -32,3 +32,4 @@ from neurenix.ops.convert import cast as cast, target as target, to_device as to
 # loss
 
 # random
+from neurenix.ops.dropout import alpha_dropout as alpha_dropout, dropout as dropout, dropout2d as dropout2d

@@ -13,3 +13,4 @@ pub mod view;
 pub mod layout;
 
 // One module an operation family, in the order of the kernel table.
+pub mod random;

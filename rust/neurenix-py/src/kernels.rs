@@ -172,6 +172,12 @@ kernels! {
     // loss
 
     // random
+    random_uniform<floats>(y: Out, low: Real, high: Real, seed: Key, call: Key) = random::uniform;
+    random_normal<floats>(y: Out, mean: Real, deviation: Real, seed: Key, call: Key) = random::normal;
+    random_truncated_normal<floats>(y: Out, mean: Real, deviation: Real, low: Real, high: Real, seed: Key, call: Key) = random::truncated_normal;
+    random_integers<numbers>(y: IndexOut, low: Offset, span: Key, seed: Key, call: Key) = random::integers;
+    random_permutation<numbers>(y: IndexOut, seed: Key, call: Key) = random::permutation;
+    dropout_into<floats>(y: Out, x: In, samples: Size, size: Size, period: Size, drop: Real, scale: Real, shift: Real, fill: Real, seed: Key, call: Key, first: Key) = random::dropout;
 
     // optim
 }

@@ -1,0 +1,140 @@
+"""Initial weights under PyTorch's names and formulas, drawn by :mod:`neurenix.random` on the CPU for every device.
+
+Each function overwrites a leaf tensor and returns it.
+"""
+
+from __future__ import annotations
+
+import math
+
+from neurenix import random
+from neurenix.errors import ArgumentError, ShapeError
+from neurenix.tensor import Tensor
+
+_GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3.0, "relu": math.sqrt(2.0), "selu": 0.75}
+_GAINS |= {f"conv{'_transpose' if t else ''}{d}d": 1.0 for t in (False, True) for d in (1, 2, 3)}
+
+
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+    """The factor that keeps the variance through a nonlinearity; ``param`` is leaky_relu's slope.
+
+    Examples
+    --------
+    >>> from neurenix.nn import init
+    >>> init.calculate_gain("tanh")
+    1.6666666666666667
+    """
+    if nonlinearity == "leaky_relu":
+        slope = 0.01 if param is None else param
+        if isinstance(slope, bool) or not isinstance(slope, (int, float)):
+            raise ArgumentError(f"calculate_gain: expected a number as the slope, got {slope!r}; pass e.g. 0.01")
+        return math.sqrt(2.0 / (1.0 + slope**2))
+    if nonlinearity not in _GAINS:
+        raise ArgumentError(f"calculate_gain: expected one of {[*_GAINS, 'leaky_relu']}, got {nonlinearity!r}; pass one of them")
+    return _GAINS[nonlinearity]
+
+
+def _fans(op: str, t: Tensor) -> tuple[int, int]:
+    if t.ndim < 2:
+        raise ShapeError(f"{op}: expected a weight of at least 2 axes, got {t.shape}; use uniform_ or zeros_ for a bias")
+    field = math.prod(t.shape[2:])
+    return t.shape[1] * field, t.shape[0] * field
+
+
+def _fan(op: str, t: Tensor, mode: str) -> int:
+    if mode not in ("fan_in", "fan_out"):
+        raise ArgumentError(f"{op}: expected mode 'fan_in' or 'fan_out', got {mode!r}; pass one of them")
+    return _fans(op, t)[mode == "fan_out"]
+
+
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
+    """Fill with numbers of [a, b), each equally likely."""
+    return tensor.assign_(random.uniform(tensor.shape, a, b, dtype=tensor.dtype, device=tensor.device))
+
+
+def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
+    """Fill with normal numbers of this mean and standard deviation."""
+    return tensor.assign_(random.normal(tensor.shape, mean, std, dtype=tensor.dtype, device=tensor.device))
+
+
+def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0) -> Tensor:
+    """Fill with normal numbers of this mean and deviation, those outside [a, b] drawn again.
+
+    Raises
+    ------
+    ArgumentError
+        If [a, b] is so far from the mean that no draw would fall into it.
+    """
+    if not a < b or a > mean + 5 * std or b < mean - 5 * std:
+        raise ArgumentError(f"trunc_normal_: expected a < b near mean={mean} with std={std}, got a={a}, b={b}; widen the range")
+    return tensor.assign_(random.truncated_normal(tensor.shape, mean, std, a, b, dtype=tensor.dtype, device=tensor.device))
+
+
+def constant_(tensor: Tensor, val: float) -> Tensor:
+    """Fill with one number."""
+    values = Tensor(shape=tensor.shape, dtype=tensor.dtype, device="cpu")
+    values.data.fill(val)
+    return tensor.assign_(values)
+
+
+def zeros_(tensor: Tensor) -> Tensor:
+    """Fill with zeros."""
+    return constant_(tensor, 0.0)
+
+
+def ones_(tensor: Tensor) -> Tensor:
+    """Fill with ones."""
+    return constant_(tensor, 1.0)
+
+
+def eye_(tensor: Tensor) -> Tensor:
+    """Make a matrix the identity: ones on the diagonal, zeros elsewhere."""
+    if tensor.ndim != 2:
+        raise ShapeError(f"eye_: expected a matrix, got {tensor.shape}; pass a 2-D weight")
+    rows, columns = tensor.shape
+    return tensor.assign_([[1.0 if i == j else 0.0 for j in range(columns)] for i in range(rows)])
+
+
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+    """Fill with numbers of [-a, a), a = gain * sqrt(6 / (fan_in + fan_out)).
+
+    References
+    ----------
+    .. [1] X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010.
+    """
+    bound = gain * math.sqrt(6.0 / sum(_fans("xavier_uniform_", tensor)))
+    return uniform_(tensor, -bound, bound)
+
+
+def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+    """Fill with normal numbers of deviation gain * sqrt(2 / (fan_in + fan_out))."""
+    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(_fans("xavier_normal_", tensor))))
+
+
+def kaiming_uniform_(tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
+    """Fill with numbers of [-b, b), b = gain * sqrt(3 / fan).
+
+    Parameters
+    ----------
+    tensor : Tensor
+        A weight of at least 2 axes, (out, in, ...).
+    a : float
+        Slope of leaky_relu.
+    mode : {"fan_in", "fan_out"}
+        Keep the variance of the forward or of the backward pass.
+    nonlinearity : str
+        Whose gain to use, see :func:`calculate_gain`.
+
+    References
+    ----------
+    .. [1] K. He et al., "Delving deep into rectifiers", ICCV 2015.
+    """
+    fan = _fan("kaiming_uniform_", tensor, mode)
+    bound = calculate_gain(nonlinearity, a) * math.sqrt(3.0 / fan) if fan else 0.0
+    return uniform_(tensor, -bound, bound)
+
+
+def kaiming_normal_(tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
+    """Fill with normal numbers of deviation gain / sqrt(fan)."""
+    fan = _fan("kaiming_normal_", tensor, mode)
+    return normal_(tensor, 0.0, calculate_gain(nonlinearity, a) / math.sqrt(fan) if fan else 0.0)
