@@ -1,0 +1,204 @@
+"""Pictures: reading and writing them, and drawing where a model sees something."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from neurenix import backend
+from neurenix.errors import ArgumentError, BackendUnavailableError, DTypeError, FileError, ShapeError
+from neurenix.tensor import Tensor
+
+Pixels: TypeAlias = np.ndarray[Any, Any]
+Colour: TypeAlias = tuple[int, int, int]
+
+_GOLDEN = 0.618033988749895  # turns of the colour circle between neighbouring labels: no two near ones look alike
+
+
+def overlay(image: Any, mask: Any, *, color: Colour | None = None, fill: float = 0.25, thickness: int = 1) -> Pixels:
+    """Draw a mask's contours over an image.
+
+    Parameters
+    ----------
+    image : array or Tensor, shape (H, W), (H, W, C) or (C, H, W)
+        Grey or RGB; integers or floats. Stretched to its own range of values.
+    mask : array or Tensor, shape (H, W) or (1, H, W)
+        Bool, probabilities (above 0.5 counts), or integer labels, each drawn in its own colour; 0 is background.
+    color : (int, int, int), optional
+        Red, green and blue from 0 to 255, for all labels.
+    fill : float
+        How strongly the inside is tinted, from 0 to 1.
+    thickness : int
+        Width of the contour in pixels; 0 for none.
+
+    Returns
+    -------
+    numpy.ndarray, shape (H, W, 3), uint8
+
+    Raises
+    ------
+    ShapeError
+        If mask and image differ in size.
+
+    Examples
+    --------
+    >>> import numpy as np, neurenix as nx
+    >>> mask = np.zeros((4, 4), bool)
+    >>> mask[1:3, 1:3] = True
+    >>> nx.overlay(np.zeros((4, 4)), mask, color=(255, 0, 0))[:, :, 0]
+    array([[  0,   0,   0,   0],
+           [  0, 255, 255,   0],
+           [  0, 255, 255,   0],
+           [  0,   0,   0,   0]], dtype=uint8)
+    """
+    if not 0 <= fill <= 1:
+        raise ArgumentError(f"overlay: expected fill from 0 to 1, got {fill!r}; pass e.g. 0.25")
+    picture = rgb(image)
+    labels = _labels(mask)
+    if labels.shape != picture.shape[:2]:
+        raise ShapeError(f"overlay: expected a mask of {picture.shape[:2]} pixels, got {labels.shape}; predict on the image that is drawn")
+    tint = label_colours(int(labels.max(initial=0)) if color is None else 1, color)
+    index = labels if color is None else (labels > 0).astype(np.int64)
+    out = picture.astype(np.float32)
+    inside = labels > 0
+    out[inside] += fill * (tint[index[inside]] - out[inside])
+    edge = contours(labels, thickness)
+    out[edge] = tint[index[edge]]
+    return np.rint(out).astype(np.uint8)
+
+
+def contours(labels: Pixels, thickness: int = 1) -> Pixels:
+    """Pixels of a label that touch another label, the background or (not counted) the image's edge, ``thickness`` deep."""
+    edge = np.zeros(labels.shape, bool)
+    rest = labels.copy()
+    for _ in range(thickness):
+        around = np.pad(rest, 1, mode="edge")
+        neighbours = (around[:-2, 1:-1], around[2:, 1:-1], around[1:-1, :-2], around[1:-1, 2:])
+        ring = (rest > 0) & np.logical_or.reduce([n != rest for n in neighbours])
+        edge |= ring
+        rest[ring] = 0
+    return edge
+
+
+def label_colours(count: int, color: Colour | None = None) -> Pixels:
+    """Colours of the labels 0 to ``count``, float32 (count + 1, 3); neighbouring numbers differ strongly in hue."""
+    if color is not None:
+        if len(color) != 3 or not all(0 <= c <= 255 for c in color):
+            raise ArgumentError(f"overlay: expected color as (red, green, blue) from 0 to 255, got {color!r}; pass e.g. (255, 0, 0)")
+        return np.tile(np.asarray(color, np.float32), (count + 1, 1))
+    hue = (np.arange(count + 1) * _GOLDEN + 0.1) % 1.0
+    wheel = np.abs((hue[:, None] * 6 + np.array([0.0, 4.0, 2.0])) % 6 - 3) - 1
+    return (255 * np.clip(wheel, 0.15, 1)).astype(np.float32)
+
+
+def rgb(image: Any) -> Pixels:
+    """An image of any kind as (H, W, 3) uint8, stretched to its own range; uint8 RGB stays as it is."""
+    pixels = _host(image, "overlay")
+    if pixels.ndim == 3 and pixels.shape[-1] not in (1, 3, 4) and pixels.shape[0] in (1, 3, 4):
+        pixels = pixels.transpose(1, 2, 0)
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.ndim != 3 or pixels.shape[-1] not in (1, 3, 4):
+        raise ShapeError(
+            f"overlay: expected an image (H, W), (H, W, C) or (C, H, W) of 1, 3 or 4 channels, got {pixels.shape}; select channels first"
+        )
+    pixels = np.broadcast_to(pixels[..., :3], (*pixels.shape[:2], 3))
+    if pixels.dtype == np.uint8 and np.asarray(image).ndim == 3:
+        return np.ascontiguousarray(pixels)
+    values = pixels.astype(np.float64)
+    finite = values[np.isfinite(values)]
+    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
+    stretched = (np.nan_to_num(values, nan=low, posinf=high, neginf=low) - low) * (255.0 / (high - low) if high > low else 0.0)
+    return np.rint(stretched).astype(np.uint8)
+
+
+def _labels(mask: Any) -> Pixels:
+    labels = _host(mask, "overlay")
+    if labels.ndim == 3 and 1 in (labels.shape[0], labels.shape[-1]):
+        labels = labels[0] if labels.shape[0] == 1 else labels[..., 0]
+    if labels.ndim != 2:
+        raise ShapeError(f"overlay: expected a mask (H, W), got {labels.shape}; pass one class's mask, or probabilities.argmax(0)")
+    return (labels > 0.5).astype(np.int64) if labels.dtype.kind in "fb" else labels.astype(np.int64)
+
+
+def _host(value: Any, owner: str) -> Pixels:
+    if isinstance(value, Tensor):
+        array = value.numpy()
+    else:
+        array = backend.to_numpy(value) if backend.is_array(value) else np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise DTypeError(f"{owner}: expected an array of numbers, got {array.dtype}; pass a NumPy array or a Tensor")
+    return array
+
+
+def scaled(pixels: Pixels) -> Pixels:
+    """Pixels as float32, integers divided by their type's largest value: uint8 by 255, uint16 by 65535."""
+    if pixels.dtype.kind in "ui":
+        return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+    return pixels.astype(np.float32)
+
+
+def read_picture(path: str | os.PathLike[str], channels: int | None = None) -> Pixels:
+    """Pixels of a picture file, (H, W) or (H, W, C), in the file's element type; ``.npy`` without Pillow.
+
+    Parameters
+    ----------
+    path : path
+    channels : {1, 3}, optional
+        Convert to grey or RGB; as stored if ``None`` (a palette's numbers stay numbers).
+
+    Raises
+    ------
+    BackendUnavailableError
+        If Pillow is not installed.
+    FileError
+        If the file cannot be read.
+    """
+    path = Path(path)
+    try:
+        if path.suffix.lower() == ".npy":
+            pixels: Pixels = np.load(path, allow_pickle=False)
+            return pixels
+        with pillow(f"reading {path.name}").open(path) as picture:
+            deep = picture.mode in ("I", "F", "1") or picture.mode.startswith("I;")
+            if channels is not None and not (deep and channels == 1):
+                picture = picture.convert("L" if channels == 1 else "RGB")
+            return np.asarray(picture)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise FileError(f"read_picture: expected a picture, got {str(path)!r}: {error}; check that the file is whole") from error
+
+
+def save_picture(path: str | os.PathLike[str], pixels: Any) -> None:
+    """Write uint8 pixels, (H, W) or (H, W, 3), as a picture file; the ending names the format.
+
+    Raises
+    ------
+    BackendUnavailableError
+        If Pillow is not installed.
+    """
+    array = _host(pixels, "save_picture")
+    if array.dtype != np.uint8:
+        raise DTypeError(f"save_picture: expected uint8 pixels, got {array.dtype}; use neurenix.overlay or (255 * x).astype(np.uint8)")
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        raise ShapeError(f"save_picture: expected (H, W) or (H, W, 3), got {array.shape}; transpose channels to the end")
+    pillow(f"writing {Path(path).name}").fromarray(np.ascontiguousarray(array)).save(path)
+
+
+def pillow(purpose: str) -> Any:
+    """Pillow's ``Image`` module.
+
+    Raises
+    ------
+    BackendUnavailableError
+        If it is not installed, naming the purpose and the remedy.
+    """
+    try:
+        from PIL import Image
+    except ImportError:
+        raise BackendUnavailableError(
+            f"pillow: expected Pillow for {purpose}, got no such package; install it with: pip install pillow (or neurenix-multiscale[demo])"
+        ) from None
+    return Image

@@ -1,0 +1,140 @@
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from neurenix import Tensor
+from neurenix.data import ArrayDataset, Compose, DataLoader, Dataset, RandomCrop, RandomNoise, RandomTurn, TensorDataset
+from neurenix.errors import ArgumentError, DTypeError
+
+IMAGES = np.random.default_rng(0).random((10, 1, 12, 12))
+
+
+def dataset():
+    return ArrayDataset(IMAGES, np.arange(10), transform=Augment())
+
+
+class Augment:
+    """A transform that also passes the label."""
+
+    steps = Compose([RandomCrop(8), RandomTurn(), RandomNoise()])
+
+    def __call__(self, image, label):
+        return self.steps(image), label
+
+
+def epochs(count=2, **kwargs):
+    loader = DataLoader(dataset(), 4, shuffle=True, seed=3, **kwargs)
+    return [(images.numpy().copy(), labels.tolist()) for _ in range(count) for images, labels in loader]
+
+
+@pytest.mark.parametrize("workers", [{"num_workers": 1}, {"num_workers": 3, "prefetch_factor": 1}, {"num_workers": 2, "worker": "process"}])
+def test_order_and_bits_do_not_depend_on_the_workers(workers):
+    for (x, a), (y, b) in zip(epochs(), epochs(**workers), strict=True):
+        assert a == b
+        assert np.array_equal(x, y)
+
+
+def test_every_epoch_is_another_order_and_another_augmentation():
+    seen = epochs()
+    orders = [sum((labels for _, labels in part), []) for part in (seen[:3], seen[3:])]
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(10))
+    assert orders[0] != orders[1]
+    loader = DataLoader(dataset(), 10, seed=3)
+    (first, _), (second, _) = next(iter(loader)), next(iter(loader))
+    assert not np.array_equal(first.numpy(), second.numpy())
+    loader.set_epoch(0)
+    assert np.array_equal(next(iter(loader))[0].numpy(), first.numpy())
+
+
+def test_an_items_augmentation_does_not_depend_on_its_batch():
+    one = np.concatenate([x.numpy() for x, _ in DataLoader(dataset(), 1, seed=5)])
+    four = np.concatenate([x.numpy() for x, _ in DataLoader(dataset(), 4, seed=5)])
+    assert np.array_equal(one, four)
+
+
+def test_lengths_and_last_batches():
+    for kwargs, sizes in (({}, [4, 4, 2]), ({"drop_last": True}, [4, 4]), ({"sampler": [9, 1, 2]}, [3])):
+        loader = DataLoader(dataset(), 4, **kwargs)
+        assert [len(labels) for _, labels in loader] == sizes
+        assert len(loader) == len(sizes)
+    assert list(DataLoader([], 2)) == []
+    assert len(DataLoader([1, 2], 3, drop_last=True)) == 0
+
+
+def test_batches_are_float32_tensors_unless_told():
+    x = next(iter(DataLoader(IMAGES, 2)))
+    assert isinstance(x, Tensor)
+    assert x.dtype == np.float32
+    assert next(iter(DataLoader(IMAGES, 2, dtype=None))).dtype == np.float64
+    images, labels = next(iter(DataLoader(TensorDataset(IMAGES, np.arange(10)), 3)))
+    assert images.shape == (3, 1, 12, 12)
+    assert labels.dtype == np.int64
+
+
+def test_collate_fn_and_other_objects():
+    loader = DataLoader(["a", "b", "c"], 2, collate_fn="".join)
+    assert list(loader) == ["ab", "c"]
+    assert list(DataLoader(["a", "b", "c"], 2)) == [["a", "b"], ["c"]]
+
+
+class Slow(Dataset):
+    """Counts how many items are read at once and in all."""
+
+    def __init__(self, fail_at=None):
+        self.lock, self.now, self.most, self.read, self.fail_at = threading.Lock(), 0, 0, 0, fail_at
+
+    def __len__(self):
+        return 40
+
+    def __getitem__(self, index):
+        with self.lock:
+            self.now, self.read = self.now + 1, self.read + 1
+            self.most = max(self.most, self.now)
+        time.sleep(0.002)
+        with self.lock:
+            self.now -= 1
+        if index == self.fail_at:
+            raise KeyError("no such image")
+        return index
+
+
+def test_threads_read_at_the_same_time_and_not_further_ahead_than_told():
+    slow = Slow()
+    iterator = iter(DataLoader(slow, 1, num_workers=2, prefetch_factor=2))
+    next(iterator)
+    time.sleep(0.05)
+    assert slow.most == 2
+    assert slow.read <= 6
+    iterator.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("neurenix-data")]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_failing_item_is_named(workers):
+    with pytest.raises(KeyError, match="no such image") as caught:
+        list(DataLoader(Slow(fail_at=7), 4, num_workers=workers))
+    assert "read item 7 of Slow" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "text"),
+    [
+        (lambda: DataLoader(3), ArgumentError, "expected a dataset with __len__ and __getitem__, got int"),
+        (lambda: DataLoader([1], 0), ArgumentError, "expected batch_size to be an integer of at least 1, got 0"),
+        (lambda: DataLoader([1], 1.5), ArgumentError, "got 1.5"),
+        (lambda: DataLoader([1], num_workers=-1), ArgumentError, "expected num_workers"),
+        (lambda: DataLoader([1], worker="fork"), ArgumentError, "'thread' or 'process', got 'fork'"),
+        (lambda: DataLoader([1], shuffle=True, sampler=[0]), ArgumentError, "either a sampler or shuffle=True"),
+        (lambda: DataLoader([1], collate_fn=1), ArgumentError, "expected collate_fn to be callable"),
+        (lambda: DataLoader([1], seed=-1), ArgumentError, "expected seed"),
+        (lambda: DataLoader([1], dtype=int), DTypeError, "expected dtype to be a float type or None"),
+        (lambda: DataLoader([1], dtype="nonsense"), DTypeError, "got 'nonsense'"),
+        (lambda: DataLoader([1]).set_epoch(-1), ArgumentError, "expected epoch"),
+        (lambda: list(DataLoader([lambda: 1], num_workers=1, worker="process")), ArgumentError, "that can be pickled for worker='process'"),
+    ],
+)
+def test_errors(make, error, text):
+    with pytest.raises(error, match=text):
+        make()

@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+
+from neurenix.data import Compose, PairedTransform, RandomCrop, RandomFlip, RandomGamma, RandomNoise, RandomTurn, item_draws
+from neurenix.data.draws import item
+from neurenix.errors import ArgumentError, ShapeError
+
+IMAGE = np.arange(30, dtype=np.float32).reshape(1, 5, 6) / 30
+
+
+def apply(transform, *arrays, key=(0, 0, 0)):
+    with item(key):
+        return transform(*arrays)
+
+
+@pytest.mark.parametrize(
+    "transform", [RandomFlip(), RandomTurn(), RandomCrop(3), RandomCrop((9, 4)), Compose([RandomCrop(4), RandomTurn(), RandomFlip()])]
+)
+def test_geometry_is_the_same_for_image_and_masks(transform):
+    seen = set()
+    for index in range(30):
+        image, mask, weight = apply(transform, IMAGE, IMAGE[0], np.stack([IMAGE[0]] * 2), key=(0, 0, index))
+        assert np.array_equal(image[0], mask)
+        assert np.array_equal(weight[1], mask)
+        seen.add(image.tobytes())
+    assert len(seen) > 1
+
+
+def test_square_images_take_all_four_turns_and_oblong_ones_two():
+    square = {apply(RandomTurn(), np.arange(4).reshape(2, 2), key=(0, 0, i)).tobytes() for i in range(40)}
+    oblong = {apply(RandomTurn(), IMAGE, key=(0, 0, i)).shape for i in range(40)}
+    assert (len(square), oblong) == (4, {(1, 5, 6)})
+
+
+def test_flips_happen_in_the_allowed_direction_only():
+    row = np.arange(3).reshape(1, 1, 3)
+    assert {apply(RandomFlip(horizontal=False), row, key=(0, 0, i)).tobytes() for i in range(20)} == {row.tobytes()}
+    assert len({apply(RandomFlip(vertical=False), row, key=(0, 0, i)).tobytes() for i in range(20)}) == 2
+
+
+def test_crop_mirrors_small_images_outwards():
+    image = apply(RandomCrop((1, 6)), np.array([[1, 2, 3]]))
+    assert image.tolist() == [[1, 2, 3, 3, 2, 1]]
+    assert apply(RandomCrop(5), np.array([[7]])).tolist() == [[7] * 5] * 5
+
+
+def test_gamma_and_noise_change_the_image_alone_and_keep_its_type():
+    for transform in (RandomGamma(2.0), RandomNoise(0.1)):
+        for kind in (np.float32, np.float64):
+            image, mask = apply(transform, IMAGE.astype(kind), IMAGE)
+            assert image.dtype == kind
+            assert not np.array_equal(image, IMAGE.astype(kind))
+            assert mask is IMAGE
+    assert np.allclose(apply(RandomGamma(1), IMAGE), IMAGE)
+    assert np.array_equal(apply(RandomNoise(0), IMAGE), IMAGE)
+    powers = [np.log(apply(RandomGamma(2), np.array([[0.5]]), key=(0, 0, i)))[0, 0] / np.log(0.5) for i in range(200)]
+    assert 0.5 <= min(powers) < 0.6
+    assert 1.8 < max(powers) <= 2
+    noise = apply(RandomNoise(0.1), np.zeros((100, 100)))
+    assert abs(noise.mean()) < 0.01
+    assert noise.std() < 0.11
+
+
+def test_an_item_has_one_stream_and_other_keys_have_others():
+    def draw(key):
+        with item(key):
+            return item_draws().uniform(), item_draws().below(1000)
+
+    assert draw((1, 2, 3)) == draw((1, 2, 3))
+    assert len({draw(key) for key in [(1, 2, 3), (2, 2, 3), (1, 3, 3), (1, 2, 4), (1, 0, 3)]}) == 5
+    assert item_draws().uniform() != item_draws().uniform()  # outside a loader every call is another item
+
+
+def test_compose_takes_plain_functions():
+    image, mask = apply(Compose([lambda image, mask: (image + 1, mask), RandomCrop(2)]), IMAGE, IMAGE)
+    assert np.allclose(image, mask + 1)
+    assert apply(Compose([lambda image: image * 0]), IMAGE).sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "text"),
+    [
+        (lambda: RandomFlip()(np.zeros(3)), ShapeError, "RandomFlip: expected arrays"),
+        (lambda: RandomFlip()(), ShapeError, "pass an image and its mask"),
+        (lambda: RandomTurn()(IMAGE, np.zeros((4, 6))), ShapeError, "expected one height and width"),
+        (lambda: RandomCrop(0), ArgumentError, "expected size to be an integer of at least 1"),
+        (lambda: RandomCrop((1, 2, 3)), ArgumentError, "one integer or"),
+        (lambda: RandomCrop(2)(np.zeros((0, 4))), ShapeError, "expected an image with pixels"),
+        (lambda: RandomGamma(0.5), ArgumentError, "expected strength of at least 1, got 0.5"),
+        (lambda: RandomGamma(float("nan")), ArgumentError, "got nan"),
+        (lambda: RandomGamma()(np.zeros((2, 2), np.uint8)), ArgumentError, "RandomGamma: expected a float image, got uint8"),
+        (lambda: RandomNoise(-1), ArgumentError, "of at least 0"),
+        (lambda: Compose([3]), ArgumentError, "Compose: expected a list of callables"),
+        (lambda: PairedTransform()(IMAGE), NotImplementedError, "define apply"),
+    ],
+)
+def test_errors(make, error, text):
+    with pytest.raises(error, match=text):
+        make()
