@@ -91,7 +91,7 @@ def label_colours(count: int, color: Colour | None = None) -> Pixels:
         return np.tile(np.asarray(color, np.float32), (count + 1, 1))
     hue = (np.arange(count + 1) * _GOLDEN + 0.1) % 1.0
     wheel = np.abs((hue[:, None] * 6 + np.array([0.0, 4.0, 2.0])) % 6 - 3) - 1
-    return (255 * np.clip(wheel, 0.15, 1)).astype(np.float32)
+    return np.asarray(255 * np.clip(wheel, 0.15, 1), np.float32)
 
 
 def rgb(image: Any) -> Pixels:
@@ -125,10 +125,8 @@ def _labels(mask: Any) -> Pixels:
 
 
 def _host(value: Any, owner: str) -> Pixels:
-    if isinstance(value, Tensor):
-        array = value.numpy()
-    else:
-        array = backend.to_numpy(value) if backend.is_array(value) else np.asarray(value)
+    value = value._array if isinstance(value, Tensor) else value
+    array = backend.to_numpy(value) if backend.is_array(value) else np.asarray(value)
     if array.dtype.kind not in "biuf":
         raise DTypeError(f"{owner}: expected an array of numbers, got {array.dtype}; pass a NumPy array or a Tensor")
     return array
@@ -164,9 +162,8 @@ def read_picture(path: str | os.PathLike[str], channels: int | None = None) -> P
             return pixels
         with pillow(f"reading {path.name}").open(path) as picture:
             deep = picture.mode in ("I", "F", "1") or picture.mode.startswith("I;")
-            if channels is not None and not (deep and channels == 1):
-                picture = picture.convert("L" if channels == 1 else "RGB")
-            return np.asarray(picture)
+            keep = channels is None or (deep and channels == 1)
+            return np.asarray(picture if keep else picture.convert("L" if channels == 1 else "RGB"))
     except (OSError, ValueError, SyntaxError) as error:
         raise FileError(f"read_picture: expected a picture, got {str(path)!r}: {error}; check that the file is whole") from error
 

@@ -36,10 +36,10 @@ def test_datasets_end_like_sequences():
 @pytest.mark.parametrize(
     ("make", "error", "text"),
     [
-        (lambda: TensorDataset(), ArgumentError, "TensorDataset: expected at least one tensor"),
+        (TensorDataset, ArgumentError, "TensorDataset: expected at least one tensor"),
         (lambda: TensorDataset(np.zeros(3), np.zeros(4)), ShapeError, "got lengths 3, 4"),
         (lambda: TensorDataset(np.zeros(())), ShapeError, "expected arrays with an axis of items"),
-        (lambda: ArrayDataset(), ArgumentError, "ArrayDataset: expected at least one array"),
+        (ArrayDataset, ArgumentError, "ArrayDataset: expected at least one array"),
         (lambda: ArrayDataset([1], [1, 2]), ShapeError, "each image needs its mask"),
         (lambda: ArrayDataset([1], transform=3), ArgumentError, "expected transform to be callable, got int"),
         (lambda: ArrayDataset([1], repeats=0), ArgumentError, "expected repeats to be an integer of at least 1, got 0"),

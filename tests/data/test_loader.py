@@ -38,7 +38,7 @@ def test_order_and_bits_do_not_depend_on_the_workers(workers):
 
 def test_every_epoch_is_another_order_and_another_augmentation():
     seen = epochs()
-    orders = [sum((labels for _, labels in part), []) for part in (seen[:3], seen[3:])]
+    orders = [[label for _, labels in part for label in labels] for part in (seen[:3], seen[3:])]
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(10))
     assert orders[0] != orders[1]
     loader = DataLoader(dataset(), 10, seed=3)

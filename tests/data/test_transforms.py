@@ -81,7 +81,7 @@ def test_compose_takes_plain_functions():
     ("make", "error", "text"),
     [
         (lambda: RandomFlip()(np.zeros(3)), ShapeError, "RandomFlip: expected arrays"),
-        (lambda: RandomFlip()(), ShapeError, "pass an image and its mask"),
+        (RandomFlip(), ShapeError, "pass an image and its mask"),
         (lambda: RandomTurn()(IMAGE, np.zeros((4, 6))), ShapeError, "expected one height and width"),
         (lambda: RandomCrop(0), ArgumentError, "expected size to be an integer of at least 1"),
         (lambda: RandomCrop((1, 2, 3)), ArgumentError, "one integer or"),

@@ -71,7 +71,7 @@ class TensorDataset(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Tensor, ...]:
         number = item_number("TensorDataset", index, len(self))
-        return tuple(Tensor(t.data[number]) for t in self.tensors)
+        return tuple(Tensor._wrap(t._array[number, ...]) for t in self.tensors)
 
 
 class ArrayDataset(Dataset):

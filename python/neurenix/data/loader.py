@@ -200,9 +200,9 @@ def _float_type(dtype: DTypeLike | None) -> np.dtype[Any] | None:
     if dtype is None:
         return None
     try:
-        kind = np.dtype(dtype)
+        kind: np.dtype[Any] | None = np.dtype(dtype)
     except TypeError:
-        kind = np.dtype(object)
-    if kind.kind != "f":
+        kind = None
+    if kind is None or kind.kind != "f":
         raise DTypeError(f"DataLoader: expected dtype to be a float type or None, got {dtype!r}; pass e.g. np.float32")
     return kind
