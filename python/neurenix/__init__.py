@@ -19,10 +19,20 @@ from neurenix.random import (
 )
 
 # precision, threads, memory
+from neurenix.checkpoint import checkpoint as checkpoint, enable_gradient_checkpointing as enable_gradient_checkpointing
+from neurenix.memory import (
+    empty_cache as empty_cache,
+    memory_stats as memory_stats,
+    reset_peak as reset_peak,
+    set_memory_limit as set_memory_limit,
+)
+from neurenix.precision import get_float32_precision as get_float32_precision, set_float32_precision as set_float32_precision
+from neurenix.system import get_num_threads as get_num_threads, set_num_threads as set_num_threads, show_config as show_config
 
 # files
 
 # first hour
+from neurenix.anomaly import detect_anomaly as detect_anomaly
 
 # rooms
 from neurenix import nn as nn

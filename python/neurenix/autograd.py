@@ -14,7 +14,7 @@ from contextlib import ContextDecorator
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from neurenix import backend
+from neurenix import anomaly, backend
 from neurenix._typing import Array
 from neurenix.errors import GraphError, InternalError
 from neurenix.layout import accumulate, copy
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 Vjp: TypeAlias = Callable[[Any], Sequence[Any]]
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
-_anomaly: ContextVar[bool] = ContextVar("anomaly", default=False)
 _order = itertools.count()
 
 
@@ -52,6 +51,8 @@ class Node:
         gradients = self.vjp(gradient)
         if len(gradients) != len(self.inputs):
             raise InternalError(f"internal: the rule of {self.op!r} gave {len(gradients)} gradients for {len(self.inputs)} inputs")
+        if anomaly.is_detecting():
+            anomaly.check_gradients(self.op, gradients, gradient)
         found = [(t, g) for t, g in zip(self.inputs, gradients, strict=True) if g is not None and t.requires_grad]
         for t, g in found:
             if g.shape != t.shape or g.dtype != t.dtype:
@@ -100,10 +101,17 @@ def is_grad_enabled() -> bool:
     return _recording.get()
 
 
+def next_order() -> int:
+    """The creation number that a node would get now."""
+    return next(_order)
+
+
 def record(op: str, data: Array, inputs: tuple[Tensor, ...], vjp: Vjp) -> Tensor:
     """Wrap an operation's result; remember the rule when an input wants a gradient."""
     from neurenix.tensor import Tensor
 
+    if anomaly.is_detecting():
+        anomaly.check_results(op, (data,), [t._array for t in inputs])
     out = Tensor._wrap(data)
     if _recording.get() and any(t.requires_grad for t in inputs):
         out.requires_grad, out._node = True, Node(op, inputs, vjp)
@@ -123,6 +131,8 @@ def record_many(op: str, datas: Sequence[Array], inputs: tuple[Tensor, ...], vjp
     """Wrap several results of one run. The rule gets a list of gradients, ``None`` where none flows."""
     from neurenix.tensor import Tensor
 
+    if anomaly.is_detecting():
+        anomaly.check_results(op, datas, [t._array for t in inputs])
     if not (_recording.get() and any(t.requires_grad for t in inputs)):
         return tuple(Tensor._wrap(d) for d in datas)
     gathered = Outputs(len(datas))
@@ -186,6 +196,27 @@ def pullback(
             sums.add(source, part)
         del t, g
     yield from sums.entries.values()
+
+
+def pull_parts(roots: Sequence[tuple[Tensor, Array]], stops: Sequence[Tensor]) -> list[list[Array]]:
+    """Pull back to ``stops`` and give what each of them gets, one gradient a use, in the order in which they came."""
+    parts: dict[int, list[Array]] = {id(t): [] for t in stops}
+    sums = _Sums()
+
+    def give(t: Tensor, gradient: Array) -> None:
+        if id(t) in parts:
+            parts[id(t)].append(gradient)
+        else:
+            sums.add(t, gradient)
+
+    for root, gradient in roots:
+        give(root, gradient)
+    while sums.queue:
+        t, g, _ = sums.entries.pop(heapq.heappop(sums.queue)[1])
+        for source, part in t._node.pull(g, False) if t._node is not None else ():
+            give(source, part)
+        del t, g
+    return [parts[id(t)] for t in stops]
 
 
 def backward(roots: Sequence[tuple[Tensor, Array]], retain_graph: bool = False) -> None:

@@ -12,7 +12,7 @@ from contextlib import ContextDecorator, contextmanager
 from contextvars import ContextVar, Token, copy_context
 from typing import Any
 
-from neurenix import autograd, precision
+from neurenix import autograd, precision, random
 from neurenix._typing import Array
 from neurenix.errors import DTypeError, GraphError
 from neurenix.tensor import Tensor
@@ -20,7 +20,6 @@ from neurenix.tensor import Tensor
 _enabled: ContextVar[bool] = ContextVar("checkpointing", default=False)
 _rerun: ContextVar[bool] = ContextVar("rerun", default=False)
 _noted: ContextVar[list[tuple[Any, bool]] | None] = ContextVar("noted", default=None)
-_kept: list[tuple[Callable[[], Any], Callable[[Any], None]]] = [(precision.get_float32_precision, precision.override)]
 
 
 class enable_gradient_checkpointing(ContextDecorator):  # noqa: N801 - the API document's name
@@ -57,11 +56,6 @@ def is_checkpointing() -> bool:
 def is_rerun() -> bool:
     """Whether this is a second run for a gradient: running statistics must not move again."""
     return _rerun.get()
-
-
-def keep(save: Callable[[], Any], restore: Callable[[Any], None]) -> None:
-    """Let a second run start from the state that ``save`` gave at the first; ``restore`` sets it."""
-    _kept.append((save, restore))
 
 
 def note(module: Any) -> None:
@@ -118,57 +112,59 @@ class _Part:
         self.fn, self.xs = fn, xs
         self.originals = _unique(t for t in _tensors(xs) if t.requires_grad)
         self.context = copy_context()
-        self.kept = [(restore, save()) for save, restore in _kept]
+        self.precision, self.random_state = precision.get_float32_precision(), random.get_rng_state()
         self.modes: list[tuple[Any, bool]] = []
         self.uses: list[tuple[int | Tensor, int]] = []  # an original's number or a tensor from outside, and how often
         self.shapes: list[tuple[int, ...]] = []
 
-    def _run(self) -> tuple[Any, list[Tensor], list[Tensor]]:
-        """Call ``fn`` on stand-ins that the graph ends at: the result, its recorded tensors, the stand-ins."""
+    def run(self) -> tuple[Any, list[Tensor], list[Tensor], int]:
+        """Call ``fn`` on stand-ins that the graph ends at: the result, its recorded tensors, the stand-ins, the first number."""
         stand_ins = [_stand_in(t) for t in self.originals]
         known = {id(t): s for t, s in zip(self.originals, stand_ins, strict=True)}
         start = autograd.next_order()
         result = self.fn(*_mapped(self.xs, lambda t: known.get(id(t), t)))
         found = list(_tensors(result))
         found += [t._logits[1] for t in found if t._logits is not None]
-        return result, _unique(t for t in found if t._node is not None and t._node.order > start), [*stand_ins, _mark(start)]
+        return result, _unique(t for t in found if t._node is not None and t._node.order > start), stand_ins, start
 
     def first_run(self) -> Any:
-        token = _noted.set([])
+        """Run for the result and what it used; put one node on the tape."""
+        outer = _noted.get()
+        token = _noted.set(self.modes)
         try:
             owner = getattr(self.fn, "__self__", None)
             if hasattr(owner, "modules") and hasattr(owner, "training"):
                 note(owner)
-            result, made, stand_ins = self._run()
-            self.modes = _noted.get() or []
+            result, made, stand_ins, start = self.run()
         finally:
             _noted.reset(token)
-        for m, _ in self.modes:
-            note(m)
-        stand_ins, start = stand_ins[:-1], stand_ins[-1]._version
+        if outer is not None:
+            outer.extend(self.modes)
         numbers = {id(s): i for i, s in enumerate(stand_ins)}
         self.uses = [(numbers.get(id(t), t), count) for t, count in _stops(made, start)]
         self.shapes = [t.shape for t in made]
         back = {id(s): t for s, t in zip(stand_ins, self.originals, strict=True)}
-        if made and self.uses:
+        if made:
             inputs = tuple(self.originals[t] if isinstance(t, int) else t for t, count in self.uses for _ in range(count))
             outs = autograd.record_many("checkpoint", [t._array for t in made], inputs, self.pull)
             back |= {id(t): out for t, out in zip(made, outs, strict=True)}
         for t in made:
-            if t._logits is not None and id(t) in back:
+            if t._logits is not None:
                 kind, source, axis = t._logits
                 back[id(t)]._logits = (kind, back.get(id(source), source), axis)
         return _mapped(result, lambda t: back.get(id(t), t))
 
     def pull(self, gradients: Sequence[Array | None]) -> Sequence[Array | None]:
         """Run again and give every contribution to every input, in the order of the node's inputs."""
-        return self.context.copy().run(self._second_run, gradients)
+        return self.context.copy().run(self.second_run, gradients)
 
-    def _second_run(self, gradients: Sequence[Array | None]) -> Sequence[Array | None]:
+    def second_run(self, gradients: Sequence[Array | None]) -> Sequence[Array | None]:
+        """As the first run, in a copy of its context."""
         _rerun.set(True)
         _noted.set(None)
-        with _state(self.kept, self.modes):
-            _, made, stand_ins = self._run()
+        precision.override(self.precision)
+        with random.replay(self.random_state), _as_before(self.modes):
+            _, made, stand_ins, _ = self.run()
         if [t.shape for t in made] != self.shapes:
             raise GraphError(
                 f"checkpoint: expected the second run to give {self.shapes}, got {[t.shape for t in made]}; let fn do the same each time"
@@ -182,26 +178,19 @@ class _Part:
 
 
 @contextmanager
-def _state(kept: list[tuple[Callable[[Any], None], Any]], modes: list[tuple[Any, bool]]) -> Iterator[None]:
-    """The random state, precision and training flags of the first run; what modules remember comes back afterwards."""
-    now = [(restore, save()) for save, restore in _kept]
-    before = [(m, m.training, {k: v for k, v in vars(m).items() if k.startswith("_")}) for m, _ in modes]
+def _as_before(modes: list[tuple[Any, bool]]) -> Iterator[None]:
+    """The training flags of the first run; these and what modules remember in ``_`` names come back afterwards."""
+    now = [(m, m.training, {k: v for k, v in vars(m).items() if k.startswith("_")}) for m, _ in modes]
     try:
-        for restore, value in kept:
-            restore(value)
         for m, training in modes:
-            if m.training != training:
-                m.training = training
+            m.training = training
         yield
     finally:
-        for m, training, remembered in before:
-            if m.training != training:
-                m.training = training
+        for m, training, remembered in now:
+            m.training = training
             for name in [k for k in vars(m) if k.startswith("_") and k not in remembered]:
                 delattr(m, name)
             vars(m).update(remembered)
-        for restore, value in now:
-            restore(value)
 
 
 def _stand_in(t: Tensor) -> Tensor:

@@ -29,6 +29,10 @@ class GraphError(NeurenixError, RuntimeError):
     """A gradient that cannot be had: no graph, a graph that is gone, an input overwritten."""
 
 
+class AnomalyError(NeurenixError, ArithmeticError, RuntimeError):
+    """A NaN, found under ``detect_anomaly``."""
+
+
 class FileError(NeurenixError, ValueError):
     """A file that is not what it should be."""
 

@@ -36,6 +36,15 @@ class Door(Protocol):
     def device(self, array: Array, /) -> str:
         """Name the device of an array, e.g. ``"cuda:0"``."""
 
+    def memory_stats(self, device: str) -> dict[str, int]:
+        """Give the bytes that are ``live``, were at the ``peak`` and are ``cached``."""
+
+    def reset_peak(self, device: str) -> None:
+        """Set the peak to what is alive now."""
+
+    def empty_cache(self, device: str) -> None:
+        """Give cached memory back."""
+
 
 _BY_TYPE: dict[type, Door] = {}
 _BY_NAME: dict[str, Door] = {}

@@ -1,0 +1,47 @@
+"""Memory of arrays: how much is alive, was alive and is cached, on either device."""
+
+from __future__ import annotations
+
+from neurenix import _rust
+from neurenix._typing import DeviceLike
+from neurenix.backend.doors import door_named
+from neurenix.errors import ArgumentError
+
+
+def memory_stats(device: DeviceLike = "cpu") -> dict[str, int]:
+    """Bytes of arrays on a device: ``live`` now, ``peak`` since the last :func:`reset_peak`, ``cached`` for reuse.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> sorted(nx.memory_stats())
+    ['cached', 'live', 'peak']
+    """
+    return door_named(device).memory_stats(device)
+
+
+def reset_peak(device: DeviceLike = "cpu") -> None:
+    """Start measuring the peak anew from what is alive now."""
+    door_named(device).reset_peak(device)
+
+
+def empty_cache(device: DeviceLike = "cpu") -> None:
+    """Give cached memory back to the system or driver."""
+    door_named(device).empty_cache(device)
+
+
+def set_memory_limit(limit: int | None) -> None:
+    """Let arrays on the CPU take at most ``limit`` bytes together; ``None`` lifts it.
+
+    Raises
+    ------
+    ArgumentError
+        If ``limit`` is not a number of bytes.
+
+    Notes
+    -----
+    What would go beyond raises :class:`neurenix.errors.OutOfMemoryError` and changes nothing.
+    """
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or not 0 < limit < 1 << 63):
+        raise ArgumentError(f"set_memory_limit: expected a positive number of bytes or None, got {limit!r}; pass e.g. 8 * 2**30")
+    _rust.set_memory_limit(limit)

@@ -1,0 +1,78 @@
+"""How exactly float32 convolutions and products are computed: one setting for both devices."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar, Token
+from typing import Final
+
+from neurenix.errors import ArgumentError
+
+PRECISIONS: Final = ("ieee", "fast", "tf32")
+_everywhere = "fast"
+_here: ContextVar[str | None] = ContextVar("float32_precision", default=None)
+
+
+class set_float32_precision:  # noqa: N801 - read as a function
+    """Choose how float32 convolutions and matrix products are computed, from now on or inside a ``with``.
+
+    Parameters
+    ----------
+    precision : {"ieee", "fast", "tf32"}
+        "ieee": direct sums in IEEE float32. "fast", the default: within 1.5e-6 of exact a layer (relative L2), by Winograd's
+        algorithm on a CPU and three TF32 products a multiplication on a GPU. "tf32": a GPU's tensor cores at their own 1e-3;
+        on a CPU the same as "fast". float64 is always computed directly.
+
+    Raises
+    ------
+    ArgumentError
+        If ``precision`` is none of them.
+
+    Notes
+    -----
+    Called plainly it holds for the whole process; in a ``with`` for that block and thread or task only.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> with nx.set_float32_precision("ieee"):
+    ...     print(nx.get_float32_precision())
+    ieee
+    >>> nx.get_float32_precision()
+    'fast'
+    """
+
+    def __init__(self, precision: str) -> None:
+        global _everywhere
+        if precision not in PRECISIONS:
+            raise ArgumentError(f'set_float32_precision: expected "ieee", "fast" or "tf32", got {precision!r}; pass one of them')
+        self.precision = precision
+        self._before = (_everywhere, _here.get())
+        self._token: Token[str | None] | None = None
+        if _here.get() is None:
+            _everywhere = precision
+        else:
+            _here.set(precision)
+
+    def __enter__(self) -> None:
+        global _everywhere
+        _everywhere, here = self._before
+        _here.set(here)
+        self._token = _here.set(self.precision)
+
+    def __exit__(self, *_: object) -> None:
+        if self._token is not None:
+            _here.reset(self._token)
+            self._token = None
+
+    def __repr__(self) -> str:
+        return f"float32 precision {self.precision!r}"
+
+
+def get_float32_precision() -> str:
+    """How float32 convolutions and products are computed here: "ieee", "fast" or "tf32"."""
+    return _here.get() or _everywhere
+
+
+def override(precision: str) -> None:
+    """Set the precision of this thread or task only."""
+    _here.set(precision)

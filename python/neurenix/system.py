@@ -1,0 +1,46 @@
+"""The machine as the library uses it: threads, instruction-set level, settings."""
+
+from __future__ import annotations
+
+import platform
+
+import numpy as np
+
+from neurenix import _rust
+from neurenix.errors import ArgumentError
+from neurenix.memory import memory_stats
+from neurenix.precision import get_float32_precision
+
+
+def set_num_threads(n: int) -> None:
+    """Compute on ``n`` threads from the next operation on; results do not depend on it.
+
+    Raises
+    ------
+    ArgumentError
+        Unless ``n`` is 1 to 1024.
+    """
+    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= 1024:
+        raise ArgumentError(f"set_num_threads: expected 1 to 1024 threads, got {n!r}; pass the number of cores to use")
+    _rust.set_num_threads(n)
+
+
+def get_num_threads() -> int:
+    """Threads that operations compute on: what was set, else ``NEURENIX_NUM_THREADS``, else the cores this process may use."""
+    return _rust.num_threads()
+
+
+def show_config() -> None:
+    """Print versions, processor level, threads, precision and memory: what to add to a report of a problem."""
+    stats = memory_stats()
+    rows = {
+        "neurenix": _rust.__version__,
+        "python": f"{platform.python_version()} ({platform.system()} {platform.machine()})",
+        "numpy": np.__version__,
+        "processor level": f"{_rust.level()} of {', '.join(_rust.levels())}",
+        "threads": str(get_num_threads()),
+        "float32 precision": get_float32_precision(),
+        "memory": ", ".join(f"{name} {stats[name] / 2**20:.1f} MiB" for name in ("live", "peak", "cached")),
+    }
+    width = max(map(len, rows))
+    print("\n".join(f"{name:<{width}}  {text}" for name, text in rows.items()))
