@@ -7,9 +7,9 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 # In the environment of the project and nowhere else, whatever environment is active outside.
-IN_VENV := env -u CONDA_PREFIX -u PYTHONPATH -u PYTHONHOME VIRTUAL_ENV="$(CURDIR)/.venv" PATH="$(CURDIR)/.venv/bin:$$PATH"
-PY := $(IN_VENV) .venv/bin/python
-DEVELOP := $(PY) -m maturin develop --release --quiet
+export VIRTUAL_ENV := $(CURDIR)/.venv
+unexport CONDA_PREFIX PYTHONPATH PYTHONHOME
+PY := .venv/bin/python
 CHECKED := python tests benches tools docs
 SOURCES := pyproject.toml Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name 'Cargo.toml')
 
@@ -35,7 +35,7 @@ lint: .venv/built-test ## ruff, mypy (strict), rustfmt, clippy (warnings denied)
 	$(PY) -m ruff format --check $(CHECKED)
 	$(PY) -m mypy
 	cargo fmt --all --check
-	$(IN_VENV) cargo clippy --quiet --workspace --all-targets -- -D warnings
+	cargo clippy --quiet --workspace --all-targets -- -D warnings
 
 .PHONY: format
 format: .venv/built-test ## rewrite the sources as the lints want them
@@ -92,5 +92,5 @@ clean: ## remove what was built
 
 .venv/built-%: .venv/made $(SOURCES)
 	@tools/check_machine
-	@$(DEVELOP) --extras $*
+	@$(PY) -m maturin develop --release --quiet --extras $*
 	@touch $@

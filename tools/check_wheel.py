@@ -68,7 +68,7 @@ def main() -> None:
         outside = Path(folder)
         maturin = [sys.executable, "-m", "maturin"]
         run(*maturin, "build", "--release", "--quiet", "--out", outside)
-        run(*maturin, "sdist", "--quiet", "--out", outside)
+        run(*maturin, "sdist", "--out", outside)
         wheel, sdist = next(outside.glob("*.whl")), next(outside.glob("*.tar.gz"))
         check_contents(wheel, sdist)
         venv.create(outside / "env", with_pip=True)
