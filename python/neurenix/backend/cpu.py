@@ -47,5 +47,4 @@ class CpuDoor:
         _rust.empty_cache()
 
 
-
 doors.add_door(np.ndarray, "cpu", CpuDoor())
