@@ -2,7 +2,7 @@
 
 from neurenix.data.collate import collate as collate
 from neurenix.data.dataset import ArrayDataset as ArrayDataset, Dataset as Dataset, TensorDataset as TensorDataset
-from neurenix.data.draws import item_draws as item_draws
+from neurenix.data.draws import item_seed as item_seed
 from neurenix.data.folder import ImageMaskFolder as ImageMaskFolder
 from neurenix.data.loader import DataLoader as DataLoader
 from neurenix.data.transforms import (

@@ -1,77 +1,70 @@
 """Random numbers of one item: they depend on the seed, the epoch and the item's number, and on nothing else.
 
-A loader sets the key before it asks a dataset for an item; transforms draw from it. So neither the number of workers nor the
-order in which they finish can change an augmentation. Outside a loader each item gets a key of its own from the
-library's generator (:func:`neurenix.manual_seed`).
+A loader sets the library's generator to the item's own place before it asks a dataset for it, in that thread only. So neither
+the number of workers nor the order in which they finish can change an augmentation, be it one of ours or ``nx.rand`` in a
+transform of the user's. Outside a loader the library's generator goes on as usual (:func:`neurenix.manual_seed`).
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
-Key = tuple[int, int, int]
+from neurenix import random
+from neurenix._typing import DTypeLike
+
 _MASK = (1 << 64) - 1
-
-
-class Draws:
-    """A stream of random numbers that belongs to one key ``(seed, epoch, index)``."""
-
-    def __init__(self, key: Key) -> None:
-        seed, epoch, index = key
-        self._generator = np.random.Generator(np.random.Philox(key=[seed & _MASK, (epoch << 40 ^ index) & _MASK]))
-
-    def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
-        """One number between ``low`` and ``high``."""
-        return low + (high - low) * float(self._generator.random())
-
-    def below(self, count: int) -> int:
-        """One integer from 0 to ``count - 1``."""
-        return min(int(self._generator.random() * count), count - 1)
-
-    def normal(self, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
-        """Normally distributed float32 numbers of that shape."""
-        return self._generator.standard_normal(shape, np.float32)
-
-    def order(self, count: int) -> np.ndarray[Any, Any]:
-        """The numbers below ``count`` in random order."""
-        return np.argsort(self._generator.random(count), kind="stable")
-
-
-_current: ContextVar[Draws | None] = ContextVar("draws", default=None)
+_CALLS = 20  # bits: draws an item may make; so many fewer bits number the items
+EPOCH_ORDER = (1 << (64 - _CALLS)) - 1  # the number under which an epoch's order is drawn: no dataset is that long
 
 
 @contextmanager
-def item(key: Key) -> Iterator[Draws]:
-    """Within, transforms draw from the stream of ``key``."""
-    draws = Draws(key)
-    token = _current.set(draws)
-    try:
-        yield draws
-    finally:
-        _current.reset(token)
+def item(seed: int, epoch: int, number: int) -> Iterator[None]:
+    """Within, random numbers are those of item ``number`` in that epoch."""
+    with random.replay((_mixed(seed, epoch), number << _CALLS)):
+        yield
 
 
-def item_draws() -> Draws:
-    """The stream of the item that is being loaded here; for transforms of your own.
+def _mixed(seed: int, epoch: int) -> int:
+    """A key for each epoch under a seed, by SplitMix64: different epochs never share one."""
+    key = (seed + 0x9E3779B97F4A7C15 * (epoch + 1)) & _MASK
+    key = ((key ^ key >> 30) * 0xBF58476D1CE4E5B9) & _MASK
+    key = ((key ^ key >> 27) * 0x94D049BB133111EB) & _MASK
+    return key ^ key >> 31
+
+
+def uniform(low: float = 0.0, high: float = 1.0) -> float:
+    """One number of [low, high)."""
+    return float(random.uniform((1,), low, high, dtype=np.float64, device="cpu").item())
+
+
+def below(count: int) -> int:
+    """One integer of 0 to ``count - 1``."""
+    return int(random.randint(0, count, (1,), device="cpu").item())
+
+
+def normal(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray[Any, Any]:
+    """Standard normal numbers."""
+    return random.normal(shape, dtype=dtype, device="cpu").numpy()
+
+
+def order(count: int) -> list[int]:
+    """The integers below ``count`` in random order."""
+    numbers: list[int] = random.randperm(count, device="cpu").tolist()
+    return numbers
+
+
+def item_seed() -> int:
+    """A number to seed another library's generator with, for transforms that use one.
 
     Examples
     --------
-    >>> from neurenix.data import item_draws
+    >>> import numpy as np
+    >>> from neurenix.data import item_seed
     >>> def brighten(image, mask):
-    ...     return image * item_draws().uniform(0.8, 1.2), mask
+    ...     return image * np.random.default_rng(item_seed()).uniform(0.8, 1.2), mask
     """
-    return _current.get() or Draws((fresh_seed(), 0, 0))
-
-
-_fresh = itertools.count(1)
-
-
-def fresh_seed() -> int:
-    """A seed for whoever was given none."""
-    return next(_fresh)
+    return below((1 << 63) - 1)

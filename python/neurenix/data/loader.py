@@ -21,7 +21,6 @@ from neurenix.data.dataset import check_count
 from neurenix.errors import ArgumentError, DTypeError
 
 Collate = Callable[[Sequence[Any]], Any]
-_SHUFFLE = (1 << 40) - 1  # the item number under which an epoch's order is drawn: no dataset is that long
 
 
 class DataLoader:
@@ -102,7 +101,7 @@ class DataLoader:
         self.num_workers = check_count("DataLoader", "num_workers", num_workers, 0)
         self.prefetch_factor = check_count("DataLoader", "prefetch_factor", prefetch_factor)
         self.shuffle, self.drop_last = bool(shuffle), bool(drop_last)
-        self.seed = draws.fresh_seed() if seed is None else check_count("DataLoader", "seed", seed, 0)
+        self.seed = draws.item_seed() if seed is None else check_count("DataLoader", "seed", seed, 0)
         self.epoch = 0
         self.collate_fn: Collate = collate_fn if collate_fn is not None else partial(collate, dtype=_float_type(dtype))
 
@@ -127,7 +126,8 @@ class DataLoader:
         if self.sampler is not None:
             numbers = [int(i) for i in self.sampler]
         elif self.shuffle:
-            numbers = draws.Draws((self.seed, epoch, _SHUFFLE)).order(len(self.dataset)).tolist()
+            with draws.item(self.seed, epoch, draws.EPOCH_ORDER):
+                numbers = draws.order(len(self.dataset))
         else:
             numbers = list(range(len(self.dataset)))
         batches = [numbers[i : i + self.batch_size] for i in range(0, len(numbers), self.batch_size)]
@@ -164,10 +164,10 @@ class DataLoader:
 
 
 def fetch_batch(dataset: Any, collate_fn: Collate, seed: int, epoch: int, numbers: list[int]) -> Any:
-    """A batch of the items ``numbers``, each under its own stream of random numbers."""
+    """A batch of the items ``numbers``, each under its own random numbers."""
     items = []
     for number in numbers:
-        with draws.item((seed, epoch, number)):
+        with draws.item(seed, epoch, number):
             try:
                 items.append(dataset[number])
             except Exception as error:

@@ -2,7 +2,7 @@
 
 A transform is called as ``transform(image, mask, ...)`` with arrays whose last two axes are height and width, and returns as
 many arrays as it was given. Geometry (flips, turns, crops) is applied to all of them alike; gamma and noise to the image, the
-first, alone. The random numbers are those of the item (:mod:`neurenix.data.draws`).
+first, alone. The random numbers are the library's, under a loader those of the item (:mod:`neurenix.data.draws`).
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from neurenix.data import draws
 from neurenix.data.dataset import check_count
-from neurenix.data.draws import Draws, item_draws
 from neurenix.errors import ArgumentError, ShapeError
 
 Image: TypeAlias = np.ndarray[Any, Any]
 
 
 class PairedTransform:
-    """Base of the transforms: one stream of random numbers a call, shared by the image and its masks."""
+    """Base of the transforms: checks the arrays, then ``apply`` makes new ones of all of them together."""
 
     def __call__(self, *arrays: Any) -> Any:
         """Transform an image and what belongs to it.
@@ -36,12 +36,12 @@ class PairedTransform:
             raise ShapeError(f"{name}: expected arrays (..., H, W), got shapes {[a.shape for a in images]}; pass an image and its mask")
         if len({a.shape[-2:] for a in images}) > 1:
             raise ShapeError(f"{name}: expected one height and width, got shapes {[a.shape for a in images]}; resize the mask to its image")
-        out = self.apply(images, item_draws())
+        out = self.apply(images)
         return out[0] if len(out) == 1 else out
 
-    def apply(self, images: tuple[Image, ...], draws: Draws) -> tuple[Image, ...]:
+    def apply(self, images: tuple[Image, ...]) -> tuple[Image, ...]:
         """The transformed arrays; what a subclass defines."""
-        raise NotImplementedError(f"{type(self).__name__}: expected an apply method; define apply(images, draws)")
+        raise NotImplementedError(f"{type(self).__name__}: expected an apply method; define apply(images)")
 
 
 class Compose(PairedTransform):
@@ -66,11 +66,11 @@ class Compose(PairedTransform):
             raise ArgumentError(f"Compose: expected a list of callables, got {transforms!r}; pass e.g. [RandomFlip(), RandomTurn()]")
         self.transforms = list(transforms)
 
-    def apply(self, images: tuple[Image, ...], draws: Draws) -> tuple[Image, ...]:
-        """Each transform in turn; those of ours share the item's stream."""
+    def apply(self, images: tuple[Image, ...]) -> tuple[Image, ...]:
+        """Each transform in turn."""
         for transform in self.transforms:
             if isinstance(transform, PairedTransform):
-                images = transform.apply(images, draws)
+                images = transform.apply(images)
             else:
                 out = transform(*images)
                 images = out if isinstance(out, tuple) else (out,)
@@ -89,7 +89,7 @@ class RandomFlip(PairedTransform):
     def __init__(self, horizontal: bool = True, vertical: bool = True) -> None:
         self.horizontal, self.vertical = bool(horizontal), bool(vertical)
 
-    def apply(self, images: tuple[Image, ...], draws: Draws) -> tuple[Image, ...]:
+    def apply(self, images: tuple[Image, ...]) -> tuple[Image, ...]:
         """Mirrored views."""
         if self.horizontal and draws.below(2):
             images = tuple(a[..., ::-1] for a in images)
@@ -101,7 +101,7 @@ class RandomFlip(PairedTransform):
 class RandomTurn(PairedTransform):
     """Turn by 0, 90, 180 or 270 degrees; images that are not square are turned by 0 or 180."""
 
-    def apply(self, images: tuple[Image, ...], draws: Draws) -> tuple[Image, ...]:
+    def apply(self, images: tuple[Image, ...]) -> tuple[Image, ...]:
         """Turned views."""
         turns = draws.below(4)
         height, width = images[0].shape[-2:]
@@ -123,7 +123,7 @@ class RandomCrop(PairedTransform):
             raise ArgumentError(f"RandomCrop: expected size to be one integer or (height, width), got {size!r}; pass e.g. 128")
         self.size = (check_count("RandomCrop", "size", pair[0]), check_count("RandomCrop", "size", pair[1]))
 
-    def apply(self, images: tuple[Image, ...], draws: Draws) -> tuple[Image, ...]:
+    def apply(self, images: tuple[Image, ...]) -> tuple[Image, ...]:
         """The same window of each."""
         images = tuple(mirror_to(a, self.size) for a in images)
         height, width = images[0].shape[-2:]
@@ -147,7 +147,7 @@ class RandomGamma(PairedTransform):
             raise ArgumentError(f"RandomGamma: expected strength of at least 1, got {strength!r}; pass e.g. 1.5")
         self.strength = float(strength)
 
-    def apply(self, images: tuple[Image, ...], draws: Draws) -> tuple[Image, ...]:
+    def apply(self, images: tuple[Image, ...]) -> tuple[Image, ...]:
         """The image changed, the rest as it was."""
         image = _floats("RandomGamma", images[0])
         power = float(np.exp(draws.uniform(-1, 1) * np.log(self.strength)))
@@ -168,11 +168,11 @@ class RandomNoise(PairedTransform):
             raise ArgumentError(f"RandomNoise: expected a deviation of at least 0, got {deviation!r}; pass e.g. 0.05")
         self.deviation = float(deviation)
 
-    def apply(self, images: tuple[Image, ...], draws: Draws) -> tuple[Image, ...]:
+    def apply(self, images: tuple[Image, ...]) -> tuple[Image, ...]:
         """The image changed, the rest as it was."""
         image = _floats("RandomNoise", images[0])
         amount = image.dtype.type(draws.uniform(0, self.deviation))
-        return (image + amount * draws.normal(image.shape).astype(image.dtype), *images[1:])
+        return (image + amount * draws.normal(image.shape, image.dtype), *images[1:])
 
 
 def mirror_to(image: Image, size: tuple[int, int]) -> Image:
