@@ -32,6 +32,7 @@ from neurenix.system import get_num_threads as get_num_threads, set_num_threads 
 # files
 
 # first hour
+from neurenix.picture import overlay as overlay
 from neurenix.anomaly import detect_anomaly as detect_anomaly
 
 # rooms

@@ -8,9 +8,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from neurenix import backend
 from neurenix.errors import ArgumentError, BackendUnavailableError, DTypeError, FileError, ShapeError
-from neurenix.tensor import Tensor
+from neurenix.metrics import host
 
 Pixels: TypeAlias = np.ndarray[Any, Any]
 Colour: TypeAlias = tuple[int, int, int]
@@ -96,7 +95,7 @@ def label_colours(count: int, color: Colour | None = None) -> Pixels:
 
 def rgb(image: Any) -> Pixels:
     """An image of any kind as (H, W, 3) uint8, stretched to its own range; uint8 RGB stays as it is."""
-    pixels = _host(image, "overlay")
+    pixels = host(image, "overlay")
     if pixels.ndim == 3 and pixels.shape[-1] not in (1, 3, 4) and pixels.shape[0] in (1, 3, 4):
         pixels = pixels.transpose(1, 2, 0)
     if pixels.ndim == 2:
@@ -110,26 +109,18 @@ def rgb(image: Any) -> Pixels:
         return np.ascontiguousarray(pixels)
     values = pixels.astype(np.float64)
     finite = values[np.isfinite(values)]
-    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
+    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
     stretched = (np.nan_to_num(values, nan=low, posinf=high, neginf=low) - low) * (255.0 / (high - low) if high > low else 0.0)
     return np.rint(stretched).astype(np.uint8)
 
 
 def _labels(mask: Any) -> Pixels:
-    labels = _host(mask, "overlay")
+    labels = host(mask, "overlay")
     if labels.ndim == 3 and 1 in (labels.shape[0], labels.shape[-1]):
         labels = labels[0] if labels.shape[0] == 1 else labels[..., 0]
     if labels.ndim != 2:
         raise ShapeError(f"overlay: expected a mask (H, W), got {labels.shape}; pass one class's mask, or probabilities.argmax(0)")
     return (labels > 0.5).astype(np.int64) if labels.dtype.kind in "fb" else labels.astype(np.int64)
-
-
-def _host(value: Any, owner: str) -> Pixels:
-    value = value._array if isinstance(value, Tensor) else value
-    array = backend.to_numpy(value) if backend.is_array(value) else np.asarray(value)
-    if array.dtype.kind not in "biuf":
-        raise DTypeError(f"{owner}: expected an array of numbers, got {array.dtype}; pass a NumPy array or a Tensor")
-    return array
 
 
 def scaled(pixels: Pixels) -> Pixels:
@@ -176,7 +167,7 @@ def save_picture(path: str | os.PathLike[str], pixels: Any) -> None:
     BackendUnavailableError
         If Pillow is not installed.
     """
-    array = _host(pixels, "save_picture")
+    array = host(pixels, "save_picture")
     if array.dtype != np.uint8:
         raise DTypeError(f"save_picture: expected uint8 pixels, got {array.dtype}; use neurenix.overlay or (255 * x).astype(np.uint8)")
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):

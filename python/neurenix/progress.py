@@ -1,0 +1,79 @@
+"""Progress of a loop: a bar on a terminal where tqdm is installed, otherwise a plain line every few seconds."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sized
+from typing import Any, Generic, TextIO, TypeVar
+
+T = TypeVar("T")
+
+
+class Progress(Generic[T]):
+    """Iterate over something and show how far it is.
+
+    Parameters
+    ----------
+    items : iterable with a length
+    name : str
+        What stands before the numbers.
+    seconds : float
+        Between two plain lines.
+    stream : text file, optional
+        Where it is shown; standard error if ``None``.
+
+    Examples
+    --------
+    >>> import io
+    >>> from neurenix.progress import Progress
+    >>> out = io.StringIO()
+    >>> progress = Progress(range(2), "step", stream=out)
+    >>> for step in progress:
+    ...     progress.note(f"loss {1 / (step + 1)}")
+    >>> out.getvalue().startswith("step 2/2, loss 0.5")
+    True
+    """
+
+    def __init__(self, items: Iterable[T], name: str = "step", *, seconds: float = 5.0, stream: TextIO | None = None) -> None:
+        self.items, self.name, self.seconds = items, name, seconds
+        self.stream = sys.stderr if stream is None else stream
+        self._text, self._bar = "", None if not _is_terminal(self.stream) else _bar(items, name, self.stream)
+
+    def note(self, text: str) -> None:
+        """What is shown beside the numbers."""
+        self._text = text
+        if self._bar is not None:
+            self._bar.set_postfix_str(text, refresh=False)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._bar) if self._bar is not None else self._plain()
+
+    def _plain(self) -> Iterator[T]:
+        total = len(self.items) if isinstance(self.items, Sized) else None
+        begun = shown = time.monotonic()
+        done = 0
+        for done, item in enumerate(self.items, 1):
+            yield item
+            now = time.monotonic()
+            if now - shown >= self.seconds and done != total:
+                self._line(done, total, now - begun)
+                shown = now
+        self._line(done, total, time.monotonic() - begun)
+
+    def _line(self, done: int, total: int | None, seconds: float) -> None:
+        count = f"{done}" if total is None else f"{done}/{total}"
+        parts = [f"{self.name} {count}", *([self._text] if self._text else []), f"{seconds:.0f} s"]
+        print(", ".join(parts), file=self.stream, flush=True)
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    return hasattr(stream, "isatty") and stream.isatty()
+
+
+def _bar(items: Iterable[Any], name: str, stream: TextIO) -> Any:
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return None
+    return tqdm(items, desc=name, file=stream)

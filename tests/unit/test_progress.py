@@ -1,0 +1,43 @@
+import io
+import time
+
+import pytest
+
+from neurenix.progress import Progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_plain_lines_appear_every_few_seconds_and_at_the_end():
+    out = io.StringIO()
+    progress = Progress(range(5), "epoch", seconds=0.0, stream=out)
+    for number in progress:
+        progress.note(f"loss {number}")
+        time.sleep(0.001)
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 5
+    assert lines[0] == "epoch 1/5, loss 0, 0 s"
+    assert lines[-1] == "epoch 5/5, loss 4, 0 s"
+    quiet = io.StringIO()
+    assert list(Progress((i for i in range(3)), seconds=100, stream=quiet)) == [0, 1, 2]
+    assert quiet.getvalue() == "step 3, 0 s\n"
+
+
+def test_a_terminal_gets_a_bar():
+    pytest.importorskip("tqdm")
+    out = Terminal()
+    progress = Progress(range(3), "step", stream=out)
+    for number in progress:
+        progress.note(f"loss {number}")
+    assert "3/3" in out.getvalue()
+    assert "\r" in out.getvalue()
+
+
+def test_a_terminal_without_tqdm_gets_lines(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "tqdm", None)
+    out = Terminal()
+    assert list(Progress(range(2), stream=out)) == [0, 1]
+    assert out.getvalue() == "step 2/2, 0 s\n"
