@@ -1,0 +1,164 @@
+"""A GPU for tests: arrays that refuse to compute, and kernels that run in the emulator.
+
+An :class:`EmulatedArray` behaves as the library may expect of ``cupy.ndarray``: it has a shape, strides and views, and
+nothing else. Whatever would make CuPy run a kernel of its own raises. Its bytes are scrambled (each xor ``key``) wherever
+the host can see them, so a conversion that slips through computes nonsense. Importing this module adds the device
+"emulated"; its launches go through the library's own launch code and run the unchanged ``.cu`` files.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from neurenix.backend import doors, launch, sources
+
+sys.path.insert(0, str(Path(__file__).parent / "emulator"))
+from module import EmulatedModule, EmulatorError  # noqa: E402, F401
+
+GXX = shutil.which(os.environ.get("CXX", "g++"))
+_VIEWS = {np.broadcast_to, np.transpose, np.moveaxis, np.swapaxes, np.expand_dims, np.squeeze, np.flip, np.shape, np.ndim}
+_COMPUTING = (
+    "all any argmax argmin argpartition argsort astype byteswap choose clip compress conj conjugate copy cumprod cumsum "
+    "diagonal dot dump dumps fill flatten item max mean min nonzero partition prod ptp put repeat resize round searchsorted "
+    "sort std sum take tobytes tofile tolist trace var __setitem__ __iter__ __bool__ __float__ __int__ __index__ __complex__ "
+    "__contains__ __array__ __copy__ __deepcopy__ __reduce__ __reduce_ex__ __dlpack__ __divmod__ __matmul__"
+).split()
+
+
+class EmulatedArray(np.ndarray):
+    """An array on the emulated GPU: views and nothing else."""
+
+    key = 0xA5
+    __array_priority__ = 1000
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        raise TypeError(f"an emulated array computes nothing by itself: np.{ufunc.__name__} would run a kernel of CuPy's")
+
+    def __array_function__(self, func, types, args, kwargs):
+        if func not in _VIEWS:
+            raise TypeError(f"an emulated array computes nothing by itself: np.{func.__name__} would run a kernel of CuPy's")
+        plain = [a.view(np.ndarray) if isinstance(a, EmulatedArray) else a for a in args]
+        out = func(*plain, **kwargs)
+        return out.view(EmulatedArray) if isinstance(out, np.ndarray) else out
+
+    def __getitem__(self, index):
+        parts = index if isinstance(index, tuple) else (index,)
+        if any(isinstance(p, (list, np.ndarray)) for p in parts):
+            raise TypeError("an emulated array computes nothing by itself: an array of indices would run a kernel of CuPy's")
+        out = self.view(np.ndarray)[(*parts, ...)] if Ellipsis not in parts else self.view(np.ndarray)[index]
+        return out.view(EmulatedArray)  # one element is a 0-d array, as CuPy gives
+
+    def reshape(self, *shape, **kwargs):
+        """Give a view of another shape; where there is none CuPy would copy with a kernel of its own."""
+        out = super().reshape(*shape, **kwargs)
+        if self.size and not np.shares_memory(out.view(np.ndarray), self.view(np.ndarray)):
+            raise TypeError("an emulated array computes nothing by itself: this reshape would copy with a kernel of CuPy's")
+        return out
+
+    def ravel(self, order="C"):
+        """Give the elements along one axis; refused where CuPy would copy."""
+        return self.reshape(-1)
+
+    def __repr__(self):
+        return f"EmulatedArray(shape={self.shape}, dtype={self.dtype})"
+
+    __str__ = __repr__
+    __format__ = object.__format__
+
+
+def _refuse(name):
+    def method(self, *args, **kwargs):
+        raise TypeError(f"an emulated array computes nothing by itself: .{name} would leave our kernels")
+
+    return method
+
+
+for _name in _COMPUTING:
+    setattr(EmulatedArray, _name, _refuse(_name))
+
+
+def _aligned(shape, dtype):
+    """An array on a boundary of 512 bytes, as CuPy allocates."""
+    n = int(np.prod(shape)) * dtype.itemsize
+    memory = np.empty(n + 512, np.uint8)
+    start = -memory.ctypes.data % 512
+    return memory[start : start + n].view(dtype).reshape(shape) if n else np.empty(shape, dtype)
+
+
+@functools.cache
+def module(stem, suffix):
+    """A stem's file compiled for one element type."""
+    return EmulatedModule(sources.unit(stem, suffix))
+
+
+class EmulatedDoor:
+    """The way to the emulated kernels; what :class:`neurenix.backend.cuda.CudaDoor` is to a GPU."""
+
+    array_type = EmulatedArray
+    most_blocks = 3  # few, so that loops over the grid go round
+
+    def __init__(self):
+        self.launched = []  # names of the rows that ran
+        self.guard = "right"
+
+    def launch(self, row, args):
+        launch.run(row, args, self)
+
+    def address(self, array):
+        return array.view(np.ndarray).__array_interface__["data"][0]
+
+    def function(self, row, suffix):
+        kernel = module(row.stem, suffix).get_function(f"{row.name}_{suffix}")
+        poison, scratch = places(row)
+
+        def call(grid, block, args):
+            self.launched.append(row.name)
+            kernel(grid, block, args, guard=self.guard, poison=poison, scratch=scratch)
+
+        return call
+
+    def empty(self, shape, dtype, device):
+        array = _aligned(shape, dtype)
+        array.view(np.ndarray).reshape(-1).view(np.uint8)[:] = 0xFF ^ EmulatedArray.key  # NaN in every float format
+        return array.view(EmulatedArray)
+
+    def from_numpy(self, array, device):
+        copy = _aligned(array.shape, array.dtype)
+        copy[...] = array
+        _scramble(copy)
+        return copy.view(EmulatedArray)
+
+    def to_numpy(self, array):
+        copy = np.array(array.view(np.ndarray), order="C")
+        _scramble(copy)
+        return copy
+
+    def device(self, array):
+        return "emulated"
+
+
+def places(row):
+    """Where a kernel's arguments are written completely, and where they are scratch."""
+    found = {"Out": [], "Scratch": []}
+    at = 0
+    for _, role in row.params:
+        inner = role.rstrip("]").rpartition("[")[2]
+        kind = "Out" if inner in ("Out", "IndexOut", "MaskOut", "DoubleOut") else inner
+        found.get(kind, []).append(at)
+        at += 3 if inner == "Other" else 2 if role.startswith("Strided") else 1
+    return tuple(found["Out"]), tuple(found["Scratch"])
+
+
+def _scramble(array):
+    bits = array.reshape(-1).view(np.uint8)
+    bits ^= EmulatedArray.key
+
+
+door = EmulatedDoor()
+doors.add_door(EmulatedArray, "emulated", door)

@@ -1,0 +1,119 @@
+"""Compile every ``.cu`` file for every element type and architecture with NVRTC: no GPU and no driver are needed.
+
+    python tests/gpu/nvrtc_check.py [--arch sm_80] [--verbose] [STEM ...]
+
+Fails on an error, on a register spill, and on more registers than a file allows itself (``// max-registers: 128``). Needs
+``nvidia-cuda-nvrtc-cu12``; NVRTC_LIB names another library. The flags are those that CuPy passes besides ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import re
+import site
+import sys
+from pathlib import Path
+
+from neurenix.backend import sources
+
+ARCHITECTURES = ("sm_70", "sm_75", "sm_80", "sm_90")
+_CUPY_OPTIONS = ("-ftz=true", "--device-as-default-execution-space")
+
+
+def library():
+    """NVRTC's path, or None."""
+    if "NVRTC_LIB" in os.environ:
+        return os.environ["NVRTC_LIB"]
+    for folder in [*site.getsitepackages(), site.getusersitepackages()]:
+        for found in sorted(Path(folder).glob("nvidia/*/lib/libnvrtc.so.1[0-9]"), reverse=True):
+            return str(found)
+    return None
+
+
+class Nvrtc:
+    """The compiler, through ctypes alone."""
+
+    def __init__(self, path):
+        self.lib = ctypes.CDLL(path)
+
+    def compile(self, source, name, options):
+        """Compile to a cubin; gives (whether it went well, the log)."""
+        lib, program, size = self.lib, ctypes.c_void_p(), ctypes.c_size_t()
+        if lib.nvrtcCreateProgram(ctypes.byref(program), source.encode(), name.encode(), 0, None, None):
+            raise RuntimeError("nvrtcCreateProgram failed")
+        try:
+            given = (ctypes.c_char_p * len(options))(*[o.encode() for o in options])
+            code = lib.nvrtcCompileProgram(program, len(options), given)
+            lib.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+            log = ctypes.create_string_buffer(size.value)
+            lib.nvrtcGetProgramLog(program, log)
+            return code == 0, log.value.decode(errors="replace")
+        finally:
+            lib.nvrtcDestroyProgram(ctypes.byref(program))
+
+
+def kernels_of(log):
+    """What ptxas says of each kernel: registers, bytes of stack, bytes spilled."""
+    found, now = {}, None
+    for line in log.splitlines():
+        if entry := re.search(r"Compiling entry function '([^']+)'", line):
+            now = found.setdefault(entry[1], {"registers": 0, "stack": 0, "spilled": 0})
+        if now is not None:
+            for key, pattern in (("registers", r"Used (\d+) registers"), ("stack", r"(\d+) bytes stack frame"), ("spilled", r"(\d+) bytes spill")):
+                now[key] += sum(int(n) for n in re.findall(pattern, line))
+    return found
+
+
+def suffixes(stem):
+    """The element types for which a file has kernels."""
+    text = sources.text(f"{stem}.cu")
+    found = ["f32", "f64"]
+    if "NX_EVERY" in text or "NX_NUMBERS" in text:
+        found += [k for k in sources.KINDS if k[0] in "iu"]
+    if "NX_EVERY" in text:
+        found.append("f16")
+    return found + (["b1", "b2", "b4", "b8"] if "NX_BYTES" in text else [])
+
+
+def check(nvrtc, stem, suffix, arch, verbose=False):
+    """Compile one unit; gives the faults as lines of text."""
+    options = [*sources.OPTIONS, *_CUPY_OPTIONS, f"-arch={arch}", "-Xptxas", "-v"]
+    done, log = nvrtc.compile(sources.unit(stem, suffix), f"{stem}.cu", options)
+    if not done:
+        return [f"{stem}.cu {suffix} {arch}: does not compile\n{log}"]
+    limit = re.search(r"^// max-registers: (\d+)", sources.text(f"{stem}.cu"), re.M)
+    most = int(limit[1]) if limit else 128
+    faults = []
+    for name, used in kernels_of(log).items():
+        text = f"{stem}.cu {arch} {name}: {used['registers']} registers, {used['stack']} bytes of stack, {used['spilled']} spilled"
+        if used["spilled"] or used["stack"] or used["registers"] > most:
+            faults.append(text)
+        if verbose:
+            print(text)
+    return faults
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("stems", nargs="*", default=[name[:-3] for name in sources.names()])
+    parser.add_argument("--arch", action="append")
+    parser.add_argument("--verbose", action="store_true")
+    given = parser.parse_args(argv)
+    path = library()
+    if path is None:
+        sys.exit("nvrtc_check: expected NVRTC, got none; pip install 'nvidia-cuda-nvrtc-cu12==12.9.*'")
+    nvrtc, faults, units = Nvrtc(path), [], 0
+    for stem in given.stems:
+        for suffix in suffixes(stem):
+            for arch in given.arch or ARCHITECTURES:
+                units += 1
+                faults += check(nvrtc, stem, suffix, arch, given.verbose)
+    print("\n".join(faults))
+    print(f"{units} units, {len(faults)} faults")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
