@@ -19,16 +19,18 @@ import numpy as np
 from neurenix.backend import doors, launch, sources
 
 sys.path.insert(0, str(Path(__file__).parent / "emulator"))
-from module import EmulatedModule, EmulatorError  # noqa: E402, F401
+from module import EmulatedModule, EmulatorError  # noqa: F401
 
 GXX = shutil.which(os.environ.get("CXX", "g++"))
 _VIEWS = {np.broadcast_to, np.transpose, np.moveaxis, np.swapaxes, np.expand_dims, np.squeeze, np.flip, np.shape, np.ndim}
 _COMPUTING = (
-    "all any argmax argmin argpartition argsort astype byteswap choose clip compress conj conjugate copy cumprod cumsum "
-    "diagonal dot dump dumps fill flatten item max mean min nonzero partition prod ptp put repeat resize round searchsorted "
-    "sort std sum take tobytes tofile tolist trace var __setitem__ __iter__ __bool__ __float__ __int__ __index__ __complex__ "
-    "__contains__ __array__ __copy__ __deepcopy__ __reduce__ __reduce_ex__ __dlpack__ __divmod__ __matmul__"
-).split()
+    "all", "any", "argmax", "argmin", "argpartition", "argsort", "astype", "byteswap", "choose", "clip", "compress", "conj",
+    "conjugate", "copy", "cumprod", "cumsum", "diagonal", "dot", "dump", "dumps", "fill", "flatten", "item", "max", "mean", "min",
+    "nonzero", "partition", "prod", "ptp", "put", "repeat", "resize", "round", "searchsorted", "sort", "std", "sum", "take",
+    "tobytes", "tofile", "tolist", "trace", "var", "__setitem__", "__iter__", "__bool__", "__float__", "__int__", "__index__",
+    "__complex__", "__contains__", "__array__", "__copy__", "__deepcopy__", "__reduce__", "__reduce_ex__", "__dlpack__",
+    "__divmod__", "__matmul__",
+)  # fmt: skip
 
 
 class EmulatedArray(np.ndarray):
@@ -141,6 +143,15 @@ class EmulatedDoor:
 
     def device(self, array):
         return "emulated"
+
+    def memory_stats(self, device):
+        return {"live": 0, "peak": 0, "cached": 0}
+
+    def reset_peak(self, device):
+        pass
+
+    def empty_cache(self, device):
+        pass
 
 
 def places(row):

@@ -61,7 +61,11 @@ def kernels_of(log):
         if entry := re.search(r"Compiling entry function '([^']+)'", line):
             now = found.setdefault(entry[1], {"registers": 0, "stack": 0, "spilled": 0})
         if now is not None:
-            for key, pattern in (("registers", r"Used (\d+) registers"), ("stack", r"(\d+) bytes stack frame"), ("spilled", r"(\d+) bytes spill")):
+            for key, pattern in (
+                ("registers", r"Used (\d+) registers"),
+                ("stack", r"(\d+) bytes stack frame"),
+                ("spilled", r"(\d+) bytes spill"),
+            ):
                 now[key] += sum(int(n) for n in re.findall(pattern, line))
     return found
 

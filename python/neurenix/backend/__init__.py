@@ -42,8 +42,9 @@ def new(like: Array, shape: tuple[int, ...], dtype: DTypeLike | None = None) -> 
 
 
 def to_device(array: Array, device: str) -> Array:
-    """The array on ``device``: itself where it already is there, else a copy."""
-    if device_of(array) == device:
+    """The array on ``device``: itself where it already is there ("cuda" is any GPU), else a copy."""
+    here = device_of(array)
+    if device in (here, here.partition(":")[0]):
         return array
     return door_named(device).from_numpy(to_numpy(array), device)
 

@@ -40,7 +40,8 @@ def open_door() -> None:
         cupy.cuda.nvrtc.getVersion()
     except (RuntimeError, OSError) as error:
         raise BackendUnavailableError(f"cuda: expected the CUDA compiler NVRTC, got none ({error}); {_INSTALL}") from None
-    doors.add_door(cupy.ndarray, "cuda", CudaDoor(cupy, count))
+    door: doors.Door = CudaDoor(cupy, count)
+    doors.add_door(cupy.ndarray, "cuda", door)
 
 
 def _import() -> Any:
@@ -73,6 +74,7 @@ class CudaDoor:
         self.cupy, self.count = cupy, count
         self.array_type: type = cupy.ndarray
         self._modules: dict[tuple[str, str], Any] = {}
+        self._peaks = [0] * count
         self.function = functools.cache(self._function)
 
     def launch(self, row: Kernel, args: tuple[Any, ...]) -> None:
@@ -93,8 +95,11 @@ class CudaDoor:
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any], device: str) -> Array:
         """Give a new array in C order with no meaning in it, from CuPy's pool."""
-        with self._on(self._number(device)):
-            return self.cupy.empty(shape, dtype)
+        index = self._number(device)
+        with self._on(index):
+            array = self.cupy.empty(shape, dtype)
+            self._peaks[index] = max(self._peaks[index], self._pool().used_bytes())
+        return array
 
     def from_numpy(self, array: np.ndarray[Any, Any], device: str) -> Array:
         """Copy an array to the device."""
@@ -110,9 +115,28 @@ class CudaDoor:
         """Name the device of an array, e.g. ``"cuda:0"``."""
         return f"cuda:{array.device.id}"
 
+    def memory_stats(self, device: str) -> dict[str, int]:
+        """Give bytes alive in CuPy's pool, at the peak (as seen whenever an array of ours was made) and cached."""
+        index = self._number(device)
+        with self._on(index):
+            live, cached = int(self._pool().used_bytes()), int(self._pool().free_bytes())
+        return {"live": live, "peak": max(live, self._peaks[index]), "cached": cached}
+
+    def reset_peak(self, device: str) -> None:
+        """Set the peak to what is alive."""
+        self._peaks[self._number(device)] = 0
+
+    def empty_cache(self, device: str) -> None:
+        """Give cached memory back to the driver."""
+        with self._on(self._number(device)):
+            self._pool().free_all_blocks()
+
+    def _pool(self) -> Any:
+        return self.cupy.get_default_memory_pool()
+
     def _index_of(self, value: Any) -> int | None:
         first = value[0] if type(value) is list and value else value
-        return int(first.device.id) if type(first) is self.array_type else None
+        return first.device.id if isinstance(first, self.array_type) else None  # type: ignore[attr-defined,no-any-return]
 
     def _on(self, index: int) -> contextlib.AbstractContextManager[Any]:
         if index == self.cupy.cuda.runtime.getDevice():

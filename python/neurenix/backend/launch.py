@@ -114,9 +114,9 @@ class _Call:
 
     def _kind(self, array: Any) -> str:
         """The name of an array's element type."""
-        wanted = self.device.array_type
-        if type(array) is not wanted:
-            raise _RefusalError(f"expected {wanted.__module__}.{wanted.__name__}, got {type(array)}")
+        wanted, kind = self.device.array_type, type(array)
+        if kind is not wanted:
+            raise _RefusalError(f"expected {wanted.__module__}.{wanted.__name__}, got {kind}")
         if array.dtype not in sources.KIND_OF:
             raise _RefusalError(f"expected a native number type, got {array.dtype}")
         if any(s % array.itemsize for s in array.strides):

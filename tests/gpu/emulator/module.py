@@ -108,7 +108,9 @@ class EmulatedKernel:
                 if a is not None and i not in scratch and a.after.tobytes() != b.after.tobytes():
                     k = int(np.argmax(_bytes_of(a.after) != _bytes_of(b.after))) // a.after.itemsize
                     values = a.after.reshape(-1)[k], b.after.reshape(-1)[k]
-                    self.fail(f"argument {i} depends on the order threads run in (race), or is not written completely: element {k} is {values}")
+                    self.fail(
+                        f"argument {i} depends on the order threads run in (race), or is not written completely: element {k} is {values}"
+                    )
         for memory in runs[0]:
             if memory is not None:
                 memory.write_back()
@@ -214,7 +216,13 @@ class _Guarded:
         self.after = None
 
     def _view(self, memory):
-        return np.ndarray(self.array.shape, self.array.dtype, memory.data if self.array.size else b"", -self.low if self.array.size else 0, self.array.strides)
+        return np.ndarray(
+            self.array.shape,
+            self.array.dtype,
+            memory.data if self.array.size else b"",
+            -self.low if self.array.size else 0,
+            self.array.strides,
+        )
 
     def collect(self):
         """Keep what was written; whether nothing else was."""
