@@ -45,6 +45,8 @@ Sizes: TypeAlias = list[int]
 Reals: TypeAlias = list[float]
 _T = TypeVar("_T")
 Strided = Annotated[_T, "strided"]
+Optional = Annotated[_T | None, "optional"]
+List = Annotated[list[_T], "list"]
 P = ParamSpec("P")
 
 VALUES: Final = frozenset({"Size", "Offset", "Real", "Enum", "Key", "Sizes", "Reals"})
