@@ -15,6 +15,8 @@
 # sampling
 
 # norm
+from neurenix.ops.norm import batch_norm as batch_norm, group_norm as group_norm, instance_norm as instance_norm
+from neurenix.ops.layer_norm import layer_norm as layer_norm, rms_norm as rms_norm
 
 # loss
 

@@ -13,4 +13,7 @@ pub mod view;
 pub mod layout;
 
 // One module an operation family, in the order of the kernel table.
+pub mod layer_norm;
+pub mod norm;
+pub mod norm_tables;
 pub mod random;

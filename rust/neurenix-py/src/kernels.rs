@@ -168,6 +168,16 @@ kernels! {
     // sampling
 
     // norm
+    norm_moments<floats>(x: In, mean: DoubleOut, square: DoubleOut, n: Size, h: Size, w: Size, c: Size) = norm::moments;
+    norm_tables<floats>(scale: Out, shift: Out, mean: DoubleOut, rstd: DoubleOut, running_mean: Optional<InOut>, running_var: Optional<InOut>, moment_mean: Double, moment_square: Double, weight: Optional<In>, bias: Optional<In>, n: Size, c: Size, pixels: Size, groups: Size, eps: Real, momentum: Real) = norm_tables::from_moments;
+    norm_running_tables<floats>(scale: Out, shift: Out, mean: DoubleOut, rstd: DoubleOut, running_mean: In, running_var: In, weight: Optional<In>, bias: Optional<In>, c: Size, eps: Real) = norm_tables::from_running;
+    norm_apply<floats>(y: Out, x: In, scale: In, shift: In, rows: Size, n: Size, pixels: Size, c: Size, relu: Enum) = norm::apply;
+    norm_backward_sums<floats>(g: In, x: In, sum_g: DoubleOut, sum_gx: DoubleOut, mean: Double, scale: In, shift: In, rows: Size, n: Size, h: Size, w: Size, c: Size, relu: Enum) = norm::backward_sums;
+    norm_backward_tables<floats>(a: Out, b: Out, d: Out, dweight: Optional<Out>, dbias: Optional<Out>, sum_g: Optional<Double>, sum_gx: Optional<Double>, mean: Double, rstd: Double, weight: Optional<In>, n: Size, c: Size, pixels: Size, groups: Size, training: Enum) = norm_tables::backward;
+    norm_backward_apply<floats>(dx: Out, g: In, x: In, a: In, b: In, d: In, scale: In, shift: In, rows: Size, n: Size, pixels: Size, c: Size, relu: Enum) = norm::backward_apply;
+    layer_norm_forward<floats>(y: Out, mean: DoubleOut, rstd: DoubleOut, x: In, weight: Optional<In>, bias: Optional<In>, rows: Size, size: Size, eps: Real, centred: Enum) = layer_norm::forward;
+    layer_norm_backward<floats>(dx: Out, g: In, x: In, mean: Double, rstd: Double, weight: Optional<In>, rows: Size, size: Size, centred: Enum) = layer_norm::backward;
+    layer_norm_backward_parameters<floats>(dweight: Out, dbias: Optional<Out>, g: In, x: In, mean: Double, rstd: Double, rows: Size, size: Size) = layer_norm::backward_parameters;
 
     // loss
 

@@ -1,0 +1,470 @@
+//! Normalisation over channels-last maps: batch, instance and group norm are one set of kernels.
+//!
+//! Statistics are taken per fixed unit, eight 4x4 tiles of an image in raster order, as (mean, sum of squared distances)
+//! per channel, and merged by Chan's formula in a fixed tree: first over the units of an image, then over images or over
+//! the channels of a group. What is applied to a map is then `x * scale + shift`, rounded once, with tables of one row (batch
+//! norm) or one row a sample. Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample
+//! variances", 1979.
+
+use crate::blocks::Buffer;
+use crate::error::{Result, expect_len};
+use crate::simd::Float;
+use crate::{ensure_shape, levels, threads};
+
+/// Side of a tile in pixels: that of Winograd's output, so that a convolution can take statistics as it writes.
+pub const TILE: usize = 4;
+/// Tiles of one unit.
+pub const UNIT_TILES: usize = 8;
+/// Channels that a merge handles together.
+const LANES: usize = 16;
+/// Elements of one task where elements are independent.
+const RUN: usize = 1 << 14;
+
+/// Pixels of one unit: up to 32 runs of up to 4 neighbouring pixels.
+#[derive(Debug, Clone, Copy)]
+pub struct Unit {
+    runs: [(usize, usize); TILE * UNIT_TILES],
+    len: usize,
+    /// How many pixels there are.
+    pub pixels: usize,
+}
+
+impl Unit {
+    /// How many units an image of `h` x `w` pixels has.
+    pub fn count(h: usize, w: usize) -> usize {
+        (h.div_ceil(TILE) * w.div_ceil(TILE)).div_ceil(UNIT_TILES)
+    }
+
+    /// Unit `index` of an image of `h` x `w` pixels.
+    pub fn new(index: usize, h: usize, w: usize) -> Self {
+        let wide = w.div_ceil(TILE);
+        let last = (h.div_ceil(TILE) * wide).min((index + 1) * UNIT_TILES);
+        let mut unit = Self { runs: [(0, 0); TILE * UNIT_TILES], len: 0, pixels: 0 };
+        for tile in index * UNIT_TILES..last {
+            let (top, left) = (tile / wide * TILE, tile % wide * TILE);
+            let width = TILE.min(w - left);
+            for y in top..(top + TILE).min(h) {
+                unit.runs[unit.len] = (y * w + left, width);
+                unit.len += 1;
+                unit.pixels += width;
+            }
+        }
+        unit
+    }
+
+    /// (first pixel, pixels) of each run in order.
+    pub fn runs(&self) -> &[(usize, usize)] {
+        &self.runs[..self.len]
+    }
+}
+
+levels! {
+    /// Mean and sum of squared distances of a unit's pixels, channel by channel; `x` is the whole image.
+    pub fn unit_moments<T: Float>(mean: &mut [T], square: &mut [T], x: &[T], unit: &Unit) {
+        let c = mean.len();
+        let square = &mut square[..c];
+        mean.fill(T::ZERO);
+        square.fill(T::ZERO);
+        for &(start, len) in unit.runs() {
+            let run = &x[start * c..(start + len) * c];
+            if len == TILE {
+                let (p, q, r, s) = (&run[..c], &run[c..2 * c], &run[2 * c..3 * c], &run[3 * c..4 * c]);
+                for i in 0..c {
+                    mean[i] += (p[i] + q[i]) + (r[i] + s[i]);
+                }
+            } else {
+                for pixel in run.chunks_exact(c) {
+                    for i in 0..c {
+                        mean[i] += pixel[i];
+                    }
+                }
+            }
+        }
+        let scale = T::ONE / T::of(unit.pixels as f64);
+        for m in mean.iter_mut() {
+            *m = *m * scale;
+        }
+        for &(start, len) in unit.runs() {
+            let run = &x[start * c..(start + len) * c];
+            if len == TILE {
+                let (p, q, r, s) = (&run[..c], &run[c..2 * c], &run[2 * c..3 * c], &run[3 * c..4 * c]);
+                for i in 0..c {
+                    let (p, q, r, s) = (p[i] - mean[i], q[i] - mean[i], r[i] - mean[i], s[i] - mean[i]);
+                    square[i] += p.mul_add(p, q * q) + r.mul_add(r, s * s);
+                }
+            } else {
+                for pixel in run.chunks_exact(c) {
+                    for i in 0..c {
+                        let d = pixel[i] - mean[i];
+                        square[i] = d.mul_add(d, square[i]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Two numbers a channel of up to [`LANES`] channels, over `n` elements: (mean, squares) or two sums.
+#[derive(Clone, Copy)]
+pub(crate) struct Part {
+    pub n: f64,
+    pub first: [f64; LANES],
+    pub second: [f64; LANES],
+}
+
+impl Part {
+    pub(crate) const NONE: Self = Self { n: 0.0, first: [0.0; LANES], second: [0.0; LANES] };
+
+    /// Moments of the union (Chan's formula).
+    pub(crate) fn union(self, other: Self) -> Self {
+        if self.n == 0.0 || other.n == 0.0 {
+            return if self.n == 0.0 { other } else { self };
+        }
+        let n = self.n + other.n;
+        let (share, product) = (other.n / n, self.n * other.n / n);
+        let mut out = Self { n, ..self };
+        for i in 0..LANES {
+            let d = other.first[i] - self.first[i];
+            out.first[i] = self.first[i] + d * share;
+            out.second[i] = self.second[i] + other.second[i] + d * d * product;
+        }
+        out
+    }
+
+    /// Sums of the union.
+    pub(crate) fn sum(self, other: Self) -> Self {
+        let mut out = Self { n: self.n + other.n, ..self };
+        for i in 0..LANES {
+            out.first[i] += other.first[i];
+            out.second[i] += other.second[i];
+        }
+        out
+    }
+}
+
+/// Merges parts 0 to `count` - 1 in a binary tree that depends on `count` only: neighbours first, like carrying in a counter.
+pub(crate) fn tree<P: Copy>(none: P, count: usize, part: impl Fn(usize) -> P, merge: impl Fn(P, P) -> P) -> P {
+    let mut stack = [none; 64];
+    let mut depth = 0;
+    for index in 0..count {
+        let (mut carried, mut bits) = (part(index), index);
+        while bits & 1 == 1 {
+            depth -= 1;
+            carried = merge(stack[depth], carried);
+            bits >>= 1;
+        }
+        stack[depth] = carried;
+        depth += 1;
+    }
+    let Some(last) = depth.checked_sub(1) else { return none };
+    (0..last).rev().fold(stack[last], |right, left| merge(stack[left], right))
+}
+
+/// Per image and channel the two merged numbers of its units; `unit(image, index, first, second)` fills one unit's.
+fn per_image<T: Float>(
+    first: &mut [f64],
+    second: &mut [f64],
+    n: usize,
+    h: usize,
+    w: usize,
+    c: usize,
+    unit: impl Fn(usize, &Unit, &mut [T], &mut [T]) + Sync,
+    merge: impl Fn(Part, Part) -> Part + Sync,
+) -> Result {
+    let units = Unit::count(h, w);
+    let mut scratch = Buffer::<T>::new(n * units * 2 * c)?;
+    let shared = threads::Shared::new(&mut scratch);
+    threads::parallel(n * units, h * w * c / units.max(1), |task| {
+        // SAFETY: each unit has its own 2 * c elements.
+        let (a, b) = unsafe { shared.slice(task * 2 * c, 2 * c) }.split_at_mut(c);
+        unit(task / units, &Unit::new(task % units, h, w), a, b);
+    });
+    let blocks = c.div_ceil(LANES);
+    let (out_first, out_second) = (threads::Shared::new(first), threads::Shared::new(second));
+    threads::parallel(n * blocks, units * LANES * 8, |task| {
+        let (image, start) = (task / blocks, task % blocks * LANES);
+        let len = LANES.min(c - start);
+        let leaf = |index: usize| {
+            let at = (image * units + index) * 2 * c + start;
+            let mut part = Part { n: Unit::new(index, h, w).pixels as f64, ..Part::NONE };
+            for i in 0..len {
+                (part.first[i], part.second[i]) = (scratch[at + i].to_f64(), scratch[at + c + i].to_f64());
+            }
+            part
+        };
+        let total = tree(Part::NONE, units, leaf, &merge);
+        // SAFETY: each task has its own channels of its own image.
+        unsafe {
+            out_first.slice(image * c + start, len).copy_from_slice(&total.first[..len]);
+            out_second.slice(image * c + start, len).copy_from_slice(&total.second[..len]);
+        }
+    });
+    Ok(())
+}
+
+/// Mean and sum of squared distances to it of every channel of every image of an (n, h, w, c) map.
+///
+/// # Errors
+/// [`crate::error::Error::Shape`] for sizes that do not fit.
+pub fn moments<T: Float>(x: &[T], mean: &mut [f64], square: &mut [f64], n: usize, h: usize, w: usize, c: usize) -> Result {
+    expect_len("norm x", x.len(), &[n, h, w, c])?;
+    expect_len("norm mean", mean.len(), &[n, c])?;
+    expect_len("norm square", square.len(), &[n, c])?;
+    let size = h * w * c;
+    let unit = |image: usize, unit: &Unit, a: &mut [T], b: &mut [T]| unit_moments(a, b, &x[image * size..(image + 1) * size], unit);
+    per_image(mean, square, n, h, w, c, unit, Part::union)
+}
+
+/// `g` where a ReLU after `x * scale + shift` let something through; NaN passes.
+#[inline(always)]
+fn passed<T: Float, const RELU: bool>(g: T, x: T, scale: T, shift: T) -> T {
+    if RELU && x.mul_add(scale, shift) <= T::ZERO { T::ZERO } else { g }
+}
+
+levels! {
+    fn unit_sums<T: Float, const RELU: bool>(sums: [&mut [T]; 2], g: &[T], x: &[T], mean: &[T], scale: &[T], shift: &[T], unit: &Unit) {
+        let [first, second] = sums;
+        let c = first.len();
+        let (second, mean, scale, shift) = (&mut second[..c], &mean[..c], &scale[..c], &shift[..c]);
+        first.fill(T::ZERO);
+        second.fill(T::ZERO);
+        for &(start, len) in unit.runs() {
+            let (g, x) = (&g[start * c..(start + len) * c], &x[start * c..(start + len) * c]);
+            if len == TILE {
+                let (g0, g1, g2, g3) = (&g[..c], &g[c..2 * c], &g[2 * c..3 * c], &g[3 * c..4 * c]);
+                let (x0, x1, x2, x3) = (&x[..c], &x[c..2 * c], &x[2 * c..3 * c], &x[3 * c..4 * c]);
+                for i in 0..c {
+                    let p = passed::<T, RELU>(g0[i], x0[i], scale[i], shift[i]);
+                    let q = passed::<T, RELU>(g1[i], x1[i], scale[i], shift[i]);
+                    let r = passed::<T, RELU>(g2[i], x2[i], scale[i], shift[i]);
+                    let s = passed::<T, RELU>(g3[i], x3[i], scale[i], shift[i]);
+                    first[i] += (p + q) + (r + s);
+                    let (left, right) = (q * (x1[i] - mean[i]), s * (x3[i] - mean[i]));
+                    second[i] += p.mul_add(x0[i] - mean[i], left) + r.mul_add(x2[i] - mean[i], right);
+                }
+            } else {
+                for pixel in 0..len {
+                    let (g, x) = (&g[pixel * c..(pixel + 1) * c], &x[pixel * c..(pixel + 1) * c]);
+                    for i in 0..c {
+                        let p = passed::<T, RELU>(g[i], x[i], scale[i], shift[i]);
+                        first[i] += p;
+                        second[i] = p.mul_add(x[i] - mean[i], second[i]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// For every channel of every image: the sum of `g`, and of `g` times (x - mean), where `relu` means that `g` counts only
+/// where `x * scale + shift` is positive. The tables have `rows` rows, 1 or n; the mean is rounded to `T` first.
+///
+/// # Errors
+/// [`crate::error::Error::Shape`] for sizes that do not fit.
+pub fn backward_sums<T: Float>(
+    g: &[T],
+    x: &[T],
+    sum_g: &mut [f64],
+    sum_gx: &mut [f64],
+    mean: &[f64],
+    scale: &[T],
+    shift: &[T],
+    rows: usize,
+    n: usize,
+    h: usize,
+    w: usize,
+    c: usize,
+    relu: usize,
+) -> Result {
+    expect_len("norm g", g.len(), &[n, h, w, c])?;
+    expect_len("norm x", x.len(), &[n, h, w, c])?;
+    expect_len("norm sum_g", sum_g.len(), &[n, c])?;
+    expect_len("norm sum_gx", sum_gx.len(), &[n, c])?;
+    expect_tables(rows, n, c, &[("mean", mean.len()), ("scale", scale.len()), ("shift", shift.len())])?;
+    let mut rounded = crate::error::try_vec(rows * c, T::ZERO)?;
+    rounded.iter_mut().zip(mean).for_each(|(r, &m)| *r = T::of(m));
+    let size = h * w * c;
+    let unit = |image: usize, unit: &Unit, a: &mut [T], b: &mut [T]| {
+        let row = image.min(rows - 1) * c;
+        let (mean, scale, shift) = (&rounded[row..row + c], &scale[row..row + c], &shift[row..row + c]);
+        let at = image * size..(image + 1) * size;
+        let sums = if relu == 0 { unit_sums::<T, false> } else { unit_sums::<T, true> };
+        sums([a, b], &g[at.clone()], &x[at], mean, scale, shift, unit);
+    };
+    per_image(sum_g, sum_gx, n, h, w, c, unit, Part::sum)
+}
+
+fn expect_tables(rows: usize, n: usize, c: usize, tables: &[(&str, usize)]) -> Result {
+    ensure_shape!(rows == 1 || rows == n, "norm: expected tables of 1 or {n} rows, got {rows}");
+    for &(what, len) in tables {
+        ensure_shape!(rows.checked_mul(c) == Some(len), "norm {what}: expected ({rows}, {c}), got {len} elements");
+    }
+    Ok(())
+}
+
+/// Elements that share a pass over tables: narrow rows are repeated until the loops over them are worth their start.
+fn repeats(c: usize, pixels: usize) -> usize {
+    256usize.div_ceil(c.max(1)).clamp(1, pixels.max(1))
+}
+
+/// Calls `f(row, start, len)` for runs of whole pixels, `row` naming the table row, in parallel.
+fn over_runs(rows: usize, n: usize, pixels: usize, c: usize, f: impl Fn(usize, usize, usize) + Sync) {
+    let (images, pixels) = if rows == 1 { (1, n * pixels) } else { (n, pixels) };
+    let group = repeats(c, pixels);
+    let step = (RUN / c.max(1)).max(1).next_multiple_of(group);
+    let pieces = pixels.div_ceil(step);
+    threads::parallel(images * pieces, step.min(pixels) * c, |task| {
+        let (image, first) = (task / pieces, task % pieces * step);
+        f(image, (image * pixels + first) * c, step.min(pixels - first) * c);
+    });
+}
+
+/// A table's rows, each repeated `times` times.
+fn repeated<T: Float>(table: &[T], c: usize, times: usize) -> Result<Vec<T>> {
+    let mut wide = crate::error::try_vec(table.len() * times, T::ZERO)?;
+    if c > 0 {
+        for (to, from) in wide.chunks_exact_mut(c * times).zip(table.chunks_exact(c)) {
+            to.chunks_exact_mut(c).for_each(|part| part.copy_from_slice(from));
+        }
+    }
+    Ok(wide)
+}
+
+levels! {
+    fn apply_run<T: Float>(y: &mut [T], x: &[T], scale: &[T], shift: &[T], relu: bool) {
+        let width = scale.len();
+        for (y, x) in y.chunks_mut(width).zip(x.chunks(width)) {
+            let (n, scale, shift) = (y.len(), &scale[..y.len()], &shift[..y.len()]);
+            let x = &x[..n];
+            if relu {
+                for i in 0..n {
+                    let v = x[i].mul_add(scale[i], shift[i]);
+                    y[i] = if v < T::ZERO { T::ZERO } else { v };
+                }
+            } else {
+                for i in 0..n {
+                    y[i] = x[i].mul_add(scale[i], shift[i]);
+                }
+            }
+        }
+    }
+}
+
+/// `y = x * scale + shift`, then ReLU where asked, over an (n, pixels, c) map; the tables have `rows` rows, 1 or n.
+///
+/// # Errors
+/// [`crate::error::Error::Shape`] for sizes that do not fit.
+pub fn apply<T: Float>(
+    y: &mut [T],
+    x: &[T],
+    scale: &[T],
+    shift: &[T],
+    rows: usize,
+    n: usize,
+    pixels: usize,
+    c: usize,
+    relu: usize,
+) -> Result {
+    expect_len("norm y", y.len(), &[n, pixels, c])?;
+    expect_len("norm x", x.len(), &[n, pixels, c])?;
+    expect_tables(rows, n, c, &[("scale", scale.len()), ("shift", shift.len())])?;
+    let times = repeats(c, if rows == 1 { n * pixels } else { pixels });
+    let (scale, shift, width) = (repeated(scale, c, times)?, repeated(shift, c, times)?, c * times);
+    let shared = threads::Shared::new(y);
+    over_runs(rows, n, pixels, c, |row, start, len| {
+        let at = row * width..(row + 1) * width;
+        // SAFETY: runs do not overlap.
+        apply_run(unsafe { shared.slice(start, len) }, &x[start..start + len], &scale[at.clone()], &shift[at], relu != 0);
+    });
+    Ok(())
+}
+
+levels! {
+    fn backward_run<T: Float, const RELU: bool>(dx: &mut [T], g: &[T], x: &[T], tables: [&[T]; 5]) {
+        let width = tables[0].len();
+        for ((dx, g), x) in dx.chunks_mut(width).zip(g.chunks(width)).zip(x.chunks(width)) {
+            let n = dx.len();
+            let [a, b, d, scale, shift] = tables;
+            let (a, b, d, scale, shift) = (&a[..n], &b[..n], &d[..n], &scale[..n], &shift[..n]);
+            let (g, x) = (&g[..n], &x[..n]);
+            for i in 0..n {
+                let g = passed::<T, RELU>(g[i], x[i], scale[i], shift[i]);
+                dx[i] = g.mul_add(a[i], x[i].mul_add(b[i], d[i]));
+            }
+        }
+    }
+}
+
+/// `dx = g * a + (x * b + d)`, `g` counting only where `x * scale + shift` is positive if `relu`.
+///
+/// # Errors
+/// [`crate::error::Error::Shape`] for sizes that do not fit.
+pub fn backward_apply<T: Float>(
+    dx: &mut [T],
+    g: &[T],
+    x: &[T],
+    a: &[T],
+    b: &[T],
+    d: &[T],
+    scale: &[T],
+    shift: &[T],
+    rows: usize,
+    n: usize,
+    pixels: usize,
+    c: usize,
+    relu: usize,
+) -> Result {
+    expect_len("norm dx", dx.len(), &[n, pixels, c])?;
+    expect_len("norm g", g.len(), &[n, pixels, c])?;
+    expect_len("norm x", x.len(), &[n, pixels, c])?;
+    expect_tables(rows, n, c, &[("a", a.len()), ("b", b.len()), ("d", d.len()), ("scale", scale.len()), ("shift", shift.len())])?;
+    let (times, width) = {
+        let times = repeats(c, if rows == 1 { n * pixels } else { pixels });
+        (times, c * times)
+    };
+    let wide =
+        [repeated(a, c, times)?, repeated(b, c, times)?, repeated(d, c, times)?, repeated(scale, c, times)?, repeated(shift, c, times)?];
+    let shared = threads::Shared::new(dx);
+    over_runs(rows, n, pixels, c, |row, start, len| {
+        let tables = wide.each_ref().map(|t| &t[row * width..(row + 1) * width]);
+        let run = if relu == 0 { backward_run::<T, false> } else { backward_run::<T, true> };
+        // SAFETY: runs do not overlap.
+        run(unsafe { shared.slice(start, len) }, &g[start..start + len], &x[start..start + len], tables);
+    });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_cover_every_pixel_once() {
+        for (h, w) in [(1, 1), (3, 5), (4, 4), (9, 33), (17, 70)] {
+            let mut seen = vec![0; h * w];
+            for index in 0..Unit::count(h, w) {
+                for &(start, len) in Unit::new(index, h, w).runs() {
+                    seen[start..start + len].iter_mut().for_each(|s| *s += 1);
+                }
+            }
+            assert!(seen.iter().all(|&s| s == 1), "{h} x {w}");
+        }
+    }
+
+    #[test]
+    fn the_tree_keeps_the_order() {
+        let text = |i: usize| i as u64 + 1;
+        for count in 0..40 {
+            assert_eq!(tree(0, count, text, |a, b| a + b), (1..=count as u64).sum());
+        }
+    }
+
+    #[test]
+    fn moments_of_a_known_map() {
+        let x: Vec<f64> = (0..2 * 5 * 6).map(f64::from).collect();
+        let (mut mean, mut square) = ([0.0; 4], [0.0; 4]);
+        moments(&x, &mut mean, &mut square, 2, 3, 5, 2).unwrap();
+        assert_eq!(mean, [14.0, 15.0, 44.0, 45.0]);
+        assert!(square.iter().all(|s| (s - 4.0 * 280.0).abs() < 1e-9));
+    }
+}
