@@ -17,3 +17,8 @@ pub mod layer_norm;
 pub mod norm;
 pub mod norm_tables;
 pub mod random;
+pub mod padding;
+pub mod pooling;
+mod pooling_backward;
+pub mod resize;
+pub mod sampling;

@@ -158,14 +158,29 @@ kernels! {
     // conv
 
     // pooling
+    max_pool<floats>(y: Out, tap: Optional<MaskOut>, x: In, row_windows: Index, col_windows: Index, outer: Size, h: Size, w: Size, inner: Size,
+        oh: Size, ow: Size, row_taps: Size, col_taps: Size, row_step: Size, col_step: Size) = pooling::max_pool;
+    max_pool_indices<floats>(y: Out, index: IndexOut, x: In, row_windows: Index, col_windows: Index, outer: Size, h: Size, w: Size, inner: Size,
+        oh: Size, ow: Size, row_taps: Size, col_taps: Size, row_step: Size, col_step: Size) = pooling::max_pool_indices;
+    max_pool_backward<floats>(dx: Out, dy: In, tap: Mask, row_windows: Index, col_windows: Index, outer: Size, h: Size, w: Size, inner: Size,
+        oh: Size, ow: Size, row_taps: Size, col_taps: Size, row_step: Size, col_step: Size) = pooling::max_pool_backward;
+    unpool<floats>(y: Out, x: In, index: Index, outer: Size, pixels: Size, inner: Size, count: Size) = pooling::unpool;
+    unpool_add<floats>(y: Out, x: In, index: Index, outer: Size, pixels: Size, inner: Size, count: Size) = pooling::unpool_add;
+    unpool_backward<floats>(dx: Out, dy: In, index: Index, outer: Size, pixels: Size, inner: Size, count: Size) = pooling::unpool_backward;
 
     // adaptive_pooling
 
     // resize
+    resize<floats>(y: Out, x: In, row_start: Index, row_index: Index, row_weight: In, col_start: Index, col_index: Index, col_weight: In,
+        row_divisor: Optional<In>, col_divisor: Optional<In>, outer: Size, h: Size, w: Size, inner: Size, oh: Size, ow: Size) = resize::resize;
 
     // padding
+    take_map<bytes>(y: Out, x: In, fill: In, rows: Index, cols: Index, outer: Size, h: Size, w: Size, inner: Size, oh: Size, ow: Size) = padding::take;
 
     // sampling
+    grid_sample_map<floats>(y: Out, x: In, grid: In, n: Size, outer: Size, d: Size, h: Size, w: Size, inner: Size, points: Size, axes: Size, mode: Enum, padding: Enum, align: Enum) = sampling::grid_sample;
+    grid_sample_backward<floats>(dx: Out, dy: In, grid: In, n: Size, outer: Size, d: Size, h: Size, w: Size, inner: Size, points: Size, axes: Size, mode: Enum, padding: Enum, align: Enum) = sampling::grid_sample_backward;
+    grid_sample_grid_backward<floats>(dgrid: Out, dy: In, x: In, grid: In, n: Size, outer: Size, d: Size, h: Size, w: Size, inner: Size, points: Size, axes: Size, mode: Enum, padding: Enum, align: Enum) = sampling::grid_sample_grid_backward;
 
     // norm
     norm_moments<floats>(x: In, mean: DoubleOut, square: DoubleOut, n: Size, h: Size, w: Size, c: Size) = norm::moments;

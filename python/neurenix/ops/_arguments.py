@@ -1,0 +1,57 @@
+"""Checks of arguments that spatial operations share."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+from neurenix.errors import ArgumentError, DTypeError, ShapeError
+from neurenix.tensor import Tensor, as_tensor
+
+
+def integer(op: str, name: str, value: Any, least: int) -> int:
+    """``value`` as an int of at least ``least``."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise ArgumentError(f"{op}: expected {name} as an integer, got {value!r}; pass e.g. {name}={max(least, 2)}")
+    if number < least:
+        raise ArgumentError(f"{op}: expected {name} of at least {least}, got {number}; pass a larger number")
+    return number
+
+
+def integers(op: str, name: str, value: Any, n: int, least: int) -> tuple[int, ...]:
+    """One integer for each of ``n`` axes: from one number, or one or ``n`` of them."""
+    values = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    if len(values) not in (1, n):
+        raise ArgumentError(f"{op}: expected {name} as one integer or {n}, got {value!r}; pass e.g. {name}={(max(least, 2),) * n}")
+    numbers = tuple(integer(op, name, v, least) for v in values)
+    return numbers * n if len(numbers) == 1 else numbers
+
+
+def floats(op: str, x: Any) -> Tensor:
+    """``x`` as a tensor of float32 or float64."""
+    x = as_tensor(x)
+    if x.dtype.name not in ("float32", "float64"):
+        raise DTypeError(f"{op}: expected float32 or float64, got {x.dtype}; convert it with .float()")
+    return x
+
+
+def spatial(op: str, x: Tensor, n: int, unbatched: bool = True) -> Tensor:
+    """Refuse what is not a map with ``n`` spatial axes."""
+    names = "N, C, " + ", ".join("DHW"[3 - n :]) if n > 1 else "N, C, L"
+    if x.ndim != n + 2 and not (unbatched and x.ndim == n + 1):
+        if x.ndim == n + 1:
+            raise ShapeError(f"{op}: expected x ({names}), got shape {x.shape}; add the batch axis with x.unsqueeze(0)")
+        raise ShapeError(f"{op}: expected x with {n + 2} axes ({names}), got shape {x.shape}; reshape it")
+    return x
+
+
+def choice(op: str, name: str, value: Any, choices: Sequence[str]) -> str:
+    """Refuse an unknown name, and say which there are."""
+    if value not in choices:
+        raise ArgumentError(f"{op}: expected {name} one of {', '.join(map(repr, choices))}, got {value!r}; pass one of them")
+    return str(value)

@@ -1,0 +1,308 @@
+//! The one kernel of everything separable and linear: resizing, average pooling, padding's gradient.
+//!
+//! Each axis has a sparse table: output `i` is the sum over `k` in `start[i] .. start[i + 1]` of `weight[k]` times input
+//! `index[k]`. Rows are combined first, along whole rows of memory, then columns; so the bits do not depend on whether
+//! channels lie innermost or outermost.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::blocks::Buffer;
+use crate::error::{Error, Result, expect_len};
+use crate::simd::Float;
+use crate::threads::{Shared, parallel};
+use crate::{ensure_shape, levels};
+
+/// Output elements of one task.
+const TASK: usize = 1 << 15;
+/// Channels of one task where there are too few rows to share out.
+const BLOCK: usize = 32;
+/// From this many channels on a pixel's channels are the vector.
+const WIDE: usize = 8;
+
+/// The sparse table of one axis.
+struct Axis<'a, T> {
+    start: &'a [i64],
+    index: &'a [i64],
+    weight: &'a [T],
+}
+
+impl<'a, T: Float> Axis<'a, T> {
+    fn new(what: &str, start: &'a [i64], index: &'a [i64], weight: &'a [T], n: usize, m: usize) -> Result<Self> {
+        expect_len(what, start.len(), &[m + 1])?;
+        let rising = start[0] == 0 && start.windows(2).all(|s| s[0] <= s[1]);
+        ensure_shape!(rising && start[m] as usize == index.len(), "{what}: expected starts that rise from 0 to {}", index.len());
+        ensure_shape!(weight.len() == index.len(), "{what}: expected {} weights, got {}", index.len(), weight.len());
+        ensure_shape!(index.iter().all(|&i| i >= 0 && (i as usize) < n), "{what}: expected indices below {n}");
+        Ok(Self { start, index, weight })
+    }
+
+    #[inline(always)]
+    fn taps(&self, i: usize) -> (&'a [i64], &'a [T]) {
+        let (a, b) = (self.start[i] as usize, self.start[i + 1] as usize);
+        (&self.index[a..b], &self.weight[a..b])
+    }
+
+    /// Whether each output is the input of the same number.
+    fn is_identity(&self, n: usize) -> bool {
+        self.index.len() == n
+            && self.start.len() == n + 1
+            && (0..n).all(|i| self.start[i] as usize == i && self.index[i] as usize == i && self.weight[i] == T::ONE)
+    }
+}
+
+levels! {
+    fn combine<T: Float>(y: &mut [T], x: &[T], offsets: &[usize], weights: &[T]) {
+        let n = y.len();
+        match *offsets {
+            [] => y.fill(T::ZERO),
+            [a] => {
+                let w = weights[0];
+                for (y, &a) in y.iter_mut().zip(&x[a..a + n]) {
+                    *y = w * a;
+                }
+            }
+            [a, b] => {
+                let (v, w) = (weights[0], weights[1]);
+                for ((y, &a), &b) in y.iter_mut().zip(&x[a..a + n]).zip(&x[b..b + n]) {
+                    *y = w.mul_add(b, v * a);
+                }
+            }
+            [a, b, c, d] => {
+                let w = [weights[0], weights[1], weights[2], weights[3]];
+                let (a, b, c, d) = (&x[a..a + n], &x[b..b + n], &x[c..c + n], &x[d..d + n]);
+                for i in 0..n {
+                    y[i] = w[3].mul_add(d[i], w[2].mul_add(c[i], w[1].mul_add(b[i], w[0] * a[i])));
+                }
+            }
+            _ => {
+                let w = weights[0];
+                for (y, &a) in y.iter_mut().zip(&x[offsets[0]..offsets[0] + n]) {
+                    *y = w * a;
+                }
+                for (&offset, &w) in offsets.iter().zip(weights).skip(1) {
+                    for (y, &a) in y.iter_mut().zip(&x[offset..offset + n]) {
+                        *y = w.mul_add(a, *y);
+                    }
+                }
+            }
+        }
+    }
+}
+
+levels! {
+    fn columns<T: Float>(y: &mut [T], x: &[T], start: &[i64], index: &[i64], weight: &[T], inner: usize, pitch: usize, channels: usize) {
+        for j in 0..start.len() - 1 {
+            let (from, to) = (start[j] as usize, start[j + 1] as usize);
+            let y = &mut y[j * pitch..j * pitch + channels];
+            let at = |k: usize| &x[index[k] as usize * inner..index[k] as usize * inner + channels];
+            match to - from {
+                0 => y.fill(T::ZERO),
+                1 => {
+                    let w = weight[from];
+                    for (y, &a) in y.iter_mut().zip(at(from)) {
+                        *y = w * a;
+                    }
+                }
+                2 => {
+                    let (v, w) = (weight[from], weight[from + 1]);
+                    for ((y, &a), &b) in y.iter_mut().zip(at(from)).zip(at(from + 1)) {
+                        *y = w.mul_add(b, v * a);
+                    }
+                }
+                _ => {
+                    let w = weight[from];
+                    for (y, &a) in y.iter_mut().zip(at(from)) {
+                        *y = w * a;
+                    }
+                    for k in from + 1..to {
+                        let w = weight[k];
+                        for (y, &a) in y.iter_mut().zip(at(k)) {
+                            *y = w.mul_add(a, *y);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+levels! {
+    fn flat_columns<T: Float>(y: &mut [T], x: &[T], start: &[i64], index: &[i64], weight: &[T], inner: usize) {
+        for (j, y) in y.chunks_exact_mut(inner).enumerate() {
+            let (from, to) = (start[j] as usize, start[j + 1] as usize);
+            for (c, y) in y.iter_mut().enumerate() {
+                let mut sum = T::ZERO;
+                for k in from..to {
+                    let a = x[index[k] as usize * inner + c];
+                    sum = if k == from { weight[k] * a } else { weight[k].mul_add(a, sum) };
+                }
+                *y = sum;
+            }
+        }
+    }
+}
+
+levels! {
+    fn divide<T: Float>(y: &mut [T], divisor: T) {
+        for y in y {
+            *y = *y / divisor;
+        }
+    }
+}
+
+/// What one call holds, shared by its tasks.
+struct Job<'a, T> {
+    rows: Axis<'a, T>,
+    cols: Axis<'a, T>,
+    divisors: Option<(&'a [T], &'a [T])>,
+    identity: bool,
+    w: usize,
+    inner: usize,
+    ow: usize,
+}
+
+impl<T: Float> Job<'_, T> {
+    /// Channels `c .. c + y channels` of one output row.
+    fn row(&self, y: &Shared<'_, T>, at: usize, x: &[T], scratch: &mut [T], i: usize, c: usize, channels: usize) {
+        let (index, weight) = self.rows.taps(i);
+        let pitch = self.w * self.inner;
+        let whole = channels == self.inner;
+        if whole && self.identity {
+            // SAFETY: a task owns this output row.
+            let y = unsafe { y.slice(at, self.ow * self.inner) };
+            let offsets: Vec<usize> = index.iter().map(|&r| r as usize * pitch).collect();
+            combine(y, x, &offsets, weight);
+            self.finish(y, i, self.inner);
+            return;
+        }
+        let (row, step) = if whole && weight == [T::ONE] {
+            (&x[index[0] as usize * pitch..(index[0] as usize + 1) * pitch], self.inner)
+        } else if whole {
+            let offsets: Vec<usize> = index.iter().map(|&r| r as usize * pitch).collect();
+            combine(scratch, x, &offsets, weight);
+            (&*scratch, self.inner)
+        } else {
+            let mut offsets = vec![0; index.len()];
+            for (column, piece) in scratch.chunks_exact_mut(channels).enumerate() {
+                offsets.iter_mut().zip(index).for_each(|(o, &r)| *o = r as usize * pitch + column * self.inner + c);
+                combine(piece, x, &offsets, weight);
+            }
+            (&*scratch, channels)
+        };
+        let a = &self.cols;
+        if whole {
+            // SAFETY: a task owns this output row.
+            let y = unsafe { y.slice(at, self.ow * self.inner) };
+            if self.inner >= WIDE {
+                columns(y, row, a.start, a.index, a.weight, step, self.inner, channels);
+            } else {
+                flat_columns(y, row, a.start, a.index, a.weight, self.inner);
+            }
+            self.finish(y, i, self.inner);
+        } else {
+            for j in 0..self.ow {
+                // SAFETY: a task owns these channels of this output row.
+                let y = unsafe { y.slice(at + j * self.inner + c, channels) };
+                columns(y, row, &[0, a.taps(j).0.len() as i64], a.taps(j).0, a.taps(j).1, step, channels, channels);
+                if let Some((r, c)) = self.divisors {
+                    divide(y, r[i] * c[j]);
+                }
+            }
+        }
+    }
+
+    fn finish(&self, y: &mut [T], i: usize, inner: usize) {
+        if let Some((r, c)) = self.divisors {
+            if inner == 1 {
+                y.iter_mut().zip(c).for_each(|(y, &c)| *y = *y / (r[i] * c));
+            } else {
+                y.chunks_exact_mut(inner).zip(c).for_each(|(y, &c)| divide(y, r[i] * c));
+            }
+        }
+    }
+}
+
+/// `y[o, i, j, c] = sum over k, l of row_weight[k] * col_weight[l] * x[o, row_index[k], col_index[l], c]`, divided by
+/// `row_divisor[i] * col_divisor[j]` where they are given.
+///
+/// # Errors
+/// [`Error::Shape`] when tables or slices do not fit the sizes, [`Error::Memory`] without scratch memory.
+pub fn resize<T: Float>(
+    y: &mut [T],
+    x: &[T],
+    row_start: &[i64],
+    row_index: &[i64],
+    row_weight: &[T],
+    col_start: &[i64],
+    col_index: &[i64],
+    col_weight: &[T],
+    row_divisor: Option<&[T]>,
+    col_divisor: Option<&[T]>,
+    outer: usize,
+    h: usize,
+    w: usize,
+    inner: usize,
+    oh: usize,
+    ow: usize,
+) -> Result {
+    expect_len("resize: y", y.len(), &[outer, oh, ow, inner])?;
+    expect_len("resize: x", x.len(), &[outer, h, w, inner])?;
+    let rows = Axis::new("resize: rows", row_start, row_index, row_weight, h, oh)?;
+    let cols = Axis::new("resize: columns", col_start, col_index, col_weight, w, ow)?;
+    let divisors = row_divisor.zip(col_divisor);
+    if let Some((r, c)) = divisors {
+        ensure_shape!(r.len() == oh && c.len() == ow, "resize: expected {oh} and {ow} divisors, got {} and {}", r.len(), c.len());
+    }
+    if y.is_empty() {
+        return Ok(());
+    }
+    let identity = w == ow && cols.is_identity(w);
+    let job = Job { rows, cols, divisors, identity, w, inner, ow };
+    let channels = if outer * oh < 64 && inner >= 2 * BLOCK { BLOCK } else { inner };
+    let blocks = inner.div_ceil(channels);
+    let group = (TASK / (ow.max(w) * channels)).clamp(1, oh);
+    let groups = oh.div_ceil(group);
+    let (plane, oplane) = (h * w * inner, oh * ow * inner);
+    let shared = Shared::new(y);
+    let failed = AtomicBool::new(false);
+    parallel(outer * groups * blocks, group * (ow.max(w)) * channels * 2, |task| {
+        let (o, rest) = (task / (groups * blocks), task % (groups * blocks));
+        let (first, c) = (rest / blocks * group, rest % blocks * channels);
+        let channels = channels.min(inner - c);
+        let Ok(mut scratch) = Buffer::new(w * channels) else {
+            failed.store(true, Ordering::Relaxed);
+            return;
+        };
+        for i in first..(first + group).min(oh) {
+            job.row(&shared, o * oplane + i * ow * inner, &x[o * plane..(o + 1) * plane], &mut scratch, i, c, channels);
+        }
+    });
+    if failed.load(Ordering::Relaxed) { Err(Error::Memory { bytes: w * channels * size_of::<T>() }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_memory_orders_give_the_same_bits() {
+        let (h, w, channels) = (3, 4, 70);
+        let x: Vec<f32> = (0..h * w * channels).map(|i| (i as f32 * 0.37).sin()).collect();
+        let planar: Vec<f32> = (0..channels).flat_map(|c| (0..h * w).map(move |p| p * channels + c)).map(|i| x[i]).collect();
+        let table = (vec![0i64, 2, 4], vec![0i64, 1, 1, 2], vec![0.3f32, 0.7, 0.6, 0.4]);
+        let run = |x: &[f32], outer, inner| {
+            let mut y = vec![0.0; 4 * channels];
+            resize(&mut y, x, &table.0, &table.1, &table.2, &table.0, &table.1, &table.2, None, None, outer, h, w, inner, 2, 2).unwrap();
+            y
+        };
+        let (a, b) = (run(&x, 1, channels), run(&planar, channels, 1));
+        assert!((0..channels).all(|c| (0..4).all(|p| a[p * channels + c] == b[c * 4 + p])));
+    }
+
+    #[test]
+    fn refuses_an_index_outside() {
+        let mut y = [0.0f64; 1];
+        let result = resize(&mut y, &[1.0], &[0, 1], &[1], &[1.0], &[0, 1], &[0], &[1.0], None, None, 1, 1, 1, 1, 1, 1);
+        assert!(matches!(result, Err(Error::Shape(_))));
+    }
+}
