@@ -7,12 +7,25 @@
 # linear
 
 # pooling
+from neurenix.ops.adaptive_pooling import (
+    adaptive_avg_pool1d as adaptive_avg_pool1d, adaptive_avg_pool2d as adaptive_avg_pool2d, adaptive_avg_pool3d as adaptive_avg_pool3d,
+    adaptive_max_pool1d as adaptive_max_pool1d, adaptive_max_pool2d as adaptive_max_pool2d,
+)  # fmt: skip
+from neurenix.ops.pooling import (
+    avg_pool1d as avg_pool1d, avg_pool2d as avg_pool2d, avg_pool3d as avg_pool3d, max_pool1d as max_pool1d, max_pool2d as max_pool2d,
+    max_pool3d as max_pool3d, max_unpool2d as max_unpool2d,
+)  # fmt: skip
 
 # resize
+from neurenix.ops.resize import interpolate as interpolate, upsample_bilinear as upsample_bilinear, upsample_nearest as upsample_nearest
 
 # padding
+from neurenix.ops.padding import pad as pad
 
 # sampling
+from neurenix.ops.fold import fold as fold, unfold as unfold
+from neurenix.ops.sampling import affine_grid as affine_grid, grid_sample as grid_sample
+from neurenix.ops.shuffle import channel_shuffle as channel_shuffle, pixel_shuffle as pixel_shuffle, pixel_unshuffle as pixel_unshuffle
 
 # norm
 from neurenix.ops.norm import batch_norm as batch_norm, group_norm as group_norm, instance_norm as instance_norm

@@ -34,10 +34,10 @@ def integers(op: str, name: str, value: Any, n: int, least: int) -> tuple[int, .
 
 def floats(op: str, x: Any) -> Tensor:
     """``x`` as a tensor of float32 or float64."""
-    x = as_tensor(x)
-    if x.dtype.name not in ("float32", "float64"):
-        raise DTypeError(f"{op}: expected float32 or float64, got {x.dtype}; convert it with .float()")
-    return x
+    t: Tensor = as_tensor(x)
+    if t.dtype.name not in ("float32", "float64"):
+        raise DTypeError(f"{op}: expected float32 or float64, got {t.dtype}; convert it with .float()")
+    return t
 
 
 def spatial(op: str, x: Tensor, n: int, unbatched: bool = True) -> Tensor:

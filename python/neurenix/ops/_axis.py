@@ -14,17 +14,17 @@ Host: TypeAlias = np.ndarray[Any, Any]
 
 
 class Table(NamedTuple):
-    """A sparse matrix by rows: output ``i`` is the sum of ``weight[k] * x[index[k]]``, k from start[i] to start[i + 1]."""
+    """A sparse matrix by rows: output ``i`` is the sum of ``weight[k] * x[source[k]]``, k from start[i] to start[i + 1]."""
 
     start: Host
-    index: Host
+    source: Host
     weight: Host
 
     def transposed(self, size: int) -> Table:
         """The table of the gradient, over ``size`` inputs, each summed in the order of outputs."""
         output = np.repeat(np.arange(len(self.start) - 1), np.diff(self.start))
-        order = np.argsort(self.index, kind="stable")
-        start = np.concatenate([[0], np.cumsum(np.bincount(self.index, minlength=size))]).astype(np.int64)
+        order = np.argsort(self.source, kind="stable")
+        start = np.concatenate([[0], np.cumsum(np.bincount(self.source, minlength=size))]).astype(np.int64)
         return Table(start, output[order].astype(np.int64), self.weight[order])
 
 
@@ -73,7 +73,7 @@ def placed(host: Host, dtype: str, device: str) -> Array:
 def place(table: Table, like: Array) -> tuple[Array, Array, Array]:
     """The three columns of a table beside ``like``, weights of its type."""
     device = backend.device_of(like)
-    return placed(table.start, "int64", device), placed(table.index, "int64", device), placed(table.weight, like.dtype.name, device)
+    return placed(table.start, "int64", device), placed(table.source, "int64", device), placed(table.weight, like.dtype.name, device)
 
 
 def adaptive_windows(size: int, bins: int) -> Host:

@@ -44,12 +44,12 @@ def _adaptive_average(op: str, n: int, x: Any, output_size: Any) -> Tensor:
     return average_windows(op, x, bins_of(op, x, output_size, n))
 
 
-def adaptive_avg_pool2d(x: Any, output_size: Any) -> Tensor:
+def adaptive_avg_pool2d(input: Any, output_size: Any) -> Tensor:
     """Average over bins: bin ``i`` of ``o`` spans ``floor(i n / o)`` to ``ceil((i + 1) n / o)``.
 
     Parameters
     ----------
-    x : Tensor, shape (N, C, H, W) or (C, H, W)
+    input : Tensor, shape (N, C, H, W) or (C, H, W)
         float32 or float64, any memory order.
     output_size : int or (int or None, int or None)
         Bins along height and width; ``None`` keeps the size.
@@ -61,7 +61,7 @@ def adaptive_avg_pool2d(x: Any, output_size: Any) -> Tensor:
     Raises
     ------
     ShapeError
-        If ``x`` has other axes or is empty along one.
+        If ``input`` has other axes or is empty along one.
 
     Examples
     --------
@@ -69,25 +69,25 @@ def adaptive_avg_pool2d(x: Any, output_size: Any) -> Tensor:
     >>> nx.nn.functional.adaptive_avg_pool2d(nx.tensor([[[[1.0, 2.0, 3.0]]]]), (None, 2)).numpy()[0, 0]
     array([[1.5, 2.5]], dtype=float32)
     """
-    return _adaptive_average("adaptive_avg_pool2d", 2, x, output_size)
+    return _adaptive_average("adaptive_avg_pool2d", 2, input, output_size)
 
 
-def adaptive_avg_pool1d(x: Any, output_size: Any) -> Tensor:
+def adaptive_avg_pool1d(input: Any, output_size: Any) -> Tensor:
     """Average over bins of (N, C, L) or (C, L); see :func:`adaptive_avg_pool2d`."""
-    return _adaptive_average("adaptive_avg_pool1d", 1, x, output_size)
+    return _adaptive_average("adaptive_avg_pool1d", 1, input, output_size)
 
 
-def adaptive_avg_pool3d(x: Any, output_size: Any) -> Tensor:
+def adaptive_avg_pool3d(input: Any, output_size: Any) -> Tensor:
     """Average over bins of (N, C, D, H, W) or (C, D, H, W); see :func:`adaptive_avg_pool2d`."""
-    return _adaptive_average("adaptive_avg_pool3d", 3, x, output_size)
+    return _adaptive_average("adaptive_avg_pool3d", 3, input, output_size)
 
 
-def adaptive_max_pool2d(x: Any, output_size: Any, return_indices: bool = False) -> Any:
+def adaptive_max_pool2d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
     """Take the maximum over bins: bin ``i`` of ``o`` spans ``floor(i n / o)`` to ``ceil((i + 1) n / o)``.
 
     Parameters
     ----------
-    x : Tensor, shape (N, C, H, W) or (C, H, W)
+    input : Tensor, shape (N, C, H, W) or (C, H, W)
         float32 or float64, any memory order.
     output_size : int or (int or None, int or None)
         Bins along height and width; ``None`` keeps the size.
@@ -101,7 +101,7 @@ def adaptive_max_pool2d(x: Any, output_size: Any, return_indices: bool = False) 
     Raises
     ------
     ShapeError
-        If ``x`` has other axes or is empty along one.
+        If ``input`` has other axes or is empty along one.
 
     Examples
     --------
@@ -109,9 +109,9 @@ def adaptive_max_pool2d(x: Any, output_size: Any, return_indices: bool = False) 
     >>> nx.nn.functional.adaptive_max_pool2d(nx.tensor([[[[1.0, 2.0, 3.0]]]]), 1).item()
     3.0
     """
-    return _adaptive_max("adaptive_max_pool2d", 2, x, output_size, return_indices)
+    return _adaptive_max("adaptive_max_pool2d", 2, input, output_size, return_indices)
 
 
-def adaptive_max_pool1d(x: Any, output_size: Any, return_indices: bool = False) -> Any:
+def adaptive_max_pool1d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
     """Take the maximum over bins of (N, C, L) or (C, L); see :func:`adaptive_max_pool2d`."""
-    return _adaptive_max("adaptive_max_pool1d", 1, x, output_size, return_indices)
+    return _adaptive_max("adaptive_max_pool1d", 1, input, output_size, return_indices)

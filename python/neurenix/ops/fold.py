@@ -52,7 +52,9 @@ def _patches(op: str, size: tuple[int, ...], kernel: Any, dilation: Any, padding
         integers(op, "stride", stride, 2, 1),
     )
     if min(found.counts) < 1:
-        raise ShapeError(f"{op}: expected a map at least as large as the patch {found.kernel}, got {size}; use a smaller kernel_size or padding")
+        raise ShapeError(
+            f"{op}: expected a map at least as large as the patch {found.kernel}, got {size}; use a smaller kernel_size or padding"
+        )
     return found
 
 
@@ -85,12 +87,12 @@ def _to_map(columns: Array, patches: _Patches) -> Array:
     return contiguous(image[:, :, ph : ph + h, pw : pw + w])
 
 
-def unfold(x: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Tensor:
+def unfold(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Tensor:
     """Lay every patch out as a column.
 
     Parameters
     ----------
-    x : Tensor, shape (N, C, H, W) or (C, H, W)
+    input : Tensor, shape (N, C, H, W) or (C, H, W)
     kernel_size, dilation, padding, stride : int or (int, int)
         The patch, the distance of its pixels, zeros around the map, steps.
 
@@ -101,7 +103,7 @@ def unfold(x: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride
     Raises
     ------
     ShapeError
-        If ``x`` has other axes or no patch fits.
+        If ``input`` has other axes or no patch fits.
 
     Examples
     --------
@@ -111,7 +113,7 @@ def unfold(x: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride
            [2., 3.]], dtype=float32)
     """
     op = "unfold"
-    x = floats(op, x)
+    x = floats(op, input)
     if x.ndim not in (3, 4):
         raise ShapeError(f"{op}: expected x (N, C, H, W) or (C, H, W), got shape {x.shape}; reshape it")
     batched, shape = x.ndim == 4, x.shape
@@ -125,12 +127,12 @@ def unfold(x: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride
     return autograd.record(op, y if batched else y.reshape(y.shape[1:]), (x,), vjp)
 
 
-def fold(x: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Tensor:
+def fold(input: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Tensor:
     """Add patches that are laid out as columns back into a map.
 
     Parameters
     ----------
-    x : Tensor, shape (N, C kh kw, L) or (C kh kw, L)
+    input : Tensor, shape (N, C kh kw, L) or (C kh kw, L)
     output_size : int or (int, int)
         Height and width of the map.
     kernel_size, dilation, padding, stride : int or (int, int)
@@ -152,11 +154,13 @@ def fold(x: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding:
     array([[1., 4., 3.]], dtype=float32)
     """
     op = "fold"
-    x = floats(op, x)
+    x = floats(op, input)
     patches = _patches(op, integers(op, "output_size", output_size, 2, 1), kernel_size, dilation, padding, stride)
     place, blocks = patches.kernel[0] * patches.kernel[1], patches.counts[0] * patches.counts[1]
     if x.ndim not in (2, 3) or x.shape[-2] % place or x.shape[-1] != blocks:
-        raise ShapeError(f"{op}: expected x (N, C * {place}, {blocks}) for these sizes, got shape {x.shape}; pass the output_size that was unfolded")
+        raise ShapeError(
+            f"{op}: expected x (N, C * {place}, {blocks}) for these sizes, got shape {x.shape}; pass the output_size that was unfolded"
+        )
     batched, shape = x.ndim == 3, x.shape
     y = _to_map(x._array if batched else x._array.reshape(1, *shape), patches)
 

@@ -28,11 +28,12 @@ def take_map(y: Out, x: In, fill: In, rows: Index, cols: Index, outer: Size, h: 
     """y[o, i, j, c] = x[o, rows[i], cols[j], c], or fill[0] where either index is negative."""
 
 
-def _take(x: Array, shape: tuple[int, ...], fill: float, rows: Host, cols: Host, sizes: tuple[int, ...]) -> Array:
+def _take(x: Array, shape: tuple[int, ...], fill: float, rows: Host, cols: Host, sizes: tuple[int, int, int, int]) -> Array:
     device = backend.device_of(x)
     y = backend.new(x, shape)
     value = placed(np.array([fill], np.float64), x.dtype.name, device)
-    take_map(y, x, value, placed(rows, "int64", device), placed(cols, "int64", device), *sizes, len(rows), len(cols))
+    outer, h, w, inner = sizes
+    take_map(y, x, value, placed(rows, "int64", device), placed(cols, "int64", device), outer, h, w, inner, len(rows), len(cols))
     return y
 
 
@@ -108,9 +109,13 @@ def _check(op: str, x: Tensor, pad: Sequence[int], mode: str) -> dict[int, tuple
     """The (low, high) of each padded axis."""
     choice(op, "mode", mode, MODES)
     if len(pad) % 2 or len(pad) > 2 * x.ndim:
-        raise ArgumentError(f"{op}: expected two numbers an axis for at most {x.ndim} axes, got {tuple(pad)}; pass (left, right, top, bottom)")
+        raise ArgumentError(
+            f"{op}: expected two numbers an axis for at most {x.ndim} axes, got {tuple(pad)}; pass (left, right, top, bottom)"
+        )
     if mode != "constant" and not (len(pad) // 2 in (x.ndim - 1, x.ndim - 2) and 1 <= len(pad) // 2 <= 3):
-        raise ShapeError(f"{op}: expected 2, 4 or 6 numbers for the spatial axes in mode {mode!r}, got {tuple(pad)} for shape {x.shape}; pass one pair each")
+        raise ShapeError(
+            f"{op}: expected 2, 4 or 6 numbers for the spatial axes in mode {mode!r}, got {tuple(pad)} for shape {x.shape}; pass one pair each"
+        )
     axes = {x.ndim - 1 - a: (pad[2 * a], pad[2 * a + 1]) for a in range(len(pad) // 2)}
     for axis, (low, high) in axes.items():
         n = x.shape[axis]
@@ -118,18 +123,20 @@ def _check(op: str, x: Tensor, pad: Sequence[int], mode: str) -> dict[int, tuple
             raise ShapeError(f"{op}: expected an output that is not empty along axis {axis}, got {n} + {low} + {high}; crop less")
         limit = {"reflect": n - 1, "circular": n}.get(mode)
         if limit is not None and max(low, high) > limit:
-            raise ShapeError(f"{op}: expected padding of at most {limit} along axis {axis} in mode {mode!r}, got {max(low, high)}; use mode='replicate'")
+            raise ShapeError(
+                f"{op}: expected padding of at most {limit} along axis {axis} in mode {mode!r}, got {max(low, high)}; use mode='replicate'"
+            )
         if mode != "constant" and n == 0:
             raise ShapeError(f"{op}: expected axis {axis} not empty in mode {mode!r}, got shape {x.shape}; use mode='constant'")
     return {axis: ends for axis, ends in axes.items() if ends != (0, 0)}
 
 
-def pad(x: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
+def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
     """Add pixels around a map, or with negative numbers take them away.
 
     Parameters
     ----------
-    x : Tensor
+    input : Tensor
         Any element type and memory order. Modes other than "constant" pad the spatial axes of (N, C, ...) or (C, ...).
     pad : sequence of int
         (left, right, top, bottom, ...): two numbers an axis, the last axis first.
@@ -157,7 +164,7 @@ def pad(x: Any, pad: Sequence[int], mode: str = "constant", value: float | None 
     array([3., 2., 1., 2., 3., 2.], dtype=float32)
     """
     op = "pad"
-    x = as_tensor(x)
+    x = as_tensor(input)
     ends = _check(op, x, [_number(op, n) for n in pad], mode)
     if value and mode != "constant":
         raise ArgumentError(f"{op}: expected a value only in mode 'constant', got {value!r} in mode {mode!r}; leave it out")

@@ -98,7 +98,9 @@ class _Slide(NamedTuple):
         axes = zip(sizes, self.kernel, self.stride, self.low, self.high, self.dilation, strict=True)
         found = [_sliding(n, k, s, low, high, d, self.ceil, padded) for n, k, s, low, high, d in axes]
         if any(len(w.table) < 1 for w in found) or 0 in sizes:
-            raise ShapeError(f"{op}: expected x at least as large as the window {self.kernel}, got shape {x.shape}; use a smaller kernel_size or padding")
+            raise ShapeError(
+                f"{op}: expected x at least as large as the window {self.kernel}, got shape {x.shape}; use a smaller kernel_size or padding"
+            )
         return found
 
 
@@ -172,13 +174,19 @@ def _max(op: str, n: int, x: Any, window: _Slide, indices: bool) -> Any:
 
 
 def max_pool2d(
-    x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False, return_indices: bool = False
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
 ) -> Any:
     """Take the maximum over sliding windows.
 
     Parameters
     ----------
-    x : Tensor, shape (N, C, H, W) or (C, H, W)
+    input : Tensor, shape (N, C, H, W) or (C, H, W)
         float32 or float64, any memory order.
     kernel_size, stride, padding, dilation : int or (int, int)
         Window, its steps (the window where ``None``), rows and columns of minus infinity around the map, distance of taps.
@@ -194,7 +202,7 @@ def max_pool2d(
     Raises
     ------
     ShapeError
-        If ``x`` has other axes or no window fits.
+        If ``input`` has other axes or no window fits.
     ArgumentError
         If a number is too small, or the padding more than half the window.
 
@@ -209,21 +217,27 @@ def max_pool2d(
     >>> nx.nn.functional.max_pool2d(x, 2, stride=1).numpy()[0, 0]
     array([[4., 5.]], dtype=float32)
     """
-    return _max("max_pool2d", 2, x, slide("max_pool2d", 2, kernel_size, stride, padding, dilation, ceil_mode), return_indices)
+    return _max("max_pool2d", 2, input, slide("max_pool2d", 2, kernel_size, stride, padding, dilation, ceil_mode), return_indices)
 
 
 def max_pool1d(
-    x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False, return_indices: bool = False
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
 ) -> Any:
     """Take the maximum over sliding windows of (N, C, L) or (C, L); see :func:`max_pool2d`."""
-    return _max("max_pool1d", 1, x, slide("max_pool1d", 1, kernel_size, stride, padding, dilation, ceil_mode), return_indices)
+    return _max("max_pool1d", 1, input, slide("max_pool1d", 1, kernel_size, stride, padding, dilation, ceil_mode), return_indices)
 
 
-def max_pool3d(x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False) -> Tensor:
+def max_pool3d(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False) -> Tensor:
     """Take the maximum over sliding windows of (N, C, D, H, W) or (C, D, H, W), without indices; see :func:`max_pool2d`."""
     op = "max_pool3d"
     window = slide(op, 3, kernel_size, stride, padding, dilation, ceil_mode)
-    x = spatial(op, floats(op, x), 3)
+    x = spatial(op, floats(op, input), 3)
     depth, *plane = window.windows(op, x)
     sizes, lead = x.shape[-3:], x.shape[:-3]
     planes = _reshaped(x, (*lead, sizes[0], *sizes[1:]))
@@ -247,15 +261,16 @@ def _reshaped(x: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def _average(op: str, n: int, x: Any, window: _Slide, include: bool, override: int | None) -> Tensor:
-    if override is not None:
-        if isinstance(override, bool) or not isinstance(override, int) or override == 0:
-            raise ArgumentError(f"{op}: expected divisor_override as an integer other than 0, got {override!r}; leave it out for the window's size")
+    if override is not None and (isinstance(override, bool) or not isinstance(override, int) or override == 0):
+        raise ArgumentError(
+            f"{op}: expected divisor_override as an integer other than 0, got {override!r}; leave it out for the window's size"
+        )
     x = spatial(op, floats(op, x), n)
     return average_windows(op, x, window.windows(op, x, bool(include)), override)
 
 
 def avg_pool2d(
-    x: Any,
+    input: Any,
     kernel_size: Any,
     stride: Any = None,
     padding: Any = 0,
@@ -267,7 +282,7 @@ def avg_pool2d(
 
     Parameters
     ----------
-    x : Tensor, shape (N, C, H, W) or (C, H, W)
+    input : Tensor, shape (N, C, H, W) or (C, H, W)
         float32 or float64, any memory order.
     kernel_size, stride, padding : int or (int, int)
         Window, its steps (the window where ``None``), rows and columns of zeros around the map.
@@ -285,7 +300,7 @@ def avg_pool2d(
     Raises
     ------
     ShapeError
-        If ``x`` has other axes or no window fits.
+        If ``input`` has other axes or no window fits.
     ArgumentError
         If a number is too small, or the padding more than half the window.
 
@@ -299,16 +314,18 @@ def avg_pool2d(
            [3. , 3.5, 4. ]], dtype=float32)
     """
     window = slide("avg_pool2d", 2, kernel_size, stride, padding, 1, ceil_mode)
-    return _average("avg_pool2d", 2, x, window, count_include_pad, divisor_override)
+    return _average("avg_pool2d", 2, input, window, count_include_pad, divisor_override)
 
 
-def avg_pool1d(x: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True) -> Tensor:
+def avg_pool1d(
+    input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True
+) -> Tensor:
     """Average over sliding windows of (N, C, L) or (C, L); see :func:`avg_pool2d`."""
-    return _average("avg_pool1d", 1, x, slide("avg_pool1d", 1, kernel_size, stride, padding, 1, ceil_mode), count_include_pad, None)
+    return _average("avg_pool1d", 1, input, slide("avg_pool1d", 1, kernel_size, stride, padding, 1, ceil_mode), count_include_pad, None)
 
 
 def avg_pool3d(
-    x: Any,
+    input: Any,
     kernel_size: Any,
     stride: Any = None,
     padding: Any = 0,
@@ -318,21 +335,21 @@ def avg_pool3d(
 ) -> Tensor:
     """Average over sliding windows of (N, C, D, H, W) or (C, D, H, W); see :func:`avg_pool2d`."""
     window = slide("avg_pool3d", 3, kernel_size, stride, padding, 1, ceil_mode)
-    return _average("avg_pool3d", 3, x, window, count_include_pad, divisor_override)
+    return _average("avg_pool3d", 3, input, window, count_include_pad, divisor_override)
 
 
-def same_pool2d(x: Any, kernel_size: int, kind: str) -> Tensor:
+def same_pool2d(input: Any, kernel_size: int, kind: str) -> Tensor:
     """Pool at stride 1 to the same size; padding counts in neither kind, even kernels reach one more down and right.
 
     Parameters
     ----------
-    x : Tensor, shape (N, C, H, W) or (C, H, W)
+    input : Tensor, shape (N, C, H, W) or (C, H, W)
     kernel_size : int
     kind : {"avg", "max"}
 
     Returns
     -------
-    Tensor, shape of ``x``
+    Tensor, shape of ``input``
 
     Examples
     --------
@@ -344,21 +361,21 @@ def same_pool2d(x: Any, kernel_size: int, kind: str) -> Tensor:
     op = "same_pool2d"
     size = integer(op, "kernel_size", kernel_size, 1)
     choice(op, "kind", kind, ("avg", "max"))
-    x = spatial(op, floats(op, x), 2)
+    x = spatial(op, floats(op, input), 2)
     low, high, one = ((size - 1) // 2,) * 2, (size // 2,) * 2, (1, 1)
     windows = _Slide((size, size), one, low, high, one, False).windows(op, x)
     return average_windows(op, x, windows) if kind == "avg" else max_windows(op, x, windows, False)[0]
 
 
 def max_unpool2d(
-    x: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Sequence[int] | None = None
+    input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Sequence[int] | None = None
 ) -> Tensor:
     """Put each value where the maximum was; zero elsewhere.
 
     Parameters
     ----------
-    x : Tensor, shape (N, C, H, W) or (C, H, W)
-    indices : Tensor of int64, shape of ``x``
+    input : Tensor, shape (N, C, H, W) or (C, H, W)
+    indices : Tensor of int64, shape of ``input``
         From :func:`max_pool2d`.
     kernel_size, stride, padding : int or (int, int)
         Of that pool.
@@ -386,9 +403,11 @@ def max_unpool2d(
     """
     op = "max_unpool2d"
     window = slide(op, 2, kernel_size, stride, padding)
-    x, indices = spatial(op, floats(op, x), 2), as_tensor(indices)
+    x, indices = spatial(op, floats(op, input), 2), as_tensor(indices)
     if indices.shape != x.shape or indices.dtype != np.int64:
-        raise ShapeError(f"{op}: expected int64 indices of shape {x.shape}, got {indices.dtype}{indices.shape}; pass those of max_pool2d(return_indices=True)")
+        raise ShapeError(
+            f"{op}: expected int64 indices of shape {x.shape}, got {indices.dtype}{indices.shape}; pass those of max_pool2d(return_indices=True)"
+        )
     backend.same_device(op, x._array, indices._array)
     out = _unpooled(op, x, window, output_size)
     f = frame(x._array, 2)
@@ -411,5 +430,7 @@ def _unpooled(op: str, x: Tensor, window: _Slide, output_size: Sequence[int] | N
         return natural
     out = tuple(integer(op, "output_size", n, 1) for n in output_size)[-2:]
     if len(out) != 2 or any(abs(n - m) >= s for n, m, s in zip(out, natural, window.stride, strict=True)):
-        raise ShapeError(f"{op}: expected output_size within a stride of {natural}, got {tuple(output_size)}; pass the size that was pooled")
+        raise ShapeError(
+            f"{op}: expected output_size within a stride of {natural}, got {tuple(output_size)}; pass the size that was pooled"
+        )
     return out

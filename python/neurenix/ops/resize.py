@@ -94,12 +94,16 @@ def _sizes(op: str, x: Tensor, size: Any, scale_factor: Any, recompute: bool | N
         return [integer(op, "size", v, 1) for v in values], [None] * n
     factors = list(scale_factor) if isinstance(scale_factor, Sequence) else [scale_factor] * n
     if len(factors) != n:
-        raise ShapeError(f"{op}: expected scale_factor as one number or {n}, got {scale_factor!r}; pass one for each spatial axis of {x.shape}")
+        raise ShapeError(
+            f"{op}: expected scale_factor as one number or {n}, got {scale_factor!r}; pass one for each spatial axis of {x.shape}"
+        )
     if not all(isinstance(s, (int, float, np.number)) and not isinstance(s, bool) and math.isfinite(s) and s > 0 for s in factors):
         raise ArgumentError(f"{op}: expected a positive scale_factor, got {scale_factor!r}; pass e.g. scale_factor=2.0")
     sizes = [math.floor(float(length) * float(s)) for length, s in zip(x.shape[2:], factors, strict=True)]
     if min(sizes, default=1) < 1:
-        raise ShapeError(f"{op}: expected an output of at least one pixel an axis, got {tuple(sizes)} from {x.shape}; use a larger scale_factor")
+        raise ShapeError(
+            f"{op}: expected an output of at least one pixel an axis, got {tuple(sizes)} from {x.shape}; use a larger scale_factor"
+        )
     return sizes, [None if recompute else float(s) for s in factors]
 
 
@@ -131,7 +135,9 @@ def _tables(mode: str, align: bool, antialias: bool) -> Callable[[int, int, floa
 def _check_mode(op: str, x: Tensor, mode: str, align_corners: bool | None, antialias: bool) -> None:
     choice(op, "mode", mode, MODES)
     if x.ndim not in (3, 4, 5):
-        raise ShapeError(f"{op}: expected x (N, C, L), (N, C, H, W) or (N, C, D, H, W), got shape {x.shape}; add the batch axis with x.unsqueeze(0)")
+        raise ShapeError(
+            f"{op}: expected x (N, C, L), (N, C, H, W) or (N, C, D, H, W), got shape {x.shape}; add the batch axis with x.unsqueeze(0)"
+        )
     if _AXES.get(mode, x.ndim - 2) != x.ndim - 2:
         fit = {3: "linear", 4: "bilinear", 5: "trilinear"}[x.ndim]
         raise ArgumentError(f"{op}: expected a mode for {x.ndim - 2} spatial axes, got {mode!r} for shape {x.shape}; use mode={fit!r}")
@@ -144,7 +150,7 @@ def _check_mode(op: str, x: Tensor, mode: str, align_corners: bool | None, antia
 
 
 def interpolate(
-    x: Any,
+    input: Any,
     size: Any = None,
     scale_factor: Any = None,
     mode: str = "nearest",
@@ -156,7 +162,7 @@ def interpolate(
 
     Parameters
     ----------
-    x : Tensor, shape (N, C, L), (N, C, H, W) or (N, C, D, H, W)
+    input : Tensor, shape (N, C, L), (N, C, H, W) or (N, C, D, H, W)
         Any memory order, which the output keeps; nearest modes take any element type.
     size : int or sequence of int, optional
         Output sizes in pixels, each at least 1.
@@ -174,18 +180,18 @@ def interpolate(
 
     Returns
     -------
-    Tensor, shape (N, C, OH, OW), dtype and device of ``x``
+    Tensor, shape (N, C, OH, OW), dtype and device of ``input``
 
     Raises
     ------
     ShapeError
-        If ``x`` has other axes or is empty.
+        If ``input`` has other axes or is empty.
     ArgumentError
         If the arguments do not go together.
 
     Notes
     -----
-    Gradient: the transpose of the same sampling, gathered (deterministic). Cost: O(N C OH OW); no copy of ``x``.
+    Gradient: the transpose of the same sampling, gathered (deterministic). Cost: O(N C OH OW); no copy of ``input``.
 
     References
     ----------
@@ -200,12 +206,12 @@ def interpolate(
            [3.  , 3.25, 3.75, 4.  ]], dtype=float32)
     """
     op = "interpolate"
-    x = as_tensor(x)
+    x = as_tensor(input)
     _check_mode(op, x, mode, align_corners, antialias)
     sizes, scales = _sizes(op, x, size, scale_factor, recompute_scale_factor)
     if mode in ("nearest", "nearest-exact"):
         return _nearest(op, x, sizes, scales, mode == "nearest-exact")
-    x = floats(op, x)
+    x = floats(op, input)
     if mode == "area":
         from neurenix.ops.adaptive_pooling import bins_of
         from neurenix.ops.pooling import average_windows
@@ -215,11 +221,11 @@ def interpolate(
     return apply_tables(op, x, [rule(n, m, s) for n, m, s in zip(x.shape[2:], sizes, scales, strict=True)])
 
 
-def upsample_nearest(x: Any, size: Any = None, scale_factor: Any = None) -> Tensor:
+def upsample_nearest(input: Any, size: Any = None, scale_factor: Any = None) -> Tensor:
     """Resample by the nearest pixel; see :func:`interpolate`."""
-    return interpolate(x, size, scale_factor, "nearest")
+    return interpolate(input, size, scale_factor, "nearest")
 
 
-def upsample_bilinear(x: Any, size: Any = None, scale_factor: Any = None) -> Tensor:
+def upsample_bilinear(input: Any, size: Any = None, scale_factor: Any = None) -> Tensor:
     """Resample bilinearly, corners aligned; see :func:`interpolate`."""
-    return interpolate(x, size, scale_factor, "bilinear", align_corners=True)
+    return interpolate(input, size, scale_factor, "bilinear", align_corners=True)

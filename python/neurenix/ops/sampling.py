@@ -55,9 +55,13 @@ def grid_sample_grid_backward(
 def _check(op: str, x: Tensor, grid: Tensor, mode: str) -> None:
     axes = x.ndim - 2
     if axes not in (2, 3) or grid.ndim != x.ndim:
-        raise ShapeError(f"{op}: expected x (N, C, H, W) with grid (N, OH, OW, 2), or one axis more each, got {x.shape} and {grid.shape}; reshape them")
+        raise ShapeError(
+            f"{op}: expected x (N, C, H, W) with grid (N, OH, OW, 2), or one axis more each, got {x.shape} and {grid.shape}; reshape them"
+        )
     if grid.shape[0] != x.shape[0] or grid.shape[-1] != axes:
-        raise ShapeError(f"{op}: expected a grid of {x.shape[0]} maps with {axes} coordinates a point, got {grid.shape}; repeat or transpose it")
+        raise ShapeError(
+            f"{op}: expected a grid of {x.shape[0]} maps with {axes} coordinates a point, got {grid.shape}; repeat or transpose it"
+        )
     if grid.dtype != x.dtype:
         raise DTypeError(f"{op}: expected x and grid of one type, got {x.dtype} and {grid.dtype}; convert one with .to()")
     if 0 in x.shape[2:]:
@@ -67,12 +71,12 @@ def _check(op: str, x: Tensor, grid: Tensor, mode: str) -> None:
     backend.same_device(op, x._array, grid._array)
 
 
-def grid_sample(x: Any, grid: Any, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None) -> Tensor:
+def grid_sample(input: Any, grid: Any, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None) -> Tensor:
     """Sample a map at the points of a grid.
 
     Parameters
     ----------
-    x : Tensor, shape (N, C, H, W) or (N, C, D, H, W)
+    input : Tensor, shape (N, C, H, W) or (N, C, D, H, W)
         float32 or float64, any memory order.
     grid : Tensor, shape (N, OH, OW, 2) or (N, OD, OH, OW, 3)
         Points (x, y[, z]) from -1, the map's one end, to 1, its other.
@@ -110,7 +114,7 @@ def grid_sample(x: Any, grid: Any, mode: str = "bilinear", padding_mode: str = "
     op = "grid_sample"
     choice(op, "mode", mode, MODES)
     choice(op, "padding_mode", padding_mode, PADDINGS)
-    x, grid = floats(op, x), floats(op, grid)
+    x, grid = floats(op, input), floats(op, grid)
     _check(op, x, grid, mode)
     points = grid.shape[1:-1]
     f = frame(x._array, x.ndim - 2)
@@ -180,7 +184,9 @@ def affine_grid(theta: Any, size: Sequence[int], align_corners: bool | None = No
     sizes = tuple(integer(op, "size", n, 1) for n in size)
     axes = len(sizes) - 2
     if axes not in (2, 3) or theta.shape != (sizes[0], axes, axes + 1):
-        raise ShapeError(f"{op}: expected theta (N, 2, 3) with size (N, C, H, W), or one axis more each, got {theta.shape} and {sizes}; pass matching ones")
+        raise ShapeError(
+            f"{op}: expected theta (N, 2, 3) with size (N, C, H, W), or one axis more each, got {theta.shape} and {sizes}; pass matching ones"
+        )
     n, pixels = sizes[0], math.prod(sizes[2:])
     table, one = _base(sizes[2:], bool(align_corners)), identity(1)
     matrix = contiguous(theta._array.transpose(0, 2, 1))

@@ -35,12 +35,12 @@ def _moved(x: Array, split: tuple[int, ...], axes: tuple[int, ...], shape: tuple
     return y
 
 
-def pixel_shuffle(x: Any, upscale_factor: int) -> Tensor:
+def pixel_shuffle(input: Any, upscale_factor: int) -> Tensor:
     """Move channels into space: (..., C r r, H, W) to (..., C, H r, W r).
 
     Parameters
     ----------
-    x : Tensor, shape (..., C r r, H, W)
+    input : Tensor, shape (..., C r r, H, W)
         Any element type and memory order.
     upscale_factor : int
         The factor r.
@@ -63,21 +63,23 @@ def pixel_shuffle(x: Any, upscale_factor: int) -> Tensor:
            [3., 4.]], dtype=float32)
     """
     op = "pixel_shuffle"
-    x, r = as_tensor(x), integer(op, "upscale_factor", upscale_factor, 1)
+    x, r = as_tensor(input), integer(op, "upscale_factor", upscale_factor, 1)
     if x.ndim < 3 or x.shape[-3] % (r * r):
-        raise ShapeError(f"{op}: expected x (..., C, H, W) with C a multiple of {r * r}, got shape {x.shape}; change upscale_factor or the channels")
+        raise ShapeError(
+            f"{op}: expected x (..., C, H, W) with C a multiple of {r * r}, got shape {x.shape}; change upscale_factor or the channels"
+        )
     *lead, c, h, w = x.shape
     n, c = len(lead), c // (r * r)
     order = (*range(n), n, n + 3, n + 1, n + 4, n + 2)
     return _rearranged(op, x, (*lead, c, r, r, h, w), order, (*lead, c, h * r, w * r))
 
 
-def pixel_unshuffle(x: Any, downscale_factor: int) -> Tensor:
+def pixel_unshuffle(input: Any, downscale_factor: int) -> Tensor:
     """Move space into channels: (..., C, H r, W r) to (..., C r r, H, W), the inverse of :func:`pixel_shuffle`.
 
     Parameters
     ----------
-    x : Tensor, shape (..., C, H r, W r)
+    input : Tensor, shape (..., C, H r, W r)
         Any element type and memory order.
     downscale_factor : int
         The factor r.
@@ -98,7 +100,7 @@ def pixel_unshuffle(x: Any, downscale_factor: int) -> Tensor:
     array([1., 2., 3., 4.], dtype=float32)
     """
     op = "pixel_unshuffle"
-    x, r = as_tensor(x), integer(op, "downscale_factor", downscale_factor, 1)
+    x, r = as_tensor(input), integer(op, "downscale_factor", downscale_factor, 1)
     if x.ndim < 3 or x.shape[-2] % r or x.shape[-1] % r:
         raise ShapeError(f"{op}: expected x (..., C, H, W) with H and W multiples of {r}, got shape {x.shape}; crop or pad it")
     *lead, c, h, w = x.shape
@@ -107,19 +109,19 @@ def pixel_unshuffle(x: Any, downscale_factor: int) -> Tensor:
     return _rearranged(op, x, (*lead, c, h, r, w, r), order, (*lead, c * r * r, h, w))
 
 
-def channel_shuffle(x: Any, groups: int) -> Tensor:
+def channel_shuffle(input: Any, groups: int) -> Tensor:
     """Deal out the channels of ``groups`` groups in turn.
 
     Parameters
     ----------
-    x : Tensor, shape (N, C, ...)
+    input : Tensor, shape (N, C, ...)
         Any element type and memory order.
     groups : int
         A divisor of C.
 
     Returns
     -------
-    Tensor, shape of ``x``
+    Tensor, shape of ``input``
 
     Raises
     ------
@@ -138,7 +140,7 @@ def channel_shuffle(x: Any, groups: int) -> Tensor:
     array([1., 3., 2., 4.], dtype=float32)
     """
     op = "channel_shuffle"
-    x, g = as_tensor(x), integer(op, "groups", groups, 1)
+    x, g = as_tensor(input), integer(op, "groups", groups, 1)
     if x.ndim < 3 or x.shape[1] % g:
         raise ShapeError(f"{op}: expected x (N, C, ...) with C a multiple of {g}, got shape {x.shape}; change groups")
     n, c, *rest = x.shape

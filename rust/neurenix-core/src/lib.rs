@@ -20,5 +20,6 @@ pub mod random;
 pub mod padding;
 pub mod pooling;
 mod pooling_backward;
+pub mod random;
 pub mod resize;
 pub mod sampling;

@@ -12,12 +12,12 @@ const TASK: usize = 1 << 14;
 
 /// For each pixel of an axis the outputs whose windows may hold it: `first[i] .. last[i]`.
 fn holders(windows: &Windows<'_>, n: usize) -> Vec<(usize, usize)> {
-    let mut holders = vec![(usize::MAX, 0); n];
+    let mut holders = vec![(0, 0); n];
     for o in 0..windows.len() {
         let (first, count) = windows.at(o);
         for k in 0..count {
             let pixel = &mut holders[first + k * windows.step];
-            *pixel = (pixel.0.min(o), o + 1);
+            *pixel = (if pixel.1 == 0 { o } else { pixel.0 }, o + 1);
         }
     }
     holders
@@ -64,7 +64,7 @@ fn gather<T: Float>(dx: &mut [T], dy: &[T], tap: &[u8], s: &Shape<'_>) {
             let dx = unsafe { shared.slice(row * pitch, pitch) };
             let (o, r) = (row / s.h, row % s.h);
             let (first, last) = holders[r];
-            let once = pairs && last == first.wrapping_add(1);
+            let once = pairs && last == first + 1;
             dx[if once { 2 * s.cols.len() } else { 0 }..].fill(T::ZERO);
             for i in first..last {
                 let (top, count) = s.rows.at(i);
