@@ -16,7 +16,6 @@ pub mod layout;
 pub mod layer_norm;
 pub mod norm;
 pub mod norm_tables;
-pub mod random;
 pub mod padding;
 pub mod pooling;
 mod pooling_backward;
