@@ -35,8 +35,3 @@ def is_loading() -> bool:
 def placeholder(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     """Zeros of this shape in no memory: read-only, every stride 0."""
     return np.broadcast_to(np.zeros((), dtype), shape)
-
-
-def is_placeholder(array: Any) -> bool:
-    """Whether an array came from :func:`placeholder` and waits for its values."""
-    return type(array) is np.ndarray and array.ndim > 0 and not array.flags.writeable and not any(array.strides)

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 
 import numpy as np
 
-from neurenix import backend
+from neurenix import backend, lazy
 from neurenix._typing import Array, DeviceLike, DTypeLike
 from neurenix.backend.kernel import IndexOut, Key, Offset, Out, Real, kernel
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
@@ -194,6 +194,8 @@ def uniform(
     size: tuple[int, ...], low: float = 0.0, high: float = 1.0, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None
 ) -> Tensor:
     """Numbers of [low, high), each equally likely."""
+    if lazy.is_loading():
+        return Tensor(shape=size, dtype=dtype)
     y = _floats("uniform", size, dtype)
     random_uniform(y, float(low), float(high), *generator().next_call())
     return _finish(y, None, device)
@@ -203,6 +205,8 @@ def normal(
     size: tuple[int, ...], mean: float = 0.0, std: float = 1.0, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None
 ) -> Tensor:
     """Normal numbers of this mean and standard deviation."""
+    if lazy.is_loading():
+        return Tensor(shape=size, dtype=dtype)
     y = _floats("normal", size, dtype)
     random_normal(y, float(mean), float(std), *generator().next_call())
     return _finish(y, None, device)
@@ -219,6 +223,8 @@ def truncated_normal(
     device: DeviceLike | None = None,
 ) -> Tensor:
     """Normal numbers of this mean and standard deviation, those outside [low, high] drawn again."""
+    if lazy.is_loading():
+        return Tensor(shape=size, dtype=dtype)
     y = _floats("truncated_normal", size, dtype)
     random_truncated_normal(y, float(mean), float(std), float(low), float(high), *generator().next_call())
     return _finish(y, None, device)

@@ -98,7 +98,7 @@ class Tensor(TensorMethods):
             array = _from_sequence(data, np.float32 if dtype is None else dtype)
         if dtype is not None:
             array = layout.cast(array, np.dtype(dtype))
-        where = device if device is not None else (default_device() if not backend.is_array(data) else None)
+        where = device if device is not None else (None if lazy.is_loading() or backend.is_array(data) else default_device())
         self._fill(array if where is None else backend.to_device(array, where))
         if requires_grad:
             self.requires_grad_(True)
@@ -278,6 +278,8 @@ class Tensor(TensorMethods):
         """
         if self._node is not None:
             raise GraphError("assign_: expected a leaf, got the result of an operation; use .detach()")
+        if lazy.is_loading():
+            return self  # its values come from a file
         array = as_tensor(value, self)._array
         if array.shape != self.shape or array.dtype != self.dtype:
             raise ShapeError(f"assign_: expected {self.dtype}{self.shape}, got {array.dtype}{array.shape}; reshape or convert it")

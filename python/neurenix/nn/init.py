@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from neurenix import random
+from neurenix import lazy, random
 from neurenix.errors import ArgumentError, ShapeError
 from neurenix.tensor import Tensor
 
@@ -72,6 +72,8 @@ def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """Fill with one number."""
+    if lazy.is_loading():
+        return tensor
     values = Tensor(shape=tensor.shape, dtype=tensor.dtype, device="cpu")
     values.data.fill(val)
     return tensor.assign_(values)
@@ -91,6 +93,8 @@ def eye_(tensor: Tensor) -> Tensor:
     """Make a matrix the identity: ones on the diagonal, zeros elsewhere."""
     if tensor.ndim != 2:
         raise ShapeError(f"eye_: expected a matrix, got {tensor.shape}; pass a 2-D weight")
+    if lazy.is_loading():
+        return tensor
     rows, columns = tensor.shape
     return tensor.assign_([[1.0 if i == j else 0.0 for j in range(columns)] for i in range(rows)])
 

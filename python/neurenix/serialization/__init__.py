@@ -50,7 +50,11 @@ def save(obj: Any, path: str | os.PathLike[str]) -> None:
     """
     packer = values.Packer(lambda module, place: modules.Writer(packer).pack(module, place))
     tree = packer.pack(obj, "")
-    metadata = {"format": "neurenix", "neurenix.version": __version__, "neurenix.tree": json.dumps(tree, separators=(",", ":"), allow_nan=False)}
+    metadata = {
+        "format": "neurenix",
+        "neurenix.version": __version__,
+        "neurenix.tree": json.dumps(tree, separators=(",", ":"), allow_nan=False),
+    }
     safetensors.write(path, packer.arrays, metadata)
 
 

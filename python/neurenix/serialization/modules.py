@@ -2,14 +2,14 @@
 
 A record is ``{"class", "args", "kwargs"}`` with what its constructor does not give by itself: ``"given"``, records of the
 modules among the arguments; ``"children"``, a record for each child, marked ``"replaced"`` where another stands in its place
-now, or ``{"given": i}`` for an argument itself; ``"added"`` and ``"removed"`` attributes; ``"training"`` where it is off. Beside
+now, or ``{"given": i}`` for an argument itself; ``"added"`` and ``"removed"`` attributes and then their ``"order"``; ``"training"`` where it is off. Beside
 the record of a whole model stand ``"shared"``, the places at which a module or parameter is found again, and ``"frozen"``.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from neurenix import lazy, random
@@ -63,7 +63,9 @@ class Classes:
             found = getattr(sys.modules.get(room), last, None)
             if isinstance(found, type) and issubclass(found, Module):
                 return found
-        raise FileError(f"load: expected the class {text!r} among classes=, got {[c.__name__ for c in self._own]}; pass classes=[{text.rpartition('.')[2]}]")
+        raise FileError(
+            f"load: expected the class {text!r} among classes=, got {[c.__name__ for c in self._own]}; pass classes=[{text.rpartition('.')[2]}]"
+        )
 
 
 def _among(value: Any) -> list[Module]:
@@ -101,10 +103,12 @@ class Writer:
                 whole: Record = {"record": self._describe(model, name), "shared": _shared(model)}
                 built = _built(whole, Classes(self._classes), self._packer.arrays.__getitem__)
         except FileError as error:
-            raise ArgumentError(f"save: expected a {name} that can be built again, got {error}; define constructor_arguments(), or save model.state_dict()") from error
+            raise ArgumentError(
+                f"save: expected a {name} that can be built again, got {error.__cause__ or error}; define constructor_arguments(), or save model.state_dict()"
+            ) from error
         want, got = ({n: t.shape for n, t in m._named_state().items()} for m in (model, built))
-        if want != got:
-            odd = sorted(n for n in want.keys() | got.keys() if want.get(n) != got.get(n))
+        if list(want.items()) != list(got.items()):
+            odd = sorted(n for n in want.keys() | got.keys() if want.get(n) != got.get(n)) or ["the order of attributes"]
             raise ArgumentError(
                 f"save: expected that the constructor of {name} makes what it holds, got differences at {', '.join(odd)}; "
                 "define constructor_arguments(), or save model.state_dict()"
@@ -144,6 +148,8 @@ class Writer:
         gone = [n for n in other if n not in own] + [n for n in before if n not in children]
         if added:
             record["added"] = {n: [type(t).__name__, list(t.shape), t.dtype.name] for n, t in added.items()}
+        if list(own) != list(other) or list(children) != list(before):
+            record["order"] = [n for n in vars(module) if not n.startswith("_")]
         if gone:
             record["removed"] = {n: n in vars(module) for n in gone}
         if children:
@@ -181,7 +187,7 @@ def _shared(model: Module) -> list[list[str]]:
     return found
 
 
-def unpack(whole: Any, classes: Classes, arrays: Callable[[str], Any], shapes: dict[str, tuple[tuple[int, ...], str]]) -> Module:
+def unpack(whole: Any, classes: Classes, arrays: Callable[[str], Any], shapes: Mapping[str, tuple[tuple[int, ...], str]]) -> Module:
     """Build a model from its JSON and fill it.
 
     Parameters
@@ -192,7 +198,7 @@ def unpack(whole: Any, classes: Classes, arrays: Callable[[str], Any], shapes: d
         Where to find the classes.
     arrays : callable
         Reads an array by its name; called only after all shapes were compared.
-    shapes : dict
+    shapes : mapping
         Shape and kind of element of every array in the file.
 
     Raises
@@ -205,12 +211,15 @@ def unpack(whole: Any, classes: Classes, arrays: Callable[[str], Any], shapes: d
     with lazy.loading(), random.replay(random.get_rng_state()):
         model = _built(whole, classes, arrays)
     own = {n: t for kind in (Parameter, Buffer) for n, t in model._named(kind, "", True, True)}
-    names: dict[str, str] = whole["names"]
+    names = {n: str(key) for n, key in whole["names"].items()}
     want = {n: (t.shape, t.dtype.kind) for n, t in own.items()}
-    got = {n: shapes.get(str(key)) for n, key in names.items()}
+    got = {n: shapes.get(key) for n, key in names.items()}
     if want != got:
-        odd = [f"{n} is {got.get(n, 'not there')} in the file and {want.get(n, 'not there')} in the model" for n in {**want, **got} if want.get(n) != got.get(n)]
-        raise FileError(f"load: expected the arrays of {type(model).__name__}, got differences: {'; '.join(odd)[:2000]}; the file is damaged, or another version's")
+        places = [n for n in {**want, **got} if n not in want or want[n] != got.get(n)]
+        odd = [f"{n} is {got.get(n) or 'not there'} in the file and {want.get(n, 'not there')} in the model" for n in places]
+        raise FileError(
+            f"load: expected the arrays of {type(model).__name__}, got differences: {'; '.join(odd)[:2000]}; the file is damaged, or another version's"
+        )
     for n, t in own.items():
         state.replace(t, arrays(names[n]))
         t.requires_grad = isinstance(t, Parameter) and n not in whole["frozen"]
@@ -244,12 +253,17 @@ def _construct(record: Any, classes: Classes, arrays: Callable[[str], Any]) -> t
         raise FileError(f"load: expected the record of a module, got {str(record)[:80]}; the file is damaged")
     given = [_build(r, classes, arrays) for r in record.get("given", [])]
     kind = classes.find(record.get("class"))
-    args, kwargs = (values.unpack(record.get(n, empty), arrays, given.__getitem__, classes.find) for n, empty in (("args", []), ("kwargs", {"dict": []})))
+    args, kwargs = (
+        values.unpack(record.get(n, empty), arrays, given.__getitem__, classes.find)
+        for n, empty in (("args", []), ("kwargs", {"dict": []}))
+    )
     try:
         return kind(*args, **kwargs), given
     except (NeurenixError, TypeError, ValueError, OverflowError, MemoryError) as error:
         text = f"{kind.__name__}({', '.join([*map(repr, args), *(f'{k}={v!r}' for k, v in dict(kwargs).items())])[:200]})"
-        raise FileError(f"load: expected arguments that {kind.__name__} takes, got {text} ({error}); the file is damaged, or another version's") from error
+        raise FileError(
+            f"load: expected arguments that {kind.__name__} takes, got {text} ({error}); the file is damaged, or another version's"
+        ) from error
 
 
 def _change(module: Module, record: Record, classes: Classes, arrays: Callable[[str], Any]) -> None:
@@ -267,6 +281,8 @@ def _change(module: Module, record: Record, classes: Classes, arrays: Callable[[
             elif "given" not in inner:
                 _change(children[name], inner, classes, arrays)
         module.training = bool(record.get("training", True))
+        attributes = vars(module)
+        attributes.update({n: attributes.pop(n) for n in record.get("order", []) if n in attributes})
     except FileError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:

@@ -83,7 +83,7 @@ def write(path: str | os.PathLike[str], arrays: Mapping[str, HostArray], metadat
 
 
 def _bytes(array: HostArray) -> memoryview:
-    return memoryview(array.reshape(-1).view(np.uint8))
+    return array.reshape(-1).view(np.uint8).data
 
 
 def _sync_folder(folder: Path) -> None:
@@ -159,7 +159,9 @@ class Reader:
             raise self.fail(f"{str(value)[:80]} for tensor {name!r}", "the file is damaged")
         dtype = _dtype(code)
         if dtype is None:
-            raise self.fail(f"element type {code!r} for tensor {name!r}", "convert it to a type of NumPy (bfloat16 needs the package ml_dtypes)")
+            raise self.fail(
+                f"element type {code!r} for tensor {name!r}", "convert it to a type of NumPy (bfloat16 needs the package ml_dtypes)"
+            )
         if math.prod(shape) * dtype.itemsize != end - start:
             raise self.fail(f"{end - start} bytes for tensor {name!r} of shape {shape}", "the file is damaged")
         return Entry(dtype, tuple(shape), start, end)
@@ -174,7 +176,8 @@ class Reader:
         while block := self._file.read(1 << 22):
             checksum = zlib.crc32(block, checksum)
         entries = {
-            n: {"dtype": _NAMES[str(e.dtype)], "shape": list(e.shape), "data_offsets": [e.start, e.end]} for n, e in self.header.entries.items()
+            n: {"dtype": _NAMES[str(e.dtype)], "shape": list(e.shape), "data_offsets": [e.start, e.end]}
+            for n, e in self.header.entries.items()
         }
         if metadata.get(_CHECKSUM) != f"{_header_sum(entries, metadata, checksum):08x}":
             raise self.fail("bytes that do not fit their checksum", "the file is damaged")
@@ -196,7 +199,8 @@ def _dtype(code: Any) -> np.dtype[Any] | None:
             import ml_dtypes
         except ImportError:
             return None
-        return np.dtype(ml_dtypes.bfloat16)
+        found: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+        return found
     return None if name is None else np.dtype(name)
 
 
