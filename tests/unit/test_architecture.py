@@ -20,7 +20,7 @@ ROOMS = (
     ("_methods", "anomaly", "autograd", "tensor"),
     ("checkpoint", "ops", "random"),
     ("nn", "serialization", "testing"),
-    ("callbacks", "data", "inference", "multiscale", "optim", "picture"),
+    ("callbacks", "data", "inference", "labelling", "metrics", "multiscale", "optim", "picture", "progress"),
     ("__init__",),
     ("examples",),
 )
