@@ -5,10 +5,21 @@ import pytest
 from neurenix import _rust
 
 
+def pytest_generate_tests(metafunc):
+    """Let a test marked ``devices`` run on the CPU and on the emulated GPU."""
+    if "device" in metafunc.fixturenames and metafunc.definition.get_closest_marker("devices"):
+        metafunc.parametrize("device", ["cpu", "emulated"], indirect=True)
+
+
 @pytest.fixture
-def device():
+def device(request):
     """The device that a test's tensors are on."""
-    return "cpu"
+    name = getattr(request, "param", "cpu")
+    if name == "emulated":
+        from gpu import emulated
+
+        emulated.require()
+    return name
 
 
 @pytest.fixture(params=_rust.levels())

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from neurenix.backend import doors, launch, sources
 
@@ -91,6 +92,13 @@ def _aligned(shape, dtype):
     memory = np.empty(n + 512, np.uint8)
     start = -memory.ctypes.data % 512
     return memory[start : start + n].view(dtype).reshape(shape) if n else np.empty(shape, dtype)
+
+
+def require():
+    """Skip the calling test, by name, where there is no host compiler; in CI that is a failure."""
+    if GXX is None:
+        text = "the emulator needs g++ (or CXX); install one"
+        pytest.fail(text) if os.environ.get("CI") else pytest.skip(text)
 
 
 @functools.cache

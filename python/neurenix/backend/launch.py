@@ -267,7 +267,7 @@ def _several(kind: np.dtype[Any], convert: Callable[[Any], Any]) -> Callable[[An
 
 
 def _real(value: Any) -> np.float64:
-    if isinstance(value, str):
+    if not isinstance(value, (int, float, np.generic)):
         raise TypeError
     return np.float64(value)
 

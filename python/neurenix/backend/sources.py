@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import ast
 import functools
+import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
@@ -47,6 +48,13 @@ READS: Final = {
     }.items()
 }  # fmt: skip
 KIND_OF: Final = {np.dtype(f"{_NUMPY[k[0]]}{k[1:]}"): k for k in KINDS} | {np.dtype(bool): "u8"}
+
+_OPERATORS: Final[dict[type[ast.operator], Callable[[int, int], int]]] = {
+    ast.Mult: operator.mul,
+    ast.Div: lambda a, b: -(-a // b),
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+}
 
 
 @dataclass(frozen=True)
@@ -143,11 +151,6 @@ def _value(e: ast.expr, sizes: Mapping[str, int]) -> int:
         return e.value
     if isinstance(e, ast.Name):
         return sizes[e.id]
-    if isinstance(e, ast.BinOp):
-        left, right = _value(e.left, sizes), _value(e.right, sizes)
-        if isinstance(e.op, ast.Mult):
-            return left * right
-        if isinstance(e.op, ast.Div):
-            return -(-left // right)
-        return left + right if isinstance(e.op, ast.Add) else left - right
+    if isinstance(e, ast.BinOp) and type(e.op) in _OPERATORS:
+        return _OPERATORS[type(e.op)](_value(e.left, sizes), _value(e.right, sizes))
     raise InternalError(f"internal: expected sizes, numbers and * / + -, got {ast.unparse(e)}")

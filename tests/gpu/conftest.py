@@ -1,0 +1,12 @@
+"""Fixtures of the GPU's tests."""
+
+import pytest
+from gpu import emulated
+
+
+@pytest.fixture
+def door():
+    """The emulated device, with an empty record of launches."""
+    emulated.require()
+    emulated.door.launched.clear()
+    return emulated.door

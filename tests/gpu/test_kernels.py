@@ -1,0 +1,106 @@
+"""The kernel table against the ``.cu`` files, in both directions: names, element types and parameters as written."""
+
+import re
+
+import pytest
+from gpu import emulated, nvrtc_check
+from unit.test_kernel_table import KERNELS
+
+from neurenix.backend import launch, sources
+from neurenix.backend.kernel import VALUES
+
+STEMS = [name.removesuffix(".cu") for name in sources.names()]
+GROUPS = {
+    "floats": ("f32", "f64"),
+    "numbers": tuple(k for k in sources.KINDS if k != "f16"),
+    "every": sources.KINDS,
+    "bytes": ("b1", "b2", "b4", "b8"),
+}
+_TYPES = {
+    "Size": "int64",
+    "Offset": "int64",
+    "Enum": "int64",
+    "Key": "uint64",
+    "Real": "double",
+    "Sizes": "const Sizes",
+    "Reals": "const Reals",
+}
+_FIXED = {
+    "Index": "int64",
+    "IndexOut": "int64",
+    "Mask": "unsigned char",
+    "MaskOut": "unsigned char",
+    "Double": "double",
+    "DoubleOut": "double",
+    "Other": "void",
+}
+
+
+def parameters(row):
+    """What a row's kernel must take, as it is to be written in C++."""
+    found = []
+    for name, role in row.params:
+        if role in VALUES:
+            found.append(f"{_TYPES[role]} {name}")
+            continue
+        form, _, inner = role.rstrip("]").rpartition("[")
+        const = "" if inner in launch.WRITTEN else "const "
+        found.append(f"{const}{_FIXED.get(inner, 'element')}* {name}")
+        found += [f"const View {name}_view"] if form == "Strided" else []
+        found += [f"int64 {name}_kind"] if inner == "Other" else []
+    return ", ".join(found)
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_files_declare_rows_of_the_table(stem):
+    strangers = [row for row in sources.rules(stem) if row not in KERNELS or KERNELS[row].stem != stem]
+    assert not strangers, f"{stem}.cu has launch lines for {strangers}, which are no rows of ops/{stem}.py"
+    assert sources.rules(stem), f"{stem}.cu has no line `// launch row: ...`"
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_symbols_and_parameters(stem):
+    emulated.require()
+    for suffix in ("f32", "b4", "i64", "f16"):
+        expected = {f"{row}_{suffix}": parameters(KERNELS[row]) for row in sources.rules(stem) if suffix in GROUPS[KERNELS[row].group]}
+        if expected:
+            written = {name: re.sub(r"__restrict__ ", "", params) for name, (_, params) in emulated.module(stem, suffix).kernels.items()}
+            assert written == expected
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_blocks_fit_their_launch_bounds(stem):
+    emulated.require()
+    for suffix in ("f32", "b4"):
+        for symbol, (most, _) in emulated.module(stem, suffix).kernels.items():
+            assert sources.rules(stem)[symbol.rpartition("_")[0]].block <= most
+
+
+@pytest.mark.parametrize("name", sources.names() + sources.names(".cuh"))
+def test_sources_say_what_they_are(name):
+    text = sources.text(name)
+    assert text.startswith(f"// {name} - ")
+    assert not name.endswith(".cu") or "never run on a GPU" in text, (
+        f"{name}: a kernel that never ran on a GPU says so in its header comment"
+    )
+    assert "asm" not in text, f"{name}: inline PTX stands in one header of its own"
+    assert "atomicAdd" not in text, f"{name}: sums are gathers in a fixed order"
+
+
+def test_sources_keep_the_lines_of_their_files():
+    unit = sources.unit("layout", "f32")
+    head, _, rest = unit.partition('#line 1 "layout.cu"\n')
+    assert "#define NX_NAME(row) row##_f32" in head
+    after = rest.rpartition('"layout.cu"\n')
+    number = int(re.search(r"#line (\d+) $", after[0])[1])
+    own = sources.text("layout.cu").splitlines()
+    assert after[2].splitlines() == own[number - 1 :]
+    assert "#include" not in unit
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_nvrtc_compiles_it_without_spills(stem):
+    path = nvrtc_check.library()
+    if path is None:
+        pytest.skip("NVRTC is not installed: nvidia-cuda-nvrtc-cu12")
+    assert nvrtc_check.check(nvrtc_check.Nvrtc(path), stem, "f32", "sm_80") == []
