@@ -15,10 +15,24 @@ from neurenix.nn.containers import ModuleDict as ModuleDict, ModuleList as Modul
 # linear
 
 # pooling
+from neurenix.nn.pooling import (
+    AdaptiveAvgPool1d as AdaptiveAvgPool1d, AdaptiveAvgPool2d as AdaptiveAvgPool2d, AdaptiveMaxPool1d as AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d as AdaptiveMaxPool2d, AvgPool1d as AvgPool1d, AvgPool2d as AvgPool2d, MaxPool1d as MaxPool1d,
+    MaxPool2d as MaxPool2d, MaxUnpool2d as MaxUnpool2d,
+)  # fmt: skip
 
 # resize
+from neurenix.nn.upsampling import (
+    ChannelShuffle as ChannelShuffle, Fold as Fold, PixelShuffle as PixelShuffle, PixelUnshuffle as PixelUnshuffle, Unfold as Unfold,
+    Upsample as Upsample, UpsamplingBilinear2d as UpsamplingBilinear2d, UpsamplingNearest2d as UpsamplingNearest2d,
+)  # fmt: skip
 
 # padding
+from neurenix.nn.padding import (
+    CircularPad1d as CircularPad1d, CircularPad2d as CircularPad2d, ConstantPad1d as ConstantPad1d, ConstantPad2d as ConstantPad2d,
+    ReflectionPad1d as ReflectionPad1d, ReflectionPad2d as ReflectionPad2d, ReplicationPad1d as ReplicationPad1d,
+    ReplicationPad2d as ReplicationPad2d, ZeroPad1d as ZeroPad1d, ZeroPad2d as ZeroPad2d,
+)  # fmt: skip
 
 # norm
 

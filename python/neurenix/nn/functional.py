@@ -13,8 +13,9 @@ from neurenix.ops.adaptive_pooling import (
 )  # fmt: skip
 from neurenix.ops.pooling import (
     avg_pool1d as avg_pool1d, avg_pool2d as avg_pool2d, avg_pool3d as avg_pool3d, max_pool1d as max_pool1d, max_pool2d as max_pool2d,
-    max_pool3d as max_pool3d, max_unpool2d as max_unpool2d,
+    max_pool3d as max_pool3d,
 )  # fmt: skip
+from neurenix.ops.unpooling import max_unpool2d as max_unpool2d
 
 # resize
 from neurenix.ops.resize import interpolate as interpolate, upsample_bilinear as upsample_bilinear, upsample_nearest as upsample_nearest

@@ -20,8 +20,9 @@ from neurenix.ops.convert import cast as cast, target as target, to_device as to
 # pooling
 from neurenix.ops.pooling import (
     avg_pool1d as avg_pool1d, avg_pool2d as avg_pool2d, avg_pool3d as avg_pool3d, max_pool1d as max_pool1d, max_pool2d as max_pool2d,
-    max_pool3d as max_pool3d, max_unpool2d as max_unpool2d, same_pool2d as same_pool2d,
+    max_pool3d as max_pool3d, same_pool2d as same_pool2d,
 )  # fmt: skip
+from neurenix.ops.unpooling import max_unpool2d as max_unpool2d
 
 # adaptive_pooling
 from neurenix.ops.adaptive_pooling import (

@@ -9,7 +9,8 @@ from typing import Any
 from neurenix.errors import ArgumentError, ShapeError
 from neurenix.ops._arguments import floats, integer, spatial
 from neurenix.ops._axis import adaptive_windows
-from neurenix.ops.pooling import Windows, average_windows, max_windows
+from neurenix.ops._windows import Windows
+from neurenix.ops.pooling import average_windows, max_windows
 from neurenix.tensor import Tensor
 
 

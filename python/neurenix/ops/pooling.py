@@ -1,22 +1,24 @@
-"""Pooling over sliding windows, and its inverse."""
+"""Pooling over sliding windows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from neurenix import autograd, backend
 from neurenix._typing import Array
 from neurenix.backend.kernel import In, Index, IndexOut, Mask, MaskOut, Optional, Out, Size, kernel
-from neurenix.errors import ArgumentError, ShapeError
-from neurenix.ops._arguments import choice, floats, integer, integers, spatial
-from neurenix.ops._axis import Host, placed, sliding_windows, sums
+from neurenix.errors import ArgumentError
+from neurenix.layout import contiguous
+from neurenix.ops._arguments import choice, floats, integer, spatial
+from neurenix.ops._axis import placed, sums
 from neurenix.ops._frame import Frame, frame
+from neurenix.ops._windows import Slide, Windows, slide
 from neurenix.ops.resize import apply_tables
-from neurenix.tensor import Tensor, as_tensor
+from neurenix.ops.unpooling import unpool_add
+from neurenix.tensor import Tensor
 
 
 @kernel("floats")
@@ -45,73 +47,6 @@ def max_pool_backward(
     outer: Size, h: Size, w: Size, inner: Size, oh: Size, ow: Size, row_taps: Size, col_taps: Size, row_step: Size, col_step: Size,
 ) -> None:  # fmt: skip
     """dx[o, r, s, c] = sum of the dy[o, i, j, c], (i, j) in order, whose tap is pixel (r, s)."""
-
-
-@kernel("floats")
-def unpool(y: Out, x: In, index: Index, outer: Size, pixels: Size, inner: Size, count: Size) -> None:
-    """y[o, index[o, p, c], c] = x[o, p, c], the last p of equal ones; zero elsewhere. x is (outer, pixels, inner), y (outer, count, inner)."""
-
-
-@kernel("floats")
-def unpool_add(y: Out, x: In, index: Index, outer: Size, pixels: Size, inner: Size, count: Size) -> None:
-    """y[o, q, c] = sum of the x[o, p, c], p in order, whose index is q."""
-
-
-@kernel("floats")
-def unpool_backward(dx: Out, dy: In, index: Index, outer: Size, pixels: Size, inner: Size, count: Size) -> None:
-    """dx[o, p, c] = dy[o, index[o, p, c], c], zero for an index outside."""
-
-
-class Windows(NamedTuple):
-    """The windows of one axis, and what an average over each is divided by."""
-
-    table: Host  # (outputs, 2): first pixel and number of taps
-    divisor: Host
-    taps: int
-    step: int
-
-
-@lru_cache(maxsize=512)
-def _sliding(size: int, kernel: int, stride: int, low: int, high: int, dilation: int, ceil: bool, padded: bool) -> Windows:
-    span = size + low + high - dilation * (kernel - 1) - 1
-    outputs = (-(-span // stride) if ceil else span // stride) + 1
-    if ceil and (outputs - 1) * stride >= size + low:  # the last window must start inside the map or its left padding
-        outputs -= 1
-    table = sliding_windows(size, max(outputs, 0), kernel, stride, low, dilation)
-    first = np.arange(max(outputs, 0)) * stride - low
-    whole = np.minimum(first + kernel, size + high) - first
-    return Windows(table, (whole if padded else table[:, 1]).astype(np.float64), min(kernel, max(size, 1)), dilation)
-
-
-class _Slide(NamedTuple):
-    """Kernel sizes and the like, one for each spatial axis."""
-
-    kernel: tuple[int, ...]
-    stride: tuple[int, ...]
-    low: tuple[int, ...]
-    high: tuple[int, ...]
-    dilation: tuple[int, ...]
-    ceil: bool
-
-    def windows(self, op: str, x: Tensor, padded: bool = False) -> list[Windows]:
-        sizes = x.shape[x.ndim - len(self.kernel) :]
-        axes = zip(sizes, self.kernel, self.stride, self.low, self.high, self.dilation, strict=True)
-        found = [_sliding(n, k, s, low, high, d, self.ceil, padded) for n, k, s, low, high, d in axes]
-        if any(len(w.table) < 1 for w in found) or 0 in sizes:
-            raise ShapeError(
-                f"{op}: expected x at least as large as the window {self.kernel}, got shape {x.shape}; use a smaller kernel_size or padding"
-            )
-        return found
-
-
-def slide(op: str, n: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any = 1, ceil_mode: bool = False) -> _Slide:
-    """Check the arguments of a pool over ``n`` axes."""
-    size = integers(op, "kernel_size", kernel_size, n, 1)
-    steps = size if stride is None or (isinstance(stride, Sequence) and not stride) else integers(op, "stride", stride, n, 1)
-    pads, apart = integers(op, "padding", padding, n, 0), integers(op, "dilation", dilation, n, 1)
-    if any(2 * p > d * (k - 1) + 1 for p, k, d in zip(pads, size, apart, strict=True)):
-        raise ArgumentError(f"{op}: expected padding of at most half the kernel size {size}, got {pads}; use a smaller padding")
-    return _Slide(size, steps, pads, pads, apart, bool(ceil_mode))
 
 
 def _map(x: Tensor, windows: list[Windows]) -> tuple[Frame, list[int]]:
@@ -167,7 +102,7 @@ def average_windows(op: str, x: Tensor, windows: list[Windows], override: int | 
     return apply_tables(op, x, tables, divisors)
 
 
-def _max(op: str, n: int, x: Any, window: _Slide, indices: bool) -> Any:
+def _max(op: str, n: int, x: Any, window: Slide, indices: bool) -> Any:
     x = spatial(op, floats(op, x), n)
     y, index = max_windows(op, x, window.windows(op, x), indices)
     return (y, index) if indices else y
@@ -254,13 +189,11 @@ def _every(size: int) -> Windows:
 
 def _reshaped(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     """A dense reshape that is recorded."""
-    from neurenix.layout import contiguous
-
     before = x.shape
     return autograd.record("reshape", contiguous(x._array).reshape(shape), (x,), lambda g: (contiguous(g).reshape(before),))
 
 
-def _average(op: str, n: int, x: Any, window: _Slide, include: bool, override: int | None) -> Tensor:
+def _average(op: str, n: int, x: Any, window: Slide, include: bool, override: int | None) -> Tensor:
     if override is not None and (isinstance(override, bool) or not isinstance(override, int) or override == 0):
         raise ArgumentError(
             f"{op}: expected divisor_override as an integer other than 0, got {override!r}; leave it out for the window's size"
@@ -363,74 +296,5 @@ def same_pool2d(input: Any, kernel_size: int, kind: str) -> Tensor:
     choice(op, "kind", kind, ("avg", "max"))
     x = spatial(op, floats(op, input), 2)
     low, high, one = ((size - 1) // 2,) * 2, (size // 2,) * 2, (1, 1)
-    windows = _Slide((size, size), one, low, high, one, False).windows(op, x)
+    windows = Slide((size, size), one, low, high, one, False).windows(op, x)
     return average_windows(op, x, windows) if kind == "avg" else max_windows(op, x, windows, False)[0]
-
-
-def max_unpool2d(
-    input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Sequence[int] | None = None
-) -> Tensor:
-    """Put each value where the maximum was; zero elsewhere.
-
-    Parameters
-    ----------
-    input : Tensor, shape (N, C, H, W) or (C, H, W)
-    indices : Tensor of int64, shape of ``input``
-        From :func:`max_pool2d`.
-    kernel_size, stride, padding : int or (int, int)
-        Of that pool.
-    output_size : sequence of int, optional
-        The pool's input size, (OH, OW) or of all axes, where it does not follow from the others.
-
-    Returns
-    -------
-    Tensor, shape (N, C, OH, OW)
-
-    Raises
-    ------
-    ShapeError
-        If the shapes differ or the size does not go with the window.
-    ArgumentError
-        If an index is outside.
-
-    Examples
-    --------
-    >>> import neurenix as nx
-    >>> y = nx.nn.functional.max_unpool2d(nx.tensor([[[[5.0]]]]), nx.tensor([[[[2]]]]), 2)
-    >>> y.numpy()[0, 0]
-    array([[0., 0.],
-           [5., 0.]], dtype=float32)
-    """
-    op = "max_unpool2d"
-    window = slide(op, 2, kernel_size, stride, padding)
-    x, indices = spatial(op, floats(op, input), 2), as_tensor(indices)
-    if indices.shape != x.shape or indices.dtype != np.int64:
-        raise ShapeError(
-            f"{op}: expected int64 indices of shape {x.shape}, got {indices.dtype}{indices.shape}; pass those of max_pool2d(return_indices=True)"
-        )
-    backend.same_device(op, x._array, indices._array)
-    out = _unpooled(op, x, window, output_size)
-    f = frame(x._array, 2)
-    index = f.buffer_of(indices._array)
-    y = f.new(out)
-    sizes = (f.outer, f.spatial[0] * f.spatial[1], f.channels, out[0] * out[1])
-    unpool(y, f.buffer, index, *sizes)
-
-    def vjp(g: Array) -> tuple[Array]:
-        dx = f.new(f.spatial)
-        unpool_backward(dx, f.buffer_of(g), index, *sizes)
-        return (f.logical(dx),)
-
-    return autograd.record(op, f.logical(y), (x,), vjp)
-
-
-def _unpooled(op: str, x: Tensor, window: _Slide, output_size: Sequence[int] | None) -> tuple[int, ...]:
-    natural = tuple((n - 1) * s + k - 2 * p for n, k, s, p in zip(x.shape[-2:], window.kernel, window.stride, window.low, strict=True))
-    if output_size is None:
-        return natural
-    out = tuple(integer(op, "output_size", n, 1) for n in output_size)[-2:]
-    if len(out) != 2 or any(abs(n - m) >= s for n, m, s in zip(out, natural, window.stride, strict=True)):
-        raise ShapeError(
-            f"{op}: expected output_size within a stride of {natural}, got {tuple(output_size)}; pass the size that was pooled"
-        )
-    return out

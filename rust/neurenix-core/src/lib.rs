@@ -22,3 +22,4 @@ mod pooling_backward;
 pub mod random;
 pub mod resize;
 pub mod sampling;
+pub mod unpooling;

@@ -164,9 +164,9 @@ kernels! {
         oh: Size, ow: Size, row_taps: Size, col_taps: Size, row_step: Size, col_step: Size) = pooling::max_pool_indices;
     max_pool_backward<floats>(dx: Out, dy: In, tap: Mask, row_windows: Index, col_windows: Index, outer: Size, h: Size, w: Size, inner: Size,
         oh: Size, ow: Size, row_taps: Size, col_taps: Size, row_step: Size, col_step: Size) = pooling::max_pool_backward;
-    unpool<floats>(y: Out, x: In, index: Index, outer: Size, pixels: Size, inner: Size, count: Size) = pooling::unpool;
-    unpool_add<floats>(y: Out, x: In, index: Index, outer: Size, pixels: Size, inner: Size, count: Size) = pooling::unpool_add;
-    unpool_backward<floats>(dx: Out, dy: In, index: Index, outer: Size, pixels: Size, inner: Size, count: Size) = pooling::unpool_backward;
+    unpool<floats>(y: Out, x: In, index: Index, outer: Size, pixels: Size, inner: Size, count: Size) = unpooling::unpool;
+    unpool_add<floats>(y: Out, x: In, index: Index, outer: Size, pixels: Size, inner: Size, count: Size) = unpooling::unpool_add;
+    unpool_backward<floats>(dx: Out, dy: In, index: Index, outer: Size, pixels: Size, inner: Size, count: Size) = unpooling::unpool_backward;
 
     // adaptive_pooling
 

@@ -1,0 +1,152 @@
+"""Layers that add pixels around a map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from neurenix import ops
+from neurenix.errors import ArgumentError
+from neurenix.nn.module import Module
+from neurenix.ops._arguments import integer
+from neurenix.tensor import Tensor
+
+
+class _Pad(Module):
+    """Pad the last axes the same way at every call."""
+
+    _axes, _mode = 2, "constant"
+
+    def __init__(self, padding: Any) -> None:
+        self.padding = _ends(type(self).__name__, padding, self._axes)
+
+    def forward(self, x: Any) -> Tensor:
+        """Pad."""
+        return ops.pad(x, self.padding, self._mode)
+
+
+def _ends(name: str, padding: Any, axes: int) -> tuple[int, ...]:
+    values = list(padding) if isinstance(padding, Sequence) else [padding] * (2 * axes)
+    if len(values) != 2 * axes:
+        raise ArgumentError(f"{name}: expected padding as one number or {2 * axes}, got {padding!r}; pass (left, right, top, bottom)")
+    return tuple(integer(name, "padding", v, -(1 << 62)) for v in values)
+
+
+class ConstantPad2d(_Pad):
+    """Pixels of one value around (N, C, H, W) or (C, H, W); negative numbers crop.
+
+    Parameters
+    ----------
+    padding : int or (left, right, top, bottom)
+    value : float
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.ConstantPad2d((1, 0, 0, 0), 7.0)(nx.tensor([[[1.0, 2.0]]])).numpy()[0]
+    array([[7., 1., 2.]], dtype=float32)
+    """
+
+    def __init__(self, padding: Any, value: float) -> None:
+        super().__init__(padding)
+        self.value = value
+
+    def forward(self, x: Any) -> Tensor:
+        """Pad."""
+        return ops.pad(x, self.padding, "constant", self.value)
+
+
+class ConstantPad1d(ConstantPad2d):
+    """Elements of one value around (N, C, L) or (C, L); see :class:`ConstantPad2d`."""
+
+    _axes = 1
+
+
+class ZeroPad2d(_Pad):
+    """Zeros around (N, C, H, W) or (C, H, W); negative numbers crop.
+
+    Parameters
+    ----------
+    padding : int or (left, right, top, bottom)
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.ZeroPad2d((1, 0, 0, 0))(nx.tensor([[[1.0, 2.0]]])).numpy()[0]
+    array([[0., 1., 2.]], dtype=float32)
+    """
+
+
+class ZeroPad1d(_Pad):
+    """Zeros around (N, C, L) or (C, L); see :class:`ZeroPad2d`."""
+
+    _axes = 1
+
+
+class ReflectionPad2d(_Pad):
+    """The map mirrored at its edge, which is not repeated.
+
+    Parameters
+    ----------
+    padding : int or (left, right, top, bottom)
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.ReflectionPad2d((1, 1, 0, 0))(nx.tensor([[[1.0, 2.0, 3.0]]])).numpy()[0]
+    array([[2., 1., 2., 3., 2.]], dtype=float32)
+    """
+
+    _mode = "reflect"
+
+
+class ReflectionPad1d(ReflectionPad2d):
+    """The signal mirrored at its ends; see :class:`ReflectionPad2d`."""
+
+    _axes = 1
+
+
+class ReplicationPad2d(_Pad):
+    """The map's edge repeated.
+
+    Parameters
+    ----------
+    padding : int or (left, right, top, bottom)
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.ReplicationPad2d((2, 0, 0, 0))(nx.tensor([[[1.0, 2.0]]])).numpy()[0]
+    array([[1., 1., 1., 2.]], dtype=float32)
+    """
+
+    _mode = "replicate"
+
+
+class ReplicationPad1d(ReplicationPad2d):
+    """The signal's ends repeated; see :class:`ReplicationPad2d`."""
+
+    _axes = 1
+
+
+class CircularPad2d(_Pad):
+    """The map's other end.
+
+    Parameters
+    ----------
+    padding : int or (left, right, top, bottom)
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.CircularPad2d((1, 0, 0, 0))(nx.tensor([[[1.0, 2.0, 3.0]]])).numpy()[0]
+    array([[3., 1., 2., 3.]], dtype=float32)
+    """
+
+    _mode = "circular"
+
+
+class CircularPad1d(CircularPad2d):
+    """The signal's other end; see :class:`CircularPad2d`."""
+
+    _axes = 1

@@ -1,0 +1,256 @@
+"""Pooling layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from neurenix import ops
+from neurenix.errors import ArgumentError
+from neurenix.nn.module import Module
+from neurenix.ops._arguments import integer
+from neurenix.ops._windows import slide
+from neurenix.tensor import Tensor
+
+
+class MaxPool2d(Module):
+    """The maximum over sliding windows of (N, C, H, W) or (C, H, W).
+
+    Parameters
+    ----------
+    kernel_size, stride, padding, dilation : int or (int, int)
+        Window, its steps (the window where ``None``), rows and columns of minus infinity around the map, distance of taps.
+    return_indices : bool
+        Also give each maximum's place ``row * W + column``, for :class:`MaxUnpool2d`.
+    ceil_mode : bool
+        Round the output's size up, so that no row is left out.
+
+    Raises
+    ------
+    ArgumentError
+        If a number is too small, or the padding more than half the window.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.MaxPool2d(2)(nx.Tensor(shape=(1, 3, 8, 8))).shape
+    (1, 3, 4, 4)
+    """
+
+    def __init__(
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        dilation: Any = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+    ) -> None:
+        slide(type(self).__name__, self._axes, kernel_size, stride, padding, dilation)
+        self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
+        self.padding, self.dilation = padding, dilation
+        self.return_indices, self.ceil_mode = return_indices, ceil_mode
+
+    _axes = 2
+
+    def forward(self, x: Any) -> Any:
+        """Pool; with ``return_indices`` a pair."""
+        pool = ops.max_pool2d if self._axes == 2 else ops.max_pool1d
+        return pool(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices)
+
+
+class MaxPool1d(MaxPool2d):
+    """The maximum over sliding windows of (N, C, L) or (C, L); see :class:`MaxPool2d`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.MaxPool1d(2)(nx.Tensor(shape=(1, 3, 8))).shape
+    (1, 3, 4)
+    """
+
+    _axes = 1
+
+
+class MaxUnpool2d(Module):
+    """Put each value where the maximum was; zero elsewhere.
+
+    Parameters
+    ----------
+    kernel_size, stride, padding : int or (int, int)
+        Of the :class:`MaxPool2d` that is undone.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> y, where = nx.nn.MaxPool2d(2, return_indices=True)(nx.Tensor(shape=(1, 3, 8, 8)))
+    >>> nx.nn.MaxUnpool2d(2)(y, where).shape
+    (1, 3, 8, 8)
+    """
+
+    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0) -> None:
+        slide(type(self).__name__, 2, kernel_size, stride, padding)
+        self.kernel_size, self.stride, self.padding = kernel_size, kernel_size if stride is None else stride, padding
+
+    def forward(self, x: Any, indices: Any, output_size: Sequence[int] | None = None) -> Tensor:
+        """Spread ``x`` by ``indices``."""
+        return ops.max_unpool2d(x, indices, self.kernel_size, self.stride, self.padding, output_size)
+
+
+class AvgPool2d(Module):
+    """The average over sliding windows of (N, C, H, W) or (C, H, W).
+
+    Parameters
+    ----------
+    kernel_size, stride, padding : int or (int, int)
+        Window, its steps (the window where ``None``), rows and columns of zeros around the map.
+    ceil_mode : bool
+        Round the output's size up, so that no row is left out.
+    count_include_pad : bool
+        Whether zeros of the padding count in the average.
+    divisor_override : int, optional
+        Divide every sum by this instead.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.AvgPool2d(3, stride=1, padding=1)(nx.Tensor(shape=(1, 3, 8, 8))).shape
+    (1, 3, 8, 8)
+    """
+
+    def __init__(
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ) -> None:
+        slide(type(self).__name__, 2, kernel_size, stride, padding)
+        self.kernel_size, self.stride, self.padding = kernel_size, kernel_size if stride is None else stride, padding
+        self.ceil_mode, self.count_include_pad, self.divisor_override = ceil_mode, count_include_pad, divisor_override
+
+    def forward(self, x: Any) -> Tensor:
+        """Pool."""
+        window = (self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
+        return ops.avg_pool2d(x, *window, self.divisor_override)
+
+
+class AvgPool1d(Module):
+    """The average over sliding windows of (N, C, L) or (C, L); see :class:`AvgPool2d`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.AvgPool1d(2)(nx.Tensor(shape=(1, 3, 8))).shape
+    (1, 3, 4)
+    """
+
+    def __init__(
+        self, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True
+    ) -> None:
+        slide(type(self).__name__, 1, kernel_size, stride, padding)
+        self.kernel_size, self.stride, self.padding = kernel_size, kernel_size if stride is None else stride, padding
+        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
+
+    def forward(self, x: Any) -> Tensor:
+        """Pool."""
+        return ops.avg_pool1d(x, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
+
+
+def _check_bins(name: str, output_size: Any, axes: int) -> None:
+    values = list(output_size) if isinstance(output_size, Sequence) else [output_size]
+    if len(values) not in (1, axes):
+        raise ArgumentError(f"{name}: expected output_size as one number or {axes}, got {output_size!r}; pass one for each spatial axis")
+    for value in values:
+        if value is not None:
+            integer(name, "output_size", value, 0)
+
+
+class AdaptiveAvgPool2d(Module):
+    """The average over a number of bins, whatever the size of the map.
+
+    Parameters
+    ----------
+    output_size : int or (int or None, int or None)
+        Bins along height and width; ``None`` keeps the size.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.AdaptiveAvgPool2d((1, 3))(nx.Tensor(shape=(1, 3, 8, 8))).shape
+    (1, 3, 1, 3)
+    """
+
+    def __init__(self, output_size: Any) -> None:
+        _check_bins(type(self).__name__, output_size, 2)
+        self.output_size = output_size
+
+    def forward(self, x: Any) -> Tensor:
+        """Pool."""
+        return ops.adaptive_avg_pool2d(x, self.output_size)
+
+
+class AdaptiveAvgPool1d(Module):
+    """The average over a number of bins of (N, C, L) or (C, L); see :class:`AdaptiveAvgPool2d`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.AdaptiveAvgPool1d(3)(nx.Tensor(shape=(1, 3, 8))).shape
+    (1, 3, 3)
+    """
+
+    def __init__(self, output_size: Any) -> None:
+        _check_bins(type(self).__name__, output_size, 1)
+        self.output_size = output_size
+
+    def forward(self, x: Any) -> Tensor:
+        """Pool."""
+        return ops.adaptive_avg_pool1d(x, self.output_size)
+
+
+class AdaptiveMaxPool2d(Module):
+    """The maximum over a number of bins, whatever the size of the map.
+
+    Parameters
+    ----------
+    output_size : int or (int or None, int or None)
+        Bins along height and width; ``None`` keeps the size.
+    return_indices : bool
+        Also give each maximum's place ``row * W + column``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.AdaptiveMaxPool2d(3)(nx.Tensor(shape=(1, 3, 8, 8))).shape
+    (1, 3, 3, 3)
+    """
+
+    def __init__(self, output_size: Any, return_indices: bool = False) -> None:
+        _check_bins(type(self).__name__, output_size, 2)
+        self.output_size, self.return_indices = output_size, return_indices
+
+    def forward(self, x: Any) -> Any:
+        """Pool; with ``return_indices`` a pair."""
+        return ops.adaptive_max_pool2d(x, self.output_size, self.return_indices)
+
+
+class AdaptiveMaxPool1d(Module):
+    """The maximum over a number of bins of (N, C, L) or (C, L); see :class:`AdaptiveMaxPool2d`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.AdaptiveMaxPool1d(3)(nx.Tensor(shape=(1, 3, 8))).shape
+    (1, 3, 3)
+    """
+
+    def __init__(self, output_size: Any, return_indices: bool = False) -> None:
+        _check_bins(type(self).__name__, output_size, 1)
+        self.output_size, self.return_indices = output_size, return_indices
+
+    def forward(self, x: Any) -> Any:
+        """Pool; with ``return_indices`` a pair."""
+        return ops.adaptive_max_pool1d(x, self.output_size, self.return_indices)

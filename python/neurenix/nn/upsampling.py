@@ -1,0 +1,194 @@
+"""Layers that change a map's size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from neurenix import ops
+from neurenix.errors import ArgumentError
+from neurenix.nn.module import Module
+from neurenix.ops._arguments import choice, integer
+from neurenix.ops.resize import MODES
+from neurenix.tensor import Tensor
+
+
+class Upsample(Module):
+    """Resample (N, C, L), (N, C, H, W) or (N, C, D, H, W) to a size, or by a factor.
+
+    Parameters
+    ----------
+    size : int or sequence of int, optional
+        Output sizes in pixels.
+    scale_factor : float or sequence of float, optional
+        Instead: output sizes are ``floor(size * scale_factor)``.
+    mode : {"nearest", "nearest-exact", "linear", "bilinear", "trilinear", "bicubic", "area"}
+        See :func:`neurenix.nn.functional.interpolate`.
+    align_corners : bool, optional
+        Whether the corner pixels' centres meet.
+    recompute_scale_factor : bool, optional
+        Whether coordinates follow the rounded sizes' ratio.
+
+    Raises
+    ------
+    ArgumentError
+        If neither or both of ``size`` and ``scale_factor`` are given, or the mode is unknown.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.Upsample(scale_factor=2, mode="bilinear")(nx.Tensor(shape=(1, 3, 8, 8))).shape
+    (1, 3, 16, 16)
+    """
+
+    def __init__(
+        self,
+        size: Any = None,
+        scale_factor: Any = None,
+        mode: str = "nearest",
+        align_corners: bool | None = None,
+        recompute_scale_factor: bool | None = None,
+    ) -> None:
+        if (size is None) == (scale_factor is None):
+            given = "neither" if size is None else "both"
+            raise ArgumentError(f"Upsample: expected either size or scale_factor, got {given}; pass one of them")
+        self.mode = choice("Upsample", "mode", mode, MODES)
+        self.size, self.scale_factor = size, scale_factor
+        self.align_corners, self.recompute_scale_factor = align_corners, recompute_scale_factor
+
+    def forward(self, x: Any) -> Tensor:
+        """Resample."""
+        return ops.interpolate(x, self.size, self.scale_factor, self.mode, self.align_corners, self.recompute_scale_factor)
+
+
+class UpsamplingNearest2d(Upsample):
+    """Resample by the nearest pixel; see :class:`Upsample`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.UpsamplingNearest2d(scale_factor=2)(nx.tensor([[[[1.0, 2.0]]]])).numpy()[0, 0]
+    array([[1., 1., 2., 2.],
+           [1., 1., 2., 2.]], dtype=float32)
+    """
+
+    def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
+        super().__init__(size, scale_factor, "nearest")
+
+
+class UpsamplingBilinear2d(Upsample):
+    """Resample bilinearly, corners aligned; see :class:`Upsample`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.UpsamplingBilinear2d(size=(1, 3))(nx.tensor([[[[1.0, 2.0]]]])).numpy()[0, 0]
+    array([[1. , 1.5, 2. ]], dtype=float32)
+    """
+
+    def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
+        super().__init__(size, scale_factor, "bilinear", align_corners=True)
+
+
+class PixelShuffle(Module):
+    """Move channels into space: (..., C r r, H, W) to (..., C, H r, W r).
+
+    Parameters
+    ----------
+    upscale_factor : int
+        The factor r.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.PixelShuffle(2)(nx.Tensor(shape=(1, 12, 4, 4))).shape
+    (1, 3, 8, 8)
+    """
+
+    def __init__(self, upscale_factor: int) -> None:
+        self.upscale_factor = integer("PixelShuffle", "upscale_factor", upscale_factor, 1)
+
+    def forward(self, x: Any) -> Tensor:
+        """Rearrange."""
+        return ops.pixel_shuffle(x, self.upscale_factor)
+
+
+class PixelUnshuffle(Module):
+    """Move space into channels: (..., C, H r, W r) to (..., C r r, H, W).
+
+    Parameters
+    ----------
+    downscale_factor : int
+        The factor r.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.PixelUnshuffle(2)(nx.Tensor(shape=(1, 3, 8, 8))).shape
+    (1, 12, 4, 4)
+    """
+
+    def __init__(self, downscale_factor: int) -> None:
+        self.downscale_factor = integer("PixelUnshuffle", "downscale_factor", downscale_factor, 1)
+
+    def forward(self, x: Any) -> Tensor:
+        """Rearrange."""
+        return ops.pixel_unshuffle(x, self.downscale_factor)
+
+
+class ChannelShuffle(Module):
+    """Deal out the channels of ``groups`` groups in turn.
+
+    Parameters
+    ----------
+    groups : int
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.ChannelShuffle(2)(nx.Tensor(shape=(1, 4, 8, 8))).shape
+    (1, 4, 8, 8)
+    """
+
+    def __init__(self, groups: int) -> None:
+        self.groups = integer("ChannelShuffle", "groups", groups, 1)
+
+    def forward(self, x: Any) -> Tensor:
+        """Rearrange."""
+        return ops.channel_shuffle(x, self.groups)
+
+
+class Unfold(Module):
+    """Lay every patch of a map out as a column; see :func:`neurenix.nn.functional.unfold`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.Unfold(3, padding=1)(nx.Tensor(shape=(1, 2, 4, 4))).shape
+    (1, 18, 16)
+    """
+
+    def __init__(self, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> None:
+        self.kernel_size, self.dilation, self.padding, self.stride = kernel_size, dilation, padding, stride
+
+    def forward(self, x: Any) -> Tensor:
+        """Gather the patches."""
+        return ops.unfold(x, self.kernel_size, self.dilation, self.padding, self.stride)
+
+
+class Fold(Module):
+    """Add patches laid out as columns back into a map; see :func:`neurenix.nn.functional.fold`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.Fold((4, 4), 3, padding=1)(nx.Tensor(shape=(1, 18, 16))).shape
+    (1, 2, 4, 4)
+    """
+
+    def __init__(self, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> None:
+        self.output_size, self.kernel_size = output_size, kernel_size
+        self.dilation, self.padding, self.stride = dilation, padding, stride
+
+    def forward(self, x: Any) -> Tensor:
+        """Add the patches."""
+        return ops.fold(x, self.output_size, self.kernel_size, self.dilation, self.padding, self.stride)

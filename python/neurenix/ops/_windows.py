@@ -1,0 +1,66 @@
+"""Windows that slide over an axis: what pooling kernels are told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from neurenix.errors import ArgumentError, ShapeError
+from neurenix.ops._arguments import integers
+from neurenix.ops._axis import Host, sliding_windows
+from neurenix.tensor import Tensor
+
+
+class Windows(NamedTuple):
+    """The windows of one axis, and what an average over each is divided by."""
+
+    table: Host  # (outputs, 2): first pixel and number of taps
+    divisor: Host
+    taps: int
+    step: int
+
+
+@lru_cache(maxsize=512)
+def _sliding(size: int, kernel: int, stride: int, low: int, high: int, dilation: int, ceil: bool, padded: bool) -> Windows:
+    span = size + low + high - dilation * (kernel - 1) - 1
+    outputs = (-(-span // stride) if ceil else span // stride) + 1
+    if ceil and (outputs - 1) * stride >= size + low:  # the last window must start inside the map or its left padding
+        outputs -= 1
+    table = sliding_windows(size, max(outputs, 0), kernel, stride, low, dilation)
+    first = np.arange(max(outputs, 0)) * stride - low
+    whole = np.minimum(first + kernel, size + high) - first
+    return Windows(table, (whole if padded else table[:, 1]).astype(np.float64), min(kernel, max(size, 1)), dilation)
+
+
+class Slide(NamedTuple):
+    """Kernel sizes and the like, one for each spatial axis."""
+
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    low: tuple[int, ...]
+    high: tuple[int, ...]
+    dilation: tuple[int, ...]
+    ceil: bool
+
+    def windows(self, op: str, x: Tensor, padded: bool = False) -> list[Windows]:
+        sizes = x.shape[x.ndim - len(self.kernel) :]
+        axes = zip(sizes, self.kernel, self.stride, self.low, self.high, self.dilation, strict=True)
+        found = [_sliding(n, k, s, low, high, d, self.ceil, padded) for n, k, s, low, high, d in axes]
+        if any(len(w.table) < 1 for w in found) or 0 in sizes:
+            raise ShapeError(
+                f"{op}: expected x at least as large as the window {self.kernel}, got shape {x.shape}; use a smaller kernel_size or padding"
+            )
+        return found
+
+
+def slide(op: str, n: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any = 1, ceil_mode: bool = False) -> Slide:
+    """Check the arguments of a pool over ``n`` axes."""
+    size = integers(op, "kernel_size", kernel_size, n, 1)
+    steps = size if stride is None or (isinstance(stride, Sequence) and not stride) else integers(op, "stride", stride, n, 1)
+    pads, apart = integers(op, "padding", padding, n, 0), integers(op, "dilation", dilation, n, 1)
+    if any(2 * p > d * (k - 1) + 1 for p, k, d in zip(pads, size, apart, strict=True)):
+        raise ArgumentError(f"{op}: expected padding of at most half the kernel size {size}, got {pads}; use a smaller padding")
+    return Slide(size, steps, pads, pads, apart, bool(ceil_mode))
