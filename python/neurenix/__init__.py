@@ -5,6 +5,32 @@ from neurenix.autograd import enable_grad as enable_grad, is_grad_enabled as is_
 from neurenix.tensor import Tensor as Tensor, set_default_device as set_default_device, tensor as tensor
 
 # tensor functions
+from numpy import (
+    float16 as float16, float32 as float32, float64 as float64, int8 as int8, int16 as int16, int32 as int32, int64 as int64, uint8 as
+    uint8, uint16 as uint16, uint32 as uint32, uint64 as uint64, bool_ as bool_,
+)  # fmt: skip
+from neurenix.ops import (
+    abs as abs, absolute as absolute, acos as acos, acosh as acosh, add as add, all as all, allclose as allclose, amax as amax, amin as
+    amin, any as any, arange as arange, argmax as argmax, argmin as argmin, asin as asin, asinh as asinh, atan as atan, atan2 as atan2,
+    atanh as atanh, bitwise_and as bitwise_and, bitwise_left_shift as bitwise_left_shift, bitwise_not as bitwise_not, bitwise_or as
+    bitwise_or, bitwise_right_shift as bitwise_right_shift, bitwise_xor as bitwise_xor, broadcast_tensors as broadcast_tensors,
+    broadcast_to as broadcast_to, cat as cat, ceil as ceil, celu as celu, chunk as chunk, clamp as clamp, clamp_max as clamp_max,
+    clamp_min as clamp_min, clip as clip, clone as clone, concat as concat, concatenate as concatenate, contiguous as contiguous, cos as
+    cos, cosh as cosh, count_nonzero as count_nonzero, div as div, empty as empty, empty_like as empty_like, eq as eq, equal as equal,
+    erf as erf, exp as exp, exp2 as exp2, expand as expand, expand_as as expand_as, expm1 as expm1, eye as eye, flatten as flatten,
+    floor as floor, floor_divide as floor_divide, fmod as fmod, frac as frac, from_dlpack as from_dlpack, from_numpy as from_numpy, full
+    as full, full_like as full_like, ge as ge, gt as gt, hardshrink as hardshrink, isclose as isclose, isfinite as isfinite, isinf as
+    isinf, isnan as isnan, le as le, linspace as linspace, log as log, log10 as log10, log1p as log1p, log2 as log2, logical_and as
+    logical_and, logical_not as logical_not, logical_or as logical_or, logical_xor as logical_xor, logspace as logspace, lt as lt,
+    maximum as maximum, mean as mean, meshgrid as meshgrid, minimum as minimum, moveaxis as moveaxis, movedim as movedim, mul as mul,
+    nan_to_num as nan_to_num, narrow as narrow, ne as ne, neg as neg, negative as negative, ones as ones, ones_like as ones_like,
+    permute as permute, pow as pow, prelu as prelu, ravel as ravel, reciprocal as reciprocal, relu as relu, remainder as remainder,
+    reshape as reshape, reshape_as as reshape_as, round as round, rsqrt as rsqrt, rsub as rsub, select as select, selu as selu, sigmoid
+    as sigmoid, sign as sign, sin as sin, sinh as sinh, split as split, split_with_sizes as split_with_sizes, sqrt as sqrt, square as
+    square, squeeze as squeeze, stack as stack, sub as sub, sum as sum, swapaxes as swapaxes, t as t, tan as tan, tanh as tanh,
+    transpose as transpose, trunc as trunc, unbind as unbind, unflatten as unflatten, unsqueeze as unsqueeze, view as view, view_as as
+    view_as, zeros as zeros, zeros_like as zeros_like,
+)  # fmt: skip
 
 # random numbers
 from neurenix.random import (

@@ -14,7 +14,7 @@ from neurenix import _rust
 from neurenix.backend import cpu as cpu
 from neurenix.backend.doors import door_named, door_of, same_device
 
-__all__ = ["device_of", "empty", "is_array", "new", "same_device", "to_device", "to_numpy"]
+__all__ = ["device_of", "empty", "from_dlpack", "is_array", "new", "same_device", "to_device", "to_numpy"]
 
 
 def is_array(value: object) -> bool:
@@ -52,3 +52,12 @@ def to_device(array: Array, device: str) -> Array:
 def to_numpy(array: Array) -> np.ndarray[Any, Any]:
     """The array on the CPU: itself where it is one, else a copy."""
     return door_of(array).to_numpy(array)
+
+
+def from_dlpack(source: Any) -> Array:
+    """An array that shares the memory of an object with ``__dlpack__``, on its device."""
+    if source.__dlpack_device__()[0] == 1:  # the CPU
+        return np.from_dlpack(source)
+    from neurenix.backend import cuda
+
+    return cuda.from_dlpack(source)

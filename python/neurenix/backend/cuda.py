@@ -154,3 +154,9 @@ class CudaDoor:
             known = ", ".join(f"cuda:{i}" for i in range(self.count))
             raise BackendUnavailableError(f"cuda: expected one of the {self.count} devices of this machine, got {device!r}; use {known}")
         return int(index)
+
+
+def from_dlpack(source: Any) -> Array:
+    """An array of CuPy's over the memory of an object with ``__dlpack__``."""
+    open_door()
+    return _import().from_dlpack(source)

@@ -80,7 +80,9 @@ class Kernel:
 
 
 def kernel(group: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
-    """Declare a row; ``group`` is the element types it ranges over: "floats", "numbers" or "bytes" (moved as bits)."""
+    """Declare a row; ``group`` is the element types it ranges over: "floats", "wide" (also int64),
+    "integers", "numbers", "every" (also float16) or "bytes" (moved as bits).
+    """
 
     def declare(signature: Callable[P, None]) -> Callable[P, None]:
         name = signature.__name__

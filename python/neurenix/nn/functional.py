@@ -1,6 +1,12 @@
 """The functional API: PyTorch's names and argument order over :mod:`neurenix.ops`."""
 
 # activation
+from neurenix.ops import (
+    celu as celu, elu as elu, gelu as gelu, glu as glu, hardshrink as hardshrink, hardsigmoid as hardsigmoid, hardswish as hardswish,
+    hardtanh as hardtanh, leaky_relu as leaky_relu, logsigmoid as logsigmoid, mish as mish, prelu as prelu, relu as relu, relu6 as
+    relu6, selu as selu, sigmoid as sigmoid, silu as silu, softplus as softplus, softshrink as softshrink, softsign as softsign, tanh as
+    tanh, tanhshrink as tanhshrink, threshold as threshold,
+)  # fmt: skip
 
 # conv
 

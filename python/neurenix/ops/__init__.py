@@ -4,14 +4,63 @@
 from neurenix.ops.convert import cast as cast, target as target, to_device as to_device
 
 # elementwise
+from neurenix.ops.arithmetic import (
+    add as add, atan2 as atan2, div as div, floor_divide as floor_divide, fmod as fmod, maximum as maximum, minimum as minimum, mul as
+    mul, remainder as remainder, rsub as rsub, sub as sub,
+)  # fmt: skip
+from neurenix.ops.power import (
+    clamp as clamp, clamp_max as clamp_max, clamp_min as clamp_min, clip as clip, nan_to_num as nan_to_num, pow as pow,
+)  # fmt: skip
+from neurenix.ops.unary import (
+    abs as abs, absolute as absolute, acos as acos, acosh as acosh, asin as asin, asinh as asinh, atan as atan, atanh as atanh, ceil as
+    ceil, cos as cos, cosh as cosh, erf as erf, exp as exp, exp2 as exp2, expm1 as expm1, floor as floor, frac as frac, log as log,
+    log10 as log10, log1p as log1p, log2 as log2, neg as neg, negative as negative, reciprocal as reciprocal, round as round, rsqrt as
+    rsqrt, sign as sign, sin as sin, sinh as sinh, sqrt as sqrt, square as square, tan as tan, tanh as tanh, trunc as trunc,
+)  # fmt: skip
+from neurenix.ops.compare import (
+    allclose as allclose, bitwise_and as bitwise_and, bitwise_left_shift as bitwise_left_shift, bitwise_not as bitwise_not, bitwise_or
+    as bitwise_or, bitwise_right_shift as bitwise_right_shift, bitwise_xor as bitwise_xor, eq as eq, equal as equal, ge as ge, gt as gt,
+    isclose as isclose, isfinite as isfinite, isinf as isinf, isnan as isnan, le as le, logical_and as logical_and, logical_not as
+    logical_not, logical_or as logical_or, logical_xor as logical_xor, lt as lt, ne as ne,
+)  # fmt: skip
+from neurenix.ops.activation import (
+    celu as celu, elu as elu, gelu as gelu, glu as glu, hardshrink as hardshrink, hardsigmoid as hardsigmoid, hardswish as hardswish,
+    hardtanh as hardtanh, leaky_relu as leaky_relu, logsigmoid as logsigmoid, mish as mish, prelu as prelu, relu as relu, relu6 as
+    relu6, selu as selu, sigmoid as sigmoid, silu as silu, softplus as softplus, softshrink as softshrink, softsign as softsign,
+    tanhshrink as tanhshrink, threshold as threshold,
+)  # fmt: skip
 
 # reduce
+from neurenix.ops.reduce import (
+    amax as amax, amin as amin, argmax as argmax, argmin as argmin, mean as mean, sum as sum,
+)  # fmt: skip
+from neurenix.ops.truth import (
+    all as all, any as any, count_nonzero as count_nonzero,
+)  # fmt: skip
 
 # softmax
 
 # indexing
+from neurenix.ops.indexing import (
+    getitem as getitem,
+)  # fmt: skip
 
 # shape
+from neurenix.ops.shape import (
+    broadcast_tensors as broadcast_tensors, broadcast_to as broadcast_to, clone as clone, contiguous as contiguous, expand as expand,
+    expand_as as expand_as, flatten as flatten, moveaxis as moveaxis, movedim as movedim, permute as permute, ravel as ravel, reshape as
+    reshape, reshape_as as reshape_as, squeeze as squeeze, swapaxes as swapaxes, t as t, transpose as transpose, unflatten as unflatten,
+    unsqueeze as unsqueeze, view as view, view_as as view_as,
+)  # fmt: skip
+from neurenix.ops.parts import (
+    cat as cat, chunk as chunk, concat as concat, concatenate as concatenate, narrow as narrow, select as select, split as split,
+    split_with_sizes as split_with_sizes, stack as stack, unbind as unbind,
+)  # fmt: skip
+from neurenix.ops.create import (
+    arange as arange, empty as empty, empty_like as empty_like, eye as eye, from_dlpack as from_dlpack, from_numpy as from_numpy, full
+    as full, full_like as full_like, linspace as linspace, logspace as logspace, meshgrid as meshgrid, ones as ones, ones_like as
+    ones_like, zeros as zeros, zeros_like as zeros_like,
+)  # fmt: skip
 
 # matmul
 

@@ -13,13 +13,16 @@ pub mod view;
 pub mod layout;
 
 // One module an operation family, in the order of the kernel table.
+pub mod elementwise;
 pub mod layer_norm;
+pub mod math;
 pub mod norm;
 pub mod norm_tables;
 pub mod padding;
 pub mod pooling;
 mod pooling_backward;
 pub mod random;
+pub mod reduce;
 pub mod resize;
 pub mod sampling;
 pub mod unpooling;

@@ -2,7 +2,7 @@
 //!
 //! `name<group>(argument: Role, ...) = module::function;` declares `_rust.name`. The group is the set of element types
 //! that `T` ranges over, chosen by the first array argument:
-//! `floats` (float32, float64), `numbers` (also the integers, bool as uint8), `every` (also float16), `bytes` (any type,
+//! `floats` (float32, float64), `wide` (also int64), `integers` (bool as uint8), `numbers` (floats and integers), `every` (also float16), `bytes` (any type,
 //! moved as bits).
 
 use pyo3::prelude::*;
@@ -78,6 +78,52 @@ macro_rules! dispatch {
             kind => Err(Refusal(format!("expected numbers, got {}", kind.name()))),
         }
     };
+    (wide, $kind:expr, $T:ident, $body:expr) => {
+        match $kind {
+            Kind::I64 => {
+                type $T = i64;
+                $body
+            }
+            kind => dispatch!(floats, kind, $T, $body),
+        }
+    };
+    (integers, $kind:expr, $T:ident, $body:expr) => {
+        match $kind {
+            Kind::I64 => {
+                type $T = i64;
+                $body
+            }
+            Kind::I32 => {
+                type $T = i32;
+                $body
+            }
+            Kind::I16 => {
+                type $T = i16;
+                $body
+            }
+            Kind::I8 => {
+                type $T = i8;
+                $body
+            }
+            Kind::U8 | Kind::Bool => {
+                type $T = u8;
+                $body
+            }
+            Kind::U16 => {
+                type $T = u16;
+                $body
+            }
+            Kind::U32 => {
+                type $T = u32;
+                $body
+            }
+            Kind::U64 => {
+                type $T = u64;
+                $body
+            }
+            kind => Err(Refusal(format!("expected integers, got {}", kind.name()))),
+        }
+    };
     (every, $kind:expr, $T:ident, $body:expr) => {
         match $kind {
             Kind::F16 => {
@@ -146,8 +192,17 @@ kernels! {
     truth_into<every>(y: Strided<Out>, x: Strided<Other>) = layout::truth;
 
     // elementwise
+    unary<floats>(y: Strided<Out>, x: Strided<In>, op: Enum, a: Real, b: Real) = elementwise::unary;
+    binary<floats>(y: Strided<Out>, x: Strided<In>, other: Strided<In>, op: Enum, a: Real, b: Real) = elementwise::binary;
+    ternary<floats>(y: Strided<Out>, g: Strided<In>, x: Strided<In>, other: Strided<In>, op: Enum) = elementwise::ternary;
+    integer_unary<integers>(y: Strided<Out>, x: Strided<In>, op: Enum) = elementwise::integer_unary;
+    integer_binary<integers>(y: Strided<Out>, x: Strided<In>, other: Strided<In>, op: Enum) = elementwise::integer_binary;
+    compare<numbers>(x: Strided<In>, other: Strided<In>, y: Strided<MaskOut>, op: Enum) = elementwise::compare;
+    select<bytes>(y: Strided<Out>, mask: Strided<Mask>, x: Strided<In>, other: Strided<In>) = elementwise::select;
 
     // reduce
+    reduce<wide>(y: Out, x: Strided<In>, kept: Size, op: Enum, a: Real) = reduce::reduce;
+    arg_reduce<numbers>(x: Strided<In>, index: IndexOut, kept: Size, op: Enum) = reduce::arg_reduce;
 
     // softmax
 

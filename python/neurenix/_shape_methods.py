@@ -1,0 +1,118 @@
+"""Changes of shape: one line each, the work is in :mod:`neurenix.ops`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import neurenix
+
+if TYPE_CHECKING:
+    import neurenix.ops
+    from neurenix.tensor import Tensor
+
+
+class ShapeMethods:
+    """Changes of shape as methods of :class:`neurenix.Tensor`."""
+
+    __slots__ = ()
+
+    def broadcast_to(self, *shape: Any) -> Tensor:
+        """See :func:`neurenix.ops.broadcast_to`."""
+        return neurenix.ops.broadcast_to(self, *shape)
+
+    def clone(self) -> Tensor:
+        """See :func:`neurenix.ops.clone`."""
+        return neurenix.ops.clone(self)
+
+    def contiguous(self) -> Tensor:
+        """See :func:`neurenix.ops.contiguous`."""
+        return neurenix.ops.contiguous(self)
+
+    def expand(self, *shape: Any) -> Tensor:
+        """See :func:`neurenix.ops.expand`."""
+        return neurenix.ops.expand(self, *shape)
+
+    def expand_as(self, other: Any) -> Tensor:
+        """See :func:`neurenix.ops.expand_as`."""
+        return neurenix.ops.expand_as(self, other)
+
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+        """See :func:`neurenix.ops.flatten`."""
+        return neurenix.ops.flatten(self, start_dim, end_dim)
+
+    def moveaxis(self, source: Any, destination: Any) -> Tensor:
+        """See :func:`neurenix.ops.moveaxis`."""
+        return neurenix.ops.moveaxis(self, source, destination)
+
+    def movedim(self, source: Any, destination: Any) -> Tensor:
+        """See :func:`neurenix.ops.movedim`."""
+        return neurenix.ops.movedim(self, source, destination)
+
+    def permute(self, *dims: Any) -> Tensor:
+        """See :func:`neurenix.ops.permute`."""
+        return neurenix.ops.permute(self, *dims)
+
+    def ravel(self) -> Tensor:
+        """See :func:`neurenix.ops.ravel`."""
+        return neurenix.ops.ravel(self)
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """See :func:`neurenix.ops.reshape`."""
+        return neurenix.ops.reshape(self, *shape)
+
+    def reshape_as(self, other: Any) -> Tensor:
+        """See :func:`neurenix.ops.reshape_as`."""
+        return neurenix.ops.reshape_as(self, other)
+
+    def squeeze(self, dim: Any = None) -> Tensor:
+        """See :func:`neurenix.ops.squeeze`."""
+        return neurenix.ops.squeeze(self, dim)
+
+    def swapaxes(self, dim0: int, dim1: int) -> Tensor:
+        """See :func:`neurenix.ops.swapaxes`."""
+        return neurenix.ops.swapaxes(self, dim0, dim1)
+
+    def t(self) -> Tensor:
+        """See :func:`neurenix.ops.t`."""
+        return neurenix.ops.t(self)
+
+    def transpose(self, dim0: int, dim1: int) -> Tensor:
+        """See :func:`neurenix.ops.transpose`."""
+        return neurenix.ops.transpose(self, dim0, dim1)
+
+    def unflatten(self, dim: int, sizes: Sequence[int]) -> Tensor:
+        """See :func:`neurenix.ops.unflatten`."""
+        return neurenix.ops.unflatten(self, dim, sizes)
+
+    def unsqueeze(self, dim: int) -> Tensor:
+        """See :func:`neurenix.ops.unsqueeze`."""
+        return neurenix.ops.unsqueeze(self, dim)
+
+    def view(self, *shape: Any) -> Tensor:
+        """See :func:`neurenix.ops.view`."""
+        return neurenix.ops.view(self, *shape)
+
+    def view_as(self, other: Any) -> Tensor:
+        """See :func:`neurenix.ops.view_as`."""
+        return neurenix.ops.view_as(self, other)
+
+    def chunk(self, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+        """See :func:`neurenix.ops.chunk`."""
+        return neurenix.ops.chunk(self, chunks, dim)
+
+    def narrow(self, dim: int, start: int, length: int) -> Tensor:
+        """See :func:`neurenix.ops.narrow`."""
+        return neurenix.ops.narrow(self, dim, start, length)
+
+    def select(self, dim: int, index: int) -> Tensor:
+        """See :func:`neurenix.ops.select`."""
+        return neurenix.ops.select(self, dim, index)
+
+    def split(self, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+        """See :func:`neurenix.ops.split`."""
+        return neurenix.ops.split(self, split_size_or_sections, dim)
+
+    def unbind(self, dim: int = 0) -> tuple[Tensor, ...]:
+        """See :func:`neurenix.ops.unbind`."""
+        return neurenix.ops.unbind(self, dim)

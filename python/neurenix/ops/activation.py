@@ -1,0 +1,216 @@
+"""Activations: functions of one element under PyTorch's names, with their kinks' conventions.
+
+``inplace`` is accepted and ignored: the result is a new tensor.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from neurenix import autograd
+from neurenix._typing import Array
+from neurenix.errors import ArgumentError, ShapeError
+from neurenix.ops.elementwise import Binary, Question, Unary, ask, choose, map1, map2, scalar
+from neurenix.ops.reduce import axis_of, floats_only, sum_to
+from neurenix.ops.unary import as_floats, unary_with
+from neurenix.tensor import Tensor, as_tensor
+
+_SELU = (1.0507009873554805, 1.6732632423543772)  # scale and alpha
+
+
+def _activation(name: str, input: Any, op: Unary, rule: Binary, a: float = 0.0, b: float = 0.0) -> Tensor:
+    x = as_tensor(input)
+    floats_only(name, x)
+    return unary_with(name, x, op, rule, a, b)
+
+
+def relu(input: Any, inplace: bool = False) -> Tensor:
+    """``max(input, 0)``; the gradient at 0 is 0, NaN stays NaN.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.relu(nx.tensor([-1.0, 0.0, 2.0]))
+    tensor([0., 0., 2.])
+
+    References
+    ----------
+    .. [1] V. Nair and G. Hinton, "Rectified linear units improve restricted Boltzmann machines", ICML 2010.
+    """
+    x = as_tensor(input)
+    floats_only("relu", x)
+    y = map1(Unary.RELU, x._array)
+
+    def vjp(g: Array) -> tuple[Array]:
+        return (map2(Binary.RELU_GRAD, g, y),)
+
+    return autograd.record("relu", y, (x,), vjp)
+
+
+def sigmoid(input: Any) -> Tensor:
+    """``1 / (1 + exp(-input))``; the result carries the input on for losses."""
+    x = as_floats("sigmoid", input)
+    y = map1(Unary.SIGMOID, x._array)
+
+    def vjp(g: Array) -> tuple[Array]:
+        return (map2(Binary.SIGMOID_GRAD, g, y),)
+
+    out = autograd.record("sigmoid", y, (x,), vjp)
+    out._logits = ("sigmoid", x, 0)
+    return out
+
+
+def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """``input`` where positive, else ``negative_slope * input``."""
+    return _activation("leaky_relu", input, Unary.LEAKY_RELU, Binary.LEAKY_RELU_GRAD, negative_slope)
+
+
+def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """``input`` where positive, else ``alpha * (exp(input) - 1)``.
+
+    References
+    ----------
+    .. [1] D.-A. Clevert et al., "Fast and accurate deep network learning by exponential linear units", ICLR 2016.
+    """
+    return _activation("elu", input, Unary.ELU, Binary.ELU_GRAD, alpha, 1.0)
+
+
+def selu(input: Any, inplace: bool = False) -> Tensor:
+    """``scale * elu(input, alpha)`` with the two constants of self-normalising networks.
+
+    References
+    ----------
+    .. [1] G. Klambauer et al., "Self-normalizing neural networks", NeurIPS 2017.
+    """
+    scale, alpha = _SELU
+    return _activation("selu", input, Unary.ELU, Binary.ELU_GRAD, scale * alpha, scale)
+
+
+def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """``input`` where positive, else ``alpha * (exp(input / alpha) - 1)``."""
+    if alpha == 0:
+        raise ArgumentError("celu: expected alpha other than 0, got 0; use relu")
+    return _activation("celu", input, Unary.CELU, Binary.CELU_GRAD, alpha)
+
+
+def gelu(input: Any, approximate: str = "none") -> Tensor:
+    """``input`` times the normal distribution function of it; ``approximate="tanh"`` for the older formula.
+
+    References
+    ----------
+    .. [1] D. Hendrycks and K. Gimpel, "Gaussian error linear units", arXiv:1606.08415, 2016.
+    """
+    if approximate not in ("none", "tanh"):
+        raise ArgumentError(f'gelu: expected approximate "none" or "tanh", got {approximate!r}; choose one of them')
+    if approximate == "tanh":
+        return _activation("gelu", input, Unary.GELU_TANH, Binary.GELU_TANH_GRAD)
+    return _activation("gelu", input, Unary.GELU, Binary.GELU_GRAD)
+
+
+def silu(input: Any, inplace: bool = False) -> Tensor:
+    """``input * sigmoid(input)``"""
+    return _activation("silu", input, Unary.SILU, Binary.SILU_GRAD)
+
+
+def mish(input: Any, inplace: bool = False) -> Tensor:
+    """``input * tanh(softplus(input))``"""
+    return _activation("mish", input, Unary.MISH, Binary.MISH_GRAD)
+
+
+def logsigmoid(input: Any) -> Tensor:
+    """``log(sigmoid(input))``, exact for large negative inputs."""
+    return _activation("logsigmoid", input, Unary.LOG_SIGMOID, Binary.LOG_SIGMOID_GRAD)
+
+
+def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """``log(1 + exp(beta * input)) / beta``; the input itself where ``beta * input`` is above ``threshold``."""
+    return _activation("softplus", input, Unary.SOFTPLUS, Binary.SOFTPLUS_GRAD, beta, threshold)
+
+
+def softsign(input: Any) -> Tensor:
+    """``input / (1 + |input|)``"""
+    return _activation("softsign", input, Unary.SOFTSIGN, Binary.SOFTSIGN_GRAD)
+
+
+def tanhshrink(input: Any) -> Tensor:
+    """``input - tanh(input)``"""
+    return _activation("tanhshrink", input, Unary.TANHSHRINK, Binary.TANHSHRINK_GRAD)
+
+
+def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
+    """``input`` kept from ``min_val`` to ``max_val``; the gradient at a bound is 0."""
+    if min_val > max_val:
+        raise ArgumentError(f"hardtanh: expected min_val up to max_val, got {min_val} and {max_val}; swap them")
+    return _activation("hardtanh", input, Unary.CLAMP, Binary.INSIDE_GRAD, min_val, max_val)
+
+
+def relu6(input: Any, inplace: bool = False) -> Tensor:
+    """``input`` kept from 0 to 6; the gradient at a bound is 0."""
+    return _activation("relu6", input, Unary.CLAMP, Binary.INSIDE_GRAD, 0.0, 6.0)
+
+
+def hardsigmoid(input: Any, inplace: bool = False) -> Tensor:
+    """``(input + 3) / 6`` kept from 0 to 1."""
+    return _activation("hardsigmoid", input, Unary.HARDSIGMOID, Binary.HARDSIGMOID_GRAD)
+
+
+def hardswish(input: Any, inplace: bool = False) -> Tensor:
+    """``input * hardsigmoid(input)``"""
+    return _activation("hardswish", input, Unary.HARDSWISH, Binary.HARDSWISH_GRAD)
+
+
+def threshold(input: Any, threshold: float, value: float, inplace: bool = False) -> Tensor:
+    """``input`` where above ``threshold``, else ``value``."""
+    return _activation("threshold", input, Unary.THRESHOLD, Binary.THRESHOLD_GRAD, threshold, value)
+
+
+def hardshrink(input: Any, lambd: float = 0.5) -> Tensor:
+    """0 from ``-lambd`` to ``lambd``, else ``input``."""
+    return _activation("hardshrink", input, Unary.HARDSHRINK, Binary.SHRINK_GRAD, lambd)
+
+
+def softshrink(input: Any, lambd: float = 0.5) -> Tensor:
+    """``input`` moved towards 0 by ``lambd``, 0 between."""
+    if lambd < 0:
+        raise ArgumentError(f"softshrink: expected lambd of at least 0, got {lambd}; use its absolute value")
+    return _activation("softshrink", input, Unary.SOFTSHRINK, Binary.SHRINK_GRAD, lambd)
+
+
+def prelu(input: Any, weight: Any) -> Tensor:
+    """``input`` where positive, else ``weight * input`` with one weight, or one a channel (axis 1).
+
+    References
+    ----------
+    .. [1] K. He et al., "Delving deep into rectifiers", ICCV 2015.
+    """
+    x, w = as_tensor(input), as_tensor(weight)
+    floats_only("prelu", x)
+    if w.dtype != x.dtype:
+        raise ShapeError(f"prelu: expected a weight of type {x.dtype}, got {w.dtype}; convert it with .to({x.dtype})")
+    channels = x.shape[1] if x.ndim > 1 else 1
+    if w.ndim > 1 or w._array.size not in (1, channels):
+        raise ShapeError(f"prelu: expected a weight of shape (1,) or ({channels},), got {w.shape}; give one a channel")
+    shape = (w._array.size, *(1,) * max(x.ndim - 2, 0)) if w._array.size > 1 else (1,) * x.ndim
+    a, b = x._array, w._array.reshape(shape)
+    positive = ask(Question.GT, a, scalar(a, 0.0))
+    needs = (x.requires_grad, w.requires_grad)
+
+    def vjp(g: Array) -> tuple[Array | None, ...]:
+        gx = choose(positive, g, map2(Binary.MUL, g, b)) if needs[0] else None
+        gw = choose(positive, scalar(a, 0.0), map2(Binary.MUL, g, a)) if needs[1] else None
+        return gx, None if gw is None else sum_to(gw, b.shape).reshape(w.shape)
+
+    return autograd.record("prelu", choose(positive, a, map2(Binary.MUL, a, b)), (x, w), vjp)
+
+
+def glu(input: Any, dim: int = -1) -> Tensor:
+    """The first half along ``dim`` times the sigmoid of the second."""
+    from neurenix.ops.arithmetic import mul
+    from neurenix.ops.parts import split
+
+    x = as_tensor(input)
+    at = axis_of("glu", dim, x.ndim)
+    if not x.ndim or x.shape[at] % 2:
+        raise ShapeError(f"glu: expected an even size along dim {dim}, got shape {x.shape}; it is split in halves")
+    first, second = split(x, [x.shape[at] // 2] * 2, at)
+    return mul(first, sigmoid(second))

@@ -1,0 +1,192 @@
+"""New tensors."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from neurenix import backend
+from neurenix._typing import DeviceLike, DTypeLike
+from neurenix.errors import ArgumentError, DTypeError, ShapeError
+from neurenix.tensor import Tensor, as_tensor, default_device
+
+_ONE_BY_ONE = (int, np.integer)
+
+
+def _shape(name: str, size: tuple[Any, ...]) -> tuple[int, ...]:
+    sizes = tuple(size[0]) if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
+    if not all(isinstance(n, _ONE_BY_ONE) and not isinstance(n, bool) and n >= 0 for n in sizes):
+        raise ShapeError(f"{name}: expected sizes that are integers of at least 0, got {sizes!r}; pass e.g. (1, 3, 224, 224)")
+    return tuple(int(n) for n in sizes)
+
+
+def _made(array: np.ndarray[Any, Any], device: DeviceLike | None, requires_grad: bool) -> Tensor:
+    t = Tensor._wrap(backend.to_device(array, default_device() if device is None else device))
+    return t.requires_grad_() if requires_grad else t
+
+
+def _constant(
+    name: str, shape: tuple[int, ...], value: Any, dtype: DTypeLike | None, device: DeviceLike | None, requires_grad: bool
+) -> Tensor:
+    kind = np.dtype(np.float32 if dtype is None else dtype)
+    if kind.kind not in "biuf" or kind.itemsize > 8:
+        raise DTypeError(f"{name}: expected a float, integer or bool type, got {kind}; pass e.g. nx.float32")
+    array = backend.empty(shape, kind, "cpu")
+    array.fill(value)
+    return _made(array, device, requires_grad)
+
+
+def zeros(*size: Any, dtype: DTypeLike | None = None, device: DeviceLike | None = None, requires_grad: bool = False) -> Tensor:
+    """Zeros, float32 unless ``dtype`` says otherwise: ``nx.zeros(2, 3)`` or ``nx.zeros((2, 3))``."""
+    return _constant("zeros", _shape("zeros", size), 0, dtype, device, requires_grad)
+
+
+def ones(*size: Any, dtype: DTypeLike | None = None, device: DeviceLike | None = None, requires_grad: bool = False) -> Tensor:
+    """Ones, float32 unless ``dtype`` says otherwise: ``nx.ones(2, 3)`` or ``nx.ones((2, 3))``."""
+    return _constant("ones", _shape("ones", size), 1, dtype, device, requires_grad)
+
+
+def empty(*size: Any, dtype: DTypeLike | None = None, device: DeviceLike | None = None, requires_grad: bool = False) -> Tensor:
+    """A tensor to be overwritten; its elements are zeros, so that programs do the same on every run."""
+    return _constant("empty", _shape("empty", size), 0, dtype, device, requires_grad)
+
+
+def full(
+    size: Any, fill_value: Any, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None, requires_grad: bool = False
+) -> Tensor:
+    """One value everywhere; its type is the value's kind's default unless ``dtype`` says otherwise."""
+    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
+    if dtype is None:
+        dtype = {"b": np.bool_, "i": np.int64, "u": np.int64}.get(np.asarray(value).dtype.kind, np.float32)
+    sizes = (size,) if isinstance(size, _ONE_BY_ONE) else tuple(size)
+    return _constant("full", _shape("full", (sizes,)), value, dtype, device, requires_grad)
+
+
+def _like(name: str, input: Any, value: Any, dtype: DTypeLike | None, device: DeviceLike | None, requires_grad: bool) -> Tensor:
+    x = as_tensor(input)
+    return _constant(name, x.shape, value, x.dtype if dtype is None else dtype, x.device if device is None else device, requires_grad)
+
+
+def zeros_like(input: Any, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None, requires_grad: bool = False) -> Tensor:
+    """Zeros of the input's shape, type and device."""
+    return _like("zeros_like", input, 0, dtype, device, requires_grad)
+
+
+def ones_like(input: Any, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None, requires_grad: bool = False) -> Tensor:
+    """Ones of the input's shape, type and device."""
+    return _like("ones_like", input, 1, dtype, device, requires_grad)
+
+
+def empty_like(input: Any, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None, requires_grad: bool = False) -> Tensor:
+    """A tensor to be overwritten, of the input's shape, type and device."""
+    return _like("empty_like", input, 0, dtype, device, requires_grad)
+
+
+def full_like(
+    input: Any, fill_value: Any, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None, requires_grad: bool = False
+) -> Tensor:
+    """One value everywhere, of the input's shape, type and device."""
+    return _like("full_like", input, fill_value, dtype, device, requires_grad)
+
+
+def arange(
+    start: float,
+    end: float | None = None,
+    step: float = 1,
+    *,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Numbers from ``start`` up to before ``end``; int64 if all three are integers, else float32.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.arange(2, 8, 2)
+    tensor([2, 4, 6])
+    """
+    first, last = (0, start) if end is None else (start, end)
+    if step == 0 or (last - first) * step < 0:
+        raise ArgumentError(f"arange: expected a step that leads from {first} to {last}, got {step}; change its sign or size")
+    whole = all(isinstance(v, _ONE_BY_ONE) for v in (first, last, step))
+    count = math.ceil((last - first) / step)
+    values = first + step * np.arange(count)
+    return _made(values.astype((np.int64 if whole else np.float32) if dtype is None else dtype), device, requires_grad)
+
+
+def linspace(
+    start: float, end: float, steps: int, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None, requires_grad: bool = False
+) -> Tensor:
+    """``steps`` numbers from ``start`` to ``end``, both included."""
+    if steps < 0:
+        raise ArgumentError(f"linspace: expected at least 0 steps, got {steps}; pass how many numbers to make")
+    return _made(np.linspace(start, end, steps).astype(np.float32 if dtype is None else dtype), device, requires_grad)
+
+
+def logspace(
+    start: float,
+    end: float,
+    steps: int,
+    base: float = 10.0,
+    *,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """``steps`` powers of ``base`` from ``base ** start`` to ``base ** end``, both included."""
+    return _made((base ** np.linspace(start, end, steps)).astype(np.float32 if dtype is None else dtype), device, requires_grad)
+
+
+def eye(
+    n: int, m: int | None = None, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None, requires_grad: bool = False
+) -> Tensor:
+    """Ones on the diagonal of an (n, m) matrix, zeros elsewhere."""
+    rows, columns = _shape("eye", (n, n if m is None else m))
+    return _made(np.eye(rows, columns, dtype=np.float32 if dtype is None else dtype), device, requires_grad)
+
+
+def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
+    """The coordinates of a grid, one tensor an axis; ``indexing="xy"`` exchanges the first two.
+
+    Raises
+    ------
+    ArgumentError
+        For another ``indexing``.
+    """
+    from neurenix.ops.shape import broadcast_to, reshape, transpose
+
+    if indexing not in ("ij", "xy"):
+        raise ArgumentError(f'meshgrid: expected indexing "ij" or "xy", got {indexing!r}; choose one of them')
+    given = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
+    lines = [as_tensor(t) for t in given]
+    if indexing == "xy" and len(lines) > 1:
+        lines[:2] = lines[1::-1]
+    shape = tuple(t._array.size for t in lines)
+    grids = [broadcast_to(reshape(t, *(-1 if i == k else 1 for i in range(len(lines)))), shape) for k, t in enumerate(lines)]
+    if indexing == "xy" and len(lines) > 1:
+        grids = [transpose(g, 0, 1) for g in grids]
+        grids[:2] = grids[1::-1]
+    return tuple(grids)
+
+
+def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
+    """A tensor that shares the array's memory."""
+    return Tensor(array)
+
+
+def from_dlpack(source: Any) -> Tensor:
+    """A tensor that shares the memory of any object with ``__dlpack__``, e.g. a PyTorch tensor.
+
+    Raises
+    ------
+    DTypeError
+        If it has no such method, or elements that a tensor cannot hold.
+    """
+    if isinstance(source, Tensor):
+        return source.detach()
+    if not hasattr(source, "__dlpack__"):
+        raise DTypeError(f"from_dlpack: expected an object with __dlpack__, got {type(source).__name__}; pass an array")
+    return Tensor(backend.from_dlpack(source))
