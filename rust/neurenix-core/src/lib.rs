@@ -14,6 +14,8 @@ pub mod layout;
 
 // One module an operation family, in the order of the kernel table.
 pub mod elementwise;
+pub mod conv;
+pub mod derived;
 pub mod layer_norm;
 pub mod math;
 pub mod norm;

@@ -211,6 +211,12 @@ kernels! {
     // matmul
 
     // conv
+    conv_pack<floats>(packed: Out, weight: In, groups: Size, outputs: Size, channels: Size, kh: Size, kw: Size, stride_h: Size, stride_w: Size,
+        pad_h: Size, pad_w: Size, dilation_h: Size, dilation_w: Size, scatter: Enum) = conv::pack;
+    convolve<floats>(y: Out, x: In, packed: In, bias: Optional<In>, scale: Optional<In>, shift: Optional<In>, n: Size, h: Size, w: Size, oh: Size,
+        ow: Size, groups: Size, outputs: Size, channels: Size, kh: Size, kw: Size, stride_h: Size, stride_w: Size, pad_h: Size, pad_w: Size,
+        dilation_h: Size, dilation_w: Size, scatter: Enum, relu: Enum) = conv::convolve;
+    bias_gradient<floats>(db: Out, dy: In, pixels: Size, k: Size) = conv::bias_gradient;
 
     // pooling
     max_pool<floats>(y: Out, tap: Optional<MaskOut>, x: In, row_windows: Index, col_windows: Index, outer: Size, h: Size, w: Size, inner: Size,

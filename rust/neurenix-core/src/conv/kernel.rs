@@ -1,0 +1,207 @@
+//! The micro-kernel: a tile of pixels times vectors of outputs, summed over the runs of a channel block.
+
+#![allow(clippy::needless_range_loop)] // a tile of registers reads best by its two indices
+
+use super::plan::Run;
+use crate::levels;
+use crate::simd::{Float, Vector};
+
+/// Where an output pixel reads and writes, in elements.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Pixel {
+    /// From the start of the input of the block.
+    pub x: usize,
+    /// From the start of the output.
+    pub y: usize,
+}
+
+/// What happens to a sum before it is stored: `(sum + bias) * scale + shift`, then max(0, .).
+#[derive(Debug, Clone, Copy)]
+pub struct Epilogue<'a, T> {
+    /// One value an output channel.
+    pub bias: Option<&'a [T]>,
+    /// Factor and addend, one an output channel.
+    pub affine: Option<(&'a [T], &'a [T])>,
+    /// Whether negative values become 0.
+    pub relu: bool,
+}
+
+impl<T> Epilogue<'_, T> {
+    /// The part for channels `start .. start + len`.
+    pub fn part(&self, start: usize, len: usize) -> Self {
+        let affine = self.affine.map(|(scale, shift)| (&scale[start..start + len], &shift[start..start + len]));
+        Self { bias: self.bias.map(|bias| &bias[start..start + len]), affine, relu: self.relu }
+    }
+}
+
+/// One panel of weights against the pixels of a block.
+#[derive(Debug)]
+pub struct Panel<'a, T> {
+    /// Elements of the input that each pixel meets, in the order of the weights.
+    pub runs: &'a [Run],
+    /// `[step][width]`
+    pub weights: &'a [T],
+    /// Outputs that the panel has room for, a multiple of the lane.
+    pub width: usize,
+    /// Outputs that are stored.
+    pub live: usize,
+    /// Input of the block.
+    pub x: *const T,
+    /// Output, at the panel's first channel.
+    pub y: *mut T,
+    /// Pixels of the block.
+    pub pixels: &'a [Pixel],
+    /// Whether this is the first channel block: the output holds nothing yet.
+    pub first: bool,
+    /// The last block's epilogue, of the panel's channels.
+    pub last: Option<Epilogue<'a, T>>,
+}
+
+/// Loads a vector of which only `left` elements exist.
+///
+/// # Safety
+/// `min(left, N)` elements at `from` are readable.
+#[inline(always)]
+unsafe fn load<T: Float, V: Vector<T>>(from: *const T, left: usize) -> V {
+    // SAFETY: as the caller says.
+    unsafe { if left >= V::N { V::load(from) } else { V::load_first(from, left) } }
+}
+
+/// Finishes and stores vectors of one pixel.
+#[inline(always)]
+unsafe fn store<T: Float, V: Vector<T>, const R: usize>(panel: &Panel<'_, T>, pixel: Pixel, column: usize, sums: [V; R]) {
+    for (j, mut sum) in sums.into_iter().enumerate() {
+        let at = column + j * V::N;
+        if at >= panel.live {
+            return;
+        }
+        let left = panel.live - at;
+        // SAFETY: `at + min(left, N) <= live`, and `live` channels from the pixel's place on lie inside the output, the bias and
+        // the affine slices.
+        unsafe {
+            let y = panel.y.add(pixel.y + at);
+            if !panel.first {
+                sum = load::<T, V>(y, left).add(sum);
+            }
+            if let Some(last) = &panel.last {
+                if let Some(bias) = last.bias {
+                    sum = sum.add(load(bias.as_ptr().add(at), left));
+                }
+                if let Some((scale, shift)) = last.affine {
+                    sum = sum.fma(load(scale.as_ptr().add(at), left), load(shift.as_ptr().add(at), left));
+                }
+                if last.relu {
+                    sum = V::splat(T::ZERO).max(sum);
+                }
+            }
+            if left >= V::N { sum.store(y) } else { sum.store_first(y, left) }
+        }
+    }
+}
+
+/// `M` pixels times `R` vectors from output `column` on; pixels behind the last repeat it and are not stored.
+#[inline(always)]
+unsafe fn tile<T: Float, V: Vector<T>, const M: usize, const R: usize>(panel: &Panel<'_, T>, pixels: &[Pixel], column: usize) {
+    let zero = V::splat(T::ZERO);
+    let mut x = [panel.x; M];
+    let mut closed = false;
+    let mut total = [[zero; R]; M];
+    let mut sums = [[zero; R]; M];
+    // SAFETY: the caller gives runs inside the block's input for each pixel and as many rows of `width` weights.
+    unsafe {
+        for i in 0..M {
+            x[i] = panel.x.add(pixels[i.min(pixels.len() - 1)].x);
+        }
+        let mut w = panel.weights.as_ptr().add(column);
+        for run in panel.runs {
+            let mut from = x;
+            for place in &mut from {
+                *place = place.add(run.offset);
+            }
+            for step in 0..run.steps {
+                let mut weights = [zero; R];
+                for j in 0..R {
+                    weights[j] = V::load(w.add(j * V::N));
+                }
+                for i in 0..M {
+                    let value = V::splat(*from[i].add(step));
+                    for j in 0..R {
+                        sums[i][j] = value.fma(weights[j], sums[i][j]);
+                    }
+                }
+                w = w.add(panel.width);
+            }
+            if run.close {
+                for i in 0..M {
+                    for j in 0..R {
+                        total[i][j] = if closed { total[i][j].add(sums[i][j]) } else { sums[i][j] };
+                        sums[i][j] = zero;
+                    }
+                }
+                closed = true;
+            }
+        }
+        for i in 0..M {
+            if closed {
+                for j in 0..R {
+                    sums[i][j] = total[i][j].add(sums[i][j]);
+                }
+            }
+            if i < pixels.len() {
+                store::<T, V, R>(panel, pixels[i], column, sums[i]);
+            }
+        }
+    }
+}
+
+/// All pixels against `R` vectors: whole tiles of `M`, then half ones, then single pixels.
+#[inline(always)]
+unsafe fn sweep<T: Float, V: Vector<T>, const M: usize, const H: usize, const R: usize>(panel: &Panel<'_, T>, column: usize) {
+    let mut rest = panel.pixels;
+    while !rest.is_empty() {
+        // SAFETY: the caller's promise about runs holds for every pixel.
+        let done = unsafe {
+            if rest.len() > H {
+                tile::<T, V, M, R>(panel, rest, column);
+                M
+            } else if rest.len() > 1 {
+                tile::<T, V, H, R>(panel, rest, column);
+                H
+            } else {
+                tile::<T, V, 1, R>(panel, rest, column);
+                1
+            }
+        };
+        rest = &rest[done.min(rest.len())..];
+    }
+}
+
+levels! {
+    /// Runs a panel over the pixels of a block.
+    ///
+    /// Safety is the caller's: every run of every pixel lies inside the input at `x`, `live` channels of every pixel inside
+    /// the output at `y`, nobody else touches them, and there are as many rows of weights as steps.
+    pub fn run_panel<T, V>(panel: &Panel<'_, T>) {
+        let vectors = panel.width / V::N;
+        let mut j = 0;
+        while j < vectors && j * V::N < panel.live {
+            let column = j * V::N;
+            // SAFETY: as the caller says.
+            unsafe {
+                if V::TILE.1 >= 4 && V::N > 1 {
+                    match vectors - j {
+                        1 => sweep::<T, V, 12, 6, 1>(panel, column),
+                        2 => sweep::<T, V, 12, 6, 2>(panel, column),
+                        3 => sweep::<T, V, 8, 4, 3>(panel, column),
+                        _ => sweep::<T, V, 6, 3, 4>(panel, column),
+                    }
+                } else if V::N > 1 {
+                    sweep::<T, V, 6, 3, 2>(panel, column);
+                } else {
+                    sweep::<T, V, 2, 1, 4>(panel, column);
+                }
+            }
+            j += if V::N > 1 { V::TILE.1 } else { 4 };
+        }
+    }
+}

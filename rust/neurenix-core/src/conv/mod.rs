@@ -1,0 +1,142 @@
+//! Convolutions on channels-last buffers.
+//!
+//! A convolution and its transpose are one algorithm ([`plan`]); which of them runs is a [`Direction`]. Weights are packed
+//! once a layer ([`pack`]), then panels of them meet blocks of pixels in the micro-kernel ([`kernel`]). A sum runs over the
+//! taps and 64 channels in a fixed order, whatever the image's size, the number of threads or the instruction set.
+
+mod bias;
+mod direct;
+mod kernel;
+mod pack;
+mod plan;
+mod scratch;
+
+pub use bias::bias_gradient;
+
+use crate::error::{Result, expect_len};
+use crate::simd::Float;
+use kernel::Epilogue;
+use plan::{Axis, Panels, Window};
+
+/// Which way a weight (first, second, kh, kw) maps channels and pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// From the second channel axis to the first, windows in the input: a convolution.
+    Gather,
+    /// From the first to the second, windows in the output: its transpose.
+    Scatter,
+}
+
+/// Both axes of a convolution over windows.
+struct Windows {
+    rows: Window,
+    columns: Window,
+}
+
+impl Windows {
+    fn axes(&self, direction: Direction, input: (usize, usize), output: (usize, usize)) -> Result<(Axis, Axis)> {
+        Ok(match direction {
+            Direction::Gather => (self.rows.gather(input.0, output.0)?, self.columns.gather(input.1, output.1)?),
+            Direction::Scatter => (self.rows.scatter(input.0, output.0)?, self.columns.scatter(input.1, output.1)?),
+        })
+    }
+}
+
+/// Elements that the packed weights of a layer take.
+///
+/// # Errors
+/// [`crate::error::Error::Shape`] when they do not fit memory.
+fn packed_len(groups: usize, outputs: usize, channels: usize, kh: usize, kw: usize) -> Result<usize> {
+    crate::error::product("packed", &[groups, outputs.div_ceil(plan::LANE) * plan::LANE, channels, kh, kw])
+}
+
+fn direction_of(scatter: usize) -> Result<Direction> {
+    match scatter {
+        0 => Ok(Direction::Gather),
+        1 => Ok(Direction::Scatter),
+        _ => Err(crate::error::Error::Argument(format!("conv: expected direction 0 or 1, got {scatter}"))),
+    }
+}
+
+/// Packs a weight (first, second, kh, kw) for one direction; `outputs` and `channels` are those of a group.
+///
+/// # Errors
+/// [`crate::error::Error::Shape`] for slices that do not have these sizes, [`crate::error::Error::Memory`].
+pub fn pack<T: Float>(
+    packed: &mut [T],
+    weight: &[T],
+    groups: usize,
+    outputs: usize,
+    channels: usize,
+    kh: usize,
+    kw: usize,
+    stride_h: usize,
+    stride_w: usize,
+    pad_h: usize,
+    pad_w: usize,
+    dilation_h: usize,
+    dilation_w: usize,
+    scatter: usize,
+) -> Result {
+    let direction = direction_of(scatter)?;
+    expect_len("weight", weight.len(), &[groups, outputs, channels, kh, kw])?;
+    expect_len("packed", packed.len(), &[packed_len(groups, outputs, channels, kh, kw)?])?;
+    let windows = Windows {
+        rows: Window { kernel: kh, stride: stride_h, dilation: dilation_h, pad: pad_h },
+        columns: Window { kernel: kw, stride: stride_w, dilation: dilation_w, pad: pad_w },
+    };
+    // The order of the phases that have taps does not depend on the size.
+    let (rows, columns) = windows.axes(direction, (1, 1), (1, 1))?;
+    let panels = Panels { groups, channels, outputs };
+    let second = if direction == Direction::Gather { channels } else { outputs };
+    pack::Weight { values: weight, second, kh, kw, direction }.pack(packed, &panels, &rows, &columns)
+}
+
+/// `y[n, oy, ox, k] = sum over c, taps of x[n, iy, ix, c] * w[k, c, tap]`, then the epilogue; see [`Direction`].
+///
+/// # Errors
+/// [`crate::error::Error::Shape`] for slices that do not have these sizes, [`crate::error::Error::Memory`].
+pub fn convolve<T: Float>(
+    y: &mut [T],
+    x: &[T],
+    packed: &[T],
+    bias: Option<&[T]>,
+    scale: Option<&[T]>,
+    shift: Option<&[T]>,
+    n: usize,
+    h: usize,
+    w: usize,
+    oh: usize,
+    ow: usize,
+    groups: usize,
+    outputs: usize,
+    channels: usize,
+    kh: usize,
+    kw: usize,
+    stride_h: usize,
+    stride_w: usize,
+    pad_h: usize,
+    pad_w: usize,
+    dilation_h: usize,
+    dilation_w: usize,
+    scatter: usize,
+    relu: usize,
+) -> Result {
+    expect_len("y", y.len(), &[n, oh, ow, groups, outputs])?;
+    expect_len("x", x.len(), &[n, h, w, groups, channels])?;
+    expect_len("packed", packed.len(), &[packed_len(groups, outputs, channels, kh, kw)?])?;
+    for (name, values) in [("bias", bias), ("scale", scale), ("shift", shift)] {
+        if let Some(values) = values {
+            expect_len(name, values.len(), &[groups, outputs])?;
+        }
+    }
+    crate::ensure_shape!(scale.is_some() == shift.is_some(), "scale and shift: expected both or neither");
+    let windows = Windows {
+        rows: Window { kernel: kh, stride: stride_h, dilation: dilation_h, pad: pad_h },
+        columns: Window { kernel: kw, stride: stride_w, dilation: dilation_w, pad: pad_w },
+    };
+    let (rows, columns) = windows.axes(direction_of(scatter)?, (h, w), (oh, ow))?;
+    let epilogue = Epilogue { bias, affine: scale.zip(shift), relu: relu != 0 };
+    let problem = direct::Problem { n, rows, columns, panels: Panels { groups, channels, outputs } };
+    direct::run(y, x, packed, epilogue, problem)
+}

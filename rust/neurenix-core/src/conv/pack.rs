@@ -1,0 +1,150 @@
+//! Weights and inputs as the micro-kernel reads them.
+
+use super::Direction;
+use super::plan::{Axis, BLOCK, Panels, Phase, WIDTH};
+use super::scratch;
+use crate::error::Result;
+use crate::simd::Float;
+use crate::threads::{self, Shared};
+
+/// A weight (first, second, kh, kw) in memory, and which of its two channel axes are the outputs.
+#[derive(Debug, Clone, Copy)]
+pub struct Weight<'a, T> {
+    /// The elements.
+    pub values: &'a [T],
+    /// Size of the second axis.
+    pub second: usize,
+    /// Rows of the kernel.
+    pub kh: usize,
+    /// Columns of the kernel.
+    pub kw: usize,
+    /// Gathering convolutions have their outputs first, scattering ones second.
+    pub direction: Direction,
+}
+
+/// Elements between two outer rows of the transposing scratch: an odd number of cache lines apart.
+fn pitch(inner: usize) -> usize {
+    inner.div_ceil(32) * 32 + 16
+}
+
+impl<T: Float> Weight<'_, T> {
+    /// Packs one panel: `dst[tap][channel][output]`, zeros behind the last output.
+    #[allow(clippy::too_many_lines)]
+    fn panel(&self, dst: &mut [T], stage: &mut [T], panels: &Panels, phase: (&Phase, &Phase), at: (usize, usize, usize)) {
+        let (group, k, c) = at;
+        let (width, live, depth) = (panels.width(k), panels.live(k), panels.depth(c));
+        let taps = self.kh * self.kw;
+        let (outer, inner, first, second) = match self.direction {
+            Direction::Gather => (live, depth, group * panels.outputs + k * WIDTH, c * BLOCK),
+            Direction::Scatter => (depth, live, group * panels.channels + c * BLOCK, k * WIDTH),
+        };
+        let pitch = pitch(inner * taps);
+        for (i, row) in stage.chunks_exact_mut(pitch).take(outer).enumerate() {
+            let start = ((first + i) * self.second + second) * taps;
+            row[..inner * taps].copy_from_slice(&self.values[start..start + inner * taps]);
+        }
+        let (step_k, step_c) = match self.direction {
+            Direction::Gather => (pitch, taps),
+            Direction::Scatter => (taps, pitch),
+        };
+        let mut rows = dst.chunks_exact_mut(width);
+        for row in &phase.0.taps {
+            for column in &phase.1.taps {
+                let tap = row.index * self.kw + column.index;
+                for (channel, out) in rows.by_ref().take(depth).enumerate() {
+                    let from = &stage[channel * step_c + tap..];
+                    for (value, from) in out.iter_mut().zip(from.iter().step_by(step_k)).take(live) {
+                        *value = *from;
+                    }
+                    out[live..].fill(T::ZERO);
+                }
+            }
+        }
+    }
+
+    /// Packs all panels of all phases.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Memory`].
+    pub fn pack(&self, packed: &mut [T], panels: &Panels, rows: &Axis, columns: &Axis) -> Result {
+        if panels.channels == 0 || packed.is_empty() {
+            return Ok(());
+        }
+        let shared = Shared::new(packed);
+        let most = pitch(BLOCK * self.kh * self.kw) * BLOCK;
+        let mut start = 0;
+        let failed = scratch::Failure::new();
+        for y in &rows.phases {
+            for x in &columns.phases {
+                let taps = y.taps.len() * x.taps.len();
+                let (blocks, count) = (panels.blocks(), panels.count());
+                threads::parallel(panels.groups * count * blocks, taps * BLOCK * WIDTH, |task| {
+                    let at = (task / (count * blocks), task / blocks % count, task % blocks);
+                    let len = panels.width(at.1) * panels.depth(at.2) * taps;
+                    // SAFETY: panels do not overlap.
+                    let dst = unsafe { shared.slice(start + panels.start(taps, at.0, at.1, at.2), len) };
+                    failed.note(scratch::with(most, |stage| self.panel(dst, stage, panels, (y, x), at)));
+                });
+                start += panels.len(taps);
+            }
+        }
+        failed.result()
+    }
+}
+
+/// A rectangle of an image's pixels; it may reach over the edges, where zeros are.
+#[derive(Debug, Clone, Copy)]
+pub struct Patch {
+    /// First row.
+    pub row: isize,
+    /// Number of rows.
+    pub rows: usize,
+    /// First column.
+    pub column: isize,
+    /// Number of columns.
+    pub columns: usize,
+}
+
+/// An image (h, w, channels) in memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Image<'a, T> {
+    /// The elements.
+    pub values: &'a [T],
+    /// Rows.
+    pub h: usize,
+    /// Columns.
+    pub w: usize,
+    /// Channels of a pixel.
+    pub channels: usize,
+}
+
+impl<T: Float> Image<'_, T> {
+    /// Copies `depth` channels from `channel` on of a patch into `dst[row][column][depth]`.
+    pub fn copy(&self, dst: &mut [T], patch: Patch, channel: usize, depth: usize) {
+        let line = patch.columns * depth;
+        if line == 0 {
+            return;
+        }
+        let left = patch.column.min(0).unsigned_abs().min(patch.columns);
+        let inside = (self.w as isize - patch.column.max(0)).clamp(0, (patch.columns - left) as isize) as usize;
+        for (i, out) in dst.chunks_exact_mut(line).take(patch.rows).enumerate() {
+            let row = patch.row + i as isize;
+            if row < 0 || row >= self.h as isize || inside == 0 {
+                out.fill(T::ZERO);
+                continue;
+            }
+            out[..left * depth].fill(T::ZERO);
+            out[(left + inside) * depth..].fill(T::ZERO);
+            let out = &mut out[left * depth..(left + inside) * depth];
+            let start = (row as usize * self.w + patch.column.max(0) as usize) * self.channels + channel;
+            if depth == self.channels {
+                out.copy_from_slice(&self.values[start..start + inside * depth]);
+                continue;
+            }
+            let from = self.values[start..].chunks(self.channels);
+            for (pixel, from) in out.chunks_exact_mut(depth).zip(from) {
+                pixel.copy_from_slice(&from[..depth]);
+            }
+        }
+    }
+}
