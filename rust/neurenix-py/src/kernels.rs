@@ -216,6 +216,12 @@ kernels! {
     convolve<floats>(y: Out, x: In, packed: In, bias: Optional<In>, scale: Optional<In>, shift: Optional<In>, n: Size, h: Size, w: Size, oh: Size,
         ow: Size, groups: Size, outputs: Size, channels: Size, kh: Size, kw: Size, stride_h: Size, stride_w: Size, pad_h: Size, pad_w: Size,
         dilation_h: Size, dilation_w: Size, scatter: Enum, relu: Enum) = conv::convolve;
+    convolve_depthwise<floats>(y: Out, x: In, weight: In, bias: Optional<In>, scale: Optional<In>, shift: Optional<In>, n: Size, h: Size, w: Size,
+        oh: Size, ow: Size, channels: Size, kh: Size, kw: Size, stride_h: Size, stride_w: Size, pad_h: Size, pad_w: Size, dilation_h: Size,
+        dilation_w: Size, scatter: Enum, relu: Enum) = conv::convolve_depthwise;
+    conv_weight_gradient<floats>(dw: Out, small: In, large: In, n: Size, h: Size, w: Size, oh: Size, ow: Size, groups: Size, outputs: Size,
+        channels: Size, kh: Size, kw: Size, stride_h: Size, stride_w: Size, pad_h: Size, pad_w: Size, dilation_h: Size,
+        dilation_w: Size) = conv::weight_gradient;
     bias_gradient<floats>(db: Out, dy: In, pixels: Size, k: Size) = conv::bias_gradient;
 
     // pooling

@@ -51,7 +51,7 @@ struct Cut {
 
 impl Problem {
     /// Sizes of the copied input of a block, in pixels.
-    fn patch(&self, h: usize, w: usize) -> (usize, usize) {
+    pub fn patch(&self, h: usize, w: usize) -> (usize, usize) {
         let span = |axis: &Axis, n: usize| {
             let (low, high) = axis.reach();
             (n.max(1) - 1) * axis.in_step + (high - low) as usize + 1
@@ -59,10 +59,11 @@ impl Problem {
         (span(&self.rows, h), span(&self.columns, w))
     }
 
-    fn cut(&self) -> Cut {
+    /// Height and width of blocks of at most `pixels` pixels of a phase, about `columns` wide where rows are long.
+    pub fn block(&self, pixels: usize, columns: usize) -> (usize, usize) {
         let (height, width) = (self.rows.longest().max(1), self.columns.longest().max(1));
-        let mut w = if width <= COLUMNS + COLUMNS / 2 || height == 1 { width.min(PIXELS) } else { width.div_ceil(width.div_ceil(COLUMNS)) };
-        let mut h = (PIXELS / w).clamp(1, height);
+        let mut w = if width <= columns + columns / 2 || height == 1 { width.min(pixels) } else { width.div_ceil(width.div_ceil(columns)) };
+        let mut h = (pixels / w).clamp(1, height);
         let depth = self.panels.depth(0).max(1);
         while h * w > 1 && {
             let (rows, columns) = self.patch(h, w);
@@ -70,14 +71,19 @@ impl Problem {
         } {
             if h >= w { h = h.div_ceil(2) } else { w = w.div_ceil(2) }
         }
-        let (down, across) = (height.div_ceil(h), width.div_ceil(w));
+        (h, w)
+    }
+
+    fn cut(&self) -> Cut {
+        let (h, w) = self.block(PIXELS, COLUMNS);
+        let (down, across) = (self.rows.longest().div_ceil(h), self.columns.longest().div_ceil(w));
         let blocks = (self.n * down * across * self.panels.groups).max(1);
         let shares = (4 * threads::num_threads()).div_ceil(blocks).clamp(1, self.panels.count().max(1));
         Cut { h, w, down, across, shares, in_place: self.rows.is_pointwise() && self.columns.is_pointwise() }
     }
 
     /// A convolution of single pixels with step 1 is one long row: nothing depends on where a row ends.
-    fn flattened(self) -> Self {
+    pub fn flattened(self) -> Self {
         let plain = |axis: &Axis| axis.is_pointwise() && axis.in_step == 1 && axis.out_step == 1 && axis.input == axis.output;
         if !(plain(&self.rows) && plain(&self.columns)) || self.rows.phases.is_empty() || self.columns.phases.is_empty() {
             return self;

@@ -3,8 +3,9 @@
 #![allow(clippy::needless_range_loop)] // a tile of registers reads best by its two indices
 
 use super::plan::Run;
-use crate::levels;
+use crate::error::{Result, expect_len};
 use crate::simd::{Float, Vector};
+use crate::{ensure_shape, levels};
 
 /// Where an output pixel reads and writes, in elements.
 #[derive(Debug, Clone, Copy, Default)]
@@ -26,7 +27,40 @@ pub struct Epilogue<'a, T> {
     pub relu: bool,
 }
 
-impl<T> Epilogue<'_, T> {
+impl<'a, T: Float> Epilogue<'a, T> {
+    /// An epilogue of `channels` channels.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Shape`] unless every slice has one value a channel, and scale and shift come together.
+    pub fn checked(bias: Option<&'a [T]>, scale: Option<&'a [T]>, shift: Option<&'a [T]>, relu: bool, channels: usize) -> Result<Self> {
+        for (name, values) in [("bias", bias), ("scale", scale), ("shift", shift)] {
+            if let Some(values) = values {
+                expect_len(name, values.len(), &[channels])?;
+            }
+        }
+        ensure_shape!(scale.is_some() == shift.is_some(), "scale and shift: expected both or neither");
+        Ok(Self { bias, affine: scale.zip(shift), relu })
+    }
+
+    /// Finishes a vector of sums of the channels from `at` on, of which `left` exist.
+    ///
+    /// # Safety
+    /// `at + min(left, N)` does not pass the number of channels.
+    #[inline(always)]
+    pub unsafe fn finish<V: Vector<T>>(&self, sum: V, at: usize, left: usize) -> V {
+        let mut sum = sum;
+        // SAFETY: as the caller says; every slice has one value a channel.
+        unsafe {
+            if let Some(bias) = self.bias {
+                sum = sum.add(load(bias.as_ptr().add(at), left));
+            }
+            if let Some((scale, shift)) = self.affine {
+                sum = sum.fma(load(scale.as_ptr().add(at), left), load(shift.as_ptr().add(at), left));
+            }
+        }
+        if self.relu { V::splat(T::ZERO).max(sum) } else { sum }
+    }
+
     /// The part for channels `start .. start + len`.
     pub fn part(&self, start: usize, len: usize) -> Self {
         let affine = self.affine.map(|(scale, shift)| (&scale[start..start + len], &shift[start..start + len]));
@@ -62,7 +96,7 @@ pub struct Panel<'a, T> {
 /// # Safety
 /// `min(left, N)` elements at `from` are readable.
 #[inline(always)]
-unsafe fn load<T: Float, V: Vector<T>>(from: *const T, left: usize) -> V {
+pub unsafe fn load<T: Float, V: Vector<T>>(from: *const T, left: usize) -> V {
     // SAFETY: as the caller says.
     unsafe { if left >= V::N { V::load(from) } else { V::load_first(from, left) } }
 }
@@ -84,36 +118,29 @@ unsafe fn store<T: Float, V: Vector<T>, const R: usize>(panel: &Panel<'_, T>, pi
                 sum = load::<T, V>(y, left).add(sum);
             }
             if let Some(last) = &panel.last {
-                if let Some(bias) = last.bias {
-                    sum = sum.add(load(bias.as_ptr().add(at), left));
-                }
-                if let Some((scale, shift)) = last.affine {
-                    sum = sum.fma(load(scale.as_ptr().add(at), left), load(shift.as_ptr().add(at), left));
-                }
-                if last.relu {
-                    sum = V::splat(T::ZERO).max(sum);
-                }
+                sum = last.finish(sum, at, left);
             }
             if left >= V::N { sum.store(y) } else { sum.store_first(y, left) }
         }
     }
 }
 
-/// `M` pixels times `R` vectors from output `column` on; pixels behind the last repeat it and are not stored.
+/// The sums of `M` pixels and `R` vectors, in `total`: partial sums are added to it where a run closes.
 #[inline(always)]
-unsafe fn tile<T: Float, V: Vector<T>, const M: usize, const R: usize>(panel: &Panel<'_, T>, pixels: &[Pixel], column: usize) {
+unsafe fn sum<T: Float, V: Vector<T>, const M: usize, const R: usize>(
+    total: &mut [[V; R]; M],
+    runs: &[Run],
+    x: [*const T; M],
+    weights: *const T,
+    width: usize,
+) {
     let zero = V::splat(T::ZERO);
-    let mut x = [panel.x; M];
-    let mut closed = false;
-    let mut total = [[zero; R]; M];
     let mut sums = [[zero; R]; M];
+    let mut w = weights;
+    let mut closed = false;
     // SAFETY: the caller gives runs inside the block's input for each pixel and as many rows of `width` weights.
     unsafe {
-        for i in 0..M {
-            x[i] = panel.x.add(pixels[i.min(pixels.len() - 1)].x);
-        }
-        let mut w = panel.weights.as_ptr().add(column);
-        for run in panel.runs {
+        for run in runs {
             let mut from = x;
             for place in &mut from {
                 *place = place.add(run.offset);
@@ -129,7 +156,7 @@ unsafe fn tile<T: Float, V: Vector<T>, const M: usize, const R: usize>(panel: &P
                         sums[i][j] = value.fma(weights[j], sums[i][j]);
                     }
                 }
-                w = w.add(panel.width);
+                w = w.add(width);
             }
             if run.close {
                 for i in 0..M {
@@ -141,15 +168,23 @@ unsafe fn tile<T: Float, V: Vector<T>, const M: usize, const R: usize>(panel: &P
                 closed = true;
             }
         }
+    }
+}
+
+/// `M` pixels times `R` vectors from output `column` on; pixels behind the last repeat it and are not stored.
+#[inline(always)]
+unsafe fn tile<T: Float, V: Vector<T>, const M: usize, const R: usize>(panel: &Panel<'_, T>, pixels: &[Pixel], column: usize) {
+    let mut x = [panel.x; M];
+    // Read and written in memory only: the registers hold the partial sums.
+    let mut total = [[V::splat(T::ZERO); R]; M];
+    // SAFETY: as the caller says; there is at least one pixel.
+    unsafe {
         for i in 0..M {
-            if closed {
-                for j in 0..R {
-                    sums[i][j] = total[i][j].add(sums[i][j]);
-                }
-            }
-            if i < pixels.len() {
-                store::<T, V, R>(panel, pixels[i], column, sums[i]);
-            }
+            x[i] = panel.x.add(pixels[i.min(pixels.len() - 1)].x);
+        }
+        sum::<T, V, M, R>(&mut total, panel.runs, x, panel.weights.as_ptr().add(column), panel.width);
+        for (sums, pixel) in std::hint::black_box(&total).iter().zip(pixels) {
+            store::<T, V, R>(panel, *pixel, column, *sums);
         }
     }
 }

@@ -5,16 +5,19 @@
 //! taps and 64 channels in a fixed order, whatever the image's size, the number of threads or the instruction set.
 
 mod bias;
+mod depthwise;
 mod direct;
 mod kernel;
 mod pack;
 mod plan;
 mod scratch;
+mod weight_grad;
 
 pub use bias::bias_gradient;
 
 use crate::error::{Result, expect_len};
 use crate::simd::Float;
+use direct::Problem;
 use kernel::Epilogue;
 use plan::{Axis, Panels, Window};
 
@@ -125,18 +128,94 @@ pub fn convolve<T: Float>(
     expect_len("y", y.len(), &[n, oh, ow, groups, outputs])?;
     expect_len("x", x.len(), &[n, h, w, groups, channels])?;
     expect_len("packed", packed.len(), &[packed_len(groups, outputs, channels, kh, kw)?])?;
-    for (name, values) in [("bias", bias), ("scale", scale), ("shift", shift)] {
-        if let Some(values) = values {
-            expect_len(name, values.len(), &[groups, outputs])?;
-        }
-    }
-    crate::ensure_shape!(scale.is_some() == shift.is_some(), "scale and shift: expected both or neither");
+    let epilogue = Epilogue::checked(bias, scale, shift, relu != 0, groups * outputs)?;
     let windows = Windows {
         rows: Window { kernel: kh, stride: stride_h, dilation: dilation_h, pad: pad_h },
         columns: Window { kernel: kw, stride: stride_w, dilation: dilation_w, pad: pad_w },
     };
     let (rows, columns) = windows.axes(direction_of(scatter)?, (h, w), (oh, ow))?;
-    let epilogue = Epilogue { bias, affine: scale.zip(shift), relu: relu != 0 };
-    let problem = direct::Problem { n, rows, columns, panels: Panels { groups, channels, outputs } };
+    let problem = Problem { n, rows, columns, panels: Panels { groups, channels, outputs } };
     direct::run(y, x, packed, epilogue, problem)
+}
+
+/// As [`convolve`] with one channel and one output a group; the weight is (groups, 1, kh, kw) as it is.
+///
+/// # Errors
+/// [`crate::error::Error::Shape`] for slices that do not have these sizes, [`crate::error::Error::Memory`].
+pub fn convolve_depthwise<T: Float>(
+    y: &mut [T],
+    x: &[T],
+    weight: &[T],
+    bias: Option<&[T]>,
+    scale: Option<&[T]>,
+    shift: Option<&[T]>,
+    n: usize,
+    h: usize,
+    w: usize,
+    oh: usize,
+    ow: usize,
+    channels: usize,
+    kh: usize,
+    kw: usize,
+    stride_h: usize,
+    stride_w: usize,
+    pad_h: usize,
+    pad_w: usize,
+    dilation_h: usize,
+    dilation_w: usize,
+    scatter: usize,
+    relu: usize,
+) -> Result {
+    expect_len("y", y.len(), &[n, oh, ow, channels])?;
+    expect_len("x", x.len(), &[n, h, w, channels])?;
+    expect_len("weight", weight.len(), &[channels, kh, kw])?;
+    let epilogue = Epilogue::checked(bias, scale, shift, relu != 0, channels)?;
+    let windows = Windows {
+        rows: Window { kernel: kh, stride: stride_h, dilation: dilation_h, pad: pad_h },
+        columns: Window { kernel: kw, stride: stride_w, dilation: dilation_w, pad: pad_w },
+    };
+    let (rows, columns) = windows.axes(direction_of(scatter)?, (h, w), (oh, ow))?;
+    let problem = Problem { n, rows, columns, panels: Panels { groups: channels, channels: 1, outputs: 1 } };
+    depthwise::run(y, x, weight, epilogue, (kh, kw), &problem)
+}
+
+/// `dw[s, l, tap] = sum over pixels of small[pixel, s] * large[pixel at tap, l]`: the gradient of a weight (small, large,
+/// kh, kw), where windows over the large map (h, w) stand at the small map's pixels (oh, ow).
+///
+/// # Errors
+/// [`crate::error::Error::Shape`] for slices that do not have these sizes, [`crate::error::Error::Memory`].
+pub fn weight_gradient<T: Float>(
+    dw: &mut [T],
+    small: &[T],
+    large: &[T],
+    n: usize,
+    h: usize,
+    w: usize,
+    oh: usize,
+    ow: usize,
+    groups: usize,
+    outputs: usize,
+    channels: usize,
+    kh: usize,
+    kw: usize,
+    stride_h: usize,
+    stride_w: usize,
+    pad_h: usize,
+    pad_w: usize,
+    dilation_h: usize,
+    dilation_w: usize,
+) -> Result {
+    expect_len("dw", dw.len(), &[groups, outputs, channels, kh, kw])?;
+    expect_len("small", small.len(), &[n, oh, ow, groups, outputs])?;
+    expect_len("large", large.len(), &[n, h, w, groups, channels])?;
+    let windows = Windows {
+        rows: Window { kernel: kh, stride: stride_h, dilation: dilation_h, pad: pad_h },
+        columns: Window { kernel: kw, stride: stride_w, dilation: dilation_w, pad: pad_w },
+    };
+    let (rows, columns) = windows.axes(Direction::Gather, (h, w), (oh, ow))?;
+    let problem = Problem { n, rows, columns, panels: Panels { groups, channels, outputs } };
+    if groups > 1 && outputs == 1 && channels == 1 {
+        return depthwise::weight_gradient(dw, small, large, &problem);
+    }
+    weight_grad::run(dw, small, large, problem)
 }

@@ -169,7 +169,7 @@ pub fn runs(rows: &Phase, columns: &Phase, low: (isize, isize), channels: usize,
         }
     }
     if let Some(run) = runs.last_mut() {
-        run.close = false; // what is left is added by the kernel
+        run.close = true;
     }
     runs
 }
@@ -233,7 +233,8 @@ mod tests {
 
     #[test]
     fn every_weight_meets_the_same_pixels_both_ways() {
-        for (kernel, stride, dilation, pad, input) in [(3, 1, 1, 1, 7), (3, 2, 1, 1, 9), (4, 3, 2, 2, 20), (2, 2, 2, 0, 9), (1, 3, 1, 0, 8)] {
+        for (kernel, stride, dilation, pad, input) in [(3, 1, 1, 1, 7), (3, 2, 1, 1, 9), (4, 3, 2, 2, 20), (2, 2, 2, 0, 9), (1, 3, 1, 0, 8)]
+        {
             let window = Window { kernel, stride, dilation, pad };
             let output = (input + 2 * pad - dilation * (kernel - 1) - 1) / stride + 1;
             let pairs = |axis: Axis, flip: bool| {
@@ -261,6 +262,9 @@ mod tests {
     fn neighbouring_taps_join_into_one_run() {
         let axis = Window { kernel: 3, stride: 1, dilation: 1, pad: 1 }.gather(8, 8).unwrap();
         let found = runs(&axis.phases[0], &axis.phases[0], (-1, -1), 64, 128, Pitch { pixel: 64, row: 640 });
-        assert_eq!(found.iter().map(|r| (r.offset, r.steps, r.close)).collect::<Vec<_>>(), [(0, 192, true), (640, 192, true), (1280, 192, false)]);
+        assert_eq!(
+            found.iter().map(|r| (r.offset, r.steps, r.close)).collect::<Vec<_>>(),
+            [(0, 192, true), (640, 192, true), (1280, 192, true)]
+        );
     }
 }

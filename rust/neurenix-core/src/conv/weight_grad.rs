@@ -1,0 +1,265 @@
+//! The gradient of a weight: sums of outer products over pixels.
+//!
+//! Both directions are one: a weight (small, large, kh, kw) joins a map at window positions (small: the output of a
+//! convolution, the input of its transpose) and the map that the windows lie in (large). Pixels are summed in units, units
+//! in a fixed number of chunks, chunks in order: who computes what changes no bit.
+
+use super::direct::Problem;
+use super::pack::{Image, Patch};
+use super::plan::{BLOCK, Pitch, Run, WIDTH, runs};
+use super::scratch;
+use crate::error::Result;
+use crate::levels;
+use crate::simd::{Float, Vector};
+use crate::threads::{self, Shared};
+
+/// Pixels of a unit: both maps' parts stay in the first-level cache.
+const UNIT: usize = 64;
+/// Pieces of work that a layer should give: chunks times pairs of channel blocks.
+const PIECES: usize = 32;
+
+/// A unit's part of both maps, and the sums that it is added to.
+struct Outer<'a, T> {
+    runs: &'a [Run],
+    x: &'a [T],
+    pitch: Pitch,
+    dy: &'a [T],
+    h: usize,
+    w: usize,
+    width: usize,
+    sums: *mut T,
+    first: bool,
+}
+
+/// Adds `M` rows of the large map times `R` vectors of the small one, over all pixels of the unit.
+#[inline(always)]
+unsafe fn tile<T: Float, V: Vector<T>, const M: usize, const R: usize>(outer: &Outer<'_, T>, x: usize, column: usize, to: *mut T) {
+    let mut sums = [[V::splat(T::ZERO); R]; M];
+    // SAFETY: the caller gives a run's elements inside the copied maps, and sums of as many rows.
+    unsafe {
+        let mut dy = outer.dy.as_ptr().add(column);
+        for row in 0..outer.h {
+            let mut from = outer.x.as_ptr().add(x + row * outer.pitch.row);
+            for _ in 0..outer.w {
+                let mut gradient = [V::splat(T::ZERO); R];
+                for j in 0..R {
+                    gradient[j] = V::load(dy.add(j * V::N));
+                }
+                for i in 0..M {
+                    let value = V::splat(*from.add(i));
+                    for j in 0..R {
+                        sums[i][j] = value.fma(gradient[j], sums[i][j]);
+                    }
+                }
+                dy = dy.add(outer.width);
+                from = from.add(outer.pitch.pixel);
+            }
+        }
+        for i in 0..M {
+            for j in 0..R {
+                let place = to.add(i * outer.width + column + j * V::N);
+                if outer.first { sums[i][j].store(place) } else { V::load(place).add(sums[i][j]).store(place) }
+            }
+        }
+    }
+}
+
+/// All rows of all runs against `R` vectors: tiles of `M`, then of `H`, then single rows.
+#[inline(always)]
+unsafe fn sweep<T: Float, V: Vector<T>, const M: usize, const H: usize, const R: usize>(outer: &Outer<'_, T>, column: usize) {
+    let mut to = outer.sums;
+    for run in outer.runs {
+        let mut step = 0;
+        while step < run.steps {
+            let (x, left) = (run.offset + step, run.steps - step);
+            // SAFETY: the run's rows lie inside the copied map and the sums.
+            unsafe {
+                let done = if left >= M {
+                    tile::<T, V, M, R>(outer, x, column, to);
+                    M
+                } else if left >= H {
+                    tile::<T, V, H, R>(outer, x, column, to);
+                    H
+                } else {
+                    tile::<T, V, 1, R>(outer, x, column, to);
+                    1
+                };
+                to = to.add(done * outer.width);
+                step += done;
+            }
+        }
+    }
+}
+
+levels! {
+    /// Adds a unit to the sums of a panel; the sums hold `width` elements for each step of each run.
+    fn add_unit<T, V>(outer: &Outer<'_, T>) {
+        let vectors = outer.width / V::N;
+        let most = if V::N > 1 { V::TILE.1 } else { 4 };
+        let mut j = 0;
+        while j < vectors {
+            let column = j * V::N;
+            // SAFETY: the copied maps and the sums have these sizes.
+            unsafe {
+                if V::TILE.1 >= 4 && V::N > 1 {
+                    match vectors - j {
+                        1 => sweep::<T, V, 12, 4, 1>(outer, column),
+                        2 => sweep::<T, V, 12, 4, 2>(outer, column),
+                        3 => sweep::<T, V, 8, 4, 3>(outer, column),
+                        _ => sweep::<T, V, 6, 2, 4>(outer, column),
+                    }
+                } else if V::N > 1 {
+                    sweep::<T, V, 6, 2, 2>(outer, column);
+                } else {
+                    sweep::<T, V, 2, 1, 4>(outer, column);
+                }
+            }
+            j += most;
+        }
+    }
+}
+
+/// Everything that tasks share; the problem's channels are the large map's, its outputs the small map's.
+struct Job<'a, T> {
+    problem: Problem,
+    h: usize,
+    w: usize,
+    chunks: usize,
+    small: &'a [T],
+    large: &'a [T],
+    taps: usize,
+}
+
+impl<T: Float> Job<'_, T> {
+    fn units(&self) -> (usize, usize) {
+        (self.problem.rows.output.div_ceil(self.h), self.problem.columns.output.div_ceil(self.w))
+    }
+
+    /// Adds the chunk's units to `sums[tap][channel][output]` of one pair of channel blocks.
+    fn chunk(&self, sums: *mut T, chunk: usize, at: (usize, usize, usize)) -> Result {
+        let (group, k, c) = at;
+        let panels = &self.problem.panels;
+        let (width, depth) = (panels.width(k), panels.depth(c));
+        let (down, across) = self.units();
+        let total = self.problem.n * down * across;
+        let (first, last) = (total * chunk / self.chunks, total * (chunk + 1) / self.chunks);
+        if first == last {
+            // SAFETY: the sums hold this many elements.
+            (0..self.taps * depth * width).for_each(|i| unsafe { sums.add(i).write(T::ZERO) });
+        }
+        let (ph, pw) = self.problem.patch(self.h, self.w);
+        scratch::with(ph * pw * depth + self.h * self.w * width, |copy| {
+            let (x, dy) = copy.split_at_mut(ph * pw * depth);
+            for unit in first..last {
+                let (image, oy, ox) = (unit / (down * across), unit / across % down * self.h, unit % across * self.w);
+                let (h, w) = (self.h.min(self.problem.rows.output - oy), self.w.min(self.problem.columns.output - ox));
+                let pitch = self.copy_large(x, (image, oy, ox), (h, w), group * panels.channels + c * BLOCK, depth);
+                self.copy_small(dy, (image, oy, ox), (h, w), group * panels.outputs + k * WIDTH, (width, panels.live(k)));
+                let (rows, columns) = (&self.problem.rows, &self.problem.columns);
+                let low = (rows.reach().0, columns.reach().0);
+                let list = runs(&rows.phases[0], &columns.phases[0], low, depth, panels.channels, pitch);
+                let step = Pitch { pixel: columns.in_step * pitch.pixel, row: rows.in_step * pitch.row };
+                add_unit(&Outer { runs: &list, x, pitch: step, dy, h, w, width, sums, first: unit == first });
+            }
+        })
+    }
+
+    fn copy_large(&self, x: &mut [T], at: (usize, usize, usize), size: (usize, usize), channel: usize, depth: usize) -> Pitch {
+        let (rows, columns) = (&self.problem.rows, &self.problem.columns);
+        let channels = self.problem.panels.groups * self.problem.panels.channels;
+        let (ph, pw) = self.problem.patch(size.0, size.1);
+        let elements = rows.input * columns.input * channels;
+        let image = Image { values: &self.large[at.0 * elements..(at.0 + 1) * elements], h: rows.input, w: columns.input, channels };
+        let row = (at.1 * rows.in_step) as isize + rows.reach().0;
+        let column = (at.2 * columns.in_step) as isize + columns.reach().0;
+        image.copy(x, Patch { row, rows: ph, column, columns: pw }, channel, depth);
+        Pitch { pixel: depth, row: pw * depth }
+    }
+
+    fn copy_small(&self, dy: &mut [T], at: (usize, usize, usize), size: (usize, usize), channel: usize, widths: (usize, usize)) {
+        let (rows, columns) = (self.problem.rows.output, self.problem.columns.output);
+        let channels = self.problem.panels.groups * self.problem.panels.outputs;
+        for (pixel, out) in dy.chunks_exact_mut(widths.0).take(size.0 * size.1).enumerate() {
+            let place = (at.0 * rows + at.1 + pixel / size.1) * columns + at.2 + pixel % size.1;
+            let start = place * channels + channel;
+            out[..widths.1].copy_from_slice(&self.small[start..start + widths.1]);
+            out[widths.1..].fill(T::ZERO);
+        }
+    }
+
+    /// Writes the sums of one pair of channel blocks into the weight's order.
+    fn write(&self, dw: Shared<'_, T>, sums: &[T], at: (usize, usize, usize)) {
+        const NEAR: usize = 32;
+        let (group, k, c) = at;
+        let panels = &self.problem.panels;
+        let (width, depth, taps) = (panels.width(k), panels.depth(c), self.taps);
+        for near in (0..depth).step_by(NEAR) {
+            let some = NEAR.min(depth - near);
+            for out in 0..panels.live(k) {
+                let row = (group * panels.outputs + k * WIDTH + out) * panels.channels + c * BLOCK + near;
+                // SAFETY: each pair of channel blocks has its own elements of the weight.
+                let to = unsafe { dw.slice(row * taps, some * taps) };
+                for (i, channel) in to.chunks_exact_mut(taps).enumerate() {
+                    for (tap, value) in channel.iter_mut().enumerate() {
+                        *value = sums[(tap * depth + near + i) * width + out];
+                    }
+                }
+            }
+        }
+    }
+}
+
+levels! {
+    fn add_to<T: Float>(total: &mut [T], part: &[T]) {
+        for (t, &p) in total.iter_mut().zip(part) {
+            *t += p;
+        }
+    }
+}
+
+/// `dw[s, l, tap] = sum over pixels of small[pixel, s] * large[pixel at tap, l]`; the slices have the problem's sizes.
+///
+/// # Errors
+/// [`crate::error::Error::Memory`].
+pub fn run<T: Float>(dw: &mut [T], small: &[T], large: &[T], problem: Problem) -> Result {
+    if small.is_empty() || large.is_empty() || dw.is_empty() {
+        dw.fill(T::ZERO);
+        return Ok(());
+    }
+    let problem = problem.flattened();
+    let panels = problem.panels;
+    let taps = problem.rows.phases[0].taps.len() * problem.columns.phases[0].taps.len();
+    let (h, w) = problem.block(UNIT, UNIT);
+    let (blocks, count) = (panels.blocks(), panels.count());
+    let pieces = panels.groups * blocks * count;
+    let mut job = Job { problem, h, w, chunks: 1, small, large, taps };
+    let (down, across) = job.units();
+    let units = job.problem.n * down * across;
+    job.chunks = PIECES.div_ceil(pieces).min(units).max(1);
+    let piece = |i: usize| (i / (blocks * count), i / blocks % count, i % blocks);
+    let most = taps * BLOCK.min(panels.channels) * WIDTH.min(panels.padded());
+    let length = |(_, k, c): (usize, usize, usize)| taps * panels.depth(c) * panels.width(k);
+    let dw = Shared::new(dw);
+    let failed = scratch::Failure::new();
+    let parts = crate::blocks::Block::new(most * size_of::<T>() * pieces * job.chunks)?;
+    let address = parts.as_ptr() as usize;
+    // SAFETY: the block holds `most` elements for each pair of a piece and a chunk.
+    let part = |i: usize, chunk: usize| unsafe { (address as *mut T).add((i * job.chunks + chunk) * most) };
+    let cost = (units / job.chunks + 1).saturating_mul(h * w * most / 8 + 1);
+    threads::parallel(pieces * job.chunks, cost, |task| {
+        let (i, chunk) = (task / job.chunks, task % job.chunks);
+        failed.note(job.chunk(part(i, chunk), chunk, piece(i)));
+    });
+    failed.result()?;
+    threads::parallel(pieces, most * job.chunks, |i| {
+        let len = length(piece(i));
+        // SAFETY: the tasks above wrote these elements, and only this task reads them now.
+        let (total, others) = unsafe {
+            let view = |chunk| std::slice::from_raw_parts_mut(part(i, chunk), len);
+            (view(0), (1..job.chunks).map(view))
+        };
+        others.for_each(|other| add_to(total, other));
+        job.write(dw, total, piece(i));
+    });
+    Ok(())
+}
