@@ -9,8 +9,12 @@ from neurenix.ops import (
 )  # fmt: skip
 
 # conv
+from neurenix.ops.conv import (
+    conv1d as conv1d, conv2d as conv2d, conv_transpose1d as conv_transpose1d, conv_transpose2d as conv_transpose2d,
+)  # fmt: skip
 
 # linear
+from neurenix.ops.linear import linear as linear
 
 # pooling
 from neurenix.ops.adaptive_pooling import (

@@ -224,6 +224,9 @@ kernels! {
         dilation_w: Size) = conv::weight_gradient;
     bias_gradient<floats>(db: Out, dy: In, pixels: Size, k: Size) = conv::bias_gradient;
 
+    // derived
+    checksum<bytes>(x: In, sum: IndexOut) = derived::checksum;
+
     // pooling
     max_pool<floats>(y: Out, tap: Optional<MaskOut>, x: In, row_windows: Index, col_windows: Index, outer: Size, h: Size, w: Size, inner: Size,
         oh: Size, ow: Size, row_taps: Size, col_taps: Size, row_step: Size, col_step: Size) = pooling::max_pool;

@@ -1,0 +1,61 @@
+"""Kernels' own layouts of a tensor's values, kept on the tensor until they change.
+
+A layout is valid for one version of its tensor. A tensor whose memory the user may write to (``_exposed``) is compared by
+a 64-bit checksum as well, and prepared anew only where that changed: never a stale weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from neurenix import autograd, backend
+from neurenix._typing import Array
+from neurenix.backend.kernel import In, IndexOut, kernel
+from neurenix.layout import contiguous
+from neurenix.tensor import Tensor
+
+
+@kernel("bytes")
+def checksum(x: In, sum: IndexOut) -> None:
+    """sum[0] = a 64-bit checksum of the elements of x and their places."""
+
+
+class Kept(NamedTuple):
+    """Layouts of one state of a tensor's values."""
+
+    version: int
+    array: Array
+    sum: int | None  # None: nobody could write when the layouts were made
+    layouts: dict[object, Array]
+
+
+def _sum_of(array: Array) -> int:
+    total = backend.new(array, (1,), np.int64)
+    checksum(contiguous(array), total)
+    return int(backend.to_numpy(total)[0])
+
+
+def _valid(t: Tensor, kept: Kept) -> bool:
+    if kept.version != t._version or kept.array is not t._array:
+        return False
+    return not t._exposed or (kept.sum is not None and kept.sum == _sum_of(t._array))
+
+
+def derived(t: Tensor, key: object, make: Callable[[], Array]) -> Array:
+    """``make()``, or what it gave for the same ``key`` and values of ``t`` before.
+
+    Nothing is kept while a gradient of ``t`` is recorded: the values change before the layout is needed again.
+    """
+    kept: Kept | None = t._derived
+    if kept is not None and _valid(t, kept):
+        if key not in kept.layouts:
+            kept.layouts[key] = make()
+        return kept.layouts[key]
+    t._derived = None
+    layout = make()
+    if not (t.requires_grad and autograd.is_grad_enabled()):
+        t._derived = Kept(t._version, t._array, _sum_of(t._array) if t._exposed else None, {key: layout})
+    return layout

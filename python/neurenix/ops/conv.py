@@ -1,0 +1,296 @@
+"""Convolutions and their transposes over one or two spatial axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from neurenix import autograd, backend
+from neurenix._typing import Array
+from neurenix.errors import ArgumentError, DTypeError, ShapeError
+from neurenix.layout import channels_last, contiguous
+from neurenix.ops._arguments import floats, integer, integers
+from neurenix.ops._conv import Epilogue, Window, run, sum_pixels, weight_gradient
+from neurenix.tensor import Tensor, as_tensor
+
+_AXES = {1: "L", 2: "H, W"}
+
+
+class Form(NamedTuple):
+    """What a map's shape lacks of (N, C, H, W)."""
+
+    ndim: int
+    batched: bool
+
+    def buffer(self, x: Array) -> Array:
+        """The dense (N, H, W, C) buffer of an array of this form."""
+        x = x if self.batched else x[None]
+        return channels_last(x[:, :, None] if self.ndim == 1 else x)
+
+    def logical(self, buffer: Array) -> Array:
+        """The array of this form over a (N, H, W, C) buffer."""
+        y = buffer.transpose(0, 3, 1, 2)
+        y = y[:, :, 0] if self.ndim == 1 else y
+        return y if self.batched else y[0]
+
+
+def operands(op: str, x: Any, weight: Any, bias: Any) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Input, weight and bias as tensors of one float type on one device."""
+    t, w = floats(op, x), floats(op, weight)
+    b = None if bias is None else as_tensor(bias, t)
+    for name, other in (("weight", w), ("bias", b)):
+        if other is None:
+            continue
+        if other.dtype != t.dtype:
+            raise DTypeError(f"{op}: expected {name} of {t.dtype} like the input, got {other.dtype}; convert one with .to(dtype)")
+        backend.same_device(op, t._array, other._array)
+    return t, w, b
+
+
+def _form(op: str, ndim: int, x: Tensor, w: Tensor, b: Tensor | None, channels: tuple[int, int]) -> Form:
+    """The input's form, once all shapes fit; ``channels`` are those that the weight takes and gives."""
+    axes, (taken, given) = _AXES[ndim], channels
+    if x.ndim not in (ndim + 1, ndim + 2):
+        raise ShapeError(f"{op}: expected x (N, C, {axes}) or (C, {axes}), got shape {x.shape}; reshape it")
+    got = x.shape[-ndim - 1]
+    if got != taken:
+        hint = f"pass in_channels={got} or select {taken} channels"
+        raise ShapeError(f"{op}: expected x with {taken} channels (weight is {w.shape}), got {x.shape}; {hint}")
+    if b is not None and b.shape != (given,):
+        raise ShapeError(f"{op}: expected bias of shape ({given},) (weight is {w.shape}), got {b.shape}; give one value an output channel")
+    return Form(ndim, x.ndim == ndim + 2)
+
+
+def _groups(op: str, ndim: int, w: Tensor, groups: Any) -> int:
+    if w.ndim != ndim + 2 or 0 in w.shape[2:]:
+        raise ShapeError(f"{op}: expected a weight with {ndim + 2} axes and a kernel of at least 1, got shape {w.shape}; reshape it")
+    number = integer(op, "groups", groups, 1)
+    if w.shape[0] % number:
+        raise ArgumentError(f"{op}: expected groups that divide the {w.shape[0]} channels of the weight, got {number}; pass a divisor")
+    return number
+
+
+def zeros_around(op: str, padding: Any, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> list[tuple[int, int]]:
+    """Zeros before and behind each axis: from numbers, "valid" or "same" (an odd one comes behind)."""
+    ndim = len(kernel)
+    if padding == "valid":
+        return [(0, 0)] * ndim
+    if padding == "same":
+        if any(s != 1 for s in stride):
+            raise ArgumentError(f'{op}: expected stride 1 with padding="same", got {tuple(stride)}; pass padding as numbers')
+        return [(d * (k - 1) // 2, d * (k - 1) - d * (k - 1) // 2) for k, d in zip(kernel, dilation, strict=True)]
+    if isinstance(padding, str):
+        raise ArgumentError(f'{op}: expected padding as numbers, "valid" or "same", got {padding!r}; pass one of them')
+    return [(p, p) for p in integers(op, "padding", padding, ndim, 0)]
+
+
+def _window(kernel: Sequence[int], stride: Sequence[int], pad: Sequence[int], dilation: Sequence[int], groups: int) -> Window:
+    def two(values: Sequence[int], row: int) -> tuple[int, int]:
+        return (row, values[0]) if len(values) == 1 else (values[0], values[1])
+
+    return Window(two(kernel, 1), two(stride, 1), two(pad, 0), two(dilation, 1), groups)
+
+
+def _record(op: str, form: Form, operands: tuple[Tensor, Tensor, Tensor | None], window: Window, size: list[int], scatter: bool) -> Tensor:
+    """Run a convolution or its transpose; the other one is its gradient."""
+    x, w, b = operands
+    source = form.buffer(x._array)
+    to = (1, size[0]) if form.ndim == 1 else (size[0], size[1])
+    y = run(source, w, window, to, scatter, Epilogue(None if b is None else contiguous(b._array)))
+    needs = tuple(t is not None and t.requires_grad for t in operands)
+    inputs = tuple(t for t in operands if t is not None)
+    back, kept = source.shape[1:3], source if needs[1] else None
+
+    def vjp(g: Array) -> list[Array | None]:
+        dy = form.buffer(g)
+        dx = form.logical(run(dy, w, window, back, not scatter)) if needs[0] else None
+        dw = None
+        if kept is not None:
+            dw = weight_gradient(kept, dy, w, window) if scatter else weight_gradient(dy, kept, w, window)
+        gradients = (dx, dw, sum_pixels(dy) if needs[2] else None)
+        return [gradient for gradient, t in zip(gradients, operands, strict=True) if t is not None]
+
+    return autograd.record(op, form.logical(y), inputs, vjp)
+
+
+class Plan(NamedTuple):
+    """A convolution whose arguments fit: form of the input, windows, size of the output."""
+
+    form: Form
+    window: Window
+    size: list[int]
+
+
+def plan(op: str, ndim: int, operands: tuple[Tensor, Tensor, Tensor | None], stride: Any, padding: Any, dilation: Any, groups: Any) -> Plan:
+    """Check a convolution's arguments."""
+    x, w, b = operands
+    number = _groups(op, ndim, w, groups)
+    form = _form(op, ndim, x, w, b, (w.shape[1] * number, w.shape[0]))
+    kernel, sizes = w.shape[2:], x.shape[-ndim:]
+    steps, spread = integers(op, "stride", stride, ndim, 1), integers(op, "dilation", dilation, ndim, 1)
+    zeros = zeros_around(op, padding, kernel, steps, spread)
+    size = []
+    for n, k, s, d, (low, high) in zip(sizes, kernel, steps, spread, zeros, strict=True):
+        reach = d * (k - 1) + 1
+        if n + low + high < reach:
+            raise ShapeError(
+                f"{op}: expected an input of at least {reach} with its padding (kernel {tuple(kernel)}, dilation {spread}), got {n + low + high}"
+                f" ({x.shape}, padding {padding!r}); pass a larger input or padding"
+            )
+        size.append((n + low + high - reach) // s + 1)
+    return Plan(form, _window(kernel, steps, [low for low, _ in zeros], spread, number), size)
+
+
+def _convolution(op: str, ndim: int, input: Any, weight: Any, bias: Any, *args: Any) -> Tensor:
+    tensors = operands(op, input, weight, bias)
+    form, window, size = plan(op, ndim, tensors, *args)
+    return _record(op, form, tensors, window, size, False)
+
+
+def _transposed(
+    op: str, ndim: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, output_padding: Any, groups: Any, dilation: Any
+) -> Tensor:
+    x, w, b = operands(op, input, weight, bias)
+    number = _groups(op, ndim, w, groups)
+    form = _form(op, ndim, x, w, b, (w.shape[0], w.shape[1] * number))
+    kernel, sizes = w.shape[2:], x.shape[-ndim:]
+    steps, spread = integers(op, "stride", stride, ndim, 1), integers(op, "dilation", dilation, ndim, 1)
+    pad, extra = integers(op, "padding", padding, ndim, 0), integers(op, "output_padding", output_padding, ndim, 0)
+    size = []
+    for n, k, s, d, p, e in zip(sizes, kernel, steps, spread, pad, extra, strict=True):
+        if e >= max(s, d):
+            raise ArgumentError(f"{op}: expected output_padding below stride or dilation ({steps}, {spread}), got {extra}; pass less")
+        size.append((n - 1) * s - 2 * p + d * (k - 1) + e + 1)
+    if min(size) < 1:
+        raise ShapeError(f"{op}: expected an output of at least 1 pixel, got {tuple(size)} from {x.shape}; pass less padding")
+    return _record(op, form, (x, w, b), _window(kernel, steps, pad, spread, number), size, True)
+
+
+def conv1d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] | str = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Convolve along one axis: (N, C, L) with a weight (K, C / groups, kL); see :func:`conv2d`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.functional.conv1d(nx.tensor([[1.0, 2.0, 4.0]]), nx.tensor([[[1.0, -1.0]]])).tolist()
+    [[-1.0, -2.0]]
+    """
+    return _convolution("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv2d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] | str = 0,
+    dilation: int | Sequence[int] = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Convolve a map with a window of weights.
+
+    ``y[n, k, i, j] = bias[k] + sum over c, a, b of x[n, c, i * stride + a * dilation - padding, ...] * weight[k, c, a, b]``.
+
+    Parameters
+    ----------
+    input : Tensor, shape (N, C, H, W) or (C, H, W)
+        float32 or float64, any memory order.
+    weight : Tensor, shape (K, C / groups, kH, kW)
+    bias : Tensor, shape (K,), optional
+    stride, dilation : int or (int, int)
+        At least 1.
+    padding : int, (int, int), "valid" or "same"
+        Zeros on every side; "same" keeps the size at stride 1, an odd zero comes at the bottom and right.
+    groups : int
+        Channels are cut into this many groups, each with its own outputs.
+
+    Returns
+    -------
+    Tensor, shape (N, K, OH, OW) or (K, OH, OW), ``OH = (H + 2 * padding - dilation * (kH - 1) - 1) // stride + 1``
+        Dtype and device of ``input``.
+
+    Raises
+    ------
+    ShapeError, DTypeError, ArgumentError
+        If sizes, element types or arguments do not fit.
+
+    Notes
+    -----
+    A sum runs over the window and 64 channels in a fixed order; the bits depend neither on the batch nor on threads.
+    Gradients: the transpose of the same windows, and sums of outer products over fixed units of pixels.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> x = nx.tensor([[[1.0, 2.0], [3.0, 4.0]]])
+    >>> nx.nn.functional.conv2d(x, nx.tensor([[[[1.0, 10.0]]]]), padding="same").tolist()
+    [[[21.0, 2.0], [43.0, 4.0]]]
+    """
+    return _convolution("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
+
+
+def conv_transpose1d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    output_padding: int | Sequence[int] = 0,
+    groups: int = 1,
+    dilation: int | Sequence[int] = 1,
+) -> Tensor:
+    """Transpose of :func:`conv1d`: (N, C, L) with a weight (C, K / groups, kL); see :func:`conv_transpose2d`."""
+    return _transposed("conv_transpose1d", 1, input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+def conv_transpose2d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: int | Sequence[int] = 1,
+    padding: int | Sequence[int] = 0,
+    output_padding: int | Sequence[int] = 0,
+    groups: int = 1,
+    dilation: int | Sequence[int] = 1,
+) -> Tensor:
+    """Spread each pixel over a window of weights: the transpose of :func:`conv2d`, e.g. to double a map's size.
+
+    Parameters
+    ----------
+    input : Tensor, shape (N, C, H, W) or (C, H, W)
+    weight : Tensor, shape (C, K / groups, kH, kW)
+    bias : Tensor, shape (K,), optional
+    stride, dilation : int or (int, int)
+        Step between windows, and between the weights of one.
+    padding : int or (int, int)
+        Pixels that are cut off on every side.
+    output_padding : int or (int, int)
+        Pixels added at the bottom and right; below stride or dilation.
+    groups : int
+
+    Returns
+    -------
+    Tensor, shape (N, K, OH, OW) or (K, OH, OW)
+        ``OH = (H - 1) * stride - 2 * padding + dilation * (kH - 1) + output_padding + 1``.
+
+    Raises
+    ------
+    ShapeError, DTypeError, ArgumentError
+        If sizes, element types or arguments do not fit.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> x = nx.tensor([[[1.0, 2.0]]])
+    >>> nx.nn.functional.conv_transpose2d(x, nx.tensor([[[[1.0, 10.0]]]]), stride=2).tolist()
+    [[[1.0, 10.0, 2.0, 20.0]]]
+    """
+    return _transposed("conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation)
