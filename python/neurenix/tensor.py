@@ -71,7 +71,7 @@ class Tensor(TensorMethods):
     _array: Array
     _node: autograd.Node | None
     _logits: tuple[str, Tensor, int] | None  # ("sigmoid" or "softmax", what it was made of, the softmax's axis)
-    _derived: dict[str, Any] | None  # kernels' own layouts of these values, see ops._derived
+    _derived: Any  # kernels' own layouts of these values, see ops._derived
     _exposed: bool  # whether the user holds a writable view, so that the values may change behind the version
     grad: Tensor | None
     requires_grad: bool
@@ -100,6 +100,8 @@ class Tensor(TensorMethods):
             array = layout.cast(array, np.dtype(dtype))
         where = device if device is not None else (None if lazy.is_loading() or backend.is_array(data) else default_device())
         self._fill(array if where is None else backend.to_device(array, where))
+        # Whoever gave the array may write into it.
+        self._exposed = backend.is_array(data) or (isinstance(data, Tensor) and data._exposed)
         if requires_grad:
             self.requires_grad_(True)
 
@@ -234,6 +236,7 @@ class Tensor(TensorMethods):
 
     def detach(self) -> Tensor:
         """The same array, cut from the graph."""
+        self._exposed = True  # the other one's .data is this one's memory
         return Tensor._wrap(self._array)
 
     def backward(self, gradient: Any = None, retain_graph: bool = False) -> None:

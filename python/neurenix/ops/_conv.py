@@ -140,7 +140,7 @@ class Window(NamedTuple):
     groups: int
 
     @property
-    def numbers(self) -> tuple[int, ...]:
+    def numbers(self) -> tuple[int, int, int, int, int, int, int, int]:
         """Sizes as the kernels take them."""
         return (*self.kernel, *self.stride, *self.pad, *self.dilation)
 
@@ -169,10 +169,10 @@ def run(x: Array, weight: Tensor, window: Window, size: tuple[int, int], scatter
     y = backend.new(x, (n, *size, outputs * groups))
     if groups > 1 and outputs == channels == 1:
         values = contiguous(weight._array)
-        convolve_depthwise(y, x, values, *end[:3], n, h, w, *size, c, *window.numbers, scatter, end.relu)
+        convolve_depthwise(y, x, values, end.bias, end.scale, end.shift, n, h, w, *size, c, *window.numbers, scatter, end.relu)
     else:
         packed = _packed(weight, window, outputs, channels, scatter)
-        convolve(y, x, packed, *end[:3], n, h, w, *size, groups, outputs, channels, *window.numbers, scatter, end.relu)
+        convolve(y, x, packed, end.bias, end.scale, end.shift, n, h, w, *size, groups, outputs, channels, *window.numbers, scatter, end.relu)
     return y
 
 

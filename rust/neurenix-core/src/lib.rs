@@ -13,9 +13,9 @@ pub mod view;
 pub mod layout;
 
 // One module an operation family, in the order of the kernel table.
-pub mod elementwise;
 pub mod conv;
 pub mod derived;
+pub mod elementwise;
 pub mod layer_norm;
 pub mod math;
 pub mod norm;

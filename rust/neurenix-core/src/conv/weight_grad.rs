@@ -4,6 +4,8 @@
 //! convolution, the input of its transpose) and the map that the windows lie in (large). Pixels are summed in units, units
 //! in a fixed number of chunks, chunks in order: who computes what changes no bit.
 
+#![allow(clippy::needless_range_loop)] // a tile of registers reads best by its two indices
+
 use super::direct::Problem;
 use super::pack::{Image, Patch};
 use super::plan::{BLOCK, Pitch, Run, WIDTH, runs};
