@@ -51,8 +51,14 @@ __device__ __forceinline__ int64 at(const View& view, int64 i) {
 
 // What the compiler must know of the element types; the device compiler has no <type_traits> or <limits>.
 template <typename T> struct Traits { static constexpr bool is_float = false; };
-template <> struct Traits<float> { static constexpr bool is_float = true; };
-template <> struct Traits<double> { static constexpr bool is_float = true; };
+template <> struct Traits<float> {
+    static constexpr bool is_float = true;
+    static __device__ __forceinline__ float infinity() { return __int_as_float(0x7f800000); }
+};
+template <> struct Traits<double> {
+    static constexpr bool is_float = true;
+    static __device__ __forceinline__ double infinity() { return __longlong_as_double(0x7ff0000000000000ll); }
+};
 #define INTEGER_TRAITS(type, unsigned_type, low, high)               \
     template <> struct Traits<type> {                                \
         static constexpr bool is_float = false;                      \

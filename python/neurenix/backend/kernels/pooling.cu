@@ -1,0 +1,112 @@
+// pooling.cu - max pooling and its inverse.
+// It has never run on a GPU: it was compiled for each architecture and run in the emulator. Same bits as the CPU.
+//
+// A window table holds (first pixel, number of taps) for each output; taps outside the map are not in it. Of equal values the
+// first is taken, of NaNs the last.
+// launch max_pool: threads outer * oh * ow * inner
+// launch max_pool_indices: threads outer * oh * ow * inner
+// launch max_pool_backward: threads outer * h * w * inner
+// launch unpool: threads outer * inner
+// launch unpool_add: threads outer * inner
+// launch unpool_backward: threads outer * pixels * inner
+#include "common.cuh"
+
+#ifdef NX_FLOATS
+// The tap of a window's maximum; `best` is that value.
+__device__ __forceinline__ int64 largest(element& best, const element* x, const int64* row, const int64* col, int64 w, int64 inner,
+                                         int64 col_taps, int64 row_step, int64 col_step) {
+    int64 tap = 0;
+    best = -Traits<element>::infinity();
+    for (int64 k = 0; k < row[1]; k++)
+        for (int64 l = 0; l < col[1]; l++) {
+            element value = x[((row[0] + k * row_step) * w + col[0] + l * col_step) * inner];
+            if (value > best || value != value) best = value, tap = k * col_taps + l;
+        }
+    return tap;
+}
+
+KERNEL NX_NAME(max_pool)(element* y, unsigned char* tap, const element* x, const int64* row_windows, const int64* col_windows, int64 outer,
+                         int64 h, int64 w, int64 inner, int64 oh, int64 ow, int64 row_taps, int64 col_taps, int64 row_step, int64 col_step) {
+    for (EACH(n, outer * oh * ow * inner)) {
+        int64 c = n % inner, j = n / inner % ow, i = n / (inner * ow) % oh, o = n / (inner * ow * oh);
+        int64 at = largest(y[n], x + o * h * w * inner + c, row_windows + 2 * i, col_windows + 2 * j, w, inner, col_taps, row_step, col_step);
+        if (tap) tap[n] = (unsigned char)at;
+    }
+}
+
+KERNEL NX_NAME(max_pool_indices)(element* y, int64* index, const element* x, const int64* row_windows, const int64* col_windows,
+                                 int64 outer, int64 h, int64 w, int64 inner, int64 oh, int64 ow, int64 row_taps, int64 col_taps,
+                                 int64 row_step, int64 col_step) {
+    for (EACH(n, outer * oh * ow * inner)) {
+        int64 c = n % inner, j = n / inner % ow, i = n / (inner * ow) % oh, o = n / (inner * ow * oh);
+        int64 at = largest(y[n], x + o * h * w * inner + c, row_windows + 2 * i, col_windows + 2 * j, w, inner, col_taps, row_step, col_step);
+        index[n] = (row_windows[2 * i] + at / col_taps * row_step) * w + col_windows[2 * j] + at % col_taps * col_step;
+    }
+}
+
+// The first output whose window may hold pixel `p`. First pixels rise, but for windows cut at the map's start, which begin
+// less than a step late; the search therefore ends at or before the one that is looked for.
+__device__ __forceinline__ int64 first_holder(const int64* windows, int64 p, int64 outputs, int64 taps, int64 step) {
+    int64 low = 0, high = outputs;
+    while (low < high) {
+        int64 middle = (low + high) / 2;
+        if (windows[2 * middle] > p - taps * step) high = middle; else low = middle + 1;
+    }
+    return low;
+}
+
+// The tap that pixel `p` is in a window; negative where it is in none.
+__device__ __forceinline__ int64 tap_in(const int64* window, int64 p, int64 step) {
+    int64 steps = p - window[0];
+    return steps < 0 || steps % step || steps / step >= window[1] ? -1 : steps / step;
+}
+
+KERNEL NX_NAME(max_pool_backward)(element* dx, const element* dy, const unsigned char* tap, const int64* row_windows,
+                                  const int64* col_windows, int64 outer, int64 h, int64 w, int64 inner, int64 oh, int64 ow, int64 row_taps,
+                                  int64 col_taps, int64 row_step, int64 col_step) {
+    for (EACH(n, outer * h * w * inner)) {
+        int64 c = n % inner, s = n / inner % w, r = n / (inner * w) % h, o = n / (inner * w * h);
+        int64 first_row = first_holder(row_windows, r, oh, row_taps, row_step), first_col = first_holder(col_windows, s, ow, col_taps, col_step);
+        element sum = 0;
+        for (int64 i = first_row; i < oh && row_windows[2 * i] <= r + row_step; i++) {
+            int64 k = tap_in(row_windows + 2 * i, r, row_step);
+            if (k < 0) continue;
+            for (int64 j = first_col; j < ow && col_windows[2 * j] <= s + col_step; j++) {
+                int64 l = tap_in(col_windows + 2 * j, s, col_step), at = ((o * oh + i) * ow + j) * inner + c;
+                if (l >= 0 && tap[at] == k * col_taps + l) sum += dy[at];
+            }
+        }
+        dx[n] = sum;
+    }
+}
+
+// One thread a plane, since addresses depend on data: the order of pixels decides. An index outside is left out; the CPU refuses it.
+template <bool add>
+__device__ __forceinline__ void spread(element* y, const element* x, const int64* index, int64 outer, int64 pixels, int64 inner, int64 count) {
+    for (EACH(n, outer * inner)) {
+        int64 c = n % inner, o = n / inner;
+        for (int64 q = 0; q < count; q++) y[(o * count + q) * inner + c] = 0;
+        for (int64 p = 0; p < pixels; p++) {
+            int64 from = (o * pixels + p) * inner + c, to = index[from];
+            if (to < 0 || to >= count) continue;
+            element* place = y + (o * count + to) * inner + c;
+            *place = add ? *place + x[from] : x[from];
+        }
+    }
+}
+
+KERNEL NX_NAME(unpool)(element* y, const element* x, const int64* index, int64 outer, int64 pixels, int64 inner, int64 count) {
+    spread<false>(y, x, index, outer, pixels, inner, count);
+}
+
+KERNEL NX_NAME(unpool_add)(element* y, const element* x, const int64* index, int64 outer, int64 pixels, int64 inner, int64 count) {
+    spread<true>(y, x, index, outer, pixels, inner, count);
+}
+
+KERNEL NX_NAME(unpool_backward)(element* dx, const element* dy, const int64* index, int64 outer, int64 pixels, int64 inner, int64 count) {
+    for (EACH(n, outer * pixels * inner)) {
+        int64 q = index[n], o = n / (pixels * inner);
+        dx[n] = q >= 0 && q < count ? dy[(o * count + q) * inner + n % inner] : 0;
+    }
+}
+#endif
