@@ -1,0 +1,82 @@
+"""Public operations on emulated tensors against the CPU, forward and backward, each within its stated distance.
+
+A distance of 0 means the same bits. The emulator runs both thread orders, poisons outputs and shared memory and puts arrays
+against unreadable pages, so a case here also says that its kernels race nowhere and stay inside their arrays.
+"""
+
+import numpy as np
+import pytest
+
+import neurenix as nx
+from neurenix.nn import functional as F
+
+SAME = 0.0
+CASES = {
+    "interpolate-bilinear": (lambda x: F.interpolate(x, size=(7, 4), mode="bilinear"), [(2, 3, 5, 6)], SAME),
+    "interpolate-bicubic": (lambda x: F.interpolate(x, scale_factor=1.6, mode="bicubic"), [(1, 2, 5, 5)], SAME),
+    "interpolate-nearest": (lambda x: F.interpolate(x, scale_factor=2), [(2, 3, 3, 5)], SAME),
+    "interpolate-antialias": (lambda x: F.interpolate(x, size=(3, 2), mode="bilinear", antialias=True), [(1, 3, 8, 7)], SAME),
+    "interpolate-area": (lambda x: F.interpolate(x, size=(3, 2), mode="area"), [(1, 3, 8, 7)], SAME),
+    "pad-constant": (lambda x: F.pad(x, (1, 2, 0, 3), value=2.5), [(2, 3, 4, 5)], SAME),
+    "pad-reflect": (lambda x: F.pad(x, (2, 1, 1, 2), mode="reflect"), [(2, 3, 4, 5)], SAME),
+    "pad-crop": (lambda x: F.pad(x, (-1, 2, -1, 0)), [(2, 3, 4, 5)], SAME),
+    "max_pool2d": (lambda x: F.max_pool2d(x, 2, ceil_mode=True), [(2, 3, 5, 7)], SAME),
+    "max_pool2d-overlapping": (lambda x: F.max_pool2d(x, 3, stride=1, padding=1), [(1, 4, 5, 6)], SAME),
+    "max_pool2d-dilated": (lambda x: F.max_pool2d(x, 3, stride=1, padding=1, dilation=3), [(1, 2, 9, 8)], SAME),
+    "max_pool2d-indices": (lambda x: F.max_pool2d(x, 2, return_indices=True)[0], [(2, 3, 4, 6)], SAME),
+    "avg_pool2d": (lambda x: F.avg_pool2d(x, 3, stride=2, padding=1), [(2, 3, 6, 5)], SAME),
+    "adaptive_avg_pool2d": (lambda x: F.adaptive_avg_pool2d(x, (3, 2)), [(2, 3, 7, 5)], SAME),
+    "adaptive_max_pool2d": (lambda x: F.adaptive_max_pool2d(x, (3, 2)), [(2, 3, 7, 5)], SAME),
+}
+
+
+def arrays_of(shapes, dtype="f4"):
+    rng = np.random.default_rng(7)
+    return [rng.standard_normal(s).astype(dtype) if isinstance(s, tuple) else s for s in shapes]
+
+
+def outcome(function, arrays, device):
+    """The result and the inputs' gradients, on the CPU again."""
+    inputs = [nx.tensor(a).to(device) for a in arrays]
+    for x in inputs:
+        if x.is_floating_point():
+            x.requires_grad_(True)
+    y = function(*inputs)
+    found = [y.numpy()]
+    assert y.device == device
+    if y.requires_grad:
+        weight = np.random.default_rng(8).standard_normal(y.shape).astype(y.dtype)
+        y.backward(nx.tensor(weight).to(device))
+        found += [x.grad.numpy() for x in inputs if x.grad is not None]
+    return found
+
+
+def check(function, arrays, distance):
+    expected, got = (outcome(function, arrays, device) for device in ("cpu", "emulated"))
+    assert len(expected) == len(got)
+    for e, g in zip(expected, got, strict=True):
+        assert (e.shape, e.dtype) == (g.shape, g.dtype)
+        if distance == SAME:
+            np.testing.assert_array_equal(g, e)
+        else:
+            assert np.linalg.norm((g - e).ravel()) <= distance * max(np.linalg.norm(e.ravel()), 1e-30)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_emulated_gpu_agrees_with_the_cpu(door, name):
+    function, shapes, distance = CASES[name]
+    check(function, arrays_of(shapes), distance)
+    assert door.launched
+
+
+@pytest.mark.parametrize("name", ["interpolate-bilinear", "max_pool2d", "pad-reflect"])
+def test_in_double(door, name):
+    function, shapes, distance = CASES[name]
+    check(function, arrays_of(shapes, "f8"), distance)
+
+
+@pytest.mark.parametrize("name", ["interpolate-bicubic", "max_pool2d", "avg_pool2d", "pad-constant"])
+def test_arrays_that_touch_a_page_on_the_left(door, name, monkeypatch):
+    monkeypatch.setattr(door, "guard", "left")
+    function, shapes, distance = CASES[name]
+    check(function, arrays_of(shapes), distance)
