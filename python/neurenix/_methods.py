@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import neurenix
-from neurenix._typing import Dims, DTypeLike
 from neurenix._dtype_methods import DTypeMethods
 from neurenix._elementwise_methods import ElementwiseMethods
 from neurenix._operators import TensorOperators
 from neurenix._shape_methods import ShapeMethods
+from neurenix._typing import Dims, DTypeLike
 
 if TYPE_CHECKING:
     import neurenix.ops

@@ -44,7 +44,8 @@ def name_of(path: Path) -> str:
 
 
 def room_of(module: str) -> str:
-    return module.split(".")[1] if "." in module else "__init__"
+    room = module.split(".")[1] if "." in module else "__init__"
+    return "_methods" if room.endswith(("_methods", "_operators")) else room  # parts of Tensor
 
 
 def is_for_types_only(node: ast.AST) -> bool:

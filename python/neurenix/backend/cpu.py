@@ -34,15 +34,15 @@ class CpuDoor:
         """Return "cpu"."""
         return "cpu"
 
-    def memory_stats(self, device: str) -> dict[str, int]:  # noqa: ARG002
+    def memory_stats(self, device: str) -> dict[str, int]:
         """Return bytes alive, at the peak and cached."""
         return _rust.memory_stats()
 
-    def reset_peak(self, device: str) -> None:  # noqa: ARG002
+    def reset_peak(self, device: str) -> None:
         """Set the peak to what is alive."""
         _rust.reset_peak()
 
-    def empty_cache(self, device: str) -> None:  # noqa: ARG002
+    def empty_cache(self, device: str) -> None:
         """Give cached blocks back to the system."""
         _rust.empty_cache()
 

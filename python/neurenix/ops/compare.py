@@ -49,7 +49,7 @@ def ge(input: Any, other: Any) -> Tensor:
     return _compared("ge", Question.GE, input, other)
 
 
-def _classified(name: str, op: Question, input: Any) -> Tensor:
+def _classified(op: Question, input: Any) -> Tensor:
     x = as_tensor(input)
     if x.dtype.kind != "f":
         return Tensor._wrap(ask(Question.EQ if op is Question.FINITE else Question.NE, x._array, x._array))
@@ -59,17 +59,17 @@ def _classified(name: str, op: Question, input: Any) -> Tensor:
 
 def isnan(input: Any) -> Tensor:
     """Whether an element is NaN."""
-    return _classified("isnan", Question.NAN, input)
+    return _classified(Question.NAN, input)
 
 
 def isinf(input: Any) -> Tensor:
     """Whether an element is infinite."""
-    return _classified("isinf", Question.INFINITE, input)
+    return _classified(Question.INFINITE, input)
 
 
 def isfinite(input: Any) -> Tensor:
     """Whether an element is neither infinite nor NaN."""
-    return _classified("isfinite", Question.FINITE, input)
+    return _classified(Question.FINITE, input)
 
 
 def isclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:

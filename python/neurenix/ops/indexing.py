@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from neurenix import backend
 from neurenix.errors import DTypeError, RangeError
 from neurenix.ops.parts import taken
 from neurenix.tensor import Tensor, as_tensor

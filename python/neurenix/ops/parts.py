@@ -72,7 +72,9 @@ def cat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
     at = axis_of("cat", dim, parts[0].ndim)
     rest = [(*t.shape[:at], *t.shape[at + 1 :]) for t in parts]
     if any(r != rest[0] or not t.ndim for r, t in zip(rest, parts, strict=True)):
-        raise ShapeError(f"cat: expected equal sizes but along dim {dim}, got {' and '.join(str(t.shape) for t in inputs)}; pad, crop or resize them")
+        raise ShapeError(
+            f"cat: expected equal sizes but along dim {dim}, got {' and '.join(str(t.shape) for t in inputs)}; pad, crop or resize them"
+        )
     sizes = [None if t.shape == (0,) and parts[0].ndim != 1 else t.shape[at] for t in inputs]
 
     def vjp(g: Array) -> list[Array]:
@@ -98,7 +100,9 @@ def stack(tensors: Sequence[Any], dim: int = 0) -> Tensor:
     """
     inputs = [as_tensor(t) for t in tensors]
     if len({t.shape for t in inputs}) > 1:
-        raise ShapeError(f"stack: expected tensors of one shape, got {' and '.join(str(t.shape) for t in inputs)}; pad, crop or resize them")
+        raise ShapeError(
+            f"stack: expected tensors of one shape, got {' and '.join(str(t.shape) for t in inputs)}; pad, crop or resize them"
+        )
     if not inputs:
         raise ArgumentError("stack: expected at least one tensor, got none; check the list")
     at = axis_of("stack", dim, inputs[0].ndim + 1)
@@ -115,9 +119,7 @@ def _pieces(name: str, x: Tensor, dim: int, sizes: Sequence[int]) -> tuple[Tenso
 
     def vjp(gradients: Sequence[Array | None]) -> tuple[Array]:
         some = next(g for g in gradients if g is not None)
-        parts = [
-            filled(some, (*shape[:dim], n, *shape[dim + 1 :]), 0.0) if g is None else g for g, n in zip(gradients, sizes, strict=True)
-        ]
+        parts = [filled(some, (*shape[:dim], n, *shape[dim + 1 :]), 0.0) if g is None else g for g, n in zip(gradients, sizes, strict=True)]
         return (_joined(parts, dim),)
 
     outputs = autograd.record_many(name, views, (x,), vjp)
@@ -143,7 +145,7 @@ def split(tensor: Any, split_size_or_sections: int | Sequence[int], dim: int = 0
         if sum(sizes) != whole or any(n < 0 for n in sizes):
             raise ArgumentError(f"split: expected sizes of at least 0 that sum to {whole}, got {sizes}; change one of them")
     else:
-        size = int(split_size_or_sections)  # type: ignore[call-overload]
+        size = int(split_size_or_sections)  # type: ignore[arg-type]
         if size < 1 and (size < 0 or whole):
             raise ArgumentError(f"split: expected a size of at least 1, got {size}; pass e.g. {max(whole // 2, 1)}")
         sizes = [min(size, whole - start) for start in range(0, whole, max(size, 1))] or [0]
@@ -205,7 +207,9 @@ def select(input: Any, dim: int, index: int) -> Tensor:
     x = as_tensor(input)
     at = axis_of("select", dim, x.ndim)
     if not x.ndim or not -x.shape[at] <= index < x.shape[at]:
-        raise RangeError(f"select: expected an index from {-x.shape[at] if x.ndim else 0} to {x.shape[at] - 1 if x.ndim else 0}, got {index}; check dim")
+        raise RangeError(
+            f"select: expected an index from {-x.shape[at] if x.ndim else 0} to {x.shape[at] - 1 if x.ndim else 0}, got {index}; check dim"
+        )
     return taken("select", x, (slice(None),) * at + (int(index),))
 
 

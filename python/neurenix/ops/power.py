@@ -17,7 +17,7 @@ from neurenix.ops.unary import reciprocal, sqrt, square, unary_with
 from neurenix.tensor import Tensor, as_tensor
 
 
-def pow(input: Any, exponent: Any) -> Tensor:  # noqa: A001 - PyTorch's name
+def pow(input: Any, exponent: Any) -> Tensor:
     """``input`` to the power ``exponent``, broadcast; ``x ** 0`` is 1 with gradient 0, also at 0.
 
     Raises

@@ -94,7 +94,9 @@ def axis_of(op: str, dim: Any, ndim: int) -> int:
     if isinstance(dim, bool) or not isinstance(dim, (int, np.integer)):
         raise DTypeError(f"{op}: expected dim to be an integer, got {dim!r}; pass e.g. dim=1")
     if not -max(ndim, 1) <= dim < max(ndim, 1):
-        raise RangeError(f"{op}: expected dim from {-max(ndim, 1)} to {max(ndim, 1) - 1} for {ndim} axes, got {dim}; check the input's shape")
+        raise RangeError(
+            f"{op}: expected dim from {-max(ndim, 1)} to {max(ndim, 1) - 1} for {ndim} axes, got {dim}; check the input's shape"
+        )
     return int(dim) % max(ndim, 1)
 
 
