@@ -100,8 +100,7 @@ class Tensor(TensorMethods):
             array = layout.cast(array, np.dtype(dtype))
         where = device if device is not None else (None if lazy.is_loading() or backend.is_array(data) else default_device())
         self._fill(array if where is None else backend.to_device(array, where))
-        # Whoever gave the array may write into it.
-        self._exposed = backend.is_array(data) or (isinstance(data, Tensor) and data._exposed)
+        self._exposed = backend.is_array(data) or getattr(data, "_exposed", False)  # whoever gave the array may write to it
         if requires_grad:
             self.requires_grad_(True)
 

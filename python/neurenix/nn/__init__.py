@@ -11,8 +11,10 @@ from neurenix.nn.containers import ModuleDict as ModuleDict, ModuleList as Modul
 # activation
 
 # conv
+from neurenix.nn.conv import Conv1d as Conv1d, Conv2d as Conv2d, ConvTranspose1d as ConvTranspose1d, ConvTranspose2d as ConvTranspose2d
 
 # linear
+from neurenix.nn.linear import Flatten as Flatten, Identity as Identity, Linear as Linear
 
 # pooling
 from neurenix.nn.pooling import (

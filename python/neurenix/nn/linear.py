@@ -1,0 +1,106 @@
+"""The linear layer, and what stands beside it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from neurenix import ops
+from neurenix._typing import DeviceLike, DTypeLike
+from neurenix.nn import init
+from neurenix.nn.module import Module
+from neurenix.nn.parameter import Parameter
+from neurenix.ops._arguments import integer
+from neurenix.tensor import Tensor
+
+
+class Linear(Module):
+    """``x @ weight.T + bias`` over the last axis of (..., in_features).
+
+    Parameters
+    ----------
+    in_features, out_features : int
+    bias : bool
+        Whether to add a trained number to each output.
+    device, dtype
+        Of the parameters; the default device and float32 where ``None``.
+
+    Attributes
+    ----------
+    weight : Parameter, shape (out_features, in_features)
+        Uniform in plus or minus ``1 / sqrt(in_features)`` at first.
+    bias : Parameter, shape (out_features,), or None
+
+    Raises
+    ------
+    ArgumentError
+        If a size is not an integer of at least 1.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.Linear(16, 4)(nx.Tensor(shape=(2, 16))).shape
+    (2, 4)
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, device: DeviceLike | None = None, dtype: DTypeLike | None = None
+    ) -> None:
+        self.in_features = integer("Linear", "in_features", in_features, 1)
+        self.out_features = integer("Linear", "out_features", out_features, 1)
+        self.weight = Parameter(Tensor(shape=(self.out_features, self.in_features), dtype=dtype, device=device))
+        self.bias = Parameter(Tensor(shape=(self.out_features,), dtype=dtype, device=device)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weight and bias anew, each uniform in plus or minus ``1 / sqrt(in_features)``."""
+        init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        if self.bias is not None:
+            bound = 1.0 / math.sqrt(self.in_features)
+            init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, input: Any) -> Tensor:
+        """Map the last axis."""
+        return ops.linear(input, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        """Sizes, and whether there is a bias."""
+        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+
+
+class Identity(Module):
+    """Give the input back; takes any arguments, so that it can stand in for any layer."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        super().__init__()
+
+    def forward(self, input: Any) -> Any:
+        """Give ``input`` back."""
+        return input
+
+    def extra_repr(self) -> str:
+        """Nothing."""
+        return ""
+
+
+class Flatten(Module):
+    """Join the axes from ``start_dim`` to ``end_dim``; the batch axis stays by default.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.Flatten()(nx.Tensor(shape=(2, 3, 4, 5))).shape
+    (2, 60)
+    """
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        low = -(1 << 30)
+        self.start_dim, self.end_dim = integer("Flatten", "start_dim", start_dim, low), integer("Flatten", "end_dim", end_dim, low)
+
+    def forward(self, input: Any) -> Tensor:
+        """Join the axes."""
+        return ops.flatten(input, self.start_dim, self.end_dim)
+
+    def extra_repr(self) -> str:
+        """Both axes."""
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
