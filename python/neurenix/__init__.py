@@ -63,4 +63,4 @@ from neurenix.picture import overlay as overlay
 from neurenix.anomaly import detect_anomaly as detect_anomaly
 
 # rooms
-from neurenix import nn as nn
+from neurenix import nn as nn, optim as optim

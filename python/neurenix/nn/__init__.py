@@ -1,7 +1,7 @@
 """Layers, containers and losses under PyTorch's names."""
 
 # module
-from neurenix.nn import init as init
+from neurenix.nn import functional as functional, init as init, utils as utils
 from neurenix.nn.module import Module as Module
 from neurenix.nn.parameter import Buffer as Buffer, Parameter as Parameter
 

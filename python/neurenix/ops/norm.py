@@ -360,7 +360,7 @@ def batch_norm(
     if x.ndim < 2:
         return autograd.record("batch_norm", x._array, (x,), lambda g: (g,))
     running = (_optional(running_mean, x), _optional(running_var, x))
-    if not training and None in running:
+    if not training and any(t is None for t in running):
         raise ArgumentError("batch_norm: expected running_mean and running_var in evaluation, got None; pass them or training=True")
     return _normalise("batch_norm", x, 0, running, (_optional(weight, x), _optional(bias, x)), training, momentum, eps, relu)
 
@@ -389,7 +389,7 @@ def instance_norm(
     if x.ndim < 3:
         raise ShapeError(f"instance_norm: expected (N, C, ...) with pixels, got {x.shape}; use batch_norm or layer_norm for (N, C)")
     running = (_optional(running_mean, x), _optional(running_var, x))
-    if not use_input_stats and None in running:
+    if not use_input_stats and any(t is None for t in running):
         raise ArgumentError("instance_norm: expected running_mean and running_var, got None; pass them or use_input_stats=True")
     groups = x.shape[1] if use_input_stats else 0
     return _normalise("instance_norm", x, groups, running, (_optional(weight, x), _optional(bias, x)), use_input_stats, momentum, eps, relu)

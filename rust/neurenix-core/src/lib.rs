@@ -20,6 +20,8 @@ pub mod layer_norm;
 pub mod math;
 pub mod norm;
 pub mod norm_tables;
+pub mod optim;
+pub mod optim_more;
 pub mod padding;
 pub mod pooling;
 mod pooling_backward;

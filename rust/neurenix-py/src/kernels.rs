@@ -275,6 +275,20 @@ kernels! {
     dropout_into<floats>(y: Out, x: In, samples: Size, size: Size, period: Size, drop: Real, scale: Real, shift: Real, fill: Real, seed: Key, call: Key, first: Key) = random::dropout;
 
     // optim
+    sgd_step<floats>(p: List<InOut>, g: List<In>, buffer: List<InOut>, lr: Real, momentum: Real, dampening: Real, weight_decay: Real, nesterov: Enum, maximize: Enum, first: Enum) = optim::sgd;
+    adam_step<floats>(p: List<InOut>, g: List<In>, m: List<InOut>, v: List<InOut>, largest: List<InOut>, lr: Real, beta1: Real, beta2: Real, eps: Real, weight_decay: Real, correction1: Real, correction2: Real, decoupled: Enum, maximize: Enum) = optim::adam;
+    nadam_step<floats>(p: List<InOut>, g: List<In>, m: List<InOut>, v: List<InOut>, lr: Real, beta1: Real, beta2: Real, eps: Real, weight_decay: Real, by_gradient: Real, by_moment: Real, correction2: Real, decoupled: Enum, maximize: Enum) = optim::nadam;
+    adamax_step<floats>(p: List<InOut>, g: List<In>, m: List<InOut>, largest: List<InOut>, lr: Real, beta1: Real, beta2: Real, eps: Real, weight_decay: Real, correction1: Real, maximize: Enum) = optim::adamax;
+    lion_step<floats>(p: List<InOut>, g: List<In>, m: List<InOut>, lr: Real, beta1: Real, beta2: Real, weight_decay: Real, maximize: Enum) = optim::lion;
+    rmsprop_step<floats>(p: List<InOut>, g: List<In>, square: List<InOut>, mean: List<InOut>, buffer: List<InOut>, lr: Real, alpha: Real, eps: Real, weight_decay: Real, momentum: Real, maximize: Enum) = optim_more::rmsprop;
+    adagrad_step<floats>(p: List<InOut>, g: List<In>, sum: List<InOut>, lr: Real, eps: Real, weight_decay: Real, maximize: Enum) = optim_more::adagrad;
+    adadelta_step<floats>(p: List<InOut>, g: List<In>, square: List<InOut>, delta: List<InOut>, lr: Real, rho: Real, eps: Real, weight_decay: Real, maximize: Enum) = optim_more::adadelta;
+    rprop_step<floats>(p: List<InOut>, g: List<In>, before: List<InOut>, size: List<InOut>, slower: Real, faster: Real, least: Real, most: Real, maximize: Enum) = optim_more::rprop;
+    asgd_step<floats>(p: List<InOut>, g: List<In>, average: List<InOut>, decay: Real, eta: Real, mu: Real, weight_decay: Real, maximize: Enum) = optim_more::asgd;
+    average_step<floats>(average: List<InOut>, p: List<In>, decay: Real) = optim_more::average;
+    total_norm<floats>(g: List<In>, total: DoubleOut, order: Real) = optim_more::total_norm;
+    clip_norm<floats>(g: List<InOut>, norm: Double, most: Real) = optim_more::clip_norm;
+    clip_value<floats>(g: List<InOut>, most: Real) = optim_more::clip_value;
 }
 
 /// The rows as Python reads them: `{name: (group, ((argument, role), ...))}`.

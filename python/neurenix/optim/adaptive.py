@@ -1,0 +1,200 @@
+"""Optimizers with a step size an element, other than Adam's; averaged SGD."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from neurenix.errors import ArgumentError
+from neurenix.ops import optim as steps
+from neurenix.optim.optimizer import Batch, Group, Optimizer, constant_like
+
+
+class RMSprop(Optimizer):
+    """Steps divided by the root of a running mean square: ``p -= lr * g / (sqrt(s) + eps)``.
+
+    Parameters
+    ----------
+    params : iterable of Tensor, or of dict
+    lr : float
+    alpha : float
+        How much of the running mean square is kept each step.
+    eps, weight_decay, momentum : float
+    centered : bool
+        Divide by the running deviation instead.
+    maximize : bool
+
+    References
+    ----------
+    .. [1] G. Hinton, "Neural networks for machine learning", lecture 6, 2012.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+        centered: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        settings = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum}
+        super().__init__(params, {**settings, "centered": centered, "maximize": maximize})
+
+    def update(self, group: Group, batch: Batch) -> None:
+        """Take one step of one batch of parameters."""
+        centred, heavy = group["centered"], group["momentum"] > 0
+        batch.zeros("square_avg", *(["grad_avg"] if centred else []), *(["momentum_buffer"] if heavy else []))
+        steps.rmsprop_step(
+            batch.arrays,
+            batch.gradients,
+            batch.state("square_avg"),
+            batch.state("grad_avg") if centred else [],
+            batch.state("momentum_buffer") if heavy else [],
+            float(group["lr"]),
+            float(group["alpha"]),
+            float(group["eps"]),
+            float(group["weight_decay"]),
+            float(group["momentum"]),
+            group["maximize"],
+        )
+
+
+class Adagrad(Optimizer):
+    """Steps divided by the root of the sum of squares: ``p -= lr / (1 + (t - 1) lr_decay) * g / (sqrt(sum) + eps)``.
+
+    References
+    ----------
+    .. [1] J. Duchi et al., "Adaptive subgradient methods for online learning and stochastic optimization", JMLR 12, 2011.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-2,
+        lr_decay: float = 0.0,
+        weight_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0,
+        eps: float = 1e-10,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        settings = {"lr": lr, "lr_decay": lr_decay, "weight_decay": weight_decay, "eps": eps}
+        super().__init__(params, {**settings, "initial_accumulator_value": initial_accumulator_value, "maximize": maximize})
+
+    def update(self, group: Group, batch: Batch) -> None:
+        """Take one step of one batch of parameters."""
+        for p, s in zip(batch.parameters, batch.states, strict=True):
+            if "sum" not in s:
+                s["sum"] = constant_like(p._array, group["initial_accumulator_value"])
+        rate = group["lr"] / (1.0 + (batch.step - 1) * group["lr_decay"])
+        settings = (float(group["eps"]), float(group["weight_decay"]), group["maximize"])
+        steps.adagrad_step(batch.arrays, batch.gradients, batch.state("sum"), rate, *settings)
+
+
+class Adadelta(Optimizer):
+    """Steps scaled by the ratio of running root mean squares of steps and gradients.
+
+    References
+    ----------
+    .. [1] M. Zeiler, "ADADELTA: an adaptive learning rate method", 2012.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1.0,
+        rho: float = 0.9,
+        eps: float = 1e-6,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize})
+
+    def update(self, group: Group, batch: Batch) -> None:
+        """Take one step of one batch of parameters."""
+        batch.zeros("square_avg", "acc_delta")
+        rate, rho, eps, decay = (float(group[k]) for k in ("lr", "rho", "eps", "weight_decay"))
+        states = (batch.state("square_avg"), batch.state("acc_delta"))
+        steps.adadelta_step(batch.arrays, batch.gradients, *states, rate, rho, eps, decay, group["maximize"])
+
+
+class Rprop(Optimizer):
+    """Steps by the gradient's sign; their sizes grow while it stays and shrink when it turns. For full batches.
+
+    References
+    ----------
+    .. [1] M. Riedmiller and H. Braun, "A direct adaptive method for faster backpropagation learning", ICNN 1993.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-2,
+        etas: tuple[float, float] = (0.5, 1.2),
+        step_sizes: tuple[float, float] = (1e-6, 50.0),
+        *,
+        maximize: bool = False,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "etas": etas, "step_sizes": step_sizes, "maximize": maximize})
+
+    def check(self, group: Group) -> None:
+        """Refuse settings out of range."""
+        super().check(group)
+        if not 0.0 < group["etas"][0] < 1.0 < group["etas"][1]:
+            raise ArgumentError(f"Rprop: expected etas with 0 < first < 1 < second, got {group['etas']!r}; pass e.g. (0.5, 1.2)")
+
+    def update(self, group: Group, batch: Batch) -> None:
+        """Take one step of one batch of parameters."""
+        batch.zeros("prev")
+        for p, s in zip(batch.parameters, batch.states, strict=True):
+            if "step_size" not in s:
+                s["step_size"] = constant_like(p._array, group["lr"])
+        slower, faster = group["etas"]
+        least, most = group["step_sizes"]
+        states = (batch.state("prev"), batch.state("step_size"))
+        steps.rprop_step(batch.arrays, batch.gradients, *states, slower, faster, float(least), float(most), group["maximize"])
+
+
+class ASGD(Optimizer):
+    """Averaged stochastic gradient descent: the average of the parameters is in ``state[p]["ax"]``.
+
+    References
+    ----------
+    .. [1] B. Polyak and A. Juditsky, "Acceleration of stochastic approximation by averaging", SIAM J. Control Optim. 30, 1992.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-2,
+        lambd: float = 1e-4,
+        alpha: float = 0.75,
+        t0: float = 1e6,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        settings = {"lr": lr, "lambd": lambd, "alpha": alpha, "t0": t0, "weight_decay": weight_decay}
+        super().__init__(params, {**settings, "maximize": maximize})
+
+    def update(self, group: Group, batch: Batch) -> None:
+        """Take one step of one batch of parameters."""
+        batch.zeros("ax")
+        eta, mu = batch.states[0].get("eta", _single(group["lr"])), batch.states[0].get("mu", 1.0)
+        settings = (float(group["lambd"]), eta, mu, float(group["weight_decay"]), group["maximize"])
+        steps.asgd_step(batch.arrays, batch.gradients, batch.state("ax"), *settings)
+        for s in batch.states:
+            s["eta"] = _single(group["lr"] / (1.0 + group["lambd"] * group["lr"] * batch.step) ** group["alpha"])
+            s["mu"] = _single(1.0 / max(1.0, batch.step - group["t0"]))
+
+
+def _single(value: float) -> float:
+    """A number rounded to single precision, in which PyTorch keeps this state."""
+    return float(np.float32(value))

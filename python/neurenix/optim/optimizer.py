@@ -1,0 +1,242 @@
+"""What optimizers share: parameter groups, state, saving and loading."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from neurenix import backend, layout
+from neurenix._typing import Array
+from neurenix.autograd import enable_grad
+from neurenix.errors import ArgumentError, DTypeError, FileError, ShapeError
+from neurenix.tensor import Tensor
+
+Group = dict[str, Any]
+_NUMBERS = ("step", "mu_product", "eta", "mu")  # entries of a state that are one number whatever the parameter
+
+
+class Batch(NamedTuple):
+    """Parameters of one group that take the same step in one kernel call."""
+
+    parameters: list[Tensor]
+    gradients: list[Array]
+    states: list[dict[str, Any]]
+    step: int  # of these parameters, counted from 1
+
+    @property
+    def arrays(self) -> list[Array]:
+        """The parameters' arrays."""
+        return [p._array for p in self.parameters]
+
+    def only(self, chosen: list[int]) -> Batch:
+        """Some of the parameters."""
+        parts = ([self.parameters[i] for i in chosen], [self.gradients[i] for i in chosen], [self.states[i] for i in chosen])
+        return Batch(*parts, self.step)
+
+    def state(self, name: str) -> list[Array]:
+        """One state array a parameter."""
+        return [s[name] for s in self.states]
+
+    def zeros(self, *names: str) -> None:
+        """Make states that are not there yet, all zero."""
+        for p, s in zip(self.parameters, self.states, strict=True):
+            for name in names:
+                if name not in s:
+                    s[name] = constant_like(p._array, 0.0)
+
+
+def constant_like(array: Array, value: float) -> Array:
+    """A new array beside ``array`` with one value in it."""
+    filled = backend.empty(array.shape, array.dtype, "cpu")
+    filled.fill(value)
+    return backend.to_device(filled, backend.device_of(array))
+
+
+class Optimizer:
+    """Base of all optimizers.
+
+    A subclass gives its defaults to ``__init__`` and defines :meth:`update`.
+
+    Parameters
+    ----------
+    params : iterable of Tensor, or of dict
+        What to update; dictionaries are groups with their own settings under ``"params"``.
+    defaults : dict
+        Settings of groups that do not name them.
+
+    Attributes
+    ----------
+    param_groups : list of dict
+        Each with ``"params"`` and its settings; change ``group["lr"]`` at any time.
+    state : dict
+        What is remembered of a parameter, by the parameter.
+    """
+
+    def __init__(self, params: Iterable[Any], defaults: Group) -> None:
+        self.defaults = defaults
+        self.param_groups: list[Group] = []
+        self.state: dict[Tensor, dict[str, Any]] = {}
+        if isinstance(params, (Tensor, str)) or not isinstance(params, Iterable):
+            raise DTypeError(f"{self._name}: expected an iterable of parameters, got {type(params).__name__}; pass model.parameters()")
+        given = list(params)
+        if not given:
+            raise ArgumentError(f"{self._name}: expected parameters, got none; pass model.parameters() once, it is an iterator")
+        for group in given if isinstance(given[0], dict) else [{"params": given}]:
+            self.add_param_group(group)
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    def add_param_group(self, param_group: Group) -> None:
+        """Add parameters with settings of their own.
+
+        Raises
+        ------
+        ArgumentError
+            For a parameter given twice, or a setting out of range.
+        """
+        if not isinstance(param_group, dict) or "params" not in param_group:
+            raise ArgumentError(f"{self._name}: expected a dict with 'params', got {param_group!r}; pass {{'params': ..., 'lr': ...}}")
+        group = {**self.defaults, **param_group}
+        params = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
+        seen = {id(p) for g in self.param_groups for p in g["params"]}
+        for p in params:
+            if not isinstance(p, Tensor) or not p.is_floating_point() or not p.is_leaf:
+                raise DTypeError(f"{self._name}: expected float tensors made by no operation, got {type(p).__name__}; pass parameters")
+            if id(p) in seen:
+                raise ArgumentError(
+                    f"{self._name}: expected each parameter once, got one of shape {p.shape} twice; leave it out of one group"
+                )
+            seen.add(id(p))
+        group["params"] = params
+        self.check(group)
+        self.param_groups.append(group)
+
+    def check(self, group: Group) -> None:
+        """Refuse settings out of range."""
+        for name in ("lr", "weight_decay", "eps"):
+            value = group.get(name, 0.0)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+                raise ArgumentError(f"{self._name}: expected {name} of at least 0, got {value!r}; pass e.g. {name}=0.001")
+        betas = group.get("betas", (0.0, 0.0))
+        if len(betas) != 2 or not all(0.0 <= b < 1.0 for b in betas):
+            raise ArgumentError(f"{self._name}: expected two betas in [0, 1), got {betas!r}; pass e.g. (0.9, 0.999)")
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients, or with ``set_to_none=False`` set them to zero."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.grad = None if set_to_none else Tensor._wrap(constant_like(p._array, 0.0))
+
+    def _batches(self, group: Group) -> Iterator[Batch]:
+        """Parameters with a gradient, those of one type, device and age together; each one's step is counted."""
+        batches: dict[tuple[Any, str, int], Batch] = {}
+        for p in group["params"]:
+            if p.grad is None:
+                continue
+            if p.grad.shape != p.shape or p.grad.dtype != p.dtype:
+                raise ShapeError(
+                    f"{self._name}: expected a gradient {p.dtype}{p.shape}, got {p.grad.dtype}{p.grad.shape}; set one that fits"
+                )
+            if not (p._array.flags.c_contiguous and p._array.flags.writeable):
+                p._array = _own(p._array)
+            state = self.state.setdefault(p, {})
+            step = state["step"] = state.get("step", 0) + 1
+            batch = batches.setdefault((p.dtype, p.device, step), Batch([], [], [], step))
+            batch.parameters.append(p)
+            batch.gradients.append(layout.contiguous(p.grad._array))
+            batch.states.append(state)
+        yield from batches.values()
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient, in place; ``closure`` computes the loss anew first."""
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for batch in self._batches(group):
+                self.update(group, batch)
+                for p in batch.parameters:
+                    p._version += 1
+        return loss
+
+    def update(self, group: Group, batch: Batch) -> None:
+        """Take one step of one batch of parameters."""
+        raise NotImplementedError(f"{self._name}.update")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Settings and states in PyTorch's layout: parameters are numbered in the order of the groups.
+
+        Arrays are read-only views on the CPU, copies from a GPU; they change with the next step.
+        """
+        numbers: dict[int, int] = {}
+        groups = []
+        for group in self.param_groups:
+            for p in group["params"]:
+                numbers[id(p)] = len(numbers)
+            groups.append({**{k: v for k, v in group.items() if k != "params"}, "params": [numbers[id(p)] for p in group["params"]]})
+        state = {numbers[id(p)]: {k: _view(v) for k, v in s.items()} for p, s in self.state.items()}
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over settings and states that :meth:`state_dict` gave, PyTorch's of the same optimizer too.
+
+        Raises
+        ------
+        FileError
+            If groups, their sizes or a state's shape do not fit; nothing is changed then.
+        """
+        try:
+            groups, states = list(state_dict["param_groups"]), dict(state_dict["state"])
+            sizes = [len(g["params"]) for g in groups]
+        except (KeyError, TypeError) as error:
+            raise FileError(f"load_state_dict: expected 'state' and 'param_groups', got {error}; pass what state_dict() gave") from None
+        have = [len(g["params"]) for g in self.param_groups]
+        if sizes != have:
+            raise FileError(f"load_state_dict: expected groups of {have} parameters, got {sizes}; build the optimizer with the same groups")
+        loaded: dict[Tensor, dict[str, Any]] = {}
+        for mine, theirs in zip(self.param_groups, groups, strict=True):
+            for p, number in zip(mine["params"], theirs["params"], strict=True):
+                entry = states.get(number, states.get(str(number)))
+                if entry is not None:
+                    loaded[p] = {k: _restore(k, v, p) for k, v in entry.items()}
+        for mine, theirs in zip(self.param_groups, groups, strict=True):
+            mine.update({k: v for k, v in theirs.items() if k != "params"})
+        self.state = loaded
+
+    def __repr__(self) -> str:
+        settings = [{k: v for k, v in g.items() if k != "params"} for g in self.param_groups]
+        return f"{self._name}({', '.join(map(repr, settings))})"
+
+
+def _own(array: Array) -> Array:
+    copy = backend.new(array, array.shape)
+    layout.copy_into(copy, array)
+    return copy
+
+
+def _view(value: Any) -> Any:
+    if not backend.is_array(value):
+        return value
+    view = backend.to_numpy(value).view()
+    view.flags.writeable = False
+    return view
+
+
+def _restore(name: str, value: Any, p: Tensor) -> Any:
+    """One entry of a state: a number, or an array of the parameter's shape copied to its device and type."""
+    if value is None or isinstance(value, (int, float)):
+        return value
+    array = np.asarray(value.numpy() if isinstance(value, Tensor) else value)
+    if name in _NUMBERS:
+        return int(array.item()) if name == "step" else float(array.item())
+    if array.shape != p.shape:
+        raise FileError(
+            f"load_state_dict: expected {name} of shape {p.shape}, got {array.shape}; build the optimizer with the same parameters"
+        )
+    return backend.to_device(_own(layout.cast(np.ascontiguousarray(array), p.dtype)), p.device)

@@ -1,0 +1,58 @@
+"""Clipping of gradients."""
+
+import numpy as np
+import pytest
+
+import neurenix as nx
+from neurenix.errors import ArgumentError, GraphError
+from neurenix.nn import utils
+from neurenix.testing import random_array
+
+
+def parameters(*arrays):
+    made = []
+    for a in arrays:
+        p = nx.Tensor(np.zeros_like(a), requires_grad=True)
+        p.grad = nx.Tensor(a.copy())
+        made.append(p)
+    return [*made, nx.tensor([1.0], requires_grad=True)]
+
+
+@pytest.mark.parametrize("order", [2.0, 1.0, 3.0, np.inf])
+def test_norm_over_all_and_scaled(order):
+    arrays = [random_array(300, 101), random_array(7, seed=1), random_array(5, seed=2).astype(np.float32)]
+    ps = parameters(*arrays)
+    want = np.linalg.norm(np.concatenate([a.ravel().astype(np.float64) for a in arrays]), order)
+    total = utils.clip_grad_norm_(ps, want / 2, order)
+    assert total.shape == ()
+    assert total.item() == pytest.approx(want, rel=1e-12)
+    for p, a in zip(ps, arrays, strict=False):
+        np.testing.assert_allclose(p.grad.numpy(), a * (want / 2 / (want + 1e-6)), rtol=1e-6)
+
+
+def test_small_gradients_stay_in_bits():
+    a = random_array(5, 4)
+    (p, _) = parameters(a.T)
+    utils.clip_grad_norm_(p, 1e6)
+    np.testing.assert_array_equal(p.grad.numpy(), a.T)
+
+
+def test_nothing_to_clip():
+    assert utils.clip_grad_norm_([nx.tensor([1.0])], 1.0).item() == 0
+
+
+def test_values():
+    (p, _) = parameters(np.array([-3.0, 0.5, np.nan, 2.0]))
+    utils.clip_grad_value_([p], 1.0)
+    np.testing.assert_array_equal(p.grad.numpy(), [-1.0, 0.5, np.nan, 1.0])
+
+
+def test_errors():
+    (p, _) = parameters(np.array([np.nan, 1.0]))
+    with pytest.raises(GraphError, match="clip_grad_norm_: expected a finite norm, got nan"):
+        utils.clip_grad_norm_(p, 1.0, error_if_nonfinite=True)
+    assert p.grad.tolist()[1] == 1.0
+    with pytest.raises(ArgumentError, match="clip_grad_norm_: expected a norm_type above 0"):
+        utils.clip_grad_norm_(p, 1.0, 0)
+    with pytest.raises(ArgumentError, match="clip_grad_value_: expected a clip_value of at least 0"):
+        utils.clip_grad_value_(p, -1)

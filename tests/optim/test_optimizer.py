@@ -1,0 +1,205 @@
+"""Optimizers: rules by hand, groups, states, saving, errors."""
+
+import numpy as np
+import pytest
+
+import neurenix as nx
+from neurenix.errors import ArgumentError, DTypeError, FileError, GraphError, ShapeError
+from neurenix.testing import random_array
+
+NAMES = ["SGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "Lion", "RMSprop", "Adagrad", "Adadelta", "Rprop", "ASGD"]
+SETTINGS = [(name, {}) for name in NAMES] + [
+    ("SGD", {"momentum": 0.9, "nesterov": True}),
+    ("Adam", {"amsgrad": True, "weight_decay": 0.1}),
+    ("RMSprop", {"momentum": 0.5, "centered": True}),
+]
+
+
+def parameter(*shape, seed=0, dtype=np.float64):
+    return nx.Tensor(random_array(*shape, seed=seed).astype(dtype), requires_grad=True)
+
+
+def run(name, settings, steps, parameters, start=0):
+    optimizer = getattr(nx.optim, name)(parameters, **settings)
+    return optimizer, advance(optimizer, steps, parameters, start)
+
+
+def advance(optimizer, steps, parameters, start=0):
+    for t in range(start, start + steps):
+        for i, p in enumerate(parameters):
+            p.grad = nx.Tensor(random_array(*p.shape, seed=100 * t + i).astype(p.dtype))
+        optimizer.step()
+    return [p.numpy().copy() for p in parameters]
+
+
+@pytest.mark.parametrize(("name", "settings"), SETTINGS)
+def test_saved_and_resumed_is_the_same_bits(name, settings):
+    shapes = [(3, 4), (7,), ()]
+    _, want = run(name, settings, 6, [parameter(*s, seed=i) for i, s in enumerate(shapes)])
+    first, middle = run(name, settings, 3, [parameter(*s, seed=i) for i, s in enumerate(shapes)])
+    saved = first.state_dict()
+    assert list(saved) == ["state", "param_groups"]
+    assert saved["param_groups"][0]["params"] == [0, 1, 2]
+    parameters = [nx.Tensor(m.copy(), requires_grad=True) for m in middle]
+    second = getattr(nx.optim, name)(parameters, lr=123.0)
+    second.load_state_dict(saved)
+    for got, expected in zip(advance(second, 3, parameters, 3), want, strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize(("name", "settings"), SETTINGS)
+def test_bits_do_not_depend_on_threads_or_levels(name, settings, each_thread_count):
+    from neurenix import _rust
+
+    def values():
+        return run(name, settings, 2, [parameter(300, 301, dtype=np.float32)])[1][0]
+
+    results = each_thread_count(values)
+    before = _rust.level()
+    for level in _rust.levels():
+        _rust.set_level(level)
+        results.append(values())
+    _rust.set_level(before)
+    for result in results:
+        np.testing.assert_array_equal(result, results[0])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_step_goes_downhill_and_maximize_uphill(name):
+    for maximize in (False, True):
+        p = nx.tensor([1.0, -2.0], requires_grad=True)
+        p.grad = nx.tensor([1.0, -1.0])
+        getattr(nx.optim, name)([p], maximize=maximize).step()
+        assert ((p.numpy() - [1.0, -2.0]) * [1, -1] * (-1 if maximize else 1) < 0).all()
+        assert p._version == 1
+
+
+def test_adam_by_hand():
+    p, g = random_array(5), random_array(5, seed=1)
+    t = nx.Tensor(p.copy(), requires_grad=True)
+    optimizer = nx.optim.Adam([t], lr=0.1, betas=(0.5, 0.75), eps=0.01)
+    m, v = 0, 0
+    for step in (1, 2, 3):
+        t.grad = nx.Tensor(g)
+        optimizer.step()
+        m, v = 0.5 * m + 0.5 * g, 0.75 * v + 0.25 * g**2
+        p = p - 0.1 * (m / (1 - 0.5**step)) / (np.sqrt(v / (1 - 0.75**step)) + 0.01)
+    np.testing.assert_allclose(t.numpy(), p, rtol=1e-12)
+
+
+def test_amsgrad_divides_by_the_largest():
+    t = nx.tensor([1.0], dtype="float64", requires_grad=True)
+    optimizer = nx.optim.Adam([t], lr=0.1, betas=(0.0, 0.5), eps=0.0, amsgrad=True)
+    for g in (4.0, 1.0):
+        t.grad = nx.tensor([g], dtype="float64")
+        optimizer.step()
+    assert optimizer.state[t]["max_exp_avg_sq"].tolist() == [8.0]
+
+
+def test_lion_by_hand():
+    t = nx.tensor([1.0, 1.0, 1.0], requires_grad=True)
+    t.grad = nx.tensor([2.0, -3.0, 0.0])
+    nx.optim.Lion([t], lr=0.25).step()
+    assert t.tolist() == [0.75, 1.25, 1.0]
+
+
+def test_groups_have_settings_of_their_own():
+    a, b = parameter(3), parameter(3)
+    optimizer = nx.optim.SGD([{"params": [a], "lr": 0.5}, {"params": b}], lr=0.0)
+    a.grad = b.grad = nx.Tensor(np.ones(3))
+    before = a.numpy().copy(), b.numpy().copy()
+    optimizer.step()
+    np.testing.assert_array_equal(a.numpy(), before[0] - 0.5)
+    np.testing.assert_array_equal(b.numpy(), before[1])
+    c = parameter(2)
+    optimizer.add_param_group({"params": [c], "lr": 1.0})
+    assert [g["lr"] for g in optimizer.param_groups] == [0.5, 0.0, 1.0]
+
+
+def test_mixed_types_and_parameters_that_join_late():
+    a, b, c = parameter(3), parameter(3, dtype=np.float32), parameter(2, 2)
+    optimizer = nx.optim.SGD([a, b, c], lr=0.5, momentum=0.5)
+    a.grad, b.grad = nx.Tensor(np.ones(3)), nx.Tensor(np.ones(3, np.float32))
+    optimizer.step()
+    c.grad = nx.Tensor(np.ones((2, 2)))
+    before = c.numpy().copy()
+    optimizer.step()
+    np.testing.assert_array_equal(c.numpy(), before - 0.5)
+    assert optimizer.state[a]["step"] == 2
+    assert optimizer.state[c]["step"] == 1
+
+
+def test_a_strided_parameter_and_gradient():
+    p = nx.Tensor(np.arange(6.0).reshape(2, 3).T, requires_grad=True)
+    p.grad = nx.Tensor(np.ones((2, 3)).T)
+    nx.optim.SGD([p], lr=1.0).step()
+    np.testing.assert_array_equal(p.numpy(), np.arange(6.0).reshape(2, 3).T - 1)
+
+
+def test_zero_grad_and_closure():
+    p = nx.tensor([2.0], requires_grad=True)
+    optimizer = nx.optim.SGD([p], lr=0.25)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = p * p
+        loss.backward()
+        return loss
+
+    with nx.no_grad():
+        assert optimizer.step(closure).item() == 4.0
+    assert p.tolist() == [1.0]
+    optimizer.zero_grad(set_to_none=False)
+    assert p.grad.tolist() == [0.0]
+    optimizer.zero_grad()
+    assert p.grad is None
+
+
+def test_a_graph_over_old_parameters_is_refused():
+    p = nx.tensor([2.0], requires_grad=True)
+    y = p * p
+    p.grad = nx.tensor([1.0])
+    nx.optim.SGD([p], lr=0.25).step()
+    with pytest.raises(GraphError, match="overwritten since"):
+        y.backward()
+
+
+def test_loading_changes_nothing_on_error():
+    p = parameter(3)
+    optimizer, _ = run("Adam", {}, 1, [p])
+    saved = optimizer.state_dict()
+    for broken, text in (
+        ({"param_groups": []}, "expected 'state' and 'param_groups'"),
+        ({**saved, "param_groups": [{"params": [0, 1]}]}, r"expected groups of \[1\] parameters, got \[2\]"),
+        ({**saved, "state": {0: {"exp_avg": np.zeros(4)}}}, r"expected exp_avg of shape \(3,\), got \(4,\)"),
+    ):
+        with pytest.raises(FileError, match=text):
+            optimizer.load_state_dict(broken)
+    assert optimizer.state[p]["step"] == 1
+
+
+def test_errors():
+    p = parameter(3)
+    with pytest.raises(ArgumentError, match="Adam: expected parameters, got none"):
+        nx.optim.Adam([])
+    with pytest.raises(DTypeError, match="SGD: expected an iterable of parameters, got Tensor"):
+        nx.optim.SGD(p)
+    with pytest.raises(DTypeError, match="SGD: expected float tensors made by no operation"):
+        nx.optim.SGD([p * 2])
+    with pytest.raises(ArgumentError, match=r"SGD: expected each parameter once, got one of shape \(3,\) twice"):
+        nx.optim.SGD([p, p])
+    with pytest.raises(ArgumentError, match="Adam: expected lr of at least 0, got -1"):
+        nx.optim.Adam([p], lr=-1)
+    with pytest.raises(ArgumentError, match=r"Adam: expected two betas in \[0, 1\)"):
+        nx.optim.Adam([p], betas=(0.9, 1.0))
+    with pytest.raises(ArgumentError, match="SGD: expected momentum and no dampening with nesterov"):
+        nx.optim.SGD([p], nesterov=True)
+    with pytest.raises(ArgumentError, match="SGD: expected momentum of at least 0"):
+        nx.optim.SGD([p], momentum=-0.5)
+    with pytest.raises(ArgumentError, match="Rprop: expected etas"):
+        nx.optim.Rprop([p], etas=(1.5, 2.0))
+    with pytest.raises(ArgumentError, match="SGD: expected a dict with 'params'"):
+        nx.optim.SGD([p]).add_param_group([p])
+    p.grad = nx.Tensor(np.ones(2))
+    with pytest.raises(ShapeError, match=r"SGD: expected a gradient float64\(3,\), got float64\(2,\)"):
+        nx.optim.SGD([p]).step()
