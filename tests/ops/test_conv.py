@@ -14,7 +14,7 @@ class Case:
     """Shapes and arguments of one convolution."""
 
     def __init__(self, x, weight, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1):
-        self.x, self.weight, self.options = x, weight, dict(stride=stride, padding=padding, dilation=dilation, groups=groups)
+        self.x, self.weight, self.options = x, weight, {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
 
     def __repr__(self):
         return f"{self.x}-{self.weight}-{'-'.join(map(str, self.options.values()))}".replace(" ", "")
@@ -143,7 +143,7 @@ def test_memory_order_of_the_input_changes_no_bit():
 
 def test_one_axis_is_two_with_one_row():
     x, w, b = random_array(2, 6, 20), random_array(4, 3, 5), random_array(4)
-    options = dict(stride=2, padding=3, dilation=2, groups=2)
+    options = {"stride": 2, "padding": 3, "dilation": 2, "groups": 2}
     got = F.conv1d(x, w, b, **options)
     want = F.conv2d(x[:, :, None], w[:, :, None], b, stride=(1, 2), padding=(0, 3), dilation=(1, 2), groups=2)
     assert_same_bits(got.numpy(), want.numpy()[:, :, 0])

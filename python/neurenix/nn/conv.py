@@ -25,6 +25,7 @@ class _Conv(Module):
     _axes = 2
     weight: Parameter
     bias: Parameter | None
+    padding: Any
 
     def _set(
         self,
