@@ -59,6 +59,8 @@ from neurenix.system import get_num_threads as get_num_threads, set_num_threads 
 from neurenix.serialization import load as load, save as save
 
 # first hour
+from neurenix.callbacks import EarlyStopping as EarlyStopping, ModelCheckpoint as ModelCheckpoint
+from neurenix.inference import predict as predict
 from neurenix.picture import overlay as overlay
 from neurenix.anomaly import detect_anomaly as detect_anomaly
 

@@ -10,6 +10,7 @@ from neurenix._typing import DeviceLike, DTypeLike
 from neurenix.checkpoint import note
 from neurenix.errors import ArgumentError, DTypeError, StateError
 from neurenix.nn.parameter import Buffer, Parameter
+from neurenix.normalization import Normalization
 from neurenix.ops import inputs, state
 from neurenix.ops.convert import target
 from neurenix.tensor import Tensor
@@ -47,6 +48,8 @@ class Module:
     ----------
     training : bool
         Whether layers such as dropout behave as in training; set by :meth:`train` and :meth:`eval`.
+    input_normalization : Normalization or None
+        What :func:`neurenix.predict` does to an image first; assign one and it is saved with the model.
 
     Examples
     --------
@@ -61,6 +64,7 @@ class Module:
     """
 
     training: bool = True
+    input_normalization: Normalization | None = None
     forward: Callable[..., Any]
     _takes_arrays: bool = False  # whether forward wants plain arrays as they are
     _arguments: Arguments

@@ -2,8 +2,9 @@
 
 A record is ``{"class", "args", "kwargs"}`` with what its constructor does not give by itself: ``"given"``, records of the
 modules among the arguments; ``"children"``, a record for each child, marked ``"replaced"`` where another stands in its place
-now, or ``{"given": i}`` for an argument itself; ``"added"`` and ``"removed"`` attributes and then their ``"order"``; ``"training"`` where it is off. Beside
-the record of a whole model stand ``"shared"``, the places at which a module or parameter is found again, and ``"frozen"``.
+now, or ``{"given": i}`` for an argument itself; ``"added"`` and ``"removed"`` attributes and then their ``"order"``;
+``"normalization"`` of the input; ``"training"`` where it is off. Beside the record of a whole model stand ``"shared"``, the
+places at which a module or parameter is found again, and ``"frozen"``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from neurenix import lazy, random
 from neurenix.errors import ArgumentError, FileError, NeurenixError
 from neurenix.nn.module import Module
 from neurenix.nn.parameter import Buffer, Parameter
+from neurenix.normalization import Normalization
 from neurenix.ops import state
 from neurenix.serialization import values
 from neurenix.serialization.values import Packer
@@ -142,6 +144,8 @@ class Writer:
         """Complete a record with how ``module`` differs from ``fresh``."""
         if not module.training:
             record["training"] = False
+        if module.input_normalization is not None:
+            record["normalization"] = module.input_normalization.arguments()
         own, other = _direct(module), _direct(fresh)
         added = {n: t for n, t in own.items() if n not in other or other[n].shape != t.shape or type(other[n]) is not type(t)}
         children, before = dict(module._entries(Module)), dict(fresh._entries(Module))
@@ -281,6 +285,8 @@ def _change(module: Module, record: Record, classes: Classes, arrays: Callable[[
             elif "given" not in inner:
                 _change(children[name], inner, classes, arrays)
         module.training = bool(record.get("training", True))
+        if "normalization" in record:
+            module.input_normalization = Normalization(*record["normalization"])
         attributes = vars(module)
         attributes.update({n: attributes.pop(n) for n in record.get("order", []) if n in attributes})
     except FileError:

@@ -1,0 +1,187 @@
+"""Small helpers of a plain training loop: when to stop, which weights to keep, their running average."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from neurenix import autograd, serialization
+from neurenix.errors import ArgumentError, GraphError
+from neurenix.nn import Module
+from neurenix.tensor import Tensor, tensor
+
+
+class _Best:
+    """The best value so far; a NaN never is one."""
+
+    def __init__(self, owner: str, mode: str, min_delta: float) -> None:
+        if mode not in ("min", "max"):
+            raise ArgumentError(f"{owner}: expected mode 'min' or 'max', got {mode!r}; pass 'min' for a loss, 'max' for a score")
+        if isinstance(min_delta, bool) or not isinstance(min_delta, (int, float)) or not min_delta >= 0:
+            raise ArgumentError(f"{owner}: expected min_delta of at least 0, got {min_delta!r}; pass e.g. 0.0")
+        self.sign, self.min_delta = (1.0 if mode == "min" else -1.0), float(min_delta)
+        self.value: float | None = None
+
+    def improves(self, value: Any) -> bool:
+        number = float(value)
+        better = not math.isnan(number) and (self.value is None or self.sign * (self.value - number) > self.min_delta)
+        if better:
+            self.value = number
+        return better
+
+
+class EarlyStopping:
+    """Tell a loop to stop when a value has not improved for some time.
+
+    Parameters
+    ----------
+    patience : int
+        So many steps without improvement are tolerated.
+    min_delta : float
+        A smaller change is no improvement.
+    mode : {"min", "max"}
+        Whether smaller values are better, as of a loss, or larger, as of a score.
+
+    Attributes
+    ----------
+    best : float or None
+        The best value so far.
+    best_step : int or None
+        The number of the step, from 0, that gave it.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> stopping = nx.EarlyStopping(patience=2)
+    >>> [stopping.step(loss) for loss in [3.0, 2.0, 2.5, 2.1, 1.0]]
+    [False, False, False, True, False]
+    """
+
+    def __init__(self, patience: int = 10, *, min_delta: float = 0.0, mode: Literal["min", "max"] = "min") -> None:
+        if isinstance(patience, bool) or not isinstance(patience, int) or patience < 1:
+            raise ArgumentError(f"EarlyStopping: expected patience of at least 1 step, got {patience!r}; pass e.g. 10")
+        self.patience, self._best = patience, _Best("EarlyStopping", mode, min_delta)
+        self.best_step: int | None = None
+        self._steps = self._waited = 0
+
+    @property
+    def best(self) -> float | None:
+        """The best value so far."""
+        return self._best.value
+
+    def step(self, value: Any) -> bool:
+        """Note a value, a number or a one-element tensor; True when it is time to stop. NaN is no improvement."""
+        better = self._best.improves(value)
+        self.best_step = self._steps if better else self.best_step
+        self._waited = 0 if better else self._waited + 1
+        self._steps += 1
+        return self._waited >= self.patience
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs."""
+        return {"best": self.best, "best_step": self.best_step, "steps": self._steps, "waited": self._waited}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` gave."""
+        missing = {"best", "best_step", "steps", "waited"} - set(state)
+        if missing:
+            raise ArgumentError(
+                f"EarlyStopping: expected a state from state_dict(), got one without {sorted(missing)}; pass the whole dict"
+            )
+        self._best.value, self.best_step = state["best"], state["best_step"]
+        self._steps, self._waited = state["steps"], state["waited"]
+
+
+class ModelCheckpoint:
+    """Keep a model's best weights in a file.
+
+    Parameters
+    ----------
+    model : Module
+    path : path
+        Written by :func:`neurenix.save` each time the value improves; a run that dies leaves the last whole file.
+    mode : {"min", "max"}
+        Whether smaller values are better, as of a loss, or larger, as of a score.
+    min_delta : float
+        A smaller change is no improvement.
+
+    Examples
+    --------
+    >>> import neurenix as nx, tempfile, pathlib
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "best.nx"
+    >>> checkpoint = nx.ModelCheckpoint(nx.nn.Linear(2, 1), path)
+    >>> checkpoint.step(0.5), checkpoint.step(0.7), path.exists()
+    (True, False, True)
+    """
+
+    def __init__(self, model: Module, path: str | os.PathLike[str], *, mode: Literal["min", "max"] = "min", min_delta: float = 0.0) -> None:
+        if not isinstance(model, Module):
+            raise ArgumentError(f"ModelCheckpoint: expected a Module, got {type(model).__name__}; pass the model, then the path")
+        self.model, self.path, self._best = model, Path(path), _Best("ModelCheckpoint", mode, min_delta)
+
+    @property
+    def best(self) -> float | None:
+        """The best value so far."""
+        return self._best.value
+
+    def step(self, value: Any) -> bool:
+        """Note a value and save the model if it is the best so far; True if it was saved."""
+        better = self._best.improves(value)
+        if better:
+            serialization.save(self.model, self.path)
+        return better
+
+    def restore(self) -> None:
+        """Put the best weights back into the model.
+
+        Raises
+        ------
+        GraphError
+            If nothing has been saved yet.
+        """
+        if self.best is None:
+            raise GraphError("ModelCheckpoint.restore: expected a saved model, got none so far; call step(value) first")
+        self.model.load_state_dict(serialization.load(self.path, classes=tuple({type(m) for m in self.model.modules()})).state_dict())
+
+
+class WeightAverage:
+    """Exponential moving average of a model's weights and statistics, which predicts better than the last step's.
+
+    The average starts quickly and slows down: after step ``t`` it keeps ``min(decay, (1 + t) / (10 + t))`` of itself.
+
+    Parameters
+    ----------
+    model : Module
+    decay : float
+        From 0 (the last weights) to 1 (the first); 0.98 averages over about fifty steps.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> model = nx.nn.Linear(1, 1, bias=False)
+    >>> average = nx.callbacks.WeightAverage(model, decay=0.5)
+    >>> _ = model.load_state_dict({"weight": model.weight.detach() * 0 + 3.0})
+    >>> average.update()
+    >>> average.apply()
+    """
+
+    def __init__(self, model: Module, decay: float = 0.98) -> None:
+        if isinstance(decay, bool) or not isinstance(decay, (int, float)) or not 0 <= decay <= 1:
+            raise ArgumentError(f"WeightAverage: expected decay from 0 to 1, got {decay!r}; pass e.g. 0.98")
+        self.model, self.decay, self._steps = model, float(decay), 0
+        self._mean: dict[str, Tensor] = {n: tensor(v, device=v.device) for n, v in model.state_dict().items()}
+
+    def update(self) -> None:
+        """Take the model's present weights into the average; call it after each optimizer step."""
+        self._steps += 1
+        keep = min(self.decay, (1 + self._steps) / (10 + self._steps))
+        with autograd.no_grad():
+            for name, value in self.model.state_dict().items():
+                mean = self._mean[name]
+                self._mean[name] = mean + (value - mean) * (1 - keep) if value.is_floating_point() else tensor(value, device=value.device)
+
+    def apply(self) -> None:
+        """Put the average into the model."""
+        self.model.load_state_dict(self._mean)

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+
+import neurenix as nx
+from neurenix.callbacks import EarlyStopping, ModelCheckpoint, WeightAverage
+from neurenix.errors import ArgumentError, GraphError
+
+
+class Scale(nx.nn.Module):
+    def __init__(self, start=1.0):
+        self.factor = nx.nn.Parameter([float(start)])
+        self.count = nx.nn.Buffer(np.zeros((), np.int64))
+
+    def forward(self, x):
+        return x * self.factor
+
+    def put(self, value, count=0):
+        self.load_state_dict({"factor": np.array([value], np.float32), "count": np.asarray(count)})
+
+
+def test_stopping_waits_as_long_as_told():
+    stopping = EarlyStopping(patience=2)
+    assert [stopping.step(v) for v in (3, 2, 2, 2)] == [False, False, False, True]
+    assert (stopping.best, stopping.best_step) == (2.0, 1)
+
+
+def test_stopping_for_scores_small_changes_and_nan():
+    stopping = EarlyStopping(patience=2, mode="max", min_delta=0.1)
+    assert [stopping.step(v) for v in (0.5, 0.55, float("nan"))] == [False, False, True]
+    assert stopping.best == 0.5
+    assert EarlyStopping(patience=1).step(float("nan"))
+    assert not EarlyStopping(patience=1).step(nx.tensor(0.5))
+
+
+def test_stopping_goes_on_from_its_state():
+    first, second = EarlyStopping(patience=3), EarlyStopping(patience=3)
+    for value in (2, 1, 1.5):
+        first.step(value)
+    second.load_state_dict(first.state_dict())
+    assert [second.step(v) for v in (1.5, 1.5)] == [False, True]
+    assert second.best_step == 1
+    with pytest.raises(ArgumentError, match="got one without .'waited'"):
+        second.load_state_dict({"best": 1, "best_step": 0, "steps": 1})
+
+
+def test_checkpoint_keeps_the_best(tmp_path):
+    model = Scale()
+    checkpoint = ModelCheckpoint(model, tmp_path / "best.nx", mode="max")
+    with pytest.raises(GraphError, match="expected a saved model, got none"):
+        checkpoint.restore()
+    saved = []
+    for value, score in ((2.0, 0.5), (3.0, 0.9), (4.0, 0.7)):
+        model.put(value)
+        saved.append(checkpoint.step(score))
+    assert saved == [True, True, False]
+    assert checkpoint.best == 0.9
+    checkpoint.restore()
+    assert model.factor.item() == 3.0
+
+
+def test_average_of_weights_and_latest_counts():
+    model = Scale(0.0)
+    average = WeightAverage(model, decay=0.15)
+    model.put(1.0, 1)
+    average.update()  # keeps 0.15 of 0
+    assert model.factor.item() == 1.0
+    model.put(2.0, 2)
+    average.update()
+    average.apply()
+    assert model.factor.item() == pytest.approx(0.15 * 0.85 + 0.85 * 2)
+    assert model.count.item() == 2
+    assert not model.factor.detach().requires_grad
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: EarlyStopping(0), "expected patience of at least 1 step, got 0"),
+        (lambda: EarlyStopping(True), "got True"),
+        (lambda: EarlyStopping(mode="best"), "expected mode 'min' or 'max', got 'best'"),
+        (lambda: EarlyStopping(min_delta=-1), "expected min_delta of at least 0"),
+        (lambda: EarlyStopping(min_delta=float("nan")), "expected min_delta"),
+        (lambda: ModelCheckpoint("a.nx", Scale()), "expected a Module, got str"),
+        (lambda: WeightAverage(Scale(), 1.5), "expected decay from 0 to 1, got 1.5"),
+    ],
+)
+def test_errors(make, text):
+    with pytest.raises(ArgumentError, match=text):
+        make()
