@@ -62,7 +62,9 @@ def test_files_declare_rows_of_the_table(stem):
 def test_symbols_and_parameters(stem):
     emulated.require()
     for suffix in ("f32", "b4", "i64", "f16"):
-        expected = {f"{row}_{suffix}": parameters(KERNELS[row]) for row in sources.rules(stem) if suffix in GROUPS[KERNELS[row].group]}
+        expected = {
+            f"{row}_{suffix}": parameters(KERNELS[row]) for row in sources.rules(stem) if suffix in sources.GROUPS[KERNELS[row].group]
+        }
         if expected:
             written = {name: re.sub(r"__restrict__ ", "", params) for name, (_, params) in emulated.module(stem, suffix).kernels.items()}
             assert written == expected

@@ -10,7 +10,7 @@ import pytest
 import neurenix as nx
 from neurenix.nn import functional as F
 
-SAME = 0.0
+SAME, LAST = 0.0, 1e-7  # LAST: sums in double, rounded once, may differ in float32's last place
 CASES = {
     "interpolate-bilinear": (lambda x: F.interpolate(x, size=(7, 4), mode="bilinear"), [(2, 3, 5, 6)], SAME),
     "interpolate-bicubic": (lambda x: F.interpolate(x, scale_factor=1.6, mode="bicubic"), [(1, 2, 5, 5)], SAME),
@@ -26,6 +26,16 @@ CASES = {
     "max_pool2d-indices": (lambda x: F.max_pool2d(x, 2, return_indices=True)[0], [(2, 3, 4, 6)], SAME),
     "avg_pool2d": (lambda x: F.avg_pool2d(x, 3, stride=2, padding=1), [(2, 3, 6, 5)], SAME),
     "adaptive_avg_pool2d": (lambda x: F.adaptive_avg_pool2d(x, (3, 2)), [(2, 3, 7, 5)], SAME),
+    "add-broadcast": (lambda x, y: x + y * 2.0, [(2, 3, 4), (3, 1)], LAST),
+    "channels-last-arithmetic": (lambda x, y: (x.permute(0, 2, 3, 1) * y.permute(0, 2, 3, 1)).relu(), [(2, 3, 4, 5), (2, 3, 4, 5)], SAME),
+    "gelu": (F.gelu, [(3, 7)], SAME),
+    "silu": (F.silu, [(3, 7)], SAME),
+    "sigmoid": (lambda x: x.sigmoid(), [(3, 7)], SAME),
+    "division": (lambda x, y: x / y, [(3, 7), (7,)], LAST),
+    "maximum": (nx.maximum, [(3, 7), (3, 7)], SAME),
+    "sum": (lambda x: x.sum(dim=(0, 2)), [(4, 5, 6)], LAST),
+    "mean": (lambda x: x.mean(), [(2, 3, 4, 5)], LAST),
+    "max": (lambda x: x.amax(dim=1), [(4, 70)], SAME),
     "adaptive_max_pool2d": (lambda x: F.adaptive_max_pool2d(x, (3, 2)), [(2, 3, 7, 5)], SAME),
 }
 

@@ -108,7 +108,7 @@ class _Call:
         kind = self._kind(first)
         suffix = sources.suffix_of(self.row, first.dtype)
         if suffix is None:
-            wanted = "float32 or float64" if self.row.group == "floats" else "numbers"
+            wanted = {"floats": "float32 or float64", "wide": "float32 or float64", "integers": "integers"}.get(self.row.group, "numbers")
             raise _RefusalError(f"expected {wanted}, got {kind}")
         return suffix
 
@@ -139,6 +139,7 @@ class _Call:
                 self.given.append(None)
             else:
                 self._array(inner, value, form == "Strided")
+                self.sizes[name] = value.size
         except _RefusalError as refusal:
             raise _RefusalError(f"{name}: {refusal}") from None
 

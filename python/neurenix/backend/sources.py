@@ -7,7 +7,7 @@ declares that the file has a kernel for that row of the table, and how it is lau
 ========================  ====================================================================================
 (nothing)                 one thread an element of the first array, in a loop over the grid
 ``threads n * oh * ow``   one thread for each of so many, in a loop over the grid
-``blocks n / 64, k / 64``  so many blocks along x and y; a division rounds up
+``blocks n / 64, k / 64``  so many blocks along x and y; a division rounds up, and an array's name is its number of elements
 ``block 128``             threads of a block, 256 where nothing is said
 ``joined``                the strided arrays have one shape and may be walked in any order: their axes are joined
 ========================  ====================================================================================
@@ -38,6 +38,14 @@ _C_NAMES: Final = {
     "u8": "unsigned char", "u16": "unsigned short", "u32": "unsigned int", "u64": "unsigned long long",
     "b1": "unsigned char", "b2": "unsigned short", "b4": "unsigned int", "b8": "unsigned long long",
 }  # fmt: skip
+GROUPS: Final = {
+    "floats": ("f32", "f64"),
+    "wide": ("f32", "f64", "i64"),
+    "integers": tuple(k for k in KINDS if k[0] in "iu"),
+    "numbers": tuple(k for k in KINDS if k != "f16"),
+    "every": KINDS,
+    "bytes": ("b1", "b2", "b4", "b8"),
+}
 _NUMPY: Final = {"f": "float", "i": "int", "u": "uint"}
 READS: Final = {
     suffix: frozenset(np.dtype(name) for name in names.split())
@@ -86,8 +94,7 @@ def suffix_of(row: Kernel, dtype: np.dtype[Any]) -> str | None:
         return None
     if row.group == "bytes":
         return f"b{dtype.itemsize}"
-    allowed = {"floats": kind in ("f32", "f64"), "numbers": kind != "f16", "every": True}
-    return kind if allowed[row.group] else None
+    return kind if kind in GROUPS[row.group] else None
 
 
 @functools.cache
@@ -107,7 +114,8 @@ def names(ending: str = ".cu") -> tuple[str, ...]:
 def unit(stem: str, suffix: str) -> str:
     """What the compiler gets: the stem's file for one element type, with our headers pasted in."""
     group = "BYTES" if suffix[0] == "b" else "HALF" if suffix == "f16" else "FLOATS" if suffix[0] == "f" else "INTEGERS"
-    head = f"#define NX_{group} 1\n#define NX_NAME(row) row##_{suffix}\n#define NX_ELEMENT {c_name(suffix)}\n"
+    head = f"#define NX_{group} 1\n" + ("#define NX_INT64 1\n" if suffix == "i64" else "")
+    head += f"#define NX_NAME(row) row##_{suffix}\n#define NX_ELEMENT {c_name(suffix)}\n"
     return head + _pasted(f"{stem}.cu", set())
 
 

@@ -7,15 +7,19 @@ typedef unsigned long long uint64;
 struct half_bits { unsigned short bits; };  // a float16 as its bits; converted in software, so that no header is needed
 typedef NX_ELEMENT element;
 
-// Rows of the group "numbers" range over floats and integers, of "every" also over float16.
+// Rows of the group "numbers" range over floats and integers, of "every" also over float16, of "wide" over floats and int64.
 #if defined(NX_FLOATS) || defined(NX_INTEGERS)
 #define NX_NUMBERS 1
 #endif
 #if defined(NX_NUMBERS) || defined(NX_HALF)
 #define NX_EVERY 1
 #endif
+#if defined(NX_FLOATS) || defined(NX_INT64)
+#define NX_WIDE 1
+#endif
 
 #define KERNEL extern "C" __global__ void __launch_bounds__(256)
+#define LARGE_KERNEL extern "C" __global__ void __launch_bounds__(256, 1)  // rather more registers than spills
 
 // One position after the other for each thread: a loop over the grid.
 #define EACH(i, count) \
@@ -54,16 +58,23 @@ template <typename T> struct Traits { static constexpr bool is_float = false; };
 template <> struct Traits<float> {
     static constexpr bool is_float = true;
     static __device__ __forceinline__ float infinity() { return __int_as_float(0x7f800000); }
+    static __device__ __forceinline__ float nan() { return __int_as_float(0x7fc00000); }
+    static __device__ __forceinline__ float low() { return -infinity(); }
+    static __device__ __forceinline__ float high() { return infinity(); }
 };
 template <> struct Traits<double> {
     static constexpr bool is_float = true;
     static __device__ __forceinline__ double infinity() { return __longlong_as_double(0x7ff0000000000000ll); }
+    static __device__ __forceinline__ double nan() { return __longlong_as_double(0x7ff8000000000000ll); }
+    static __device__ __forceinline__ double low() { return -infinity(); }
+    static __device__ __forceinline__ double high() { return infinity(); }
 };
-#define INTEGER_TRAITS(type, unsigned_type, low, high)               \
-    template <> struct Traits<type> {                                \
-        static constexpr bool is_float = false;                      \
-        static constexpr type lowest = low, highest = high;          \
-        typedef unsigned_type wrapping;                              \
+#define INTEGER_TRAITS(type, unsigned_type, least, most)                       \
+    template <> struct Traits<type> {                                          \
+        static constexpr bool is_float = false;                                \
+        static __device__ __forceinline__ type low() { return least; }         \
+        static __device__ __forceinline__ type high() { return most; }         \
+        typedef unsigned_type wrapping;                                        \
     };
 INTEGER_TRAITS(signed char, unsigned, -128, 127)
 INTEGER_TRAITS(short, unsigned, -32768, 32767)

@@ -36,8 +36,8 @@ template <typename Y> struct To {  // integers
     template <typename X> static __device__ __forceinline__ Y from(X x) { return (Y)x; }
     static __device__ __forceinline__ Y from(double x) {
         if (x != x) return 0;
-        if (x <= (double)Traits<Y>::lowest) return Traits<Y>::lowest;
-        return x >= (double)Traits<Y>::highest ? Traits<Y>::highest : (Y)x;
+        if (x <= (double)Traits<Y>::low()) return Traits<Y>::low();
+        return x >= (double)Traits<Y>::high() ? Traits<Y>::high() : (Y)x;
     }
     static __device__ __forceinline__ Y from(float x) { return from((double)x); }
     static __device__ __forceinline__ Y from(half_bits x) { return from(widen(x)); }
