@@ -15,10 +15,10 @@ from typing import Any
 from neurenix import autograd, precision, random
 from neurenix._typing import Array
 from neurenix.errors import DTypeError, GraphError
+from neurenix.ops.norm import keep_running_statistics
 from neurenix.tensor import Tensor
 
 _enabled: ContextVar[bool] = ContextVar("checkpointing", default=False)
-_rerun: ContextVar[bool] = ContextVar("rerun", default=False)
 _noted: ContextVar[list[tuple[Any, bool]] | None] = ContextVar("noted", default=None)
 
 
@@ -53,11 +53,6 @@ def is_checkpointing() -> bool:
     return _enabled.get()
 
 
-def is_rerun() -> bool:
-    """Whether this is a second run for a gradient: running statistics must not move again."""
-    return _rerun.get()
-
-
 def note(module: Any) -> None:
     """Remember, inside a checkpointed part, in which mode a module and those below it ran."""
     noted = _noted.get()
@@ -66,8 +61,22 @@ def note(module: Any) -> None:
 
 
 def segment(fn: Callable[..., Any], *xs: Any) -> Any:
-    """``fn(*xs)``, checkpointed where :class:`enable_gradient_checkpointing` is on."""
-    return checkpoint(fn, *xs) if _enabled.get() else fn(*xs)
+    """``fn(*xs)``, checkpointed where :class:`enable_gradient_checkpointing` is on; parts of it are not parts again."""
+    return checkpoint(_Whole(fn), *xs) if _enabled.get() else fn(*xs)
+
+
+class _Whole:
+    """A function whose parts keep what they need: one part, not several."""
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        self.fn, self.__self__ = fn, getattr(fn, "__self__", None)
+
+    def __call__(self, *xs: Any) -> Any:
+        token = _enabled.set(False)
+        try:
+            return self.fn(*xs)
+        finally:
+            _enabled.reset(token)
 
 
 def checkpoint(fn: Callable[..., Any], *xs: Any) -> Any:
@@ -160,10 +169,9 @@ class _Part:
 
     def second_run(self, gradients: Sequence[Array | None]) -> Sequence[Array | None]:
         """As the first run, in a copy of its context."""
-        _rerun.set(True)
         _noted.set(None)
         precision.override(self.precision)
-        with random.replay(self.random_state), _as_before(self.modes):
+        with random.replay(self.random_state), keep_running_statistics(), _as_before(self.modes):
             _, made, stand_ins, _ = self.run()
         if [t.shape for t in made] != self.shapes:
             raise GraphError(

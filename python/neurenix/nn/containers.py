@@ -6,6 +6,7 @@ import operator
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self, overload
 
+from neurenix.checkpoint import is_checkpointing, segment
 from neurenix.errors import ArgumentError, DTypeError, RangeError
 from neurenix.nn.module import Arguments, Module
 
@@ -105,6 +106,8 @@ class Sequential(_Numbered):
     2
     """
 
+    _makes_segments = True
+
     def __init__(self, *modules: Any) -> None:
         if len(modules) == 1 and isinstance(modules[0], Mapping):
             for name, module in modules[0].items():
@@ -136,6 +139,11 @@ class Sequential(_Numbered):
 
     def forward(self, x: Any) -> Any:
         """Give ``x`` to the first module, its result to the next, and return the last one's."""
+        if is_checkpointing() and not any(child.has_segments() for child in self.children()):
+            return segment(self._run, x)
+        return self._run(x)
+
+    def _run(self, x: Any) -> Any:
         for module in self._list():
             x = module(x)
         return x

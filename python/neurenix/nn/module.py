@@ -67,6 +67,7 @@ class Module:
     input_normalization: Normalization | None = None
     forward: Callable[..., Any]
     _takes_arrays: bool = False  # whether forward wants plain arrays as they are
+    _makes_segments: bool = False  # whether forward runs parts of itself through checkpoint.segment
     _arguments: Arguments
     _hooks: dict[int, Callable[..., Any]] | None = None
     _pre_hooks: dict[int, Callable[..., Any]] | None = None
@@ -159,6 +160,10 @@ class Module:
     def modules(self) -> Iterator[Module]:
         """Itself and all modules below, a shared one once."""
         return (m for _, m in self.named_modules())
+
+    def has_segments(self) -> bool:
+        """Whether this module or one below runs in parts under ``enable_gradient_checkpointing``."""
+        return any(m._makes_segments for m in self.modules())
 
     def get_submodule(self, target: str) -> Module:
         """The module with this dotted name; ``""`` is this module.

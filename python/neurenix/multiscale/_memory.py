@@ -1,0 +1,79 @@
+"""What a model remembers of its last forward pass, for the getters of its features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from neurenix import autograd, random
+from neurenix.errors import GraphError
+from neurenix.nn.module import Module
+from neurenix.ops.norm import keep_running_statistics
+from neurenix.tensor import Tensor
+
+
+class Memory:
+    """Feature maps of the last forward pass, or the input to compute them from again.
+
+    A recorded pass keeps its maps, which its graph holds anyway. A pass under ``no_grad`` keeps the input only, and the
+    first question computes the maps again; from then on every pass keeps them.
+    """
+
+    def __init__(self) -> None:
+        self.features: dict[str, list[Tensor]] | None = None
+        self.input: Tensor | None = None
+        self.keeps = False
+        self._weights: tuple[Any, ...] = ()
+        self._state: tuple[bool, tuple[int, int]] = (True, (0, 0))
+
+    def __deepcopy__(self, _: dict[int, Any]) -> Memory:
+        """A copy of a model starts without a last pass."""
+        return Memory()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Memory, ()
+
+    def begin(self, model: Module) -> None:
+        """Drop what is remembered: a pass starts."""
+        self.features = self.input = None
+        self._state = (model.training, random.get_rng_state())
+
+    def end(self, model: Module, x: Tensor, features: dict[str, list[Tensor]]) -> None:
+        """Remember a pass."""
+        self.input, self._weights = x, _versions(model)
+        if self.keeps or autograd.is_grad_enabled():
+            self.features = features
+
+    def get(self, model: Module, getter: str, name: str, compute: Callable[[Tensor], dict[str, list[Tensor]]]) -> list[Tensor]:
+        """Features of the last pass by their name.
+
+        Raises
+        ------
+        GraphError
+            Before any pass, or after parameters or buffers changed.
+        """
+        if self.input is None:
+            raise GraphError(f"{getter}: expected a forward pass before it, got none; call the model on an image first")
+        if self._weights != _versions(model):
+            raise GraphError(
+                f"{getter}: expected the weights of the last forward pass, got weights that changed since; call the model again"
+            )
+        if self.features is None:
+            self.keeps = True
+            self.features = self._again(model, compute)
+        return list(self.features[name])
+
+    def _again(self, model: Module, compute: Callable[[Tensor], dict[str, list[Tensor]]]) -> dict[str, list[Tensor]]:
+        training, random_state = self._state
+        now = {m: m.training for m in model.modules()}
+        try:
+            model.train(training)
+            with autograd.no_grad(), random.replay(random_state), keep_running_statistics():
+                return compute(self.input) if self.input is not None else {}
+        finally:
+            for module, mode in now.items():
+                module.training = mode
+
+
+def _versions(model: Module) -> tuple[Any, ...]:
+    return tuple((id(t), t._version) for t in model._named_state().values())
