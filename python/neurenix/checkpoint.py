@@ -202,7 +202,7 @@ def _as_before(modes: list[tuple[Any, bool]]) -> Iterator[None]:
 
 
 def _stand_in(t: Tensor) -> Tensor:
-    s = t.detach()
+    s = Tensor._wrap(t._array)
     s.requires_grad, s._logits = True, t._logits
     return s
 

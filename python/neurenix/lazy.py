@@ -32,6 +32,6 @@ def is_loading() -> bool:
     return _loading.get()
 
 
-def placeholder(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    """Zeros of this shape in no memory: read-only, every stride 0."""
-    return np.broadcast_to(np.zeros((), dtype), shape)
+def placeholder(shape: tuple[int, ...], dtype: np.dtype[Any], value: Any = 0) -> np.ndarray[Any, Any]:
+    """One value in this shape and no memory: read-only, every stride 0."""
+    return np.broadcast_to(np.full((), value, dtype), shape)

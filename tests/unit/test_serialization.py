@@ -210,7 +210,7 @@ def test_model_that_cannot_be_built_again(tmp_path):
     round_trip(model, tmp_path, [Wrong, Scale])
     with pytest.raises(ArgumentError, match="save: expected a Wrong that can be built again, got .*not five times"):
         nx.save(model, path)
-    assert os.listdir(tmp_path) == ["file.nx"]
+    assert [p.name for p in tmp_path.iterdir()] == ["file.nx"]
 
 
 def test_a_file_is_replaced_in_one_step(tmp_path, monkeypatch):
@@ -224,7 +224,7 @@ def test_a_file_is_replaced_in_one_step(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         nx.save({"a": 2}, path)
     assert nx.load(path) == {"a": 1}
-    assert os.listdir(tmp_path) == ["file.nx"]
+    assert [p.name for p in tmp_path.iterdir()] == ["file.nx"]
 
 
 # --- other libraries

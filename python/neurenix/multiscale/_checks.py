@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
-from neurenix.ops._arguments import choice as choice, integer
+from neurenix.ops._arguments import choice, integer
 from neurenix.tensor import Tensor
 
+__all__ = ["MODES", "MOST_LEVELS", "choice", "flag", "float_map", "integers", "levels", "position", "scale", "scaled", "scales"]
 MODES: Final = ("nearest", "bilinear", "bicubic")
 MOST_LEVELS: Final = 32
 

@@ -8,6 +8,7 @@ from typing import Any
 from neurenix import autograd, random
 from neurenix.errors import GraphError
 from neurenix.nn.module import Module
+from neurenix.ops import state
 from neurenix.ops.norm import keep_running_statistics
 from neurenix.tensor import Tensor
 
@@ -23,7 +24,7 @@ class Memory:
         self.features: dict[str, list[Tensor]] | None = None
         self.input: Tensor | None = None
         self.keeps = False
-        self._weights: tuple[Any, ...] = ()
+        self._weights: list[Any] = []
         self._state: tuple[bool, tuple[int, int]] = (True, (0, 0))
 
     def __deepcopy__(self, _: dict[int, Any]) -> Memory:
@@ -40,7 +41,7 @@ class Memory:
 
     def end(self, model: Module, x: Tensor, features: dict[str, list[Tensor]]) -> None:
         """Remember a pass."""
-        self.input, self._weights = x, _versions(model)
+        self.input, self._weights = x, state.fingerprints(model._named_state().values())
         if self.keeps or autograd.is_grad_enabled():
             self.features = features
 
@@ -54,7 +55,8 @@ class Memory:
         """
         if self.input is None:
             raise GraphError(f"{getter}: expected a forward pass before it, got none; call the model on an image first")
-        if self._weights != _versions(model):
+        now = [id(t) for t in model._named_state().values()]
+        if [id(t) for t, _, _ in self._weights] != now or not state.unchanged(self._weights):
             raise GraphError(
                 f"{getter}: expected the weights of the last forward pass, got weights that changed since; call the model again"
             )
@@ -73,7 +75,3 @@ class Memory:
         finally:
             for module, mode in now.items():
                 module.training = mode
-
-
-def _versions(model: Module) -> tuple[Any, ...]:
-    return tuple((id(t), t._version) for t in model._named_state().values())

@@ -91,10 +91,14 @@ class PyramidNetwork(Module):
 
     def _compute(self, x: Tensor) -> Features:
         found: list[Tensor] = []
-        for i, level in enumerate(self.levels):
-            x = segment(level, x if i == 0 else half(x))
+        for i in range(self.num_levels):
+            x = segment(self._level, x, i)
             found.append(x)
         return {"levels": found}
+
+    def _level(self, x: Tensor, i: int) -> Tensor:
+        out: Tensor = self.levels[i](x if i == 0 else half(x))
+        return out
 
     def _merge(self, features: list[Tensor]) -> Tensor:
         merged: Tensor = self.laterals[-1](features[-1])

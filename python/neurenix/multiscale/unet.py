@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from neurenix import nn, ops
 from neurenix.checkpoint import segment
 from neurenix.multiscale import _checks
@@ -72,7 +74,7 @@ class UNet(Module):
         widths = [*self.features, 2 * self.features[-1]]
         self.encoder = nn.ModuleList([Level("UNet", a, b, norm) for a, b in zip([self.in_channels, *widths], widths[:-1], strict=False)])
         self.bottleneck = Level("UNet", widths[-2], widths[-1], norm)
-        self.ups = nn.ModuleList([nn.ConvTranspose2d(b, a, kernel_size=2, stride=2) for a, b in zip(widths, widths[1:], strict=False)])
+        self.ups = nn.ModuleList([nn.ConvTranspose2d(b, a, kernel_size=2, stride=2) for a, b in pairwise(widths)])
         self.decoder = nn.ModuleList([Level("UNet", 2 * a, a, norm) for a in self.features])
         self.head = nn.Conv2d(widths[0], self.out_channels, kernel_size=1)
         self._memory = Memory()
@@ -88,16 +90,20 @@ class UNet(Module):
 
     def _compute(self, x: Tensor) -> Features:
         encoded: list[Tensor] = []
-        for i, level in enumerate(self.encoder):
-            encoded.append(segment(level, x if i == 0 else half(x)))
-            x = encoded[-1]
-        x = segment(self.bottleneck, half(x))
-        encoded.append(x)
+        for i in range(len(self.features) + 1):
+            x = segment(self._encode, x, i)
+            encoded.append(x)
         decoded: list[Tensor] = []
         for i in reversed(range(len(self.features))):
             x = segment(self._decode, x, encoded[i], i)
             decoded.append(x)
         return {"encoder": encoded, "decoder": decoded[::-1]}
+
+    def _encode(self, x: Tensor, i: int) -> Tensor:
+        """One level of the encoder, or the bottleneck: halve what the level before gave, convolve."""
+        level = self.encoder[i] if i < len(self.features) else self.bottleneck
+        out: Tensor = level(x if i == 0 else half(x))
+        return out
 
     def _decode(self, x: Tensor, skip: Tensor, i: int) -> Tensor:
         """One level of the decoder: up, crop to the skip, put the skip before it, convolve."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neurenix import backend
+from neurenix import backend, lazy
 from neurenix._typing import DeviceLike, DTypeLike
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.tensor import Tensor, as_tensor, default_device
@@ -33,6 +33,8 @@ def _constant(
     kind = np.dtype(np.float32 if dtype is None else dtype)
     if kind.kind not in "biuf" or kind.itemsize > 8:
         raise DTypeError(f"{name}: expected a float, integer or bool type, got {kind}; pass e.g. nx.float32")
+    if lazy.is_loading():
+        return Tensor._wrap(lazy.placeholder(shape, kind, value))
     array = backend.empty(shape, kind, "cpu")
     array.fill(value)
     return _made(array, device, requires_grad)

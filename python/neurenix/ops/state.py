@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from neurenix import backend, layout
 from neurenix._typing import DeviceLike, DTypeLike
+from neurenix.ops._derived import _sum_of
 from neurenix.tensor import Tensor, as_tensor
 
 
@@ -16,6 +18,8 @@ def read_only(t: Tensor) -> Tensor:
     array = t._array.view()
     if type(array) is np.ndarray:
         array.flags.writeable = False
+    else:
+        t._exposed = True
     return Tensor._wrap(array)
 
 
@@ -34,8 +38,8 @@ def overwrite(targets: list[Tensor], values: list[Tensor]) -> None:
 
 
 def replace(t: Tensor, array: Any) -> None:
-    """Give ``t`` another array; graphs and derived layouts made from the old one notice."""
-    t._array = array
+    """Give ``t`` a new array that nobody else has; graphs and derived layouts made from the old one notice."""
+    t._array, t._exposed = array, False
     t._version += 1
 
 
@@ -50,6 +54,16 @@ def move(t: Tensor, dtype: DTypeLike | None, device: DeviceLike | None) -> None:
         replace(t, array)
     if t.grad is not None:
         move(t.grad, dtype, device)
+
+
+def fingerprints(tensors: Iterable[Tensor]) -> list[tuple[Tensor, int, int | None]]:
+    """What :func:`unchanged` compares with: versions, and checksums of what the user may write to."""
+    return [(t, t._version, _sum_of(t._array) if t._exposed else None) for t in tensors]
+
+
+def unchanged(kept: Iterable[tuple[Tensor, int, int | None]]) -> bool:
+    """Whether tensors still have the values of :func:`fingerprints`; one that was handed out since counts as changed."""
+    return all(t._version == version and (not t._exposed or total == _sum_of(t._array)) for t, version, total in kept)
 
 
 def is_float_type(dtype: DTypeLike) -> bool:
