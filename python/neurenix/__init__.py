@@ -65,4 +65,4 @@ from neurenix.picture import overlay as overlay
 from neurenix.anomaly import detect_anomaly as detect_anomaly
 
 # rooms
-from neurenix import nn as nn, optim as optim
+from neurenix import multiscale as multiscale, nn as nn, optim as optim
