@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use crate::error::Result;
-use crate::simd::Vector;
 use crate::threads::{self, Shared};
 use crate::{blocks::Buffer, levels};
 
