@@ -59,6 +59,12 @@ class TensorOperators:
     def __rpow__(self, other: Any) -> Tensor:
         return neurenix.ops.pow(other, self)
 
+    def __matmul__(self, other: Any) -> Tensor:
+        return neurenix.ops.matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return neurenix.ops.matmul(other, self)
+
     def __and__(self, other: Any) -> Tensor:
         return neurenix.ops.bitwise_and(self, other)
 

@@ -9,6 +9,7 @@ import neurenix
 
 if TYPE_CHECKING:
     import neurenix.ops
+    from neurenix.ops.reduce import Extreme
     from neurenix.tensor import Tensor
 
 
@@ -116,3 +117,67 @@ class ShapeMethods:
     def unbind(self, dim: int = 0) -> tuple[Tensor, ...]:
         """See :func:`neurenix.ops.unbind`."""
         return neurenix.ops.unbind(self, dim)
+
+    def argwhere(self, *, as_tuple: bool = False) -> Any:
+        """See :func:`neurenix.ops.argwhere`."""
+        return neurenix.ops.argwhere(self, as_tuple=as_tuple)
+
+    def masked_select(self, mask: Any) -> Tensor:
+        """See :func:`neurenix.ops.masked_select`."""
+        return neurenix.ops.masked_select(self, mask)
+
+    def nonzero(self, *, as_tuple: bool = False) -> Any:
+        """See :func:`neurenix.ops.nonzero`."""
+        return neurenix.ops.nonzero(self, as_tuple=as_tuple)
+
+    def take(self, index: Any) -> Tensor:
+        """See :func:`neurenix.ops.take`."""
+        return neurenix.ops.take(self, index)
+
+    def argsort(self, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
+        """See :func:`neurenix.ops.argsort`."""
+        return neurenix.ops.argsort(self, dim, descending, stable)
+
+    def kthvalue(self, k: int, dim: int = -1, keepdim: bool = False) -> Extreme:
+        """See :func:`neurenix.ops.kthvalue`."""
+        return neurenix.ops.kthvalue(self, k, dim, keepdim)
+
+    def max(self, dim: Any = None, keepdim: bool = False) -> Any:
+        """See :func:`neurenix.ops.max`."""
+        return neurenix.ops.max(self, dim, keepdim)
+
+    def median(self, dim: int | None = None, keepdim: bool = False) -> Any:
+        """See :func:`neurenix.ops.median`."""
+        return neurenix.ops.median(self, dim, keepdim)
+
+    def min(self, dim: Any = None, keepdim: bool = False) -> Any:
+        """See :func:`neurenix.ops.min`."""
+        return neurenix.ops.min(self, dim, keepdim)
+
+    def sort(self, dim: int = -1, descending: bool = False, stable: bool = False) -> Extreme:
+        """See :func:`neurenix.ops.sort`."""
+        return neurenix.ops.sort(self, dim, descending, stable)
+
+    def topk(self, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Extreme:
+        """See :func:`neurenix.ops.topk`."""
+        return neurenix.ops.topk(self, k, dim, largest, sorted)
+
+    def gather(self, dim: int, index: Any) -> Tensor:
+        """See :func:`neurenix.ops.gather`."""
+        return neurenix.ops.gather(self, dim, index)
+
+    def index_select(self, dim: int, index: Any) -> Tensor:
+        """See :func:`neurenix.ops.index_select`."""
+        return neurenix.ops.index_select(self, dim, index)
+
+    def scatter(self, dim: int, index: Any, src: Any) -> Tensor:
+        """See :func:`neurenix.ops.scatter`."""
+        return neurenix.ops.scatter(self, dim, index, src)
+
+    def scatter_add(self, dim: int, index: Any, src: Any) -> Tensor:
+        """See :func:`neurenix.ops.scatter_add`."""
+        return neurenix.ops.scatter_add(self, dim, index, src)
+
+    def take_along_dim(self, indices: Any, dim: int) -> Tensor:
+        """See :func:`neurenix.ops.take_along_dim`."""
+        return neurenix.ops.take_along_dim(self, indices, dim)

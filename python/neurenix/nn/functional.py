@@ -2,10 +2,12 @@
 
 # activation
 from neurenix.ops import (
-    celu as celu, elu as elu, gelu as gelu, glu as glu, hardshrink as hardshrink, hardsigmoid as hardsigmoid, hardswish as hardswish,
-    hardtanh as hardtanh, leaky_relu as leaky_relu, logsigmoid as logsigmoid, mish as mish, prelu as prelu, relu as relu, relu6 as
-    relu6, selu as selu, sigmoid as sigmoid, silu as silu, softplus as softplus, softshrink as softshrink, softsign as softsign, tanh as
-    tanh, tanhshrink as tanhshrink, threshold as threshold,
+    bilinear as bilinear, celu as celu, cosine_similarity as cosine_similarity, elu as elu, embedding as embedding, gelu as gelu, glu as
+    glu, hardshrink as hardshrink, hardsigmoid as hardsigmoid, hardswish as hardswish, hardtanh as hardtanh, leaky_relu as leaky_relu,
+    log_softmax as log_softmax, logsigmoid as logsigmoid, mish as mish, normalize as normalize, one_hot as one_hot, pairwise_distance as
+    pairwise_distance, prelu as prelu, relu as relu, relu6 as relu6, scaled_dot_product_attention as scaled_dot_product_attention, selu
+    as selu, sigmoid as sigmoid, silu as silu, softmax as softmax, softmin as softmin, softplus as softplus, softshrink as softshrink,
+    softsign as softsign, tanh as tanh, tanhshrink as tanhshrink, threshold as threshold,
 )  # fmt: skip
 
 # conv

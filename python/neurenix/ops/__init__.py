@@ -37,12 +37,29 @@ from neurenix.ops.reduce import (
 from neurenix.ops.truth import (
     all as all, any as any, count_nonzero as count_nonzero,
 )  # fmt: skip
+from neurenix.ops.statistics import (
+    cosine_similarity as cosine_similarity, dist as dist, norm as norm, normalize as normalize, pairwise_distance as pairwise_distance,
+    std as std, std_mean as std_mean, var as var, var_mean as var_mean,
+)  # fmt: skip
+from neurenix.ops.scan import (
+    cumprod as cumprod, cumsum as cumsum, prod as prod,
+)  # fmt: skip
 
 # softmax
+from neurenix.ops.softmax import (
+    log_softmax as log_softmax, logsumexp as logsumexp, softmax as softmax, softmin as softmin,
+)  # fmt: skip
 
 # indexing
 from neurenix.ops.indexing import (
-    getitem as getitem,
+    argwhere as argwhere, getitem as getitem, masked_select as masked_select, nonzero as nonzero, take as take,
+)  # fmt: skip
+from neurenix.ops.ordering import (
+    argsort as argsort, kthvalue as kthvalue, max as max, median as median, min as min, sort as sort, topk as topk,
+)  # fmt: skip
+from neurenix.ops.scatter import (
+    embedding as embedding, gather as gather, index_select as index_select, one_hot as one_hot, scatter as scatter, scatter_add as
+    scatter_add, take_along_dim as take_along_dim,
 )  # fmt: skip
 
 # shape
@@ -56,6 +73,10 @@ from neurenix.ops.parts import (
     cat as cat, chunk as chunk, concat as concat, concatenate as concatenate, narrow as narrow, select as select, split as split,
     split_with_sizes as split_with_sizes, stack as stack, unbind as unbind,
 )  # fmt: skip
+from neurenix.ops.layouts import (
+    diag as diag, diagonal as diagonal, flip as flip, fliplr as fliplr, flipud as flipud, masked_fill as masked_fill, repeat as repeat,
+    repeat_interleave as repeat_interleave, roll as roll, rot90 as rot90, tile as tile, tril as tril, triu as triu, where as where,
+)  # fmt: skip
 from neurenix.ops.create import (
     arange as arange, empty as empty, empty_like as empty_like, eye as eye, from_dlpack as from_dlpack, from_numpy as from_numpy, full
     as full, full_like as full_like, linspace as linspace, logspace as logspace, meshgrid as meshgrid, ones as ones, ones_like as
@@ -63,6 +84,16 @@ from neurenix.ops.create import (
 )  # fmt: skip
 
 # matmul
+from neurenix.ops.matmul import (
+    addbmm as addbmm, addmm as addmm, addmv as addmv, baddbmm as baddbmm, bmm as bmm, dot as dot, inner as inner, matmul as matmul, mm
+    as mm, mv as mv, outer as outer,
+)  # fmt: skip
+from neurenix.ops.einsum import (
+    chain_matmul as chain_matmul, einsum as einsum, tensordot as tensordot,
+)  # fmt: skip
+from neurenix.ops.attention import (
+    bilinear as bilinear, scaled_dot_product_attention as scaled_dot_product_attention,
+)  # fmt: skip
 
 # conv
 from neurenix.ops.conv import (

@@ -108,12 +108,12 @@ def gelu(input: Any, approximate: str = "none") -> Tensor:
 
 
 def silu(input: Any, inplace: bool = False) -> Tensor:
-    """``input * sigmoid(input)``"""
+    """``input * sigmoid(input)``."""
     return _activation("silu", input, Unary.SILU, Binary.SILU_GRAD)
 
 
 def mish(input: Any, inplace: bool = False) -> Tensor:
-    """``input * tanh(softplus(input))``"""
+    """``input * tanh(softplus(input))``."""
     return _activation("mish", input, Unary.MISH, Binary.MISH_GRAD)
 
 
@@ -128,12 +128,12 @@ def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
 
 
 def softsign(input: Any) -> Tensor:
-    """``input / (1 + |input|)``"""
+    """``input / (1 + |input|)``."""
     return _activation("softsign", input, Unary.SOFTSIGN, Binary.SOFTSIGN_GRAD)
 
 
 def tanhshrink(input: Any) -> Tensor:
-    """``input - tanh(input)``"""
+    """``input - tanh(input)``."""
     return _activation("tanhshrink", input, Unary.TANHSHRINK, Binary.TANHSHRINK_GRAD)
 
 
@@ -155,7 +155,7 @@ def hardsigmoid(input: Any, inplace: bool = False) -> Tensor:
 
 
 def hardswish(input: Any, inplace: bool = False) -> Tensor:
-    """``input * hardsigmoid(input)``"""
+    """``input * hardsigmoid(input)``."""
     return _activation("hardswish", input, Unary.HARDSWISH, Binary.HARDSWISH_GRAD)
 
 

@@ -129,7 +129,7 @@ def _pieces(name: str, x: Tensor, dim: int, sizes: Sequence[int]) -> tuple[Tenso
     return outputs
 
 
-def split(tensor: Any, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Parts of a size along ``dim`` (the last may be smaller), or of the sizes listed.
 
     Raises
@@ -145,7 +145,7 @@ def split(tensor: Any, split_size_or_sections: int | Sequence[int], dim: int = 0
         if sum(sizes) != whole or any(n < 0 for n in sizes):
             raise ArgumentError(f"split: expected sizes of at least 0 that sum to {whole}, got {sizes}; change one of them")
     else:
-        size = int(split_size_or_sections)  # type: ignore[arg-type]
+        size = int(split_size_or_sections)
         if size < 1 and (size < 0 or whole):
             raise ArgumentError(f"split: expected a size of at least 1, got {size}; pass e.g. {max(whole // 2, 1)}")
         sizes = [min(size, whole - start) for start in range(0, whole, max(size, 1))] or [0]

@@ -27,6 +27,9 @@ def arg_reduce(x: Strided[In], index: IndexOut, kept: Size, op: Enum) -> None:
     """index = where the largest (op 0) or smallest (1) element is among the axes behind the first ``kept``."""
 
 
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
 class Fold(IntEnum):
     """The reductions."""
 
@@ -124,7 +127,7 @@ def floats_only(op: str, x: Tensor) -> None:
     DTypeError
         With the conversion that helps.
     """
-    if x.dtype != np.float32 and x.dtype != np.float64:
+    if x.dtype not in _FLOATS:
         raise DTypeError(f"{op}: expected float32 or float64, got {x.dtype}; convert it with .float()")
 
 

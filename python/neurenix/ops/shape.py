@@ -168,7 +168,7 @@ def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Tensor:
 def squeeze(input: Any, dim: Any = None) -> Tensor:
     """Without the axes of size 1, or those of them that ``dim`` names."""
     x = as_tensor(input)
-    named = range(x.ndim) if dim is None else axes_of("squeeze", dim, x.ndim) if dim != () and dim != [] else ()
+    named = range(x.ndim) if dim is None else axes_of("squeeze", dim, x.ndim) if dim not in ((), []) else ()
     return _reshaped("squeeze", x, tuple(n for i, n in enumerate(x.shape) if n != 1 or i not in named))
 
 

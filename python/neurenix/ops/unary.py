@@ -53,7 +53,7 @@ def _integer(op: IntegerUnary, x: Tensor) -> Tensor:
 
 
 def neg(input: Any) -> Tensor:
-    """``-input``"""
+    """``-input``."""
     x = as_tensor(input)
     if x.dtype.kind != "f":
         return _integer(IntegerUnary.NEG, x)
@@ -78,7 +78,7 @@ absolute = abs
 
 
 def square(input: Any) -> Tensor:
-    """``input * input``"""
+    """``input * input``."""
     x = as_tensor(input)
     if x.dtype.kind != "f":
         from neurenix.ops.arithmetic import mul
@@ -157,7 +157,7 @@ def rsqrt(input: Any) -> Tensor:
 
 
 def reciprocal(input: Any) -> Tensor:
-    """``1 / input``"""
+    """``1 / input``."""
     return unary_from("reciprocal", input, Unary.RECIPROCAL, Binary.RECIPROCAL_GRAD)
 
 

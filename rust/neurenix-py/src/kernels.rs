@@ -203,12 +203,25 @@ kernels! {
     // reduce
     reduce<wide>(y: Out, x: Strided<In>, kept: Size, op: Enum, a: Real) = reduce::reduce;
     arg_reduce<numbers>(x: Strided<In>, index: IndexOut, kept: Size, op: Enum) = reduce::arg_reduce;
+    scan<wide>(y: Out, x: In, outer: Size, n: Size, inner: Size, op: Enum, reverse: Enum) = scan::scan;
+    prod_grad<floats>(gx: Out, g: In, x: In, outer: Size, n: Size, inner: Size) = scan::prod_grad;
+    cumprod_grad<floats>(gx: Out, g: In, x: In, outer: Size, n: Size, inner: Size) = scan::cumprod_grad;
 
     // softmax
+    softmax_rows<floats>(y: Out, x: In, outer: Size, n: Size, inner: Size, log: Enum) = softmax::softmax;
+    softmax_grad<floats>(gx: Out, g: In, y: In, outer: Size, n: Size, inner: Size, log: Enum) = softmax::softmax_grad;
 
     // indexing
+    take<bytes>(y: Out, x: In, index: Index, outer: Size, n: Size, inner: Size) = scatter::take;
+    take_sum<wide>(gx: Out, g: In, index: Index, outer: Size, n: Size, inner: Size) = scatter::take_sum;
+    gather_rows<bytes>(y: Out, x: In, index: Index, outer: Size, m: Size, n: Size, inner: Size) = scatter::gather;
+    scatter_rows<bytes>(y: InOut, index: Index, src: In, outer: Size, m: Size, n: Size, inner: Size) = scatter::scatter;
+    scatter_add_rows<wide>(y: InOut, index: Index, src: In, outer: Size, m: Size, n: Size, inner: Size) = scatter::scatter_add;
+    nonzero_rows<bytes>(mask: Mask, index: IndexOut) = scatter::nonzero;
+    sort_rows<numbers>(values: Out, indices: IndexOut, x: In, outer: Size, n: Size, inner: Size, descending: Enum) = sort::sort;
 
     // matmul
+    matmul_rows<floats>(y: Out, a: Strided<In>, b: Strided<In>, batch: Size, m: Size, k: Size, n: Size) = matmul::matmul;
 
     // conv
     conv_pack<floats>(packed: Out, weight: In, groups: Size, outputs: Size, channels: Size, kh: Size, kw: Size, stride_h: Size, stride_w: Size,

@@ -1,0 +1,260 @@
+"""Elements in other places: choices by masks, flips, rolls, repetitions, triangles, diagonals."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from neurenix import autograd, backend, layout
+from neurenix._typing import Array
+from neurenix.errors import ArgumentError, DTypeError, ShapeError
+from neurenix.ops.arithmetic import operands
+from neurenix.ops.elementwise import choose, common_shape, expanded, filled, result, scalar
+from neurenix.ops.reduce import Fold, axes_of, axis_of, fold, sum_to
+from neurenix.tensor import Tensor, as_tensor
+
+
+def _mask(op: str, condition: Any) -> Tensor:
+    mask = as_tensor(condition)
+    if mask.dtype not in {np.dtype(np.bool_), np.dtype(np.uint8)}:
+        raise DTypeError(f"{op}: expected a bool mask, got {mask.dtype}; compare first, e.g. x > 0")
+    return Tensor._wrap(layout.cast(mask._array, np.bool_))
+
+
+def where(condition: Any, input: Any = None, other: Any = None) -> Any:
+    """``input`` where ``condition``, else ``other``, broadcast; with the condition alone, its nonzero indices.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> x = nx.tensor([-1.0, 2.0])
+    >>> nx.where(x > 0, x, 0.0)
+    tensor([0., 2.])
+    """
+    mask = _mask("where", condition)
+    if input is None and other is None:
+        from neurenix.ops.indexing import nonzero
+
+        return nonzero(mask, as_tuple=True)
+    x, y = operands("where", input, other)
+    backend.same_device("where", mask._array, x._array)
+    common_shape("where", mask.shape, x.shape, y.shape)
+    m, sx, sy = mask._array, x.shape, y.shape
+    needs = (x.requires_grad, y.requires_grad)
+
+    def vjp(g: Array) -> tuple[Array | None, ...]:
+        zero = scalar(g, 0.0)
+        return sum_to(choose(m, g, zero), sx) if needs[0] else None, sum_to(choose(m, zero, g), sy) if needs[1] else None
+
+    return autograd.record("where", choose(m, x._array, y._array), (x, y), vjp)
+
+
+def masked_fill(input: Any, mask: Any, value: Any) -> Tensor:
+    """``input`` with ``value``, a number or 0-d tensor, where ``mask`` holds."""
+    x = as_tensor(input)
+    filler = as_tensor(value, x)
+    if filler.ndim:
+        raise ShapeError(f"masked_fill: expected a number or a 0-d tensor, got shape {filler.shape}; use where")
+    chosen: Tensor = where(_mask("masked_fill", mask), filler.to(x.dtype), x)
+    return chosen
+
+
+def flip(input: Any, *dims: Any) -> Tensor:
+    """The order reversed along ``dims``."""
+    x = as_tensor(input)
+    named = dims[0] if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
+    axes = axes_of("flip", tuple(named), x.ndim) if named else ()
+    key = tuple(slice(None, None, -1) if i in axes else slice(None) for i in range(x.ndim))
+
+    def turned(a: Array) -> Array:
+        y = result(a.shape, a)
+        layout.copy_into(y, a[key])
+        return y
+
+    def vjp(g: Array) -> tuple[Array]:
+        return (g[key],)
+
+    return autograd.record("flip", turned(x._array), (x,), vjp)
+
+
+def fliplr(input: Any) -> Tensor:
+    """Columns reversed."""
+    return flip(input, 1)
+
+
+def flipud(input: Any) -> Tensor:
+    """Rows reversed."""
+    return flip(input, 0)
+
+
+def rot90(input: Any, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
+    """Turned by ``k`` quarters in the plane of two axes, from the first to the second."""
+    from neurenix.ops.shape import transpose
+
+    x = as_tensor(input)
+    a, b = (axis_of("rot90", d, x.ndim) for d in dims)
+    if k % 4 == 0:
+        return flip(x)
+    if k % 4 == 2:
+        return flip(x, a, b)
+    return flip(transpose(x, a, b), a) if k % 4 == 1 else transpose(flip(x, a), a, b)
+
+
+def roll(input: Any, shifts: Any, dims: Any = None) -> Tensor:
+    """Elements moved on by ``shifts`` along ``dims``, those beyond the end put in front; flattened without ``dims``.
+
+    Raises
+    ------
+    ArgumentError
+        If they are not equally many.
+    """
+    x = as_tensor(input)
+    moves = tuple(shifts) if isinstance(shifts, (tuple, list)) else (shifts,)
+    named = () if dims is None else tuple(dims) if isinstance(dims, (tuple, list)) else (dims,)
+    if not named:
+        from neurenix.ops.shape import ravel, reshape
+
+        return x if not x.ndim else reshape(_rolled(ravel(x), (0,), moves[:1]), x.shape)
+    if len(moves) != len(named):
+        raise ArgumentError(f"roll: expected as many shifts as dims, got {moves} and {named}; give one shift a dim")
+    return _rolled(x, tuple(axis_of("roll", d, x.ndim) for d in named), moves)
+
+
+def _rolled(x: Tensor, axes: tuple[int, ...], moves: tuple[int, ...]) -> Tensor:
+    def moved(a: Array, sign: int) -> Array:
+        for axis, move in zip(axes, moves, strict=True):
+            n = a.shape[axis]
+            shift = sign * int(move) % n if n else 0
+            y = result(a.shape, a)
+            lead = (slice(None),) * axis
+            layout.copy_into(y[(*lead, slice(shift, None))], a[(*lead, slice(0, n - shift))])
+            layout.copy_into(y[(*lead, slice(0, shift))], a[(*lead, slice(n - shift, None))])
+            a = y
+        return a
+
+    def vjp(g: Array) -> tuple[Array]:
+        return (moved(g, -1),)
+
+    return autograd.record("roll", moved(x._array, 1), (x,), vjp)
+
+
+def repeat(input: Any, *repeats: Any) -> Tensor:
+    """The whole tensor repeated so many times along each axis; more numbers than axes put new ones in front."""
+    x = as_tensor(input)
+    counts = tuple(repeats[0]) if len(repeats) == 1 and isinstance(repeats[0], (tuple, list)) else repeats
+    if len(counts) < x.ndim or builtins.any(n < 0 for n in counts):
+        raise ShapeError(f"repeat: expected at least {x.ndim} numbers of at least 0, got {counts}; give one an axis")
+    shape = (1,) * (len(counts) - x.ndim) + x.shape
+    spread = tuple(v for n in shape for v in (1, n))
+    tiled = tuple(v for c, n in zip(counts, shape, strict=True) for v in (int(c), n))
+
+    def vjp(g: Array) -> tuple[Array]:
+        parts = layout.contiguous(g).reshape(tiled)
+        return (fold(Fold.SUM, parts, tuple(range(0, 2 * len(shape), 2))).reshape(x.shape),)
+
+    y = layout.contiguous(expanded(layout.contiguous(x._array).reshape(spread), tiled))
+    if y is x._array:
+        y = layout.copy(y)
+    return autograd.record("repeat", y.reshape(tuple(c * n for c, n in zip(counts, shape, strict=True))), (x,), vjp)
+
+
+def tile(input: Any, *dims: Any) -> Tensor:
+    """The tensor repeated along its last axes; fewer numbers than axes leave the first ones alone."""
+    x = as_tensor(input)
+    counts = tuple(dims[0]) if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
+    return repeat(x, (1,) * (x.ndim - len(counts)) + tuple(counts))
+
+
+def repeat_interleave(input: Any, repeats: int, dim: int | None = None) -> Tensor:
+    """Each slice along ``dim`` so many times, one after the other; flattened without ``dim``."""
+    from neurenix.ops.shape import broadcast_to, flatten, ravel, unsqueeze
+
+    x = ravel(input) if dim is None else as_tensor(input)
+    at = axis_of("repeat_interleave", 0 if dim is None else dim, x.ndim)
+    wide = unsqueeze(x, at + 1)
+    return flatten(broadcast_to(wide, (*x.shape[: at + 1], int(repeats), *x.shape[at + 1 :])), at, at + 1)
+
+
+def tril(input: Any, diagonal: int = 0) -> Tensor:
+    """The lower triangles of matrices, up to a diagonal; zeros elsewhere."""
+    return _triangle("tril", input, diagonal, lower=True)
+
+
+def triu(input: Any, diagonal: int = 0) -> Tensor:
+    """The upper triangles of matrices, from a diagonal on; zeros elsewhere."""
+    return _triangle("triu", input, diagonal, lower=False)
+
+
+def _triangle(name: str, input: Any, diagonal: int, lower: bool) -> Tensor:
+    x = as_tensor(input)
+    if x.ndim < 2:
+        raise ShapeError(f"{name}: expected matrices, got shape {x.shape}; reshape it to at least 2 axes")
+    table = np.tri(x.shape[-2], x.shape[-1], diagonal if lower else diagonal - 1, dtype=np.bool_)
+    mask = backend.to_device(table if lower else ~table, x.device)
+
+    def kept(a: Array) -> Array:
+        return choose(mask, a, scalar(a, 0))
+
+    def vjp(g: Array) -> tuple[Array]:
+        return (kept(g),)
+
+    return autograd.record(name, kept(x._array), (x,), vjp)
+
+
+def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+    """The diagonal of two axes, as the last axis; a view."""
+    x = as_tensor(input)
+    a, b = axis_of("diagonal", dim1, x.ndim), axis_of("diagonal", dim2, x.ndim)
+    if a == b:
+        raise ArgumentError(f"diagonal: expected two different axes, got {dim1} and {dim2}; name another one")
+    shape = x.shape
+    order = [i for i in range(x.ndim) if i not in (a, b)] + [a, b]
+    start, length = _diagonal(shape[a], shape[b], offset)
+
+    def line(y: Array) -> Array:
+        y = y.transpose(order)[..., start[0] :, start[1] :][..., :length, :length]
+        return y.diagonal(0, -2, -1)
+
+    def vjp(g: Array) -> tuple[Array]:
+        whole = filled(g, shape, 0)
+        if type(whole) is np.ndarray:
+            target = line(whole)
+            target.flags.writeable = True
+        else:
+            target = line(whole)
+        layout.copy_into(target, g)
+        return (whole,)
+
+    return autograd.record("diagonal", line(x._array), (x,), vjp)
+
+
+def _diagonal(rows: int, columns: int, offset: int) -> tuple[tuple[int, int], int]:
+    start = (builtins.max(-offset, 0), builtins.max(offset, 0))
+    return start, builtins.max(builtins.min(rows - start[0], columns - start[1]), 0)
+
+
+def diag(input: Any, diagonal: int = 0) -> Tensor:
+    """The diagonal of a matrix, or the matrix with a vector on its diagonal."""
+    x = as_tensor(input)
+    if x.ndim == 2:
+        return _diagonal_of(x, diagonal)
+    if x.ndim != 1:
+        raise ShapeError(f"diag: expected a vector or a matrix, got shape {x.shape}; use diagonal")
+    n = x.shape[0] + builtins.abs(diagonal)
+    places = np.eye(n, n, diagonal, dtype=np.bool_)
+    from neurenix.ops.shape import broadcast_to, unsqueeze
+
+    column = unsqueeze(x, 1 if diagonal >= 0 else 0)
+    from neurenix.ops.parts import cat
+
+    empty = Tensor._wrap(filled(x._array, (builtins.abs(diagonal), 1) if diagonal >= 0 else (1, builtins.abs(diagonal)), 0))
+    spread = broadcast_to(cat([column, empty], 0 if diagonal >= 0 else 1), (n, n))
+    made: Tensor = where(Tensor._wrap(backend.to_device(places, x.device)), spread, 0)
+    return made
+
+
+def _diagonal_of(x: Tensor, offset: int) -> Tensor:
+    return diagonal(x, offset)

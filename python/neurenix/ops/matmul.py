@@ -1,0 +1,164 @@
+"""Products of matrices."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from neurenix import autograd
+from neurenix._typing import Array
+from neurenix.backend import new, same_device
+from neurenix.backend.kernel import In, Out, Size, Strided, kernel
+from neurenix.errors import DTypeError, ShapeError
+from neurenix.ops.arithmetic import add, mul
+from neurenix.ops.elementwise import common_shape, expanded
+from neurenix.ops.reduce import floats_only, sum as sum_of, sum_to
+from neurenix.ops.shape import reshaped, squeeze, unsqueeze
+from neurenix.tensor import Tensor, as_tensor
+
+
+@kernel("floats")
+def matmul_rows(y: Out, a: Strided[In], b: Strided[In], batch: Size, m: Size, k: Size, n: Size) -> None:
+    """y[i] = a[i] b[i] for each of ``batch`` pairs of (m, k) and (k, n) matrices."""
+
+
+def multiplied(a: Array, b: Array) -> Array:
+    """The products of (..., m, k) and (..., k, n) arrays, broadcast; the shapes are known to fit."""
+    lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
+    if b.ndim == 2 and a.ndim > 2 and a.flags.c_contiguous:
+        # One product of all rows.
+        y = new(a, (1, math.prod(lead) * m, n))
+        matmul_rows(y, a.reshape((1, -1, k)) if a.size else a.reshape(1, math.prod(lead) * m, k), b[None], 1, y.shape[1], k, n)
+        return y.reshape((*lead, m, n))
+    batch = math.prod(lead)
+    y = new(a, (batch, m, n))
+    left = reshaped(expanded(a, (*lead, m, k)), (batch, m, k))
+    right = reshaped(expanded(b, (*lead, k, n)), (batch, k, n))
+    matmul_rows(y, left, right, batch, m, k, n)
+    return y.reshape((*lead, m, n))
+
+
+def _pair(op: str, input: Any, other: Any) -> tuple[Tensor, Tensor]:
+    x, y = as_tensor(input), as_tensor(other)
+    same_device(op, x._array, y._array)
+    if x.dtype != y.dtype:
+        raise DTypeError(f"{op}: expected operands of one type, got {x.dtype} and {y.dtype}; convert one, e.g. with .to(x.dtype)")
+    floats_only(op, x)
+    return x, y
+
+
+def matmul(input: Any, other: Any) -> Tensor:
+    """The matrix product; axes before the last two are broadcast, a vector counts as a row or a column.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.matmul(nx.tensor([[1.0, 2.0]]), nx.tensor([3.0, 4.0]))
+    tensor([11.])
+    """
+    x, y = _pair("matmul", input, other)
+    if not x.ndim or not y.ndim:
+        raise ShapeError(f"matmul: expected at least 1 axis each, got {x.shape} and {y.shape}; use mul")
+    if x.ndim == 1 or y.ndim == 1:
+        product = matmul(unsqueeze(x, 0) if x.ndim == 1 else x, unsqueeze(y, 1) if y.ndim == 1 else y)
+        return squeeze(product, tuple([-2] * (x.ndim == 1) + [-1] * (y.ndim == 1)))
+    a, b = x._array, y._array
+    if a.shape[-1] != b.shape[-2]:
+        raise ShapeError(f"matmul: expected as many columns as rows, got {x.shape} and {y.shape}; transpose one")
+    common_shape("matmul", a.shape[:-2], b.shape[:-2])
+    needs = (x.requires_grad, y.requires_grad)
+
+    def vjp(g: Array) -> tuple[Array | None, ...]:
+        ga = sum_to(multiplied(g, b.swapaxes(-1, -2)), a.shape) if needs[0] else None
+        gb = None
+        if needs[1] and b.ndim == 2 and g.ndim > 2:
+            rows = math.prod(g.shape[:-1])
+            gb = multiplied(reshaped(a, (rows, a.shape[-1])).T, reshaped(g, (rows, g.shape[-1])))
+        elif needs[1]:
+            gb = sum_to(multiplied(a.swapaxes(-1, -2), g), b.shape)
+        return ga, gb
+
+    return autograd.record("matmul", multiplied(a, b), (x, y), vjp)
+
+
+def _with_axes(op: str, x: Any, ndim: int) -> Tensor:
+    t = as_tensor(x)
+    if t.ndim != ndim:
+        raise ShapeError(f"{op}: expected {ndim} axes, got shape {t.shape}; reshape it, or use matmul")
+    return t
+
+
+def mm(input: Any, mat2: Any) -> Tensor:
+    """The product of two matrices."""
+    return matmul(_with_axes("mm", input, 2), _with_axes("mm", mat2, 2))
+
+
+def bmm(input: Any, mat2: Any) -> Tensor:
+    """The products of two batches of matrices."""
+    x, y = _with_axes("bmm", input, 3), _with_axes("bmm", mat2, 3)
+    if x.shape[0] != y.shape[0]:
+        raise ShapeError(f"bmm: expected batches of one size, got {x.shape} and {y.shape}; use matmul to broadcast")
+    return matmul(x, y)
+
+
+def mv(input: Any, vec: Any) -> Tensor:
+    """The product of a matrix and a vector."""
+    return matmul(_with_axes("mv", input, 2), _with_axes("mv", vec, 1))
+
+
+def dot(input: Any, tensor: Any) -> Tensor:
+    """The sum of the products of two vectors' elements."""
+    x, y = _with_axes("dot", input, 1), _with_axes("dot", tensor, 1)
+    return inner(x, y)
+
+
+def inner(input: Any, other: Any) -> Tensor:
+    """Products summed over the last axes."""
+    x, y = as_tensor(input), as_tensor(other)
+    if not x.ndim or not y.ndim:
+        return mul(x, y)
+    if x.shape[-1] != y.shape[-1]:
+        raise ShapeError(f"inner: expected last axes of one size, got {x.shape} and {y.shape}; cut one")
+    if x.ndim == y.ndim == 1:
+        return sum_of(mul(x, y))
+    from neurenix.ops.einsum import tensordot
+
+    return tensordot(x, y, ([-1], [-1]))
+
+
+def outer(input: Any, vec2: Any) -> Tensor:
+    """The products of all pairs of two vectors' elements."""
+    return mul(unsqueeze(_with_axes("outer", input, 1), 1), unsqueeze(_with_axes("outer", vec2, 1), 0))
+
+
+def _plus(op: str, input: Any, product: Tensor, beta: float, alpha: float) -> Tensor:
+    scaled = product if alpha == 1 else mul(product, alpha)
+    if beta == 0:
+        return scaled
+    x = as_tensor(input)
+    if common_shape(op, x.shape, product.shape) != product.shape:
+        raise ShapeError(f"{op}: expected an input that broadcasts to {product.shape}, got {x.shape}; reshape it")
+    return add(x if beta == 1 else mul(x, beta), scaled)
+
+
+def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """``beta * input + alpha * mat1 @ mat2``."""
+    return _plus("addmm", input, mm(mat1, mat2), beta, alpha)
+
+
+def addmv(input: Any, mat: Any, vec: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """``beta * input + alpha * mat @ vec``."""
+    return _plus("addmv", input, mv(mat, vec), beta, alpha)
+
+
+def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """``beta * input + alpha * batch1 @ batch2``."""
+    return _plus("baddbmm", input, bmm(batch1, batch2), beta, alpha)
+
+
+def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """``beta * input + alpha * sum of batch1 @ batch2``."""
+    return _plus("addbmm", input, sum_of(bmm(batch1, batch2), 0), beta, alpha)

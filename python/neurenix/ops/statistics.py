@@ -1,0 +1,156 @@
+"""Variances, norms and distances."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from neurenix import autograd
+from neurenix._typing import Array, Dims, DTypeLike
+from neurenix.errors import ArgumentError
+from neurenix.ops.arithmetic import add, div, mul, operands, sub
+from neurenix.ops.convert import cast
+from neurenix.ops.elementwise import Binary, Question, Unary, ask, choose, expanded, filled, map1, map2, scalar
+from neurenix.ops.power import clamp_min
+from neurenix.ops.reduce import Fold, amax, amin, axes_of, floats_only, fold, kept_shape, mean, sum as sum_of
+from neurenix.ops.unary import abs as magnitude
+from neurenix.tensor import Tensor, as_tensor
+
+
+def _spread_arguments(dim: Any, unbiased: Any, keepdim: Any, correction: Any) -> tuple[Any, bool, float]:
+    """PyTorch's two forms: (dim, unbiased, keepdim) and (unbiased); ``correction`` wins."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    if correction is None:
+        correction = 1 if unbiased is None or unbiased else 0
+    return dim, bool(keepdim), float(correction)
+
+
+def var(input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None) -> Tensor:
+    """Variance over ``dim``: squares around the mean over ``count - correction``, which is 1 unless given.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.var(nx.tensor([1.0, 2.0, 3.0])).item()
+    1.0
+    """
+    return _spread("var", Fold.VAR, input, *_spread_arguments(dim, unbiased, keepdim, correction))
+
+
+def std(input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None) -> Tensor:
+    """The square root of the variance over ``dim``; its gradient where it is 0 is 0."""
+    return _spread("std", Fold.STD, input, *_spread_arguments(dim, unbiased, keepdim, correction))
+
+
+def _spread(name: str, op: Fold, input: Any, dim: Dims, keepdim: bool, correction: float) -> Tensor:
+    x = as_tensor(input)
+    floats_only(name, x)
+    axes = axes_of(name, dim, x.ndim)
+    array = x._array
+    kept = kept_shape(x.shape, axes)
+    count = math.prod(x.shape[i] for i in axes)
+    y = fold(op, array, axes, correction)
+
+    def vjp(g: Array) -> tuple[Array]:
+        around = map2(Binary.SUB, array, fold(Fold.MEAN, array, axes).reshape(kept))
+        freedom = max(count - correction, 0.0)
+        scale = (1.0 if op is Fold.STD else 2.0) / freedom if freedom else math.nan
+        g = map1(Unary.MUL_NUMBER, g.reshape(kept), scale)
+        if op is Fold.STD:
+            g = _over_nonzero(g, y.reshape(kept))
+        return (map2(Binary.MUL, around, g),)
+
+    return autograd.record(name, y.reshape(kept) if keepdim else y, (x,), vjp)
+
+
+def _over_nonzero(g: Array, divisor: Array) -> Array:
+    """``g / divisor``, and 0 where the divisor is 0."""
+    zero = scalar(g, 0.0)
+    return choose(ask(Question.EQ, divisor, zero), zero, map2(Binary.DIV, g, divisor))
+
+
+def var_mean(
+    input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
+) -> tuple[Tensor, Tensor]:
+    """Variance and mean over ``dim``."""
+    return var(input, dim, unbiased, keepdim, correction=correction), mean(input, None if isinstance(dim, bool) else dim, keepdim)
+
+
+def std_mean(
+    input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
+) -> tuple[Tensor, Tensor]:
+    """Standard deviation and mean over ``dim``."""
+    return std(input, dim, unbiased, keepdim, correction=correction), mean(input, None if isinstance(dim, bool) else dim, keepdim)
+
+
+def norm(input: Any, p: Any = "fro", dim: Dims = None, keepdim: bool = False, dtype: DTypeLike | None = None) -> Tensor:
+    """The vector norm of order ``p`` over ``dim``, ``"fro"`` is 2; its gradient at a zero vector is 0.
+
+    Raises
+    ------
+    ArgumentError
+        For another name of an order.
+    """
+    x = as_tensor(input) if dtype is None else cast(input, dtype)
+    floats_only("norm", x)
+    if p == "nuc":
+        raise ArgumentError('norm: expected a number or "fro" for p, got "nuc"; singular values are not part of this library')
+    if not (p is None or p == "fro" or isinstance(p, (int, float))):
+        raise ArgumentError(f'norm: expected a number or "fro" for p, got {p!r}; pass e.g. p=2')
+    order = 2.0 if p is None or p == "fro" else float(p)
+    if order in (math.inf, -math.inf):
+        return (amax if order > 0 else amin)(magnitude(x), () if dim is None else dim, keepdim)
+    axes = axes_of("norm", dim, x.ndim)
+    array = x._array
+    kept = kept_shape(x.shape, axes)
+    op = {0.0: Fold.NONZERO, 1.0: Fold.ABS_SUM, 2.0: Fold.NORM}.get(order, Fold.POWER)
+    y = fold(op, array, axes, order)
+
+    def vjp(g: Array) -> tuple[Array]:
+        return (_norm_gradient(g.reshape(kept), array, y.reshape(kept), order),)
+
+    return autograd.record("norm", y.reshape(kept) if keepdim else y, (x,), vjp)
+
+
+def _norm_gradient(g: Array, x: Array, y: Array, order: float) -> Array:
+    if order == 0:
+        return filled(x, x.shape, 0.0)
+    if order == 1:
+        return map2(Binary.ABS_GRAD, expanded(g, x.shape), x)
+    if order == 2:
+        return map2(Binary.MUL, x, _over_nonzero(g, y))
+    # g |x|^(p - 1) sign(x) / y^(p - 1)
+    power = map1(Unary.POW_NUMBER, map1(Unary.ABS, x), order - 1)
+    share = _over_nonzero(g, map1(Unary.POW_NUMBER, y, order - 1))
+    return map2(Binary.ABS_GRAD, map2(Binary.MUL, power, share), x)
+
+
+def normalize(input: Any, p: float = 2.0, dim: Dims = 1, eps: float = 1e-12) -> Tensor:
+    """The input over its norm along ``dim``, which counts as at least ``eps``."""
+    x = as_tensor(input)
+    return div(x, clamp_min(norm(x, p, dim, keepdim=True), eps))
+
+
+def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """The cosine of the angle between vectors along ``dim``; each length counts as at least ``eps``."""
+    x, y = operands("cosine_similarity", x1, x2)
+    x, y = _together(x, y)
+    a, b = clamp_min(norm(x, 2, dim, keepdim=True), eps), clamp_min(norm(y, 2, dim, keepdim=True), eps)
+    return sum_of(mul(div(x, a), div(y, b)), dim)
+
+
+def _together(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+    from neurenix.ops.shape import broadcast_tensors
+
+    return broadcast_tensors(x, y)
+
+
+def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
+    """The norm of order ``p`` of ``x1 - x2 + eps`` along the last axis."""
+    return norm(add(sub(x1, x2), eps), p, -1, keepdim)
+
+
+def dist(input: Any, other: Any, p: float = 2) -> Tensor:
+    """The norm of order ``p`` of ``input - other``."""
+    return norm(sub(input, other), p)
