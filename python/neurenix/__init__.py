@@ -28,18 +28,19 @@ from neurenix.ops import (
     logical_not as logical_not, logical_or as logical_or, logical_xor as logical_xor, logspace as logspace, logsumexp as logsumexp, lt
     as lt, masked_fill as masked_fill, masked_select as masked_select, matmul as matmul, max as max, maximum as maximum, mean as mean,
     median as median, meshgrid as meshgrid, min as min, minimum as minimum, mm as mm, moveaxis as moveaxis, movedim as movedim, mul as
-    mul, mv as mv, nan_to_num as nan_to_num, narrow as narrow, ne as ne, neg as neg, negative as negative, nonzero as nonzero, norm as
-    norm, ones as ones, ones_like as ones_like, outer as outer, pairwise_distance as pairwise_distance, permute as permute, pow as pow,
-    prelu as prelu, prod as prod, ravel as ravel, reciprocal as reciprocal, relu as relu, remainder as remainder, repeat as repeat,
+    mul, mv as mv, nan_to_num as nan_to_num, narrow as narrow, ne as ne, neg as neg, negative as negative, nonzero as nonzero, ones as
+    ones, ones_like as ones_like, outer as outer, pairwise_distance as pairwise_distance, permute as permute, pow as pow, prelu as
+    prelu, prod as prod, ravel as ravel, reciprocal as reciprocal, relu as relu, remainder as remainder, repeat as repeat,
     repeat_interleave as repeat_interleave, reshape as reshape, reshape_as as reshape_as, roll as roll, rot90 as rot90, round as round,
     rsqrt as rsqrt, rsub as rsub, scatter as scatter, scatter_add as scatter_add, select as select, selu as selu, sigmoid as sigmoid,
     sign as sign, sin as sin, sinh as sinh, softmax as softmax, sort as sort, split as split, split_with_sizes as split_with_sizes, sqrt
     as sqrt, square as square, squeeze as squeeze, stack as stack, std as std, std_mean as std_mean, sub as sub, sum as sum, swapaxes as
     swapaxes, t as t, take as take, take_along_dim as take_along_dim, tan as tan, tanh as tanh, tensordot as tensordot, tile as tile,
     topk as topk, transpose as transpose, tril as tril, triu as triu, trunc as trunc, unbind as unbind, unflatten as unflatten,
-    unsqueeze as unsqueeze, var as var, var_mean as var_mean, view as view, view_as as view_as, where as where, zeros as zeros,
-    zeros_like as zeros_like,
+    unsqueeze as unsqueeze, var as var, var_mean as var_mean, view as view, view_as as view_as, where as where,
+    zeros as zeros, zeros_like as zeros_like,
 )  # fmt: skip
+from neurenix.ops import vector_norm as norm  # noqa: F401 - the name that PyTorch has for it
 
 # random numbers
 from neurenix.random import (

@@ -62,10 +62,6 @@ class TensorMethods(TensorOperators, DTypeMethods, ElementwiseMethods, ShapeMeth
         """See :func:`neurenix.ops.dist`."""
         return neurenix.ops.dist(self, other, p)
 
-    def norm(self, p: Any = "fro", dim: Dims = None, keepdim: bool = False, dtype: DTypeLike | None = None) -> Tensor:
-        """See :func:`neurenix.ops.norm`."""
-        return neurenix.ops.norm(self, p, dim, keepdim, dtype)
-
     def std(self, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None) -> Tensor:
         """See :func:`neurenix.ops.std`."""
         return neurenix.ops.std(self, dim, unbiased, keepdim, correction=correction)
@@ -73,6 +69,10 @@ class TensorMethods(TensorOperators, DTypeMethods, ElementwiseMethods, ShapeMeth
     def var(self, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None) -> Tensor:
         """See :func:`neurenix.ops.var`."""
         return neurenix.ops.var(self, dim, unbiased, keepdim, correction=correction)
+
+    def norm(self, p: Any = "fro", dim: Dims = None, keepdim: bool = False, dtype: DTypeLike | None = None) -> Tensor:
+        """See :func:`neurenix.ops.vector_norm`."""
+        return neurenix.ops.vector_norm(self, p, dim, keepdim, dtype)
 
     def cumprod(self, dim: int, *, dtype: DTypeLike | None = None) -> Tensor:
         """See :func:`neurenix.ops.cumprod`."""
@@ -106,9 +106,9 @@ class TensorMethods(TensorOperators, DTypeMethods, ElementwiseMethods, ShapeMeth
         """See :func:`neurenix.ops.diagonal`."""
         return neurenix.ops.diagonal(self, offset, dim1, dim2)
 
-    def flip(self, *dims: Any) -> Tensor:
+    def flip(self, *args: Any, dims: Any = None) -> Tensor:
         """See :func:`neurenix.ops.flip`."""
-        return neurenix.ops.flip(self, *dims)
+        return neurenix.ops.flip(self, *args, dims=dims)
 
     def fliplr(self) -> Tensor:
         """See :func:`neurenix.ops.fliplr`."""
@@ -122,9 +122,9 @@ class TensorMethods(TensorOperators, DTypeMethods, ElementwiseMethods, ShapeMeth
         """See :func:`neurenix.ops.masked_fill`."""
         return neurenix.ops.masked_fill(self, mask, value)
 
-    def repeat(self, *repeats: Any) -> Tensor:
+    def repeat(self, *args: Any, repeats: Any = None) -> Tensor:
         """See :func:`neurenix.ops.repeat`."""
-        return neurenix.ops.repeat(self, *repeats)
+        return neurenix.ops.repeat(self, *args, repeats=repeats)
 
     def repeat_interleave(self, repeats: int, dim: int | None = None) -> Tensor:
         """See :func:`neurenix.ops.repeat_interleave`."""
@@ -138,9 +138,9 @@ class TensorMethods(TensorOperators, DTypeMethods, ElementwiseMethods, ShapeMeth
         """See :func:`neurenix.ops.rot90`."""
         return neurenix.ops.rot90(self, k, dims)
 
-    def tile(self, *dims: Any) -> Tensor:
+    def tile(self, *args: Any, dims: Any = None) -> Tensor:
         """See :func:`neurenix.ops.tile`."""
-        return neurenix.ops.tile(self, *dims)
+        return neurenix.ops.tile(self, *args, dims=dims)
 
     def tril(self, diagonal: int = 0) -> Tensor:
         """See :func:`neurenix.ops.tril`."""

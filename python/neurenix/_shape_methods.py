@@ -18,9 +18,9 @@ class ShapeMethods:
 
     __slots__ = ()
 
-    def broadcast_to(self, *shape: Any) -> Tensor:
+    def broadcast_to(self, *args: Any, size: Any = None) -> Tensor:
         """See :func:`neurenix.ops.broadcast_to`."""
-        return neurenix.ops.broadcast_to(self, *shape)
+        return neurenix.ops.broadcast_to(self, *args, size=size)
 
     def clone(self) -> Tensor:
         """See :func:`neurenix.ops.clone`."""
@@ -30,9 +30,9 @@ class ShapeMethods:
         """See :func:`neurenix.ops.contiguous`."""
         return neurenix.ops.contiguous(self)
 
-    def expand(self, *shape: Any) -> Tensor:
+    def expand(self, *args: Any, size: Any = None) -> Tensor:
         """See :func:`neurenix.ops.expand`."""
-        return neurenix.ops.expand(self, *shape)
+        return neurenix.ops.expand(self, *args, size=size)
 
     def expand_as(self, other: Any) -> Tensor:
         """See :func:`neurenix.ops.expand_as`."""
@@ -50,17 +50,17 @@ class ShapeMethods:
         """See :func:`neurenix.ops.movedim`."""
         return neurenix.ops.movedim(self, source, destination)
 
-    def permute(self, *dims: Any) -> Tensor:
+    def permute(self, *args: Any, dims: Any = None) -> Tensor:
         """See :func:`neurenix.ops.permute`."""
-        return neurenix.ops.permute(self, *dims)
+        return neurenix.ops.permute(self, *args, dims=dims)
 
     def ravel(self) -> Tensor:
         """See :func:`neurenix.ops.ravel`."""
         return neurenix.ops.ravel(self)
 
-    def reshape(self, *shape: Any) -> Tensor:
+    def reshape(self, *args: Any, shape: Any = None) -> Tensor:
         """See :func:`neurenix.ops.reshape`."""
-        return neurenix.ops.reshape(self, *shape)
+        return neurenix.ops.reshape(self, *args, shape=shape)
 
     def reshape_as(self, other: Any) -> Tensor:
         """See :func:`neurenix.ops.reshape_as`."""
@@ -90,9 +90,9 @@ class ShapeMethods:
         """See :func:`neurenix.ops.unsqueeze`."""
         return neurenix.ops.unsqueeze(self, dim)
 
-    def view(self, *shape: Any) -> Tensor:
+    def view(self, *args: Any, size: Any = None) -> Tensor:
         """See :func:`neurenix.ops.view`."""
-        return neurenix.ops.view(self, *shape)
+        return neurenix.ops.view(self, *args, size=size)
 
     def view_as(self, other: Any) -> Tensor:
         """See :func:`neurenix.ops.view_as`."""
@@ -110,7 +110,7 @@ class ShapeMethods:
         """See :func:`neurenix.ops.select`."""
         return neurenix.ops.select(self, dim, index)
 
-    def split(self, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+    def split(self, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
         """See :func:`neurenix.ops.split`."""
         return neurenix.ops.split(self, split_size_or_sections, dim)
 

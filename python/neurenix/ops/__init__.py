@@ -38,8 +38,8 @@ from neurenix.ops.truth import (
     all as all, any as any, count_nonzero as count_nonzero,
 )  # fmt: skip
 from neurenix.ops.statistics import (
-    cosine_similarity as cosine_similarity, dist as dist, norm as norm, normalize as normalize, pairwise_distance as pairwise_distance,
-    std as std, std_mean as std_mean, var as var, var_mean as var_mean,
+    cosine_similarity as cosine_similarity, dist as dist, normalize as normalize, pairwise_distance as pairwise_distance, std as std,
+    std_mean as std_mean, var as var, var_mean as var_mean, vector_norm as vector_norm,
 )  # fmt: skip
 from neurenix.ops.scan import (
     cumprod as cumprod, cumsum as cumsum, prod as prod,

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from neurenix import autograd
 from neurenix._typing import Array
 from neurenix.errors import ArgumentError, ShapeError
@@ -90,7 +92,8 @@ def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """``input`` where positive, else ``alpha * (exp(input / alpha) - 1)``."""
     if alpha == 0:
         raise ArgumentError("celu: expected alpha other than 0, got 0; use relu")
-    return _activation("celu", input, Unary.CELU, Binary.CELU_GRAD, alpha)
+    # PyTorch's gradient has alpha rounded to float32 in one place.
+    return _activation("celu", input, Unary.CELU, Binary.CELU_GRAD, alpha, 1.0 / float(np.float32(alpha)))
 
 
 def gelu(input: Any, approximate: str = "none") -> Tensor:
@@ -151,7 +154,8 @@ def relu6(input: Any, inplace: bool = False) -> Tensor:
 
 def hardsigmoid(input: Any, inplace: bool = False) -> Tensor:
     """``(input + 3) / 6`` kept from 0 to 1."""
-    return _activation("hardsigmoid", input, Unary.HARDSIGMOID, Binary.HARDSIGMOID_GRAD)
+    # PyTorch's slope is one sixth rounded to float32.
+    return _activation("hardsigmoid", input, Unary.HARDSIGMOID, Binary.HARDSIGMOID_GRAD, float(np.float32(1 / 6)))
 
 
 def hardswish(input: Any, inplace: bool = False) -> Tensor:

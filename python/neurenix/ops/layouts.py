@@ -14,6 +14,7 @@ from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.ops.arithmetic import operands
 from neurenix.ops.elementwise import choose, common_shape, expanded, filled, result, scalar
 from neurenix.ops.reduce import Fold, axes_of, axis_of, fold, sum_to
+from neurenix.ops.shape import given
 from neurenix.tensor import Tensor, as_tensor
 
 
@@ -62,11 +63,11 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Tensor:
     return chosen
 
 
-def flip(input: Any, *dims: Any) -> Tensor:
+def flip(input: Any, *args: Any, dims: Any = None) -> Tensor:
     """The order reversed along ``dims``."""
     x = as_tensor(input)
-    named = dims[0] if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
-    axes = axes_of("flip", tuple(named), x.ndim) if named else ()
+    named = given(args, dims)
+    axes = axes_of("flip", named, x.ndim) if named else ()
     key = tuple(slice(None, None, -1) if i in axes else slice(None) for i in range(x.ndim))
 
     def turned(a: Array) -> Array:
@@ -141,10 +142,10 @@ def _rolled(x: Tensor, axes: tuple[int, ...], moves: tuple[int, ...]) -> Tensor:
     return autograd.record("roll", moved(x._array, 1), (x,), vjp)
 
 
-def repeat(input: Any, *repeats: Any) -> Tensor:
+def repeat(input: Any, *args: Any, repeats: Any = None) -> Tensor:
     """The whole tensor repeated so many times along each axis; more numbers than axes put new ones in front."""
     x = as_tensor(input)
-    counts = tuple(repeats[0]) if len(repeats) == 1 and isinstance(repeats[0], (tuple, list)) else repeats
+    counts = given(args, repeats)
     if len(counts) < x.ndim or builtins.any(n < 0 for n in counts):
         raise ShapeError(f"repeat: expected at least {x.ndim} numbers of at least 0, got {counts}; give one an axis")
     shape = (1,) * (len(counts) - x.ndim) + x.shape
@@ -161,10 +162,10 @@ def repeat(input: Any, *repeats: Any) -> Tensor:
     return autograd.record("repeat", y.reshape(tuple(c * n for c, n in zip(counts, shape, strict=True))), (x,), vjp)
 
 
-def tile(input: Any, *dims: Any) -> Tensor:
+def tile(input: Any, *args: Any, dims: Any = None) -> Tensor:
     """The tensor repeated along its last axes; fewer numbers than axes leave the first ones alone."""
     x = as_tensor(input)
-    counts = tuple(dims[0]) if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
+    counts = given(args, dims)
     return repeat(x, (1,) * (x.ndim - len(counts)) + tuple(counts))
 
 

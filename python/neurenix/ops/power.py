@@ -11,7 +11,7 @@ from neurenix._typing import Array
 from neurenix.errors import ArgumentError
 from neurenix.ops.arithmetic import is_number, operands, weak
 from neurenix.ops.convert import cast
-from neurenix.ops.elementwise import Binary, IntegerBinary, Question, Ternary, Unary, ask, integer_map2, map1, map2, map3, scalar
+from neurenix.ops.elementwise import Binary, IntegerBinary, Question, Ternary, Unary, ask, choose, integer_map2, map1, map2, map3, scalar
 from neurenix.ops.reduce import sum_to
 from neurenix.ops.unary import reciprocal, sqrt, square, unary_with
 from neurenix.tensor import Tensor, as_tensor
@@ -80,8 +80,29 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Tensor:
     if x.dtype.kind == "f" and all(b is None or is_number(b) for b in (min, max)):
         low, high = -np.inf if min is None else float(min), np.inf if max is None else float(max)
         return unary_with("clamp", x, Unary.CLAMP, Binary.CLAMP_GRAD, low, high)
+    if min is not None and max is not None and x.dtype.kind == "f":
+        return _between(x, min, max)
     x = x if min is None else _bounded(x, min, 1)
     return x if max is None else _bounded(x, max, -1)
+
+
+def _between(x: Tensor, low: Any, high: Any) -> Tensor:
+    """``x`` between two bounds, each of which takes the gradient of what it decides; the lower one nothing where both meet."""
+    x, low = operands("clamp", x, low)
+    x, high = operands("clamp", x, high)
+    a, b, c = x._array, low._array, high._array
+    y = map2(Binary.MINIMUM, map2(Binary.MAXIMUM, a, b), c)
+    needs = (x.requires_grad, low.requires_grad, high.requires_grad)
+
+    def vjp(g: Array) -> tuple[Array | None, ...]:
+        zero = scalar(g, 0.0)
+        inside = integer_map2(IntegerBinary.AND, ask(Question.GE, a, b), ask(Question.LE, a, c))
+        under = integer_map2(IntegerBinary.AND, ask(Question.LT, a, b), ask(Question.LT, b, c))
+        over = integer_map2(IntegerBinary.OR, ask(Question.GT, a, c), ask(Question.LT, c, b))
+        parts = ((inside, a), (under, b), (over, c))
+        return tuple(sum_to(choose(m, g, zero), t.shape) if need else None for need, (m, t) in zip(needs, parts, strict=True))
+
+    return autograd.record("clamp", y, (x, low, high), vjp)
 
 
 def _bounded(x: Tensor, bound: Any, sign: int) -> Tensor:
@@ -125,8 +146,6 @@ def nan_to_num(input: Any, nan: float = 0.0, posinf: float | None = None, neginf
     y = map1(Unary.NAN_TO, array, nan)
     high = scalar(array, float(limits.max) if posinf is None else posinf)
     low = scalar(array, float(limits.min) if neginf is None else neginf)
-    from neurenix.ops.elementwise import choose
-
     y = choose(ask(Question.EQ, array, scalar(array, np.inf)), high, y)
     y = choose(ask(Question.EQ, array, scalar(array, -np.inf)), low, y)
 

@@ -13,7 +13,7 @@ from neurenix._typing import Array, Dims, DTypeLike
 from neurenix.backend.kernel import Enum, In, IndexOut, Out, Real, Size, Strided, kernel
 from neurenix.errors import ArgumentError, DTypeError, RangeError, ShapeError
 from neurenix.ops.convert import cast
-from neurenix.ops.elementwise import Binary, Question, Unary, ask, choose, expanded, map1, map2, scalar
+from neurenix.ops.elementwise import Binary, Question, Unary, ask, expanded, map1, map2
 from neurenix.tensor import Tensor, as_tensor
 
 
@@ -219,7 +219,7 @@ def _extreme(name: str, op: Fold, x: Tensor, dim: Dims, keepdim: bool) -> Tensor
         hit = ask(Question.EQ, array, best)
         count = fold(Fold.SUM, layout.cast(hit, array.dtype), axes)
         share = map2(Binary.DIV, g.reshape(count.shape), count)
-        return (choose(hit, _spread(share, array.shape, axes), scalar(array, 0.0)),)
+        return (map2(Binary.MUL, layout.cast(hit, array.dtype), _spread(share, array.shape, axes)),)
 
     return autograd.record(name, _finish(reduced, array, axes, keepdim), (x,), vjp)
 

@@ -93,12 +93,14 @@ def _integer(name: str, value: Any) -> int:
     return int(value)
 
 
-def _given(sizes: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Sizes given one by one, or as one sequence."""
-    return tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
+def given(args: tuple[Any, ...], named: Any = None) -> tuple[Any, ...]:
+    """Numbers given one by one, as one sequence, or by name."""
+    if named is not None:
+        return tuple(named) if isinstance(named, (tuple, list)) else (named,)
+    return tuple(args[0]) if len(args) == 1 and isinstance(args[0], (tuple, list)) else args
 
 
-def reshape(input: Any, *shape: Any) -> Tensor:
+def reshape(input: Any, *args: Any, shape: Any = None) -> Tensor:
     """The elements in logical order with another shape; one size may be -1.
 
     A view where memory allows, else a copy: a channels-last map is reshaped as (N, C, H, W), whatever its memory.
@@ -111,7 +113,7 @@ def reshape(input: Any, *shape: Any) -> Tensor:
             [3, 4, 5]])
     """
     x = as_tensor(input)
-    return _reshaped("reshape", x, _sizes("reshape", _given(shape), x._array.size, f"shape {x.shape}"))
+    return _reshaped("reshape", x, _sizes("reshape", given(args, shape), x._array.size, f"shape {x.shape}"))
 
 
 def _reshaped(name: str, x: Tensor, new: tuple[int, ...]) -> Tensor:
@@ -125,7 +127,10 @@ def _reshaped(name: str, x: Tensor, new: tuple[int, ...]) -> Tensor:
     return viewed(name, x, lambda a: reshaped(a, new), lambda g: reshaped(g, old), axis)
 
 
-view = reshape
+def view(input: Any, *args: Any, size: Any = None) -> Tensor:
+    """See :func:`reshape`; a copy where memory does not allow a view."""
+    x = as_tensor(input)
+    return _reshaped("view", x, _sizes("view", given(args, size), x._array.size, f"shape {x.shape}"))
 
 
 def view_as(input: Any, other: Any) -> Tensor:
@@ -182,7 +187,7 @@ def unsqueeze(input: Any, dim: int) -> Tensor:
 # --- another order
 
 
-def permute(input: Any, *dims: Any) -> Tensor:
+def permute(input: Any, *args: Any, dims: Any = None) -> Tensor:
     """The axes in another order, a view.
 
     Raises
@@ -191,7 +196,7 @@ def permute(input: Any, *dims: Any) -> Tensor:
         If not every axis is named once.
     """
     x = as_tensor(input)
-    named = _given(dims)
+    named = given(args, dims)
     order = tuple(axis_of("permute", d, x.ndim) for d in named)
     if sorted(order) != list(range(x.ndim)):
         raise ArgumentError(f"permute: expected each of {x.ndim} axes once, got {tuple(named)}; name them all")
@@ -248,7 +253,7 @@ moveaxis = movedim
 # --- repeated without a copy
 
 
-def broadcast_to(input: Any, *shape: Any) -> Tensor:
+def broadcast_to(input: Any, *args: Any, size: Any = None) -> Tensor:
     """Axes of size 1 repeated, and new ones put in front, as a view; -1 keeps a size.
 
     Raises
@@ -257,7 +262,7 @@ def broadcast_to(input: Any, *shape: Any) -> Tensor:
         If another size than 1 would change.
     """
     x = as_tensor(input)
-    sizes = [_integer("expand", n) for n in _given(shape)]
+    sizes = [_integer("expand", n) for n in given(args, size)]
     lead = len(sizes) - x.ndim
     new = [x.shape[i - lead] if n == -1 and i >= lead else n for i, n in enumerate(sizes)]
     if lead < 0 or builtins.any(n < 0 for n in new) or builtins.any(have not in (1, new[i + lead]) for i, have in enumerate(x.shape)):

@@ -84,7 +84,7 @@ def std_mean(
     return std(input, dim, unbiased, keepdim, correction=correction), mean(input, None if isinstance(dim, bool) else dim, keepdim)
 
 
-def norm(input: Any, p: Any = "fro", dim: Dims = None, keepdim: bool = False, dtype: DTypeLike | None = None) -> Tensor:
+def vector_norm(input: Any, p: Any = "fro", dim: Dims = None, keepdim: bool = False, dtype: DTypeLike | None = None) -> Tensor:
     """The vector norm of order ``p`` over ``dim``, ``"fro"`` is 2; its gradient at a zero vector is 0.
 
     Raises
@@ -129,14 +129,14 @@ def _norm_gradient(g: Array, x: Array, y: Array, order: float) -> Array:
 def normalize(input: Any, p: float = 2.0, dim: Dims = 1, eps: float = 1e-12) -> Tensor:
     """The input over its norm along ``dim``, which counts as at least ``eps``."""
     x = as_tensor(input)
-    return div(x, clamp_min(norm(x, p, dim, keepdim=True), eps))
+    return div(x, clamp_min(vector_norm(x, p, dim, keepdim=True), eps))
 
 
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """The cosine of the angle between vectors along ``dim``; each length counts as at least ``eps``."""
     x, y = operands("cosine_similarity", x1, x2)
     x, y = _together(x, y)
-    a, b = clamp_min(norm(x, 2, dim, keepdim=True), eps), clamp_min(norm(y, 2, dim, keepdim=True), eps)
+    a, b = clamp_min(vector_norm(x, 2, dim, keepdim=True), eps), clamp_min(vector_norm(y, 2, dim, keepdim=True), eps)
     return sum_of(mul(div(x, a), div(y, b)), dim)
 
 
@@ -148,9 +148,9 @@ def _together(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
 
 def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
     """The norm of order ``p`` of ``x1 - x2 + eps`` along the last axis."""
-    return norm(add(sub(x1, x2), eps), p, -1, keepdim)
+    return vector_norm(add(sub(x1, x2), eps), p, -1, keepdim)
 
 
 def dist(input: Any, other: Any, p: float = 2) -> Tensor:
     """The norm of order ``p`` of ``input - other``."""
-    return norm(sub(input, other), p)
+    return vector_norm(sub(input, other), p)

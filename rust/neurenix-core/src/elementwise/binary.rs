@@ -111,7 +111,7 @@ expressions! {
     relu_grad = 35: |g, y, a, b| if y <= T::ZERO { T::ZERO } else { g };
     leaky_relu_grad = 36: |g, x, a, b| if x > T::ZERO { g } else { g * a };
     elu_grad = 37: |g, x, a, b| if x > T::ZERO { g * b } else { g * a * x.exp_() };
-    celu_grad = 38: |g, x, a, b| if x > T::ZERO { g } else { g * (x / a).exp_() };
+    celu_grad = 38: |g, x, a, b| if x > T::ZERO { g } else { g * a * b * (x * b).exp_() };
     gelu_grad = 39: |g, x, a, b| {
         let cdf = c::<T>(0.5) * (T::ONE + (x * c(std::f64::consts::FRAC_1_SQRT_2)).erf());
         g * (cdf + x * normal_density(x))
@@ -133,7 +133,7 @@ expressions! {
         g * t * t
     };
     inside_grad = 47: |g, x, a, b| if x <= a || x >= b { T::ZERO } else { g };
-    hardsigmoid_grad = 48: |g, x, a, b| if x > c(-3.0) && x < c(3.0) { g / c(6.0) } else { T::ZERO };
+    hardsigmoid_grad = 48: |g, x, a, b| if x > c(-3.0) && x < c(3.0) { g * a } else { T::ZERO };
     hardswish_grad = 49: |g, x, a, b| {
         if x <= c(-3.0) { T::ZERO } else if x < c(3.0) { g * (x / c(3.0) + c(0.5)) } else { g }
     };

@@ -10,10 +10,10 @@ use crate::view::{View, ViewMut};
 #[inline(always)]
 fn expression<T: Math>(op: usize, g: T, x: T, y: T) -> T {
     match op {
-        // maximum: all to the larger, halves at a tie
-        0 => choice(g, x > y, x == y),
+        // maximum: all to the larger, halves at a tie, all to both where one is NaN
+        0 => choice(g, x > y || x.is_nan() || y.is_nan(), x == y),
         // minimum
-        1 => choice(g, x < y, x == y),
+        1 => choice(g, x < y || x.is_nan() || y.is_nan(), x == y),
         // the divisor of a quotient: y / x
         2 => -g * (y / x) / x,
         // the base of a power: x^y
