@@ -98,8 +98,9 @@ def _index(size: int, low: int, high: int, mode: str) -> Host:
         return np.where((i >= 0) & (i < size), i, -1)
     if mode == "replicate":
         return np.clip(i, 0, size - 1)
-    if mode == "circular":
-        return np.mod(i, size)
+    if mode == "circular":  # the other end of what is left after cropping
+        first, left = max(-low, 0), size - max(-low, 0) - max(-high, 0)
+        return first + np.mod(i - first, left)
     period = max(2 * (size - 1), 1)
     i = np.mod(i, period)
     return np.where(i >= size, period - i, i)
