@@ -29,6 +29,7 @@ mod pooling_backward;
 pub mod random;
 pub mod reduce;
 pub mod resize;
+mod resize_rows;
 pub mod sampling;
 pub mod scan;
 pub mod scatter;

@@ -7,10 +7,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::blocks::Buffer;
+use crate::ensure_shape;
 use crate::error::{Error, Result, expect_len};
+use crate::resize_rows::{Plan, SLACK, combine, divide, divide_each, thin_columns, wide_columns};
 use crate::simd::Float;
 use crate::threads::{Shared, parallel};
-use crate::{ensure_shape, levels};
 
 /// Output elements of one task.
 const TASK: usize = 1 << 15;
@@ -20,10 +21,12 @@ const BLOCK: usize = 32;
 const WIDE: usize = 8;
 
 /// The sparse table of one axis.
-struct Axis<'a, T> {
+pub(crate) struct Axis<'a, T> {
     start: &'a [i64],
     index: &'a [i64],
     weight: &'a [T],
+    /// The number of inputs; indices are below it.
+    pub size: usize,
 }
 
 impl<'a, T: Float> Axis<'a, T> {
@@ -33,120 +36,27 @@ impl<'a, T: Float> Axis<'a, T> {
         ensure_shape!(rising && start[m] as usize == index.len(), "{what}: expected starts that rise from 0 to {}", index.len());
         ensure_shape!(weight.len() == index.len(), "{what}: expected {} weights, got {}", index.len(), weight.len());
         ensure_shape!(index.iter().all(|&i| i >= 0 && (i as usize) < n), "{what}: expected indices below {n}");
-        Ok(Self { start, index, weight })
+        Ok(Self { start, index, weight, size: n })
     }
 
+    /// The number of outputs.
+    pub(crate) fn len(&self) -> usize {
+        self.start.len() - 1
+    }
+
+    /// Inputs and weights of output `i`.
     #[inline(always)]
-    fn taps(&self, i: usize) -> (&'a [i64], &'a [T]) {
+    pub(crate) fn taps(&self, i: usize) -> (&'a [i64], &'a [T]) {
         let (a, b) = (self.start[i] as usize, self.start[i + 1] as usize);
         (&self.index[a..b], &self.weight[a..b])
     }
 
     /// Whether each output is the input of the same number.
-    fn is_identity(&self, n: usize) -> bool {
+    fn is_identity(&self) -> bool {
+        let n = self.size;
         self.index.len() == n
             && self.start.len() == n + 1
             && (0..n).all(|i| self.start[i] as usize == i && self.index[i] as usize == i && self.weight[i] == T::ONE)
-    }
-}
-
-levels! {
-    fn combine<T: Float>(y: &mut [T], x: &[T], offsets: &[usize], weights: &[T]) {
-        let n = y.len();
-        match *offsets {
-            [] => y.fill(T::ZERO),
-            [a] => {
-                let w = weights[0];
-                for (y, &a) in y.iter_mut().zip(&x[a..a + n]) {
-                    *y = w * a;
-                }
-            }
-            [a, b] => {
-                let (v, w) = (weights[0], weights[1]);
-                for ((y, &a), &b) in y.iter_mut().zip(&x[a..a + n]).zip(&x[b..b + n]) {
-                    *y = w.mul_add(b, v * a);
-                }
-            }
-            [a, b, c, d] => {
-                let w = [weights[0], weights[1], weights[2], weights[3]];
-                let (a, b, c, d) = (&x[a..a + n], &x[b..b + n], &x[c..c + n], &x[d..d + n]);
-                for i in 0..n {
-                    y[i] = w[3].mul_add(d[i], w[2].mul_add(c[i], w[1].mul_add(b[i], w[0] * a[i])));
-                }
-            }
-            _ => {
-                let w = weights[0];
-                for (y, &a) in y.iter_mut().zip(&x[offsets[0]..offsets[0] + n]) {
-                    *y = w * a;
-                }
-                for (&offset, &w) in offsets.iter().zip(weights).skip(1) {
-                    for (y, &a) in y.iter_mut().zip(&x[offset..offset + n]) {
-                        *y = w.mul_add(a, *y);
-                    }
-                }
-            }
-        }
-    }
-}
-
-levels! {
-    fn columns<T: Float>(y: &mut [T], x: &[T], start: &[i64], index: &[i64], weight: &[T], inner: usize, pitch: usize, channels: usize) {
-        for j in 0..start.len() - 1 {
-            let (from, to) = (start[j] as usize, start[j + 1] as usize);
-            let y = &mut y[j * pitch..j * pitch + channels];
-            let at = |k: usize| &x[index[k] as usize * inner..index[k] as usize * inner + channels];
-            match to - from {
-                0 => y.fill(T::ZERO),
-                1 => {
-                    let w = weight[from];
-                    for (y, &a) in y.iter_mut().zip(at(from)) {
-                        *y = w * a;
-                    }
-                }
-                2 => {
-                    let (v, w) = (weight[from], weight[from + 1]);
-                    for ((y, &a), &b) in y.iter_mut().zip(at(from)).zip(at(from + 1)) {
-                        *y = w.mul_add(b, v * a);
-                    }
-                }
-                _ => {
-                    let w = weight[from];
-                    for (y, &a) in y.iter_mut().zip(at(from)) {
-                        *y = w * a;
-                    }
-                    for k in from + 1..to {
-                        let w = weight[k];
-                        for (y, &a) in y.iter_mut().zip(at(k)) {
-                            *y = w.mul_add(a, *y);
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-levels! {
-    fn flat_columns<T: Float>(y: &mut [T], x: &[T], start: &[i64], index: &[i64], weight: &[T], inner: usize) {
-        for (j, y) in y.chunks_exact_mut(inner).enumerate() {
-            let (from, to) = (start[j] as usize, start[j + 1] as usize);
-            for (c, y) in y.iter_mut().enumerate() {
-                let mut sum = T::ZERO;
-                for k in from..to {
-                    let a = x[index[k] as usize * inner + c];
-                    sum = if k == from { weight[k] * a } else { weight[k].mul_add(a, sum) };
-                }
-                *y = sum;
-            }
-        }
-    }
-}
-
-levels! {
-    fn divide<T: Float>(y: &mut [T], divisor: T) {
-        for y in y {
-            *y = *y / divisor;
-        }
     }
 }
 
@@ -156,67 +66,54 @@ struct Job<'a, T> {
     cols: Axis<'a, T>,
     divisors: Option<(&'a [T], &'a [T])>,
     identity: bool,
-    w: usize,
+    plan: Option<Plan<T>>,
     inner: usize,
-    ow: usize,
 }
 
 impl<T: Float> Job<'_, T> {
-    /// Channels `c .. c + y channels` of one output row.
+    /// Channels `c .. c + channels` of output row `i`, which begins at `at`.
     fn row(&self, y: &Shared<'_, T>, at: usize, x: &[T], scratch: &mut [T], i: usize, c: usize, channels: usize) {
         let (index, weight) = self.rows.taps(i);
-        let pitch = self.w * self.inner;
-        let whole = channels == self.inner;
-        if whole && self.identity {
-            // SAFETY: a task owns this output row.
-            let y = unsafe { y.slice(at, self.ow * self.inner) };
-            let offsets: Vec<usize> = index.iter().map(|&r| r as usize * pitch).collect();
-            combine(y, x, &offsets, weight);
-            self.finish(y, i, self.inner);
+        let pitch = self.cols.size * self.inner;
+        if channels < self.inner {
+            for (column, piece) in scratch[..self.cols.size * channels].chunks_exact_mut(channels).enumerate() {
+                combine(piece, x, index, weight, pitch, column * self.inner + c);
+            }
+            self.pieces(y, at + c, scratch, i, channels);
             return;
         }
-        let (row, step) = if whole && weight == [T::ONE] {
-            (&x[index[0] as usize * pitch..(index[0] as usize + 1) * pitch], self.inner)
-        } else if whole {
-            let offsets: Vec<usize> = index.iter().map(|&r| r as usize * pitch).collect();
-            combine(scratch, x, &offsets, weight);
-            (&*scratch, self.inner)
+        // SAFETY: a task owns this output row.
+        let y = unsafe { y.slice(at, self.cols.len() * self.inner) };
+        if self.identity {
+            combine(y, x, index, weight, pitch, 0);
+        } else if self.plan.is_none() && weight == [T::ONE] {
+            let from = index[0] as usize * pitch;
+            wide_columns(y, &x[from..from + pitch], &self.cols, self.inner, self.inner, self.inner);
         } else {
-            let mut offsets = vec![0; index.len()];
-            for (column, piece) in scratch.chunks_exact_mut(channels).enumerate() {
-                offsets.iter_mut().zip(index).for_each(|(o, &r)| *o = r as usize * pitch + column * self.inner + c);
-                combine(piece, x, &offsets, weight);
+            combine(&mut scratch[..pitch], x, index, weight, pitch, 0);
+            match &self.plan {
+                Some(plan) => thin_columns(y, scratch, &self.cols, plan, self.inner),
+                None => wide_columns(y, scratch, &self.cols, self.inner, self.inner, self.inner),
             }
-            (&*scratch, channels)
-        };
-        let a = &self.cols;
-        if whole {
-            // SAFETY: a task owns this output row.
-            let y = unsafe { y.slice(at, self.ow * self.inner) };
-            if self.inner >= WIDE {
-                columns(y, row, a.start, a.index, a.weight, step, self.inner, channels);
+        }
+        if let Some((r, c)) = self.divisors {
+            if self.inner == 1 {
+                divide_each(y, r[i], c);
             } else {
-                flat_columns(y, row, a.start, a.index, a.weight, self.inner);
-            }
-            self.finish(y, i, self.inner);
-        } else {
-            for j in 0..self.ow {
-                // SAFETY: a task owns these channels of this output row.
-                let y = unsafe { y.slice(at + j * self.inner + c, channels) };
-                columns(y, row, &[0, a.taps(j).0.len() as i64], a.taps(j).0, a.taps(j).1, step, channels, channels);
-                if let Some((r, c)) = self.divisors {
-                    divide(y, r[i] * c[j]);
-                }
+                y.chunks_exact_mut(self.inner).zip(c).for_each(|(y, &c)| divide(y, r[i] * c));
             }
         }
     }
 
-    fn finish(&self, y: &mut [T], i: usize, inner: usize) {
-        if let Some((r, c)) = self.divisors {
-            if inner == 1 {
-                y.iter_mut().zip(c).for_each(|(y, &c)| *y = *y / (r[i] * c));
-            } else {
-                y.chunks_exact_mut(inner).zip(c).for_each(|(y, &c)| divide(y, r[i] * c));
+    /// Output pixels of one row, some channels of each, which lie between those of other tasks.
+    fn pieces(&self, y: &Shared<'_, T>, at: usize, x: &[T], i: usize, channels: usize) {
+        for j in 0..self.cols.len() {
+            // SAFETY: a task owns these channels of this output row.
+            let y = unsafe { y.slice(at + j * self.inner, channels) };
+            let (index, weight) = self.cols.taps(j);
+            combine(y, x, index, weight, channels, 0);
+            if let Some((r, c)) = self.divisors {
+                divide(y, r[i] * c[j]);
             }
         }
     }
@@ -256,8 +153,9 @@ pub fn resize<T: Float>(
     if y.is_empty() {
         return Ok(());
     }
-    let identity = w == ow && cols.is_identity(w);
-    let job = Job { rows, cols, divisors, identity, w, inner, ow };
+    let identity = cols.is_identity();
+    let plan = (inner < WIDE && !identity).then(|| Plan::new(&cols, inner));
+    let job = Job { rows, cols, divisors, identity, plan, inner };
     let channels = if outer * oh < 64 && inner >= 2 * BLOCK { BLOCK } else { inner };
     let blocks = inner.div_ceil(channels);
     let group = (TASK / (ow.max(w) * channels)).clamp(1, oh);
@@ -269,7 +167,7 @@ pub fn resize<T: Float>(
         let (o, rest) = (task / (groups * blocks), task % (groups * blocks));
         let (first, c) = (rest / blocks * group, rest % blocks * channels);
         let channels = channels.min(inner - c);
-        let Ok(mut scratch) = Buffer::new(w * channels) else {
+        let Ok(mut scratch) = Buffer::new(w * channels + SLACK) else {
             failed.store(true, Ordering::Relaxed);
             return;
         };

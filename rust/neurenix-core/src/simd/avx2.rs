@@ -80,6 +80,25 @@ impl Vector<f32> for F32x8 {
         // SAFETY: see `splat`.
         Self(unsafe { _mm256_max_ps(self.0, other.0) })
     }
+    #[inline(always)]
+    unsafe fn pick(from: *const f32, index: *const i32) -> Self {
+        // SAFETY: the caller vouches for the memory.
+        unsafe {
+            let index = _mm256_loadu_si256(index.cast());
+            let low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(from), index);
+            let high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(from.add(8)), index);
+            Self(_mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32::<28>(index))))
+        }
+    }
+    #[inline(always)]
+    fn fma_where(self, factor: Self, addend: Self, lanes: u32) -> Self {
+        // SAFETY: see `splat`.
+        unsafe {
+            let bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+            let on = _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(lanes as i32), bits), bits);
+            Self(_mm256_blendv_ps(addend.0, self.fma(factor, addend).0, _mm256_castsi256_ps(on)))
+        }
+    }
 }
 
 /// 4 lanes of `f64`.
@@ -138,5 +157,22 @@ impl Vector<f64> for F64x4 {
     fn max(self, other: Self) -> Self {
         // SAFETY: see `splat`.
         Self(unsafe { _mm256_max_pd(self.0, other.0) })
+    }
+    #[inline(always)]
+    unsafe fn pick(from: *const f64, index: *const i32) -> Self {
+        // SAFETY: the caller vouches for the memory.
+        unsafe {
+            let lane = |l: usize| from.add(index.add(l).read() as usize).read();
+            Self(_mm256_setr_pd(lane(0), lane(1), lane(2), lane(3)))
+        }
+    }
+    #[inline(always)]
+    fn fma_where(self, factor: Self, addend: Self, lanes: u32) -> Self {
+        // SAFETY: see `splat`.
+        unsafe {
+            let bits = _mm256_setr_epi64x(1, 2, 4, 8);
+            let on = _mm256_cmpeq_epi64(_mm256_and_si256(_mm256_set1_epi64x(i64::from(lanes)), bits), bits);
+            Self(_mm256_blendv_pd(addend.0, self.fma(factor, addend).0, _mm256_castsi256_pd(on)))
+        }
     }
 }

@@ -61,6 +61,19 @@ impl Vector<f32> for F32x16 {
         // SAFETY: see `splat`.
         Self(unsafe { _mm512_max_ps(self.0, other.0) })
     }
+    #[inline(always)]
+    unsafe fn pick(from: *const f32, index: *const i32) -> Self {
+        // SAFETY: the caller vouches for the memory.
+        unsafe {
+            let index = _mm512_loadu_si512(index.cast());
+            Self(_mm512_permutex2var_ps(_mm512_loadu_ps(from), index, _mm512_loadu_ps(from.add(16))))
+        }
+    }
+    #[inline(always)]
+    fn fma_where(self, factor: Self, addend: Self, lanes: u32) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm512_mask3_fmadd_ps(self.0, factor.0, addend.0, lanes as __mmask16) })
+    }
 }
 
 /// 8 lanes of `f64`.
@@ -119,5 +132,18 @@ impl Vector<f64> for F64x8 {
     fn max(self, other: Self) -> Self {
         // SAFETY: see `splat`.
         Self(unsafe { _mm512_max_pd(self.0, other.0) })
+    }
+    #[inline(always)]
+    unsafe fn pick(from: *const f64, index: *const i32) -> Self {
+        // SAFETY: the caller vouches for the memory.
+        unsafe {
+            let index = _mm512_cvtepi32_epi64(_mm256_loadu_si256(index.cast()));
+            Self(_mm512_permutex2var_pd(_mm512_loadu_pd(from), index, _mm512_loadu_pd(from.add(8))))
+        }
+    }
+    #[inline(always)]
+    fn fma_where(self, factor: Self, addend: Self, lanes: u32) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm512_mask3_fmadd_pd(self.0, factor.0, addend.0, lanes as __mmask8) })
     }
 }

@@ -57,6 +57,13 @@ pub trait Vector<T>: Copy {
     fn fma(self, factor: Self, addend: Self) -> Self;
     /// The larger, element by element; `other` where either is NaN.
     fn max(self, other: Self) -> Self;
+    /// Lane `l` is `from[index[l]]`.
+    ///
+    /// # Safety
+    /// `2 N` elements at `from` and `N` indices from 0 to `2 N - 1` are readable.
+    unsafe fn pick(from: *const T, index: *const i32) -> Self;
+    /// `self * factor + addend` in the lanes whose bit is set, `addend` in the others.
+    fn fma_where(self, factor: Self, addend: Self, lanes: u32) -> Self;
 }
 
 /// Levels in use: 0 portable, 1 AVX2 + FMA, 2 AVX-512.

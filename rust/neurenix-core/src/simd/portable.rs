@@ -49,4 +49,13 @@ impl<T: Float> Vector<T> for One<T> {
     fn max(self, other: Self) -> Self {
         if self.0 > other.0 { self } else { other }
     }
+    #[inline(always)]
+    unsafe fn pick(from: *const T, index: *const i32) -> Self {
+        // SAFETY: the caller vouches for the memory.
+        Self(unsafe { from.add(index.read() as usize).read() })
+    }
+    #[inline(always)]
+    fn fma_where(self, factor: Self, addend: Self, lanes: u32) -> Self {
+        if lanes & 1 == 1 { self.fma(factor, addend) } else { addend }
+    }
 }
