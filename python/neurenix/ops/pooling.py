@@ -94,12 +94,14 @@ def max_windows(op: str, x: Tensor, windows: list[Windows], indices: bool) -> tu
 
 def average_windows(op: str, x: Tensor, windows: list[Windows], override: int | None = None) -> Tensor:
     """Average pooling over given windows of any number of axes."""
-    tables, divisors = [], []
-    for axis, w in enumerate(windows):
-        tables.append(sums(w.table, np.ones(len(w.table))))
-        shared = np.full(len(w.table), float(override) if axis == 0 else 1.0) if override is not None else w.divisor
-        divisors.append(shared)
-    return apply_tables(op, x, tables, divisors)
+    divisors = [w.divisor for w in windows]
+    if override is not None:
+        divisors = [np.full(len(w.table), float(override) if axis == 0 else 1.0) for axis, w in enumerate(windows)]
+    # A sum is divided once, as PyTorch does, unless multiplying by the inverse is exact: by powers of two.
+    exact = all(bool((np.frexp(d)[0] == 0.5).all()) for d in divisors)
+    weights = [1 / d if exact else np.ones(len(d)) for d in divisors]
+    tables = [sums(w.table, weight) for w, weight in zip(windows, weights, strict=True)]
+    return apply_tables(op, x, tables, None if exact else divisors)
 
 
 def _max(op: str, n: int, x: Any, window: Slide, indices: bool) -> Any:

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::blocks::Buffer;
 use crate::ensure_shape;
 use crate::error::{Error, Result, expect_len};
-use crate::resize_rows::{Plan, SLACK, combine, divide, divide_each, thin_columns, wide_columns};
+use crate::resize_rows::{Part, Plan, SLACK, combine, divide, divide_each, parts, thin_columns, wide_columns};
 use crate::simd::Float;
 use crate::threads::{Shared, parallel};
 
@@ -67,6 +67,7 @@ struct Job<'a, T> {
     divisors: Option<(&'a [T], &'a [T])>,
     identity: bool,
     plan: Option<Plan<T>>,
+    parts: Vec<Part>,
     inner: usize,
 }
 
@@ -86,14 +87,19 @@ impl<T: Float> Job<'_, T> {
         let y = unsafe { y.slice(at, self.cols.len() * self.inner) };
         if self.identity {
             combine(y, x, index, weight, pitch, 0);
-        } else if self.plan.is_none() && weight == [T::ONE] {
-            let from = index[0] as usize * pitch;
-            wide_columns(y, &x[from..from + pitch], &self.cols, self.inner, self.inner, self.inner);
-        } else {
+        } else if let Some(plan) = &self.plan {
             combine(&mut scratch[..pitch], x, index, weight, pitch, 0);
-            match &self.plan {
-                Some(plan) => thin_columns(y, scratch, &self.cols, plan, self.inner),
-                None => wide_columns(y, scratch, &self.cols, self.inner, self.inner, self.inner),
+            thin_columns(y, scratch, &self.cols, plan, self.inner);
+        } else {
+            for part in &self.parts {
+                let (from, len) = (part.inputs.start * self.inner, part.inputs.len() * self.inner);
+                if weight == [T::ONE] {
+                    let from = index[0] as usize * pitch + from;
+                    wide_columns(y, &x[from..from + len], &self.cols, part, self.inner);
+                } else {
+                    combine(&mut scratch[..len], x, index, weight, pitch, from);
+                    wide_columns(y, &scratch[..len], &self.cols, part, self.inner);
+                }
             }
         }
         if let Some((r, c)) = self.divisors {
@@ -155,8 +161,14 @@ pub fn resize<T: Float>(
     }
     let identity = cols.is_identity();
     let plan = (inner < WIDE && !identity).then(|| Plan::new(&cols, inner));
-    let job = Job { rows, cols, divisors, identity, plan, inner };
     let channels = if outer * oh < 64 && inner >= 2 * BLOCK { BLOCK } else { inner };
+    let parts = if channels == inner && plan.is_none() && !identity { parts(&cols, inner) } else { Vec::new() };
+    let room = match parts.iter().map(|p| p.inputs.len()).max() {
+        Some(inputs) => inputs * inner,
+        None if identity && channels == inner => 0,
+        None => w * channels + SLACK,
+    };
+    let job = Job { rows, cols, divisors, identity, plan, parts, inner };
     let blocks = inner.div_ceil(channels);
     let group = (TASK / (ow.max(w) * channels)).clamp(1, oh);
     let groups = oh.div_ceil(group);
@@ -167,7 +179,7 @@ pub fn resize<T: Float>(
         let (o, rest) = (task / (groups * blocks), task % (groups * blocks));
         let (first, c) = (rest / blocks * group, rest % blocks * channels);
         let channels = channels.min(inner - c);
-        let Ok(mut scratch) = Buffer::new(w * channels + SLACK) else {
+        let Ok(mut scratch) = Buffer::new(room) else {
             failed.store(true, Ordering::Relaxed);
             return;
         };
@@ -175,7 +187,7 @@ pub fn resize<T: Float>(
             job.row(&shared, o * oplane + i * ow * inner, &x[o * plane..(o + 1) * plane], &mut scratch, i, c, channels);
         }
     });
-    if failed.load(Ordering::Relaxed) { Err(Error::Memory { bytes: w * channels * size_of::<T>() }) } else { Ok(()) }
+    if failed.load(Ordering::Relaxed) { Err(Error::Memory { bytes: room * size_of::<T>() }) } else { Ok(()) }
 }
 
 #[cfg(test)]

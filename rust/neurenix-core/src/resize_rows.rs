@@ -1,8 +1,10 @@
 //! Row primitives of [`resize`](crate::resize): sums of rows, of wide pixels, of single elements.
 
+use std::ops::Range;
+
 use crate::levels;
 use crate::resize::Axis;
-use crate::simd::Float;
+use crate::simd::{Float, Vector};
 
 /// Elements behind a row that may be read, though nothing is taken from them.
 pub(crate) const SLACK: usize = 64;
@@ -43,23 +45,22 @@ levels! {
 }
 
 levels! {
-    /// Pixels of `channels` elements: pixel j of y, `pitch` apart, is the sum over its taps of pixels of x, `step` apart.
-    pub(crate) fn wide_columns<T, V>(y: &mut [T], x: &[T], a: &Axis<'_, T>, step: usize, pitch: usize, channels: usize) {
-        let m = a.len();
-        assert!(m == 0 || y.len() >= (m - 1) * pitch + channels);
-        assert!(x.len() >= (a.size - 1) * step + channels);
-        for j in 0..m {
+    /// Pixels of `channels` elements of a part of a row: each the sum over its taps of pixels of `x`, which begins at the part's
+    /// first input.
+    pub(crate) fn wide_columns<T, V>(y: &mut [T], x: &[T], a: &Axis<'_, T>, part: &Part, channels: usize) {
+        assert!(y.len() >= part.outputs.end * channels && x.len() >= part.inputs.len() * channels);
+        for j in part.outputs.clone() {
             let (index, weight) = a.taps(j);
             if index.is_empty() {
-                y[j * pitch..j * pitch + channels].fill(T::ZERO);
+                y[j * channels..(j + 1) * channels].fill(T::ZERO);
                 continue;
             }
             let mut c = 0;
-            // SAFETY: `c + N <= channels` (or the first `channels - c` lanes), and the pixels lie inside as asserted: a table's
-            // indices are below its size.
+            // SAFETY: `c + N <= channels` (or the first `channels - c` lanes), and the pixels lie inside as asserted: a part's
+            // taps lie in its inputs.
             unsafe {
-                let to = y.as_mut_ptr().add(j * pitch);
-                let from = |k: usize| x.as_ptr().add(*index.get_unchecked(k) as usize * step);
+                let to = y.as_mut_ptr().add(j * channels);
+                let from = |k: usize| x.as_ptr().add((*index.get_unchecked(k) as usize - part.inputs.start) * channels);
                 while c + 4 * V::N <= channels {
                     let w = V::splat(weight[0]);
                     let p = from(0).add(c);
@@ -90,6 +91,30 @@ levels! {
     }
 }
 
+/// Elements of inputs that a part of a row has room for, unless one output needs more: a quarter of the first cache.
+const ROOM: usize = 2048;
+
+/// Neighbouring outputs of a row, and the inputs that they are made of.
+pub(crate) struct Part {
+    pub outputs: Range<usize>,
+    pub inputs: Range<usize>,
+}
+
+/// Parts whose inputs stay in the first cache.
+pub(crate) fn parts<T: Float>(a: &Axis<'_, T>, channels: usize) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
+    for j in 0..a.len() {
+        let taps = a.taps(j).0.iter().map(|&i| i as usize);
+        let (low, high) = taps.fold((usize::MAX, 0), |(low, high), i| (low.min(i), high.max(i + 1)));
+        let joined = |p: &Part| if low > high { p.inputs.clone() } else { p.inputs.start.min(low)..p.inputs.end.max(high) };
+        match parts.last_mut() {
+            Some(p) if joined(p).len() * channels <= ROOM => (p.inputs, p.outputs.end) = (joined(p), j + 1),
+            _ => parts.push(Part { outputs: j..j + 1, inputs: low.min(high)..high }),
+        }
+    }
+    parts
+}
+
 levels! {
     fn lanes<T, V>() -> usize {
         V::N
@@ -106,6 +131,8 @@ struct Block {
     at: usize,
     /// The most taps of a lane; 0 where the block is computed element by element.
     taps: usize,
+    /// Whether all inputs lie within two vectors.
+    near: bool,
 }
 
 /// The table of single elements, laid out for vectors: planes, and pixels of few channels.
@@ -128,7 +155,7 @@ impl<T: Float> Plan<T> {
             // The last block begins earlier where outputs are no multiple: it computes some again.
             let to = next.min(total.saturating_sub(n));
             let block = if n > 1 && total >= n { plan.block(a, inner, to) } else { None };
-            plan.blocks.push(block.unwrap_or(Block { to, base: 0, at: 0, taps: 0 }));
+            plan.blocks.push(block.unwrap_or(Block { to, base: 0, at: 0, taps: 0, near: true }));
             next = to + n;
         }
         plan
@@ -139,7 +166,7 @@ impl<T: Float> Plan<T> {
         let taps = (0..self.n).map(|l| lane(l).0.0.len()).max().unwrap_or(0);
         let inputs = (0..self.n).flat_map(|l| lane(l).0.0.iter().map(move |&i| i as usize * inner + (to + l) % inner));
         let (base, last) = inputs.fold((usize::MAX, 0), |(low, high), i| (low.min(i), high.max(i)));
-        if (0..self.n).any(|l| lane(l).0.0.is_empty()) || last - base >= 2 * self.n {
+        if taps == 0 || last - base > i32::MAX as usize {
             return None;
         }
         let at = self.lanes.len();
@@ -153,7 +180,7 @@ impl<T: Float> Plan<T> {
             }
             self.lanes.push(on);
         }
-        Some(Block { to, base, at, taps })
+        Some(Block { to, base, at, taps, near: last - base < 2 * self.n })
     }
 }
 
@@ -161,7 +188,6 @@ levels! {
     /// One row of single elements; [`SLACK`] elements behind `x`'s row are readable.
     pub(crate) fn thin_columns<T, V>(y: &mut [T], x: &[T], a: &Axis<'_, T>, plan: &Plan<T>, inner: usize) {
         assert!(y.len() == a.len() * inner && x.len() >= a.size * inner + SLACK && 2 * V::N <= SLACK);
-        let all = if V::N >= 32 { u32::MAX } else { (1 << V::N) - 1 };
         for block in &plan.blocks {
             if block.taps == 0 || plan.n != V::N {
                 single_columns(y, x, a, inner, block.to..(block.to + plan.n).min(y.len()));
@@ -173,20 +199,58 @@ levels! {
                 let from = x.as_ptr().add(block.base);
                 let index = plan.index.as_ptr().add(block.at * V::N);
                 let weight = plan.weight.as_ptr().add(block.at * V::N);
-                let mut sum = V::load(weight).mul(V::pick(from, index));
-                for k in 1..block.taps {
-                    let (v, w) = (V::pick(from, index.add(k * V::N)), V::load(weight.add(k * V::N)));
-                    let on = *plan.lanes.get_unchecked(block.at + k);
-                    sum = if on == all { w.fma(v, sum) } else { w.fma_where(v, sum, on) };
-                }
+                let on = &plan.lanes[block.at..block.at + block.taps];
+                let sum = if block.near {
+                    sum_taps::<T, V>(weight, on, |k| V::pick(from, index.add(k * V::N)))
+                } else {
+                    sum_taps::<T, V>(weight, on, |k| far::<T, V>(from, index.add(k * V::N)))
+                };
                 sum.store(y.as_mut_ptr().add(block.to));
             }
         }
     }
 }
 
+/// The sum of a block's taps, lane by lane; bit `l` of `on[k]` says whether lane `l` has a tap `k`.
+///
+/// # Safety
+/// A vector of weights is readable for every tap.
 #[inline(always)]
-fn single_columns<T: Float>(y: &mut [T], x: &[T], a: &Axis<'_, T>, inner: usize, outputs: std::ops::Range<usize>) {
+unsafe fn sum_taps<T: Float, V: Vector<T>>(weight: *const T, on: &[u32], take: impl Fn(usize) -> V) -> V {
+    let all = if V::N >= 32 { u32::MAX } else { (1 << V::N) - 1 };
+    // SAFETY: the caller vouches for the memory.
+    let load = |k: usize| unsafe { V::load(weight.add(k * V::N)) };
+    let mut sum = if on[0] == all {
+        load(0).mul(take(0))
+    } else {
+        // x - 0.0 keeps every x; lanes without taps become 0.0.
+        let some = load(0).fma_where(take(0), V::splat(-T::ZERO), on[0]);
+        V::splat(T::ZERO).fma_where(V::splat(T::ONE), some, !on[0])
+    };
+    for (k, &on) in on.iter().enumerate().skip(1) {
+        let (v, w) = (take(k), load(k));
+        sum = if on == all { w.fma(v, sum) } else { w.fma_where(v, sum, on) };
+    }
+    sum
+}
+
+/// Lanes from anywhere in a row.
+///
+/// # Safety
+/// `N` indices are readable, and `from` at each of them.
+#[inline(always)]
+unsafe fn far<T: Float, V: Vector<T>>(from: *const T, index: *const i32) -> V {
+    let mut lanes = [T::ZERO; SLACK];
+    for (l, lane) in lanes[..V::N].iter_mut().enumerate() {
+        // SAFETY: the caller vouches for the memory.
+        *lane = unsafe { from.add(index.add(l).read() as usize).read() };
+    }
+    // SAFETY: `N` is at most [`SLACK`].
+    unsafe { V::load(lanes.as_ptr()) }
+}
+
+#[inline(always)]
+fn single_columns<T: Float>(y: &mut [T], x: &[T], a: &Axis<'_, T>, inner: usize, outputs: Range<usize>) {
     for e in outputs {
         let (index, weight) = a.taps(e / inner);
         let mut sum = T::ZERO;
