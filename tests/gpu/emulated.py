@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from neurenix.backend import doors, launch, sources
+from neurenix.backend.kernel import VALUES
 
 sys.path.insert(0, str(Path(__file__).parent / "emulator"))
 from module import EmulatedModule, EmulatorError  # noqa: F401
@@ -170,7 +171,8 @@ def places(row):
         inner = role.rstrip("]").rpartition("[")[2]
         kind = "Out" if inner in ("Out", "IndexOut", "MaskOut", "DoubleOut") else inner
         found.get(kind, []).append(at)
-        at += 3 if inner == "Other" else 2 if role.startswith("Strided") else 1
+        with_length = sources.rules(row.stem)[row.name].lengths and role not in VALUES
+        at += 3 if inner == "Other" else 2 if role.startswith("Strided") or with_length else 1
     return tuple(found["Out"]), tuple(found["Scratch"])
 
 

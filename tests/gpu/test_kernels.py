@@ -47,6 +47,7 @@ def parameters(row):
         const = "" if inner in launch.WRITTEN else "const "
         found.append(f"{const}{_FIXED.get(inner, 'element')}* {name}")
         found += [f"const View {name}_view"] if form == "Strided" else []
+        found += [f"int64 {name}_size"] if sources.rules(row.stem)[row.name].lengths and form != "Strided" else []
         found += [f"int64 {name}_kind"] if inner == "Other" else []
     return ", ".join(found)
 

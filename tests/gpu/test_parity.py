@@ -10,6 +10,7 @@ import pytest
 import neurenix as nx
 from neurenix.nn import functional as F
 
+GRADIENT = 2e-6  # weight gradients add pixels in another order
 SAME, LAST = 0.0, 1e-7  # LAST: sums in double, rounded once, may differ in float32's last place
 CASES = {
     "interpolate-bilinear": (lambda x: F.interpolate(x, size=(7, 4), mode="bilinear"), [(2, 3, 5, 6)], SAME),
@@ -36,6 +37,13 @@ CASES = {
     "sum": (lambda x: x.sum(dim=(0, 2)), [(4, 5, 6)], LAST),
     "mean": (lambda x: x.mean(), [(2, 3, 4, 5)], LAST),
     "max": (lambda x: x.amax(dim=1), [(4, 70)], SAME),
+    "conv2d": (lambda x, w, b: F.conv2d(x, w, b, padding=1), [(2, 3, 6, 7), (5, 3, 3, 3), (5,)], GRADIENT),
+    "conv2d-strided": (lambda x, w: F.conv2d(x, w, stride=2, padding=(1, 0), dilation=(1, 2)), [(1, 4, 9, 9), (3, 4, 3, 2)], GRADIENT),
+    "conv2d-grouped": (lambda x, w, b: F.conv2d(x, w, b, groups=2), [(1, 4, 5, 5), (6, 2, 2, 3), (6,)], GRADIENT),
+    "conv2d-1x1": (lambda x, w, b: F.conv2d(x, w, b), [(1, 70, 3, 5), (66, 70, 1, 1), (66,)], GRADIENT),
+    "conv2d-many-channels": (lambda x, w: F.conv2d(x, w, padding=1), [(1, 130, 3, 3), (4, 130, 3, 3)], GRADIENT),
+    "conv_transpose2d": (lambda x, w, b: F.conv_transpose2d(x, w, b, stride=2), [(1, 5, 3, 4), (5, 3, 2, 2), (3,)], GRADIENT),
+    "conv_transpose2d-k3": (lambda x, w: F.conv_transpose2d(x, w, stride=2, padding=1), [(1, 20, 4, 3), (20, 3, 3, 3)], GRADIENT),
     "adaptive_max_pool2d": (lambda x: F.adaptive_max_pool2d(x, (3, 2)), [(2, 3, 7, 5)], SAME),
 }
 
@@ -77,6 +85,18 @@ def test_the_emulated_gpu_agrees_with_the_cpu(door, name):
     function, shapes, distance = CASES[name]
     check(function, arrays_of(shapes), distance)
     assert door.launched
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("name", [name for name in CASES if name.startswith("conv")])
+def test_convolutions_and_their_input_gradients_give_the_same_bits(door, name, dtype):
+    function, shapes, _ = CASES[name]
+    arrays = arrays_of(shapes, dtype)
+    cpu, gpu = (outcome(function, arrays, device) for device in ("cpu", "emulated"))
+    np.testing.assert_array_equal(gpu[0], cpu[0])
+    np.testing.assert_array_equal(gpu[1], cpu[1])
+    if len(cpu) > 3:
+        np.testing.assert_array_equal(gpu[3], cpu[3])
 
 
 @pytest.mark.parametrize("name", ["interpolate-bilinear", "max_pool2d", "pad-reflect"])

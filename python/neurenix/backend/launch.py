@@ -6,7 +6,7 @@ is particular to a kind of array is asked from the :class:`Device`, so that test
 What a kernel gets for an argument, by role:
 
 ======================  =====================================================================================
-an array                a pointer; ``None`` is a null pointer
+an array                a pointer; ``None`` is a null pointer; with ``lengths`` its number of elements too
 ``Strided[...]``        a pointer to position (0, ..., 0) and a ``View`` by value
 ``Strided[Other]``      an untyped pointer, a ``View`` and the number of the element type
 ``Size``, ``Offset``    64-bit integers; ``Enum`` too; ``Key`` unsigned
@@ -60,7 +60,7 @@ def run(row: Kernel, args: Sequence[Any], device: Device) -> None:
     rule = sources.rules(row.stem).get(row.name)
     if rule is None:
         raise BackendUnavailableError(f'{row.name}: no CUDA kernel yet; move the arrays to the CPU with .to("cpu")')
-    call = _Call(row, args, device)
+    call = _Call(row, args, device, rule.lengths)
     try:
         call.suffix = call.element()
         for name, role in row.params:
@@ -85,10 +85,10 @@ class _RefusalError(Exception):
 class _Call:
     """The arguments of one launch, read in order, and the checks between them."""
 
-    __slots__ = ("args", "device", "first_size", "given", "next", "read", "row", "sizes", "suffix", "views", "written")
+    __slots__ = ("args", "device", "first_size", "given", "lengths", "next", "read", "row", "sizes", "suffix", "views", "written")
 
-    def __init__(self, row: Kernel, args: Sequence[Any], device: Device) -> None:
-        self.row, self.args, self.device, self.next = row, args, device, 0
+    def __init__(self, row: Kernel, args: Sequence[Any], device: Device, lengths: bool) -> None:
+        self.row, self.args, self.device, self.next, self.lengths = row, args, device, 0, lengths
         self.suffix, self.first_size = "", -1
         self.given: list[Any] = []
         self.views: list[tuple[int, Array]] = []  # where in `given` the view of a strided array goes
@@ -136,7 +136,7 @@ class _Call:
             elif form == "List":
                 raise _RefusalError("expected a kernel without lists of arrays")
             elif value is None and form == "Optional":
-                self.given.append(None)
+                self.given += [None, np.int64(0)] if self.lengths else [None]
             else:
                 self._array(inner, value, form == "Strided")
                 self.sizes[name] = value.size
@@ -166,6 +166,8 @@ class _Call:
                 raise _RefusalError(f"expected at most {MAX_AXES} axes, got {array.ndim}")
             self.views.append((len(self.given), array))
             self.given.append(None)
+        elif self.lengths:
+            self.given.append(np.int64(array.size))
         if role == "Other":
             self.given.append(np.int64(sources.KINDS.index(sources.KIND_OF[array.dtype])))
 

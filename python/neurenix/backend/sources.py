@@ -10,6 +10,7 @@ declares that the file has a kernel for that row of the table, and how it is lau
 ``blocks n / 64, k / 64``  so many blocks along x and y; a division rounds up, and an array's name is its number of elements
 ``block 128``             threads of a block, 256 where nothing is said
 ``joined``                the strided arrays have one shape and may be walked in any order: their axes are joined
+``lengths``               each dense array is followed by its number of elements
 ========================  ====================================================================================
 """
 
@@ -73,6 +74,7 @@ class Rule:
     blocks: tuple[ast.expr, ...] = ()
     block: int = 256
     joined: bool = False
+    lengths: bool = False
 
     def grid(self, sizes: Mapping[str, int], elements: int, most: int) -> tuple[int, ...]:
         """The numbers of blocks; a zero among them means that there is nothing to do."""
@@ -147,7 +149,7 @@ def _rule(row: str, clauses: str) -> Rule:
             found[word] = tuple(ast.parse(e.strip(), mode="eval").body for e in rest.split(","))
         elif word == "block":
             found[word] = int(rest)
-        elif word == "joined":
+        elif word in ("joined", "lengths"):
             found[word] = True
         else:
             raise InternalError(f"internal: {row}: expected a launch rule, got {clause!r}")

@@ -18,8 +18,7 @@ typedef NX_ELEMENT element;
 #define NX_WIDE 1
 #endif
 
-#define KERNEL extern "C" __global__ void __launch_bounds__(256)
-#define LARGE_KERNEL extern "C" __global__ void __launch_bounds__(256, 1)  // rather more registers than spills
+#define KERNEL extern "C" __global__ void __launch_bounds__(256, 1)  // the 1: rather more registers than spills
 
 // One position after the other for each thread: a loop over the grid.
 #define EACH(i, count) \

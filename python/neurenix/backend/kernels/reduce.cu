@@ -117,7 +117,7 @@ __device__ __forceinline__ Sum finish(int op, Sum s, double count, double a) {
     }
 }
 
-LARGE_KERNEL NX_NAME(reduce)(element* y, const element* x, const View x_view, int64 kept, int64 op, double a) {
+KERNEL NX_NAME(reduce)(element* y, const element* x, const View x_view, int64 kept, int64 op, double a) {
     __shared__ Sum shared[256];
     Team team(x_view, kept);
     bool spread = floats && (op == VAR || op == STD), softly = floats && op == LOGSUMEXP;
@@ -153,7 +153,7 @@ __device__ __forceinline__ bool before(int64 op, element a, int64 place_a, eleme
     return place_a < place_b;
 }
 
-LARGE_KERNEL NX_NAME(arg_reduce)(const element* x, const View x_view, int64* index, int64 kept, int64 op) {
+KERNEL NX_NAME(arg_reduce)(const element* x, const View x_view, int64* index, int64 kept, int64 op) {
     __shared__ element values[256];
     __shared__ int64 places[256];
     Team team(x_view, kept);

@@ -1,0 +1,250 @@
+// conv.cu - direct convolution and its transpose on channels-last buffers, and their gradients: any size, stride, dilation and
+// number of groups, float32 and float64, without tensor cores.
+// It has never run on a GPU: it was compiled for each architecture and run in the emulator. Convolutions give the same bits as the
+// CPU's direct ones; weight gradients add pixels in another order, 2e-6 apart, and do not yet share pixels among blocks.
+// max-registers: 224
+// launch conv_pack: threads packed
+// launch convolve: blocks n * oh * ow / 64, groups * (outputs / 64), stride_h * stride_w
+// launch convolve_depthwise: threads n * oh * ow * channels
+// launch conv_weight_gradient: blocks groups * (outputs / 64) * (channels / 64), kh * kw
+// launch bias_gradient: blocks k / 32
+#include "common.cuh"
+
+#ifdef NX_FLOATS
+// One axis of a convolution; pixels of an axis are counted in 32 bits.
+struct Axis {
+    int input, output, kernel, stride, pad, dilation;
+    bool scatter;
+
+    __device__ __forceinline__ Axis(int64 input, int64 output, int64 kernel, int64 stride, int64 pad, int64 dilation, bool scatter)
+        : input((int)input), output((int)output), kernel((int)kernel), stride((int)stride), pad((int)pad), dilation((int)dilation),
+          scatter(scatter) {}
+    // The phases of the output that use the same taps; a gathering convolution has one.
+    __device__ __forceinline__ int phases() const { return scatter ? stride : 1; }
+    // Output pixels of a phase.
+    __device__ __forceinline__ int count(int phase) const { return scatter ? (output - phase + stride - 1) / stride : output; }
+    // The i-th output pixel of a phase.
+    __device__ __forceinline__ int place(int phase, int i) const { return scatter ? phase + i * stride : i; }
+    // Whether a tap meets the pixels of a phase.
+    __device__ __forceinline__ bool meets(int phase, int tap) const { return !scatter || (phase + pad - tap * dilation) % stride == 0; }
+    // The tap that comes i-th: input pixels rise.
+    __device__ __forceinline__ int ordered(int i) const { return scatter ? kernel - 1 - i : i; }
+    // The input pixel that a tap meets from an output pixel, negative or beyond the last where it is outside.
+    __device__ __forceinline__ int source(int place, int tap) const {
+        return scatter ? (place + pad - tap * dilation) / stride : place * stride + tap * dilation - pad;
+    }
+    __device__ __forceinline__ bool inside(int pixel) const { return (unsigned)pixel < (unsigned)input; }
+};
+
+struct Epilogue {
+    const element *bias, *scale, *shift;
+    bool relu;
+    __device__ __forceinline__ element finish(element sum, int64 k) const {
+        if (bias) sum = sum + bias[k];
+        if (scale) sum = mul_add(sum, scale[k], shift[k]);
+        return relu && sum <= 0 ? (element)0 : sum;
+    }
+};
+
+// packed[g][tap][c][k]: outputs innermost, padded with zeros to a multiple of 16.
+KERNEL NX_NAME(conv_pack)(element* packed, const element* weight, int64 groups, int64 outputs, int64 channels, int64 kh, int64 kw,
+                          int64 stride_h, int64 stride_w, int64 pad_h, int64 pad_w, int64 dilation_h, int64 dilation_w, int64 scatter) {
+    int64 padded = (outputs + 15) / 16 * 16, taps = kh * kw;
+    for (EACH(i, groups * taps * channels * padded)) {
+        int64 k = i % padded, c = i / padded % channels, tap = i / (padded * channels) % taps, g = i / (padded * channels * taps);
+        int64 from = scatter ? (g * channels + c) * outputs + k : (g * outputs + k) * channels + c;
+        packed[i] = k < outputs ? weight[from * taps + tap] : (element)0;
+    }
+}
+
+constexpr int TILE = 64, DEPTH = 16, BLOCK = 64, SEGMENT = 256;
+
+struct Tile {
+    element x[DEPTH][TILE + 4], w[DEPTH][TILE];
+};
+
+// sums[i][j] += x[.][4 ty + i] w[.][4 tx + j], over the depth of the tiles.
+__device__ __forceinline__ void multiply(element (&sums)[4][4], const Tile& tile, int tx, int ty) {
+#pragma unroll
+    for (int d = 0; d < DEPTH; d++) {
+        element a[4], b[4];
+#pragma unroll
+        for (int i = 0; i < 4; i++) a[i] = tile.x[d][ty * 4 + i], b[i] = tile.w[d][tx * 4 + i];
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+#pragma unroll
+            for (int j = 0; j < 4; j++) sums[i][j] = mul_add(a[i], b[j], sums[i][j]);
+    }
+}
+
+// total += sums, and sums start anew; the first addition only copies.
+__device__ __forceinline__ void close(element (&total)[4][4], element (&sums)[4][4], bool& first) {
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            total[i][j] = first ? sums[i][j] : total[i][j] + sums[i][j];
+            sums[i][j] = 0;
+        }
+    first = false;
+}
+
+// The order of a sum is the CPU's: blocks of 64 channels, in them the rows of taps, partial sums closed every 256 steps or so at
+// the end of a row of taps. What earlier blocks of channels gave waits in y.
+KERNEL NX_NAME(convolve)(element* y, const element* x, const element* packed, const element* bias, const element* scale,
+                               const element* shift, int64 n, int64 h, int64 w, int64 oh, int64 ow, int64 groups, int64 outputs,
+                               int64 channels, int64 kh, int64 kw, int64 stride_h, int64 stride_w, int64 pad_h, int64 pad_w,
+                               int64 dilation_h, int64 dilation_w, int64 scatter, int64 relu) {
+    __shared__ Tile tile;
+    const Axis rows(h, oh, kh, stride_h, pad_h, dilation_h, scatter != 0), cols(w, ow, kw, stride_w, pad_w, dilation_w, scatter != 0);
+    if ((int)blockIdx.z >= rows.phases() * cols.phases()) return;
+    const int row_phase = blockIdx.z / cols.phases(), col_phase = blockIdx.z % cols.phases();
+    const int across = cols.count(col_phase), plane = rows.count(row_phase) * across;
+    const int64 first_pixel = (int64)blockIdx.x * TILE, pixels = n * plane;
+    if (first_pixel >= pixels) return;
+    const int panels = (int)((outputs + TILE - 1) / TILE), padded = (int)((outputs + 15) / 16 * 16);
+    const int group = blockIdx.y / panels, first_output = blockIdx.y % panels * TILE, tx = threadIdx.x % 16, ty = threadIdx.x / 16;
+    const int pitch = (int)(groups * channels);
+
+    // What a thread loads: four channels of one pixel, four outputs of one channel.
+    const int64 loaded = first_pixel + threadIdx.x / 4 < pixels ? first_pixel + threadIdx.x / 4 : first_pixel;
+    const int row = rows.place(row_phase, (int)(loaded % plane / across)), col = cols.place(col_phase, (int)(loaded % across));
+    const element* image = x + loaded / plane * h * w * pitch + group * channels;
+    const int quad = threadIdx.x % 4 * 4;
+    const element* panel = packed + group * kh * kw * channels * padded + first_output + tx * 4;
+
+    int met = 0;
+    for (int b = 0; b < cols.kernel; b++) met += cols.meets(col_phase, b);
+    const int steps = met * (int)(channels < BLOCK ? channels : BLOCK), segment = steps > 0 && SEGMENT / steps > 1 ? SEGMENT / steps : 1;
+
+    const Epilogue end = {bias, scale, shift, relu != 0};
+    const int blocks = channels > 0 ? (int)((channels + BLOCK - 1) / BLOCK) : 1;
+    for (int block = 0; block < blocks; block++) {
+        const int from = block * BLOCK, to = from + BLOCK < channels ? from + BLOCK : (int)channels;
+        element sums[4][4] = {}, total[4][4] = {};
+        bool first = true;
+        int done = 0;
+        for (int a = 0; a < rows.kernel; a++) {
+            const int row_tap = rows.ordered(a);
+            if (!rows.meets(row_phase, row_tap)) continue;
+            for (int b = 0; b < cols.kernel; b++) {
+                const int col_tap = cols.ordered(b);
+                if (!cols.meets(col_phase, col_tap)) continue;
+                const int r = rows.source(row, row_tap), s = cols.source(col, col_tap);
+                const bool inside = rows.inside(r) && cols.inside(s);
+                const element* pixel = image + ((int64)r * w + s) * pitch;
+                const element* weights = panel + (int64)(row_tap * cols.kernel + col_tap) * channels * padded;
+                for (int c = from; c < to; c += DEPTH) {
+#pragma unroll
+                    for (int i = 0; i < 4; i++) {
+                        tile.x[quad + i][threadIdx.x / 4] = inside && c + quad + i < to ? pixel[c + quad + i] : (element)0;
+                        tile.w[ty][tx * 4 + i] =
+                            c + ty < to && first_output + tx * 4 + i < padded ? weights[(int64)(c + ty) * padded + i] : (element)0;
+                    }
+                    __syncthreads();
+                    multiply(sums, tile, tx, ty);
+                    __syncthreads();
+                }
+            }
+            if (++done % segment == 0) close(total, sums, first);
+        }
+        if (done % segment != 0) close(total, sums, first);
+        for (int i = 0; i < 4; i++) {
+            const int64 p = first_pixel + ty * 4 + i;
+            if (p >= pixels) break;
+            const int64 r = rows.place(row_phase, (int)(p % plane / across)), s = cols.place(col_phase, (int)(p % across));
+            element* place = y + ((p / plane * oh + r) * ow + s) * groups * outputs + group * outputs;
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+                const int k = first_output + tx * 4 + j;
+                if (k >= outputs) continue;
+                element sum = total[i][j];
+                if (block > 0) sum = place[k] + sum;
+                place[k] = block == blocks - 1 ? end.finish(sum, group * outputs + k) : sum;
+            }
+        }
+    }
+}
+
+KERNEL NX_NAME(convolve_depthwise)(element* y, const element* x, const element* weight, const element* bias, const element* scale,
+                                   const element* shift, int64 n, int64 h, int64 w, int64 oh, int64 ow, int64 channels, int64 kh, int64 kw,
+                                   int64 stride_h, int64 stride_w, int64 pad_h, int64 pad_w, int64 dilation_h, int64 dilation_w,
+                                   int64 scatter, int64 relu) {
+    const Axis rows(h, oh, kh, stride_h, pad_h, dilation_h, scatter != 0), cols(w, ow, kw, stride_w, pad_w, dilation_w, scatter != 0);
+    const Epilogue end = {bias, scale, shift, relu != 0};
+    for (EACH(i, n * oh * ow * channels)) {
+        int64 c = i % channels, image = i / (channels * ow * oh);
+        int q = (int)(i / channels % ow), p = (int)(i / (channels * ow) % oh);
+        element sum = 0;
+        for (int a = 0; a < rows.kernel; a++) {
+            int row_tap = rows.ordered(a), r = rows.source(p, row_tap);
+            if (!rows.meets(p, row_tap) || !rows.inside(r)) continue;
+            for (int b = 0; b < cols.kernel; b++) {
+                int col_tap = cols.ordered(b), s = cols.source(q, col_tap);
+                if (!cols.meets(q, col_tap) || !cols.inside(s)) continue;
+                sum = mul_add(x[((image * h + r) * w + s) * channels + c], weight[(c * kh + row_tap) * kw + col_tap], sum);
+            }
+        }
+        y[i] = end.finish(sum, c);
+    }
+}
+
+// A tile of outputs times channels of one tap, over all pixels; partial sums close every 512 pixels.
+KERNEL NX_NAME(conv_weight_gradient)(element* dw, const element* small, const element* large, int64 n, int64 h, int64 w, int64 oh,
+                                           int64 ow, int64 groups, int64 outputs, int64 channels, int64 kh, int64 kw, int64 stride_h,
+                                           int64 stride_w, int64 pad_h, int64 pad_w, int64 dilation_h, int64 dilation_w) {
+    __shared__ Tile tile;
+    const Axis rows(h, oh, kh, stride_h, pad_h, dilation_h, false), cols(w, ow, kw, stride_w, pad_w, dilation_w, false);
+    const int across = (int)((channels + TILE - 1) / TILE), down = (int)((outputs + TILE - 1) / TILE);
+    const int first_channel = blockIdx.x % across * TILE, first_output = blockIdx.x / across % down * TILE, group = blockIdx.x / (across * down);
+    const int row_tap = blockIdx.y / cols.kernel, col_tap = blockIdx.y % cols.kernel, tx = threadIdx.x % 16, ty = threadIdx.x / 16;
+    const int64 pixels = n * oh * ow;
+    element sums[4][4] = {}, total[4][4] = {};
+    bool first = true;
+    for (int64 from = 0; from < pixels; from += DEPTH) {
+        const int64 p = from + ty;
+        const bool live = p < pixels;
+        const int r = rows.source((int)(p / ow % oh), row_tap), s = cols.source((int)(p % ow), col_tap);
+        const bool inside = live && rows.inside(r) && cols.inside(s);
+        const element* left = small + (p * groups + group) * outputs + first_output + tx * 4;
+        const element* right = large + (((p / (oh * ow) * h + r) * w + s) * groups + group) * channels + first_channel + tx * 4;
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            tile.x[ty][tx * 4 + i] = live && first_output + tx * 4 + i < outputs ? left[i] : (element)0;
+            tile.w[ty][tx * 4 + i] = inside && first_channel + tx * 4 + i < channels ? right[i] : (element)0;
+        }
+        __syncthreads();
+        multiply(sums, tile, tx, ty);
+        __syncthreads();
+        if ((from + DEPTH) % 512 == 0) close(total, sums, first);
+    }
+    close(total, sums, first);
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            const int64 k = first_output + ty * 4 + i, c = first_channel + tx * 4 + j;
+            if (k < outputs && c < channels) dw[((group * outputs + k) * channels + c) * kh * kw + blockIdx.y] = total[i][j];
+        }
+}
+
+// Runs of 512 pixels, eight at a time, added in order: the CPU's sums.
+KERNEL NX_NAME(bias_gradient)(element* db, const element* dy, int64 pixels, int64 k) {
+    __shared__ element parts[8][32];
+    int lane = threadIdx.x / 32, column = threadIdx.x % 32;
+    int64 channel = (int64)blockIdx.x * 32 + column;
+    element total = 0;
+    for (int64 from = 0; from < pixels; from += 8 * 512) {
+        element sum = 0;
+        int64 start = from + lane * 512, stop = start + 512 < pixels ? start + 512 : pixels;
+        if (channel < k)
+            for (int64 p = start; p < stop; p++) sum += dy[p * k + channel];
+        parts[lane][column] = sum;
+        __syncthreads();
+        if (lane == 0)
+            for (int i = 0; i < 8 && from + i * 512 < pixels; i++) total += parts[i][column];
+        __syncthreads();
+    }
+    if (lane == 0 && channel < k) db[channel] = total;
+}
+#endif
