@@ -74,9 +74,10 @@ docs: .venv/built-docs ## build the documentation into site/, strictly, its pict
 	@echo "open site/index.html"
 
 .PHONY: cuda-check
-cuda-check: .venv/built-test ## install CuPy beside the library and run the tests that need it; without a GPU, the errors
-	$(PY) -m pip install --quiet "cupy-cuda12x>=13"
-	$(PY) -m pytest -q tests/gpu
+cuda-check: .venv/built-test ## compile the CUDA kernels for every architecture; install CuPy beside the library and see its errors without a GPU
+	$(PY) tests/gpu/nvrtc_check.py
+	$(PY) -m pip install --quiet --upgrade --target build/cupy "cupy-cuda12x>=14"
+	PYTHONPATH=build/cupy $(PY) -m pytest -q tests/gpu/test_door.py
 
 .PHONY: clean
 clean: ## remove what was built
