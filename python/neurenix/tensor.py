@@ -377,7 +377,7 @@ def tensor(data: Any, *, dtype: DTypeLike | None = None, device: DeviceLike | No
             array = array.astype(np.float32)
         elif dtype is None and array.dtype.kind in "iu" and array.dtype != np.int64 and isinstance(data, int):
             array = array.astype(np.int64)
-    return Tensor(array, dtype=dtype, device=default_device() if device is None else device, requires_grad=requires_grad)
+    return Tensor(Tensor._wrap(array), dtype=dtype, device=default_device() if device is None else device, requires_grad=requires_grad)
 
 
 def _has_numpy_float64(data: Any) -> bool:

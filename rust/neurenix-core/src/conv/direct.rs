@@ -1,17 +1,21 @@
 //! Direct convolution on channels-last buffers, in either direction.
 
+use std::ops::Range;
+
 use super::kernel::{Epilogue, Panel, Pixel, run_panel};
 use super::pack::{Image, Patch};
-use super::plan::{Axis, Panels, Phase, Pitch, Run, runs};
+use super::plan::{Axis, BLOCK, Panels, Phase, Pitch, Run, WIDTH, runs};
 use super::scratch;
 use crate::error::Result;
 use crate::simd::Float;
 use crate::threads::{self, Shared};
 
-/// Pixels of a block: whole tiles, few enough that a block's input and one panel of weights stay in the second-level cache.
-const PIXELS: usize = 240;
+/// Pixels of a block at most: its input and one panel of weights stay in the second-level cache.
+const PIXELS: usize = 384;
 /// Columns of a block where rows are long: the copied halo stays small.
 const COLUMNS: usize = 40;
+/// Elements of a panel of weights, and of copied input, that one pass over a block's pixels should not pass.
+const PASS: usize = 1 << 16;
 /// Elements that a block's copied input should not pass.
 const INPUT: usize = 1 << 18;
 
@@ -45,6 +49,8 @@ struct Cut {
     down: usize,
     across: usize,
     shares: usize,
+    /// Channel blocks of one pass.
+    together: usize,
     /// Whether the input is read where it lies.
     in_place: bool,
 }
@@ -63,7 +69,7 @@ impl Problem {
     pub fn block(&self, pixels: usize, columns: usize) -> (usize, usize) {
         let (height, width) = (self.rows.longest().max(1), self.columns.longest().max(1));
         let mut w = if width <= columns + columns / 2 || height == 1 { width.min(pixels) } else { width.div_ceil(width.div_ceil(columns)) };
-        let mut h = (pixels / w).clamp(1, height);
+        let mut h = height.div_ceil(height.div_ceil((pixels / w).max(1)));
         let depth = self.panels.depth(0).max(1);
         while h * w > 1 && {
             let (rows, columns) = self.patch(h, w);
@@ -79,7 +85,11 @@ impl Problem {
         let (down, across) = (self.rows.longest().div_ceil(h), self.columns.longest().div_ceil(w));
         let blocks = (self.n * down * across * self.panels.groups).max(1);
         let shares = (4 * threads::num_threads()).div_ceil(blocks).clamp(1, self.panels.count().max(1));
-        Cut { h, w, down, across, shares, in_place: self.rows.is_pointwise() && self.columns.is_pointwise() }
+        let in_place = self.rows.is_pointwise() && self.columns.is_pointwise();
+        let taps = |axis: &Axis| axis.phases.iter().map(|p| p.taps.len()).max().unwrap_or(0);
+        let (rows, columns) = if in_place { (0, 0) } else { self.patch(h, w) };
+        let largest = BLOCK * (WIDTH * taps(&self.rows) * taps(&self.columns)).max(rows * columns).max(1);
+        Cut { h, w, down, across, shares, together: (PASS / largest).max(1), in_place }
     }
 
     /// A convolution of single pixels with step 1 is one long row: nothing depends on where a row ends.
@@ -108,93 +118,113 @@ struct Job<'a, T> {
     epilogue: Epilogue<'a, T>,
 }
 
-/// The pixels of a phase inside a block, and how many input elements apart they lie.
-fn pixels<T>(job: &Job<'_, T>, image: usize, block: Block, phase: (&Phase, &Phase), pitch: Pitch, list: &mut [Pixel]) -> usize {
-    let (rows, columns) = (&job.problem.rows, &job.problem.columns);
-    let channels = job.problem.panels.groups * job.problem.panels.outputs;
-    let h = block.h.min(phase.0.count.saturating_sub(block.y));
-    let w = block.w.min(phase.1.count.saturating_sub(block.x));
-    for i in 0..h {
-        let line = (image * rows.output + phase.0.first + (block.y + i) * rows.out_step) * columns.output;
-        for j in 0..w {
-            let y = (line + phase.1.first + (block.x + j) * columns.out_step) * channels;
-            list[i * w + j] = Pixel { x: i * rows.in_step * pitch.row + j * columns.in_step * pitch.pixel, y };
-        }
-    }
-    h * w
+/// One block of one image and group, against a share of the panels.
+#[derive(Debug, Clone, Copy)]
+struct Task {
+    image: usize,
+    group: usize,
+    share: usize,
+    block: Block,
 }
 
 impl<T: Float> Job<'_, T> {
-    /// One block of one image and group, against a share of the panels.
     fn task(&self, task: usize) -> Result {
         let (cut, problem) = (&self.cut, &self.problem);
         let (share, rest) = (task % cut.shares, task / cut.shares);
         let (across, rest) = (rest % cut.across, rest / cut.across);
         let (down, rest) = (rest % cut.down, rest / cut.down);
         let (group, image) = (rest % problem.panels.groups, rest / problem.panels.groups);
-        let block = Block { y: down * cut.h, h: cut.h, x: across * cut.w, w: cut.w };
-        let (rows, columns) = problem.patch(cut.h, cut.w);
-        let len = if cut.in_place { 0 } else { rows * columns * problem.panels.depth(0) };
+        let (y, x) = (down * cut.h, across * cut.w);
+        let block = Block { y, h: cut.h.min(problem.rows.longest() - y), x, w: cut.w.min(problem.columns.longest() - x) };
+        let task = Task { image, group, share, block };
+        let blocks = problem.panels.blocks();
+        let (rows, columns) = problem.patch(block.h, block.w);
+        let len = if cut.in_place { 0 } else { rows * columns * problem.panels.depth(0) * cut.together.min(blocks) };
         scratch::with(len, |copy| {
-            for c in 0..problem.panels.blocks() {
-                self.channels(image, group, block, share, c, copy);
+            for c in (0..blocks).step_by(cut.together) {
+                self.pass(task, &(c..blocks.min(c + cut.together)), copy);
             }
         })
     }
 
-    /// One block of channels.
-    fn channels(&self, image: usize, group: usize, block: Block, share: usize, c: usize, copy: &mut [T]) {
-        let problem = &self.problem;
-        let (panels, rows, columns) = (&problem.panels, &problem.rows, &problem.columns);
-        let (channels, depth) = (panels.groups * panels.channels, panels.depth(c));
-        let channel = group * panels.channels + c * super::plan::BLOCK;
-        let low = (rows.reach().0, columns.reach().0);
-        let (x, pitch) = if self.cut.in_place {
-            let row = image * rows.input + block.y * rows.in_step;
-            let start = (row * columns.input + block.x * columns.in_step) * channels + channel;
-            (self.x[start.min(self.x.len())..].as_ptr(), Pitch { pixel: channels, row: columns.input * channels })
-        } else {
-            let (h, w) = problem.patch(block.h, block.w);
-            let (row, column) = ((block.y * rows.in_step) as isize + low.0, (block.x * columns.in_step) as isize + low.1);
-            let size = rows.input * columns.input * channels;
-            let source = Image { values: &self.x[image * size..(image + 1) * size], h: rows.input, w: columns.input, channels };
-            source.copy(copy, Patch { row, rows: h, column, columns: w }, channel, depth);
-            (copy.as_ptr(), Pitch { pixel: depth, row: w * depth })
-        };
-        let mut start = 0;
-        let mut list = [Pixel::default(); PIXELS];
-        for y in &rows.phases {
-            for x_phase in &columns.phases {
-                let taps = y.taps.len() * x_phase.taps.len();
-                let count = pixels(self, image, block, (y, x_phase), pitch, &mut list);
-                let found = runs(y, x_phase, low, depth, panels.channels, pitch);
-                let packed = &self.packed[start..start + panels.len(taps)];
-                self.panels(packed, x, &found, &list[..count], (group, share, c, taps));
-                start += panels.len(taps);
+    /// Where a pixel of a block reads and writes.
+    fn pixels(&self, task: Task, phase: (&Phase, &Phase), pitch: Pitch, list: &mut [Pixel]) -> usize {
+        let (rows, columns) = (&self.problem.rows, &self.problem.columns);
+        let channels = self.problem.panels.groups * self.problem.panels.outputs;
+        let block = task.block;
+        let h = block.h.min(phase.0.count.saturating_sub(block.y));
+        let w = block.w.min(phase.1.count.saturating_sub(block.x));
+        for i in 0..h {
+            let line = (task.image * rows.output + phase.0.first + (block.y + i) * rows.out_step) * columns.output;
+            for j in 0..w {
+                let y = (line + phase.1.first + (block.x + j) * columns.out_step) * channels;
+                list[i * w + j] = Pixel { x: i * rows.in_step * pitch.row + j * columns.in_step * pitch.pixel, y };
             }
+        }
+        h * w
+    }
+
+    /// The input of a block as far as some channel blocks of its group go: where it lies, or a copy with the zeros around it.
+    fn input(&self, task: Task, pass: &Range<usize>, copy: &mut [T]) -> (*const T, Pitch) {
+        let (panels, rows, columns) = (&self.problem.panels, &self.problem.rows, &self.problem.columns);
+        let channels = panels.groups * panels.channels;
+        let channel = task.group * panels.channels + pass.start * BLOCK;
+        let (y, x) = (task.block.y * rows.in_step, task.block.x * columns.in_step);
+        if self.cut.in_place {
+            let start = ((task.image * rows.input + y) * columns.input + x) * channels + channel;
+            return (self.x[start.min(self.x.len())..].as_ptr(), Pitch { pixel: channels, row: columns.input * channels });
+        }
+        let (h, w) = self.problem.patch(task.block.h, task.block.w);
+        let patch = Patch { row: y as isize + rows.reach().0, rows: h, column: x as isize + columns.reach().0, columns: w };
+        let size = rows.input * columns.input * channels;
+        let depth = pass.clone().map(|c| panels.depth(c)).sum();
+        let image = Image { values: &self.x[task.image * size..(task.image + 1) * size], h: rows.input, w: columns.input, channels };
+        image.copy(copy, patch, channel, depth);
+        (copy.as_ptr(), Pitch { pixel: depth, row: w * depth })
+    }
+
+    /// Some channel blocks: all phases of the block, all panels of the share.
+    fn pass(&self, task: Task, pass: &Range<usize>, copy: &mut [T]) {
+        let (panels, rows, columns) = (&self.problem.panels, &self.problem.rows, &self.problem.columns);
+        let (block, low) = (task.block, (rows.reach().0, columns.reach().0));
+        let (x, pitch) = self.input(task, pass, copy);
+        let mut start = 0;
+        let (mut pixels, mut list) = ([Pixel::default(); PIXELS], Vec::new());
+        for phase in rows.phases.iter().flat_map(|y| columns.phases.iter().map(move |x| (y, x))) {
+            let taps = phase.0.taps.len() * phase.1.taps.len();
+            let count = self.pixels(task, phase, pitch, &mut pixels);
+            let first = (block.y * rows.in_step) as isize;
+            let last = first + ((block.h - 1) * rows.in_step) as isize;
+            let seen = |offset: isize| last + offset >= 0 && first + offset < rows.input as isize;
+            list.clear();
+            for c in pass.clone() {
+                runs(&mut list, phase, ((c - pass.start) * BLOCK, low), panels.depth(c), panels.channels, pitch, seen);
+            }
+            self.panels(&self.packed[start..start + panels.len(taps)], x, &list, &pixels[..count], (task, pass, taps));
+            start += panels.len(taps);
         }
     }
 
     /// A share of the panels against the pixels of a phase.
-    fn panels(&self, packed: &[T], x: *const T, runs: &[Run], pixels: &[Pixel], at: (usize, usize, usize, usize)) {
-        let (group, share, c, taps) = at;
+    fn panels(&self, packed: &[T], x: *const T, runs: &[Run], pixels: &[Pixel], at: (Task, &Range<usize>, usize)) {
+        let (task, pass, taps) = at;
         let panels = &self.problem.panels;
-        let (first, last) = (panels.count() * share / self.cut.shares, panels.count() * (share + 1) / self.cut.shares);
+        let depth: usize = pass.clone().map(|c| panels.depth(c)).sum();
+        let (first, last) = (panels.count() * task.share / self.cut.shares, panels.count() * (task.share + 1) / self.cut.shares);
         for k in first..last {
-            let width = panels.width(k);
-            let weights = panels.start(taps, group, k, c);
-            let output = group * panels.outputs + k * super::plan::WIDTH;
+            let (width, weights) = (panels.width(k), panels.start(taps, task.group, k, pass.start));
+            let output = task.group * panels.outputs + k * WIDTH;
             let epilogue = self.epilogue.part(output, panels.live(k));
             run_panel(&Panel {
                 runs,
-                weights: &packed[weights..weights + width * panels.depth(c) * taps],
+                weights: &packed[weights..weights + width * depth * taps],
                 width,
                 live: panels.live(k),
                 x,
                 y: self.y.as_ptr().wrapping_add(output),
                 pixels,
-                first: c == 0,
-                last: (c + 1 == panels.blocks()).then_some(epilogue),
+                first: pass.start == 0,
+                last: (pass.end == panels.blocks()).then_some(epilogue),
             });
         }
     }

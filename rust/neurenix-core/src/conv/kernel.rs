@@ -85,9 +85,9 @@ pub struct Panel<'a, T> {
     pub y: *mut T,
     /// Pixels of the block.
     pub pixels: &'a [Pixel],
-    /// Whether this is the first channel block: the output holds nothing yet.
+    /// Whether these are the first channels: the output holds nothing yet.
     pub first: bool,
-    /// The last block's epilogue, of the panel's channels.
+    /// The last channels' epilogue, of the panel's outputs.
     pub last: Option<Epilogue<'a, T>>,
 }
 
@@ -114,9 +114,6 @@ unsafe fn store<T: Float, V: Vector<T>, const R: usize>(panel: &Panel<'_, T>, pi
         // the affine slices.
         unsafe {
             let y = panel.y.add(pixel.y + at);
-            if !panel.first {
-                sum = load::<T, V>(y, left).add(sum);
-            }
             if let Some(last) = &panel.last {
                 sum = last.finish(sum, at, left);
             }
@@ -125,7 +122,7 @@ unsafe fn store<T: Float, V: Vector<T>, const R: usize>(panel: &Panel<'_, T>, pi
     }
 }
 
-/// The sums of `M` pixels and `R` vectors, in `total`: partial sums are added to it where a run closes.
+/// Adds the sums of `M` pixels and `R` vectors to `total`, one partial sum a closing run.
 #[inline(always)]
 unsafe fn sum<T: Float, V: Vector<T>, const M: usize, const R: usize>(
     total: &mut [[V; R]; M],
@@ -137,7 +134,6 @@ unsafe fn sum<T: Float, V: Vector<T>, const M: usize, const R: usize>(
     let zero = V::splat(T::ZERO);
     let mut sums = [[zero; R]; M];
     let mut w = weights;
-    let mut closed = false;
     // SAFETY: the caller gives runs inside the block's input for each pixel and as many rows of `width` weights.
     unsafe {
         for run in runs {
@@ -158,14 +154,14 @@ unsafe fn sum<T: Float, V: Vector<T>, const M: usize, const R: usize>(
                 }
                 w = w.add(width);
             }
+            w = w.add(run.skip * width);
             if run.close {
                 for i in 0..M {
                     for j in 0..R {
-                        total[i][j] = if closed { total[i][j].add(sums[i][j]) } else { sums[i][j] };
+                        total[i][j] = total[i][j].add(sums[i][j]);
                         sums[i][j] = zero;
                     }
                 }
-                closed = true;
             }
         }
     }
@@ -175,15 +171,26 @@ unsafe fn sum<T: Float, V: Vector<T>, const M: usize, const R: usize>(
 #[inline(always)]
 unsafe fn tile<T: Float, V: Vector<T>, const M: usize, const R: usize>(panel: &Panel<'_, T>, pixels: &[Pixel], column: usize) {
     let mut x = [panel.x; M];
-    // Read and written in memory only: the registers hold the partial sums.
     let mut total = [[V::splat(T::ZERO); R]; M];
+    // Hidden from the compiler, so that it stays in memory: the registers hold the partial sums.
+    let total = std::hint::black_box(&mut total);
     // SAFETY: as the caller says; there is at least one pixel.
     unsafe {
         for i in 0..M {
             x[i] = panel.x.add(pixels[i.min(pixels.len() - 1)].x);
         }
-        sum::<T, V, M, R>(&mut total, panel.runs, x, panel.weights.as_ptr().add(column), panel.width);
-        for (sums, pixel) in std::hint::black_box(&total).iter().zip(pixels) {
+        if !panel.first {
+            for (sums, pixel) in total.iter_mut().zip(pixels) {
+                for (j, sum) in sums.iter_mut().enumerate() {
+                    let at = column + j * V::N;
+                    if at < panel.live {
+                        *sum = load(panel.y.add(pixel.y + at), panel.live - at);
+                    }
+                }
+            }
+        }
+        sum::<T, V, M, R>(total, panel.runs, x, panel.weights.as_ptr().add(column), panel.width);
+        for (sums, pixel) in total.iter().zip(pixels) {
             store::<T, V, R>(panel, *pixel, column, *sums);
         }
     }
@@ -225,8 +232,8 @@ levels! {
             unsafe {
                 if V::TILE.1 >= 4 && V::N > 1 {
                     match vectors - j {
-                        1 => sweep::<T, V, 12, 6, 1>(panel, column),
-                        2 => sweep::<T, V, 12, 6, 2>(panel, column),
+                        1 => sweep::<T, V, 8, 4, 1>(panel, column),
+                        2 => sweep::<T, V, 8, 4, 2>(panel, column),
                         3 => sweep::<T, V, 8, 4, 3>(panel, column),
                         _ => sweep::<T, V, 6, 3, 4>(panel, column),
                     }

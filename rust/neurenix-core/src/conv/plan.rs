@@ -134,6 +134,8 @@ pub struct Run {
     pub offset: usize,
     /// Elements.
     pub steps: usize,
+    /// Rows of weights to pass over behind them: those of taps that meet zeros only.
+    pub skip: usize,
     /// Whether the partial sum is added to the total behind this run.
     pub close: bool,
 }
@@ -147,31 +149,41 @@ pub struct Pitch {
     pub row: usize,
 }
 
-/// The runs over `channels` channels of a phase, from the corner that lies `low` pixels from output pixel 0.
+/// Appends the runs over `channels` channels of a phase, from the corner that lies `low` pixels from output pixel 0.
 ///
-/// `total` is the number of input channels of a group: the partial sums are a function of the layer.
-pub fn runs(rows: &Phase, columns: &Phase, low: (isize, isize), channels: usize, total: usize, pitch: Pitch) -> Vec<Run> {
-    let mut runs: Vec<Run> = Vec::new();
+/// `total` is the number of input channels of a group: the partial sums are a function of the layer. Rows of taps that are
+/// not `seen` meet zeros only; they are passed over, which changes no sum.
+pub fn runs(
+    list: &mut Vec<Run>,
+    phase: (&Phase, &Phase),
+    corner: (usize, (isize, isize)),
+    channels: usize,
+    total: usize,
+    pitch: Pitch,
+    seen: impl Fn(isize) -> bool,
+) {
+    let (rows, columns) = phase;
+    let (start, low) = corner;
     let per_segment = (SEGMENT / (columns.taps.len() * total.min(BLOCK)).max(1)).max(1);
+    let first = list.len();
     for (i, row) in rows.taps.iter().enumerate() {
-        let above = (row.offset - low.0) as usize * pitch.row;
+        let above = start + (row.offset - low.0) as usize * pitch.row;
+        let used = seen(row.offset);
         for (j, column) in columns.taps.iter().enumerate() {
             let follows = j > 0 && column.offset == columns.taps[j - 1].offset + 1 && pitch.pixel == channels;
-            match runs.last_mut() {
-                Some(run) if follows => run.steps += channels,
-                _ => runs.push(Run { offset: above + (column.offset - low.1) as usize * pitch.pixel, steps: channels, close: false }),
+            let (steps, skip) = if used { (channels, 0) } else { (0, channels) };
+            match list.last_mut() {
+                Some(run) if follows => (run.steps, run.skip) = (run.steps + steps, run.skip + skip),
+                _ => list.push(Run { offset: above + (column.offset - low.1) as usize * pitch.pixel, steps, skip, close: false }),
             }
         }
-        if (i + 1) % per_segment == 0
-            && let Some(run) = runs.last_mut()
+        let closes = (i + 1) % per_segment == 0 || i + 1 == rows.taps.len();
+        if let Some(run) = list[first..].last_mut()
+            && closes
         {
             run.close = true;
         }
     }
-    if let Some(run) = runs.last_mut() {
-        run.close = true;
-    }
-    runs
 }
 
 /// Where the panels of packed weights lie: `[phase][group][panel of outputs][block of channels][tap][channel][output]`.
@@ -261,7 +273,9 @@ mod tests {
     #[test]
     fn neighbouring_taps_join_into_one_run() {
         let axis = Window { kernel: 3, stride: 1, dilation: 1, pad: 1 }.gather(8, 8).unwrap();
-        let found = runs(&axis.phases[0], &axis.phases[0], (-1, -1), 64, 128, Pitch { pixel: 64, row: 640 });
+        let phase = (&axis.phases[0], &axis.phases[0]);
+        let mut found = Vec::new();
+        runs(&mut found, phase, (0, (-1, -1)), 64, 128, Pitch { pixel: 64, row: 640 }, |_| true);
         assert_eq!(
             found.iter().map(|r| (r.offset, r.steps, r.close)).collect::<Vec<_>>(),
             [(0, 192, true), (640, 192, true), (1280, 192, true)]

@@ -105,8 +105,8 @@ levels! {
             unsafe {
                 if V::TILE.1 >= 4 && V::N > 1 {
                     match vectors - j {
-                        1 => sweep::<T, V, 12, 4, 1>(outer, column),
-                        2 => sweep::<T, V, 12, 4, 2>(outer, column),
+                        1 => sweep::<T, V, 8, 4, 1>(outer, column),
+                        2 => sweep::<T, V, 8, 4, 2>(outer, column),
                         3 => sweep::<T, V, 8, 4, 3>(outer, column),
                         _ => sweep::<T, V, 6, 2, 4>(outer, column),
                     }
@@ -152,6 +152,7 @@ impl<T: Float> Job<'_, T> {
         let (ph, pw) = self.problem.patch(self.h, self.w);
         scratch::with(ph * pw * depth + self.h * self.w * width, |copy| {
             let (x, dy) = copy.split_at_mut(ph * pw * depth);
+            let mut list = Vec::new();
             for unit in first..last {
                 let (image, oy, ox) = (unit / (down * across), unit / across % down * self.h, unit % across * self.w);
                 let (h, w) = (self.h.min(self.problem.rows.output - oy), self.w.min(self.problem.columns.output - ox));
@@ -159,7 +160,8 @@ impl<T: Float> Job<'_, T> {
                 self.copy_small(dy, (image, oy, ox), (h, w), group * panels.outputs + k * WIDTH, (width, panels.live(k)));
                 let (rows, columns) = (&self.problem.rows, &self.problem.columns);
                 let low = (rows.reach().0, columns.reach().0);
-                let list = runs(&rows.phases[0], &columns.phases[0], low, depth, panels.channels, pitch);
+                list.clear();
+                runs(&mut list, (&rows.phases[0], &columns.phases[0]), (0, low), depth, panels.channels, pitch, |_| true);
                 let step = Pitch { pixel: columns.in_step * pitch.pixel, row: rows.in_step * pitch.row };
                 add_unit(&Outer { runs: &list, x, pitch: step, dy, h, w, width, sums, first: unit == first });
             }
