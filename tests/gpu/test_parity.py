@@ -44,6 +44,10 @@ CASES = {
     "conv2d-many-channels": (lambda x, w: F.conv2d(x, w, padding=1), [(1, 130, 3, 3), (4, 130, 3, 3)], GRADIENT),
     "conv_transpose2d": (lambda x, w, b: F.conv_transpose2d(x, w, b, stride=2), [(1, 5, 3, 4), (5, 3, 2, 2), (3,)], GRADIENT),
     "conv_transpose2d-k3": (lambda x, w: F.conv_transpose2d(x, w, stride=2, padding=1), [(1, 20, 4, 3), (20, 3, 3, 3)], GRADIENT),
+    "batch_norm": (lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True), [(3, 10, 9, 7), (10,), (10,)], SAME),
+    "batch_norm-large": (lambda x: F.batch_norm(x, None, None, training=True), [(1, 3, 70, 75)], SAME),
+    "group_norm": (lambda x, w, b: F.group_norm(x, 2, w, b), [(2, 6, 5, 6), (6,), (6,)], SAME),
+    "instance_norm": (F.instance_norm, [(2, 3, 5, 6)], SAME),
     "adaptive_max_pool2d": (lambda x: F.adaptive_max_pool2d(x, (3, 2)), [(2, 3, 7, 5)], SAME),
 }
 
@@ -85,6 +89,17 @@ def test_the_emulated_gpu_agrees_with_the_cpu(door, name):
     function, shapes, distance = CASES[name]
     check(function, arrays_of(shapes), distance)
     assert door.launched
+
+
+def test_running_statistics(door):
+    x, mean, var = arrays_of([(4, 3, 5, 6), (3,), (3,)])
+    found = []
+    for device in ("cpu", "emulated"):
+        t, m, v = (nx.tensor(a).to(device) for a in (x, mean, np.abs(var)))
+        moved = F.batch_norm(t, m, v, training=True, momentum=0.3)
+        found.append([moved.numpy(), m.numpy(), v.numpy(), F.batch_norm(t, m, v).numpy()])
+    for cpu, gpu in zip(*found, strict=True):
+        np.testing.assert_array_equal(gpu, cpu)
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
