@@ -45,6 +45,25 @@ from neurenix.ops.norm import batch_norm as batch_norm, group_norm as group_norm
 from neurenix.ops.layer_norm import layer_norm as layer_norm, rms_norm as rms_norm
 
 # loss
+from neurenix.ops.loss import (
+    binary_cross_entropy as binary_cross_entropy,
+    binary_cross_entropy_with_logits as binary_cross_entropy_with_logits,
+    dice_loss as dice_loss,
+    huber_loss as huber_loss,
+    kl_div as kl_div,
+    l1_loss as l1_loss,
+    mse_loss as mse_loss,
+    multilabel_soft_margin_loss as multilabel_soft_margin_loss,
+    poisson_nll_loss as poisson_nll_loss,
+    smooth_l1_loss as smooth_l1_loss,
+    soft_margin_loss as soft_margin_loss,
+)
+from neurenix.ops.class_loss import (
+    cross_entropy as cross_entropy,
+    multi_margin_loss as multi_margin_loss,
+    multilabel_margin_loss as multilabel_margin_loss,
+    nll_loss as nll_loss,
+)
 
 # dropout
 from neurenix.ops.dropout import alpha_dropout as alpha_dropout, dropout as dropout, dropout2d as dropout2d

@@ -13,10 +13,12 @@ pub mod view;
 pub mod layout;
 
 // One module an operation family, in the order of the kernel table.
+pub mod class_loss;
 pub mod conv;
 pub mod derived;
 pub mod elementwise;
 pub mod layer_norm;
+pub mod loss;
 pub mod math;
 pub mod matmul;
 pub mod norm;

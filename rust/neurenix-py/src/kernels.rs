@@ -278,6 +278,20 @@ kernels! {
     layer_norm_backward_parameters<floats>(dweight: Out, dbias: Optional<Out>, g: In, x: In, mean: Double, rstd: Double, rows: Size, size: Size) = layer_norm::backward_parameters;
 
     // loss
+    loss_elements<floats>(y: Out, x: In, t: In, weight: Optional<In>, positive: Optional<In>, n: Size, way: Enum, a: Real, b: Real) = loss::elements;
+    loss_elements_sum<floats>(total: Out, x: In, t: In, weight: Optional<In>, positive: Optional<In>, n: Size, way: Enum, a: Real, b: Real, divisor: Real) = loss::elements_sum;
+    loss_elements_backward<floats>(dx: Out, g: In, x: In, t: In, weight: Optional<In>, positive: Optional<In>, n: Size, way: Enum, a: Real, b: Real, divisor: Real, of_target: Enum) = loss::elements_backward;
+    loss_sum<floats>(total: Out, x: In, divisor: Real) = loss::sum;
+    loss_ratio<floats>(ratio: Out, denominator: Out, x: In, share: In) = loss::ratio;
+    cross_entropy_rows<floats>(loss: Out, lse: Out, share: Out, x: In, target: Index, weight: Optional<In>, rows: Size, classes: Size, smoothing: Real, ignore: Offset, most: Real) = class_loss::cross_entropy;
+    cross_entropy_rows_backward<floats>(dx: Out, x: In, lse: In, target: Index, weight: Optional<In>, g: In, denominator: Optional<In>, rows: Size, classes: Size, smoothing: Real, ignore: Offset) = class_loss::cross_entropy_backward;
+    soft_cross_entropy_rows<floats>(loss: Out, lse: Out, x: In, t: In, weight: Optional<In>, rows: Size, classes: Size, smoothing: Real) = class_loss::soft_cross_entropy;
+    soft_cross_entropy_rows_backward<floats>(dx: Out, dt: Optional<Out>, x: In, lse: In, t: In, weight: Optional<In>, g: In, rows: Size, classes: Size, smoothing: Real, divisor: Real) = class_loss::soft_cross_entropy_backward;
+    likelihood_rows<floats>(loss: Out, share: Out, x: In, target: Index, weight: Optional<In>, rows: Size, classes: Size, ignore: Offset) = class_loss::likelihood;
+    likelihood_rows_backward<floats>(dx: Out, target: Index, weight: Optional<In>, g: In, denominator: Optional<In>, rows: Size, classes: Size, ignore: Offset) = class_loss::likelihood_backward;
+    multi_margin_rows<floats>(loss: Out, dx: Out, x: In, target: Index, weight: Optional<In>, rows: Size, classes: Size, p: Size, margin: Real) = class_loss::multi_margin;
+    multilabel_margin_rows<floats>(loss: Out, dx: Out, x: In, target: Index, rows: Size, classes: Size) = class_loss::multilabel_margin;
+    scale_rows<floats>(y: Out, x: In, g: In, rows: Size, classes: Size, divisor: Real) = class_loss::scale_rows;
 
     // random
     random_uniform<floats>(y: Out, low: Real, high: Real, seed: Key, call: Key) = random::uniform;

@@ -1,0 +1,362 @@
+"""Losses over classes: cross entropy, negative log likelihood, margins."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from neurenix import autograd, backend, layout
+from neurenix._typing import Array
+from neurenix.backend.kernel import In, Index, Offset, Optional, Out, Real, Size, kernel
+from neurenix.errors import ArgumentError, DTypeError, ShapeError
+from neurenix.ops._reduction import prediction, reduction_of, refuse_probabilities, target_like
+from neurenix.ops.loss import loss_ratio, loss_sum
+from neurenix.ops.norm import from_last, to_last
+from neurenix.tensor import Tensor, as_tensor
+
+
+@kernel("floats")
+def cross_entropy_rows(
+    loss: Out,
+    lse: Out,
+    share: Out,
+    x: In,
+    target: Index,
+    weight: Optional[In],
+    rows: Size,
+    classes: Size,
+    smoothing: Real,
+    ignore: Offset,
+    most: Real,
+) -> None:
+    """loss = (1 - s) w[t] min(most, lse - x[t]) + s / classes * sum of w (lse - x), share = w[t]; 0 where t is ignored."""
+
+
+@kernel("floats")
+def cross_entropy_rows_backward(
+    dx: Out,
+    x: In,
+    lse: In,
+    target: Index,
+    weight: Optional[In],
+    g: In,
+    denominator: Optional[In],
+    rows: Size,
+    classes: Size,
+    smoothing: Real,
+    ignore: Offset,
+) -> None:
+    """dx = g / denominator * ((1 - s) w[t] (softmax - [c = t]) + s / classes * (sum w softmax - w)), 0 where t is ignored."""
+
+
+@kernel("floats")
+def soft_cross_entropy_rows(loss: Out, lse: Out, x: In, t: In, weight: Optional[In], rows: Size, classes: Size, smoothing: Real) -> None:
+    """loss = sum of w q (lse - x), q = (1 - s) t + s / classes."""
+
+
+@kernel("floats")
+def soft_cross_entropy_rows_backward(
+    dx: Out,
+    dt: Optional[Out],
+    x: In,
+    lse: In,
+    t: In,
+    weight: Optional[In],
+    g: In,
+    rows: Size,
+    classes: Size,
+    smoothing: Real,
+    divisor: Real,
+) -> None:
+    """dx = g / divisor (softmax * sum of w q - w q), dt = g / divisor (1 - s) w (lse - x)."""
+
+
+@kernel("floats")
+def likelihood_rows(loss: Out, share: Out, x: In, target: Index, weight: Optional[In], rows: Size, classes: Size, ignore: Offset) -> None:
+    """loss = -w[t] x[t], share = w[t]; 0 where t is ignored."""
+
+
+@kernel("floats")
+def likelihood_rows_backward(
+    dx: Out, target: Index, weight: Optional[In], g: In, denominator: Optional[In], rows: Size, classes: Size, ignore: Offset
+) -> None:
+    """dx[t] = -w[t] g / denominator, 0 elsewhere and where t is ignored."""
+
+
+@kernel("floats")
+def multi_margin_rows(
+    loss: Out, dx: Out, x: In, target: Index, weight: Optional[In], rows: Size, classes: Size, p: Size, margin: Real
+) -> None:
+    """loss = sum over c other than t of w[t] max(0, margin - x[t] + x[c])^p / classes, and its gradient."""
+
+
+@kernel("floats")
+def multilabel_margin_rows(loss: Out, dx: Out, x: In, target: Index, rows: Size, classes: Size) -> None:
+    """loss = sum over listed j, unlisted i of max(0, 1 - x[j] + x[i]) / classes, and its gradient; a list ends at -1."""
+
+
+@kernel("floats")
+def scale_rows(y: Out, x: In, g: In, rows: Size, classes: Size, divisor: Real) -> None:
+    """y = x * g / divisor; g has a number a row or 1."""
+
+
+def _classes_last(x: Array) -> tuple[Array, int, int]:
+    """The buffer of (C,) or (N, C, ...) with the classes last, rows, classes."""
+    buffer = to_last(x) if x.ndim > 1 else layout.contiguous(x)
+    classes = buffer.shape[-1]
+    return buffer, math.prod(buffer.shape[:-1]), classes
+
+
+def _as_input(buffer: Array) -> Array:
+    return from_last(buffer) if buffer.ndim > 1 else buffer
+
+
+def _labels(op: str, target: Tensor, x: Tensor) -> Array:
+    """Class numbers, one a row."""
+    want = x.shape[:1] + x.shape[2:] if x.ndim > 1 else ()
+    if target.dtype.kind not in "iub":
+        raise DTypeError(f"{op}: expected class numbers, got {target.dtype}; convert them with .long()")
+    if target.shape != want:
+        hint = "squeeze the class axis out" if target.ndim == x.ndim and target.shape[1:2] == (1,) else "give one class number a pixel"
+        raise ShapeError(f"{op}: expected a target of shape {want} for input {x.shape}, got {target.shape}; {hint}")
+    backend.same_device(op, x._array, target._array)
+    return layout.contiguous(layout.cast(target._array, np.int64))
+
+
+def _class_weight(op: str, weight: Any, x: Tensor) -> Array | None:
+    if weight is None:
+        return None
+    w, classes = as_tensor(weight, x), x.shape[1] if x.ndim > 1 else x.shape[0]
+    if w.shape != (classes,) or w.dtype != x.dtype:
+        raise ShapeError(f"{op}: expected a weight {x.dtype}({classes},), one a class, got {w.dtype}{w.shape}; give it that shape and type")
+    return layout.contiguous(w._array)
+
+
+def _reduced(how: str, loss: Array, share: Array, shape: tuple[int, ...]) -> tuple[Array, Array | None]:
+    """The reduced loss, and what a mean was divided by."""
+    if how == "none":
+        return loss.reshape(shape), None
+    y = backend.new(loss, (1,))
+    if how == "sum":
+        loss_sum(y, loss, 1.0)
+        return y.reshape(()), None
+    denominator = backend.new(loss, (1,))
+    loss_ratio(y, denominator, loss, share)
+    return y.reshape(()), denominator
+
+
+def _smoothing(label_smoothing: float) -> float:
+    if isinstance(label_smoothing, bool) or not isinstance(label_smoothing, (int, float)) or not 0.0 <= label_smoothing <= 1.0:
+        raise ArgumentError(f"cross_entropy: expected label_smoothing in [0, 1], got {label_smoothing!r}; pass e.g. 0.1")
+    return float(label_smoothing)
+
+
+def _from_logits(op: str, x: Tensor, target: Tensor, weight: Any, how: str, ignore: int, smoothing: float, most: float) -> Tensor:
+    labels, w = _labels(op, target, x), _class_weight(op, weight, x)
+    buffer, rows, classes = _classes_last(x._array)
+    loss, lse, share = (backend.new(buffer, (rows,)) for _ in range(3))
+    cross_entropy_rows(loss, lse, share, buffer, labels, w, rows, classes, smoothing, ignore, most)
+    y, denominator = _reduced(how, loss, share, target.shape)
+
+    def vjp(g: Array) -> tuple[Array]:
+        dx = backend.new(buffer, buffer.shape)
+        settings = (rows, classes, smoothing, ignore)
+        cross_entropy_rows_backward(dx, buffer, lse, labels, w, layout.contiguous(g), denominator, *settings)
+        return (_as_input(dx),)
+
+    return autograd.record(op, y, (x,), vjp)
+
+
+def _with_probabilities(x: Tensor, target: Any, weight: Any, how: str, smoothing: float) -> Tensor:
+    t, w = target_like("cross_entropy", target, x), _class_weight("cross_entropy", weight, x)
+    buffer, rows, classes = _classes_last(x._array)
+    probabilities = _classes_last(t._array)[0]
+    loss, lse = (backend.new(buffer, (rows,)) for _ in range(2))
+    soft_cross_entropy_rows(loss, lse, buffer, probabilities, w, rows, classes, smoothing)
+    y, divisor = loss.reshape(x.shape[:1] + x.shape[2:] if x.ndim > 1 else ()), 1.0
+    if how != "none":
+        divisor = float(rows) if how == "mean" and rows else 1.0
+        y = backend.new(buffer, (1,))
+        loss_sum(y, loss, divisor if rows or how == "sum" else float("nan"))
+        y = y.reshape(())
+    wants_target = t.requires_grad
+
+    def vjp(g: Array) -> tuple[Array, Array | None]:
+        dx = backend.new(buffer, buffer.shape)
+        dt = backend.new(buffer, buffer.shape) if wants_target else None
+        settings = (rows, classes, smoothing, divisor)
+        soft_cross_entropy_rows_backward(dx, dt, buffer, lse, probabilities, w, layout.contiguous(g), *settings)
+        return _as_input(dx), None if dt is None else _as_input(dt)
+
+    return autograd.record("cross_entropy", y, (x, t), vjp)
+
+
+def cross_entropy(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """``-w[t] log softmax(x)[t]`` of logits over classes.
+
+    Parameters
+    ----------
+    input : Tensor, shape (C,), (N, C) or (N, C, ...)
+        Logits.
+    target : Tensor
+        Class numbers of shape (), (N,) or (N, ...), or class probabilities of ``input``'s shape.
+    weight : Tensor, shape (C,), optional
+    ignore_index : int
+        A class number that does not count; it may lie outside the classes.
+    reduction : {"mean", "sum", "none"}
+        A mean over class numbers is divided by the sum of their weights.
+    label_smoothing : float
+        The share of the target that is spread evenly over all classes.
+
+    Returns
+    -------
+    Tensor, 0-d, or one number a class number for "none"
+
+    Raises
+    ------
+    ArgumentError
+        If ``input`` is the output of ``softmax``, or a class number lies outside the classes.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> round(nx.nn.functional.cross_entropy(nx.tensor([[0.0, 0.0]]), nx.tensor([1])).item(), 4)
+    0.6931
+    """
+    op = "cross_entropy"
+    how, x = reduction_of(op, reduction, size_average, reduce), prediction(op, input)
+    if x.ndim < 1:
+        raise ShapeError("cross_entropy: expected (C,), (N, C) or (N, C, ...), got a 0-d input; give one logit a class")
+    refuse_probabilities(op, x, "nll_loss (NLLLoss)")
+    t, smoothing = as_tensor(target), _smoothing(label_smoothing)
+    if t.dtype.kind == "f":
+        return _with_probabilities(x, t, weight, how, smoothing)
+    return _from_logits(op, x, t, weight, how, ignore_index, smoothing, math.inf)
+
+
+def nll_loss(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """``-w[t] x[t]`` of log-probabilities over classes, see :func:`cross_entropy` for the arguments.
+
+    The output of ``softmax`` over the class axis is taken as what it is, probabilities: the loss is ``min(100, -log p)``, computed
+    from the logits, with the gradient ``p - t``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.functional.nll_loss(nx.tensor([[-1.0, -2.0]]), nx.tensor([1])).item()
+    2.0
+    """
+    op = "nll_loss"
+    how, x = reduction_of(op, reduction, size_average, reduce), prediction(op, input)
+    if x.ndim < 1:
+        raise ShapeError("nll_loss: expected (C,), (N, C) or (N, C, ...), got a 0-d input; give one log-probability a class")
+    t = as_tensor(target)
+    if x._logits is not None and not (x.is_leaf and x.requires_grad):
+        kind, z, axis = x._logits
+        if kind != "softmax" or axis % x.ndim != min(1, x.ndim - 1):
+            raise ArgumentError(f"nll_loss: expected log-probabilities, got the output of {kind}; use log_softmax over axis 1")
+        return _from_logits(op, z, t, weight, how, ignore_index, 0.0, 100.0)
+    labels, w = _labels(op, t, x), _class_weight(op, weight, x)
+    buffer, rows, classes = _classes_last(x._array)
+    loss, share = (backend.new(buffer, (rows,)) for _ in range(2))
+    likelihood_rows(loss, share, buffer, labels, w, rows, classes, ignore_index)
+    y, denominator = _reduced(how, loss, share, t.shape)
+
+    def vjp(g: Array) -> tuple[Array]:
+        dx = backend.new(buffer, buffer.shape)
+        likelihood_rows_backward(dx, labels, w, layout.contiguous(g), denominator, rows, classes, ignore_index)
+        return (_as_input(dx),)
+
+    return autograd.record(op, y, (x,), vjp)
+
+
+def _margins(op: str, x: Tensor, loss: Array, slope: Array, how: str, shape: tuple[int, ...]) -> Tensor:
+    """Record a loss whose gradient was computed with it."""
+    rows, classes = loss.shape[0], max(slope.size // max(loss.shape[0], 1), 1)
+    divisor = float(rows) if how == "mean" else 1.0
+    y = loss.reshape(shape)
+    if how != "none":
+        y = backend.new(loss, (1,))
+        loss_sum(y, loss, divisor)
+        y = y.reshape(())
+
+    def vjp(g: Array) -> tuple[Array]:
+        dx = backend.new(slope, slope.shape)
+        scale_rows(dx, slope, layout.contiguous(g), rows, classes, divisor)
+        return (dx,)
+
+    return autograd.record(op, y, (x,), vjp)
+
+
+def _decisions(op: str, x: Tensor) -> tuple[int, int]:
+    if x.ndim > 2:
+        raise ShapeError(f"{op}: expected (C,) or (N, C), got {x.shape}; flatten the other axes into the first")
+    return (x.shape[0] if x.ndim == 2 else 1), (x.shape[-1] if x.ndim else 1)
+
+
+def multi_margin_loss(
+    input: Any,
+    target: Any,
+    p: int = 1,
+    margin: float = 1.0,
+    weight: Any = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """``sum over c != t of w[t] max(0, margin - x[t] + x[c])^p / C``: the hinge loss over classes.
+
+    Parameters
+    ----------
+    input : Tensor, shape (C,) or (N, C)
+    target : Tensor of int, shape () or (N,)
+    p : {1, 2}
+    margin : float
+    weight : Tensor, shape (C,), optional
+    reduction : {"mean", "sum", "none"}
+    """
+    op = "multi_margin_loss"
+    how, x, t = reduction_of(op, reduction, size_average, reduce), prediction(op, input), as_tensor(target)
+    if p not in (1, 2):
+        raise ArgumentError(f"{op}: expected p of 1 or 2, got {p!r}; pass one of them")
+    rows, classes = _decisions(op, x)
+    if t._array.size != rows or t.dtype.kind not in "iu":
+        raise ShapeError(f"{op}: expected {rows} class numbers, got {t.dtype}{t.shape}; give one a row")
+    data, labels = layout.contiguous(x._array), layout.contiguous(layout.cast(t._array, np.int64))
+    loss, slope = backend.new(data, (rows,)), backend.new(data, data.shape)
+    multi_margin_rows(loss, slope, data, labels, _class_weight(op, weight, x), rows, classes, p, float(margin))
+    return _margins(op, x, loss, slope, how, t.shape)
+
+
+def multilabel_margin_loss(
+    input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
+) -> Tensor:
+    """``sum over listed j and unlisted i of max(0, 1 - x[j] + x[i]) / C``; a row of targets lists classes and ends at -1."""
+    op = "multilabel_margin_loss"
+    how, x, t = reduction_of(op, reduction, size_average, reduce), prediction(op, input), as_tensor(target)
+    if t.shape != x.shape or t.dtype.kind not in "iu":
+        raise ShapeError(f"{op}: expected class numbers of shape {x.shape}, got {t.dtype}{t.shape}; fill rows up with -1")
+    rows, classes = _decisions(op, x)
+    data, labels = layout.contiguous(x._array), layout.contiguous(layout.cast(t._array, np.int64))
+    loss, slope = backend.new(data, (rows,)), backend.new(data, data.shape)
+    multilabel_margin_rows(loss, slope, data, labels, rows, classes)
+    return _margins(op, x, loss, slope, how, (rows,) if x.ndim == 2 else ())

@@ -1,0 +1,413 @@
+"""Losses of one element at a time: squared and absolute errors, binary cross entropy, divergences."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+from neurenix import autograd, backend, layout, ops
+from neurenix._typing import Array
+from neurenix.backend.kernel import Enum, In, Optional, Out, Real, Size, kernel
+from neurenix.errors import ArgumentError
+from neurenix.ops._reduction import prediction, reduction_of, refuse_probabilities, spread_over, target_like
+from neurenix.tensor import Tensor, as_tensor
+
+
+@kernel("floats")
+def loss_elements(y: Out, x: In, t: In, weight: Optional[In], positive: Optional[In], n: Size, way: Enum, a: Real, b: Real) -> None:
+    """y = weight * loss(x, t, positive, a, b), 0 where the weight is 0."""
+
+
+@kernel("floats")
+def loss_elements_sum(
+    total: Out, x: In, t: In, weight: Optional[In], positive: Optional[In], n: Size, way: Enum, a: Real, b: Real, divisor: Real
+) -> None:
+    """total = sum of weight * loss(x, t, positive, a, b) / divisor, summed in units in a fixed tree."""
+
+
+@kernel("floats")
+def loss_elements_backward(
+    dx: Out,
+    g: In,
+    x: In,
+    t: In,
+    weight: Optional[In],
+    positive: Optional[In],
+    n: Size,
+    way: Enum,
+    a: Real,
+    b: Real,
+    divisor: Real,
+    of_target: Enum,
+) -> None:
+    """dx = g / divisor * weight * d loss / dx (or / dt if of_target); g has n elements or 1."""
+
+
+@kernel("floats")
+def loss_sum(total: Out, x: In, divisor: Real) -> None:
+    """total = sum of x / divisor, summed in units in a fixed tree."""
+
+
+@kernel("floats")
+def loss_ratio(ratio: Out, denominator: Out, x: In, share: In) -> None:
+    """ratio = sum of x / sum of share, denominator = sum of share."""
+
+
+class Way(IntEnum):
+    """The losses of one element, by number."""
+
+    MSE = 0
+    L1 = 1
+    SMOOTH_L1 = 2
+    HUBER = 3
+    BCE = 4
+    BCE_LOGITS = 5
+    BCE_OF_SIGMOID = 6
+    KL = 7
+    KL_LOG = 8
+    POISSON_LOG = 9
+    POISSON = 10
+    SOFT_MARGIN = 11
+
+
+def _elementwise(
+    op: str,
+    way: Way,
+    x: Tensor,
+    t: Tensor,
+    reduction: str,
+    a: float = 0.0,
+    b: float = 0.0,
+    weight: Array | None = None,
+    positive: Array | None = None,
+    divisor: float | None = None,
+) -> Tensor:
+    """Loss of every element, or their sum over ``divisor`` (their number for a mean)."""
+    dx, dt, n = layout.contiguous(x._array), layout.contiguous(t._array), x._array.size
+    given = (dx, dt, weight, positive, n, int(way), float(a), float(b))
+    over = divisor if divisor is not None else float(n) if reduction == "mean" else 1.0
+    if reduction == "none":
+        y = backend.new(dx, x.shape)
+        loss_elements(y, *given)
+    else:
+        y = backend.new(dx, (1,))
+        loss_elements_sum(y, *given, over if n else float("nan") if reduction == "mean" else 1.0)
+        y = y.reshape(())
+    needs, shape = (x.requires_grad, t.requires_grad), x.shape
+
+    def vjp(g: Array) -> list[Array | None]:
+        g = layout.contiguous(g)
+        gradients: list[Array | None] = []
+        for of_target, need in enumerate(needs):
+            out = backend.new(g, shape) if need else None
+            if out is not None:
+                loss_elements_backward(out, g, *given, over if n else 1.0, of_target)
+            gradients.append(out)
+        return gradients
+
+    return autograd.record(op, y, (x, t), vjp)
+
+
+def _kept(op: str, x: Tensor, t: Tensor, weight: Array | None, mask: Any, ignore: float | None) -> tuple[Array | None, Tensor | None]:
+    """Weights with 0 where an element is left out, and how many are kept, where anything is left out at all."""
+    if mask is None and ignore is None:
+        return weight, None
+    kept = Tensor._wrap(spread_over(op, "mask", as_tensor(mask, x).bool(), x)) if mask is not None else None
+    if ignore is not None:
+        inside = ops.ne(t.detach(), ignore).to(dtype=x.dtype)
+        kept = inside if kept is None else kept * inside
+    assert kept is not None
+    weights = kept if weight is None else kept * Tensor._wrap(weight)
+    return layout.contiguous(weights._array), kept.sum()
+
+
+def _with_mask(
+    op: str, way: Way, x: Tensor, t: Tensor, reduction: str, weight: Array | None, mask: Any, ignore: float | None, **more: Any
+) -> Tensor:
+    weight, count = _kept(op, x, t, weight, mask, ignore)
+    if count is None or reduction != "mean":
+        return _elementwise(op, way, x, t, reduction, weight=weight, **more)
+    return _elementwise(op, way, x, t, "sum", weight=weight, **more) / count
+
+
+def binary_cross_entropy(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    *,
+    mask: Any = None,
+    ignore_index: float | None = None,
+) -> Tensor:
+    """``-(t log p + (1 - t) log(1 - p))`` of probabilities, each logarithm at least -100.
+
+    Parameters
+    ----------
+    input : Tensor
+        Probabilities. Those that come from ``sigmoid`` are computed from its logits: as stable as
+        :func:`binary_cross_entropy_with_logits`, and with its gradient ``p - t`` where the output is saturated.
+    target : Tensor
+        Of the same shape; bools and integers are cast.
+    weight : Tensor, optional
+        Spreads over ``input``.
+    reduction : {"mean", "sum", "none"}
+    mask : Tensor, optional
+        True where an element counts; the mean is over those.
+    ignore_index : number, optional
+        Value of the target where an element does not count.
+
+    Returns
+    -------
+    Tensor, 0-d, or of ``input``'s shape for "none"
+
+    Raises
+    ------
+    ShapeError
+        If the shapes differ: a mask (N, H, W) does not spread over (N, 1, H, W).
+    ArgumentError
+        If a probability lies outside [0, 1].
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> round(nx.nn.functional.binary_cross_entropy(nx.tensor([0.5]), nx.tensor([1])).item(), 4)
+    0.6931
+    """
+    op = "binary_cross_entropy"
+    how, x = reduction_of(op, reduction, size_average, reduce), prediction(op, input)
+    t, way = target_like(op, target, x), Way.BCE
+    if x._logits is not None and x._logits[0] == "sigmoid" and not (x.is_leaf and x.requires_grad):
+        x, way = x._logits[1], Way.BCE_OF_SIGMOID
+    return _with_mask(op, way, x, t, how, spread_over(op, "weight", weight, x), mask, ignore_index)
+
+
+def binary_cross_entropy_with_logits(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    pos_weight: Any = None,
+    *,
+    mask: Any = None,
+    ignore_index: float | None = None,
+) -> Tensor:
+    """Binary cross entropy of ``sigmoid(input)``, stable for any logit; ``pos_weight`` multiplies the first term.
+
+    See :func:`binary_cross_entropy` for the other arguments.
+
+    Raises
+    ------
+    ArgumentError
+        If ``input`` is the output of ``sigmoid`` or ``softmax``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.functional.binary_cross_entropy_with_logits(nx.tensor([-1000.0]), nx.tensor([1.0])).item()
+    1000.0
+    """
+    op = "binary_cross_entropy_with_logits"
+    how, x = reduction_of(op, reduction, size_average, reduce), prediction(op, input)
+    refuse_probabilities(op, x, "binary_cross_entropy (BCELoss)")
+    t = target_like(op, target, x)
+    positive = spread_over(op, "pos_weight", pos_weight, x)
+    return _with_mask(op, Way.BCE_LOGITS, x, t, how, spread_over(op, "weight", weight, x), mask, ignore_index, positive=positive)
+
+
+def _weighted_error(op: str, way: Way, input: Any, target: Any, how: str, weight: Any, mask: Any, a: float = 0.0) -> Tensor:
+    """An error with weights as PyTorch has them: a mean is divided by the sum of the weights."""
+    x = prediction(op, input)
+    t = target_like(op, target, x)
+    if weight is None:
+        return _with_mask(op, way, x, t, how, None, mask, None, a=a)
+    if mask is not None:
+        raise ArgumentError(f"{op}: expected weight or mask, got both; multiply them")
+    w = as_tensor(weight, x)
+    spread_over(op, "weight", w, x)
+    w = w.expand(x.shape)
+    y = _elementwise(op, way, x, t, "none", a) * w
+    return y if how == "none" else y.sum() if how == "sum" else y.sum() / w.sum()
+
+
+def mse_loss(
+    input: Any,
+    target: Any,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Any = None,
+    *,
+    mask: Any = None,
+) -> Tensor:
+    """``(x - t)^2``; with ``weight`` a mean is divided by the sum of the weights, with ``mask`` by the number of kept elements.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes differ.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.functional.mse_loss(nx.tensor([1.0, 3.0]), nx.tensor([1.0, 1.0])).item()
+    2.0
+    """
+    how = reduction_of("mse_loss", reduction, size_average, reduce)
+    return _weighted_error("mse_loss", Way.MSE, input, target, how, weight, mask)
+
+
+def l1_loss(
+    input: Any,
+    target: Any,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Any = None,
+    *,
+    mask: Any = None,
+) -> Tensor:
+    """``|x - t|``, see :func:`mse_loss` for the arguments; the gradient is 0 where they are equal."""
+    how = reduction_of("l1_loss", reduction, size_average, reduce)
+    return _weighted_error("l1_loss", Way.L1, input, target, how, weight, mask)
+
+
+def smooth_l1_loss(
+    input: Any,
+    target: Any,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
+    *,
+    mask: Any = None,
+) -> Tensor:
+    """``d^2 / (2 beta)`` for ``d = |x - t|`` below ``beta``, else ``d - beta / 2``, see :func:`mse_loss` for the arguments."""
+    how = reduction_of("smooth_l1_loss", reduction, size_average, reduce)
+    if not beta >= 0:
+        raise ArgumentError(f"smooth_l1_loss: expected beta of at least 0, got {beta!r}; pass e.g. 1.0")
+    way = Way.SMOOTH_L1 if beta > 0 else Way.L1
+    return _weighted_error("smooth_l1_loss", way, input, target, how, None, mask, beta)
+
+
+def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None, *, mask: Any = None) -> Tensor:
+    """``d^2 / 2`` for ``d = |x - t|`` up to ``delta``, else ``delta (d - delta / 2)``, see :func:`mse_loss` for the arguments.
+
+    References
+    ----------
+    .. [1] P. Huber, "Robust estimation of a location parameter", Ann. Math. Stat. 35, 1964.
+    """
+    how = reduction_of("huber_loss", reduction, None, None)
+    if not delta > 0:
+        raise ArgumentError(f"huber_loss: expected delta above 0, got {delta!r}; pass e.g. 1.0")
+    return _weighted_error("huber_loss", Way.HUBER, input, target, how, weight, mask, delta)
+
+
+def kl_div(
+    input: Any,
+    target: Any,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    log_target: bool = False,
+) -> Tensor:
+    """Kullback and Leibler's divergence ``t (log t - x)`` of log-probabilities ``x``; ``exp(t) (t - x)`` with ``log_target``.
+
+    ``reduction`` may also be "batchmean": the sum over the size of the first axis, which is the divergence's definition.
+    """
+    batch = reduction == "batchmean"
+    how = reduction_of("kl_div", "sum" if batch else reduction, size_average, reduce)
+    x = prediction("kl_div", input)
+    t, way = target_like("kl_div", target, x), Way.KL_LOG if log_target else Way.KL
+    return _elementwise("kl_div", way, x, t, how, divisor=float(x.shape[0]) if batch and x.ndim else None)
+
+
+def poisson_nll_loss(
+    input: Any,
+    target: Any,
+    log_input: bool = True,
+    full: bool = False,
+    size_average: bool | None = None,
+    eps: float = 1e-8,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """``exp(x) - t x`` for counts ``t`` of rate ``exp(x)``, or ``x - t log(x + eps)`` without ``log_input``.
+
+    ``full`` adds Stirling's approximation of ``log t!`` where ``t > 1``.
+    """
+    how = reduction_of("poisson_nll_loss", reduction, size_average, reduce)
+    x = prediction("poisson_nll_loss", input)
+    way = Way.POISSON_LOG if log_input else Way.POISSON
+    return _elementwise("poisson_nll_loss", way, x, target_like("poisson_nll_loss", target, x), how, 1.0 if full else 0.0, eps)
+
+
+def soft_margin_loss(
+    input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
+) -> Tensor:
+    """``log(1 + exp(-t x))`` for targets 1 and -1."""
+    how = reduction_of("soft_margin_loss", reduction, size_average, reduce)
+    x = prediction("soft_margin_loss", input)
+    return _elementwise("soft_margin_loss", Way.SOFT_MARGIN, x, target_like("soft_margin_loss", target, x), how)
+
+
+def multilabel_soft_margin_loss(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Binary cross entropy of logits, averaged over the classes in the last axis."""
+    op = "multilabel_soft_margin_loss"
+    how, x = reduction_of(op, reduction, size_average, reduce), prediction(op, input)
+    refuse_probabilities(op, x, "binary_cross_entropy (BCELoss)")
+    t = target_like(op, target, x)
+    y = _elementwise(op, Way.BCE_LOGITS, x, t, "none", weight=spread_over(op, "weight", weight, x)).mean(-1)
+    return y if how == "none" else y.sum() if how == "sum" else y.mean()
+
+
+def dice_loss(
+    input: Any, target: Any, smooth: float = 1.0, *, mask: Any = None, ignore_index: float | None = None, per_sample: bool = False
+) -> Tensor:
+    """One minus Dice's coefficient ``(2 sum p t + smooth) / (sum p + sum t + smooth)``, averaged over the channels.
+
+    Parameters
+    ----------
+    input : Tensor, shape (N, C, ...)
+        Probabilities.
+    target : Tensor
+        Of the same shape; bools and integers are cast.
+    smooth : float
+        Keeps empty channels finite, and their loss at 0 if nothing is predicted.
+    mask, ignore_index
+        As in :func:`binary_cross_entropy`.
+    per_sample : bool
+        Average the coefficients of single samples instead of taking one over the batch.
+
+    References
+    ----------
+    .. [1] F. Milletari et al., "V-Net: fully convolutional neural networks for volumetric medical image segmentation", 3DV 2016.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> x = nx.tensor([[[[1.0, 0.0]]]])
+    >>> nx.nn.functional.dice_loss(x, x).item()
+    0.0
+    """
+    x = prediction("dice_loss", input)
+    t = target_like("dice_loss", target, x)
+    axes = [i for i in range(x.ndim) if i != 1 and (i or not per_sample)] if x.ndim > 1 else None
+    weights, _ = _kept("dice_loss", x, t, None, mask, ignore_index)
+    if weights is not None:
+        kept = Tensor._wrap(weights)
+        keep = kept != 0
+        x, t = ops.where(keep, x, kept * 0), ops.where(keep, t, kept * 0)
+    total = (lambda v: v.sum()) if axes is None else (lambda v: v.sum(axes))
+    both, apart = total(x * t), total(x) + total(t)
+    return (1.0 - (2.0 * both + smooth) / (apart + smooth)).mean()

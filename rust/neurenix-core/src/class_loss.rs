@@ -1,0 +1,417 @@
+//! Losses over classes: cross entropy, negative log likelihood, margins. Each row of a (rows, classes) array is one decision.
+
+use crate::error::{Result, expect_len};
+use crate::loss::close;
+use crate::math::Math;
+use crate::simd::LANES;
+use crate::threads::{self, Shared};
+use crate::{ensure_argument, ensure_shape, levels};
+
+/// Rows of one task, about 4096 elements.
+fn rows_of_a_task(classes: usize) -> usize {
+    (4096 / classes.max(1)).max(1)
+}
+
+/// Calls `f(row)` for every row in parallel.
+fn each_row(rows: usize, classes: usize, f: impl Fn(usize) + Sync) {
+    let step = rows_of_a_task(classes);
+    threads::parallel(rows.div_ceil(step), step.min(rows) * classes * 8, |task| {
+        (task * step..(task * step + step).min(rows)).for_each(&f);
+    });
+}
+
+fn check_targets(target: &[i64], rows: usize, classes: usize, ignore: isize) -> Result {
+    expect_len("loss target", target.len(), &[rows])?;
+    let wrong = target.iter().find(|&&t| t != ignore as i64 && !(0..classes as i64).contains(&t));
+    ensure_argument!(
+        wrong.is_none(),
+        "target: expected classes of 0 to {} or ignore_index={ignore}, got {}; check the labels and the number of outputs",
+        classes as i64 - 1,
+        wrong.copied().unwrap_or_default()
+    );
+    Ok(())
+}
+
+fn check_weight<T>(weight: Option<&[T]>, classes: usize) -> Result {
+    weight.map_or(Ok(()), |w| expect_len("loss weight", w.len(), &[classes]))
+}
+
+/// What a gradient of a mean or sum is multiplied with in row `row`.
+fn factor<T: Math>(g: &[T], denominator: Option<&[T]>, row: usize) -> T {
+    let g = if g.len() == 1 { g[0] } else { g[row] };
+    denominator.map_or(g, |d| g / d[0])
+}
+
+fn check_gradient<T>(g: &[T], denominator: Option<&[T]>, rows: usize) -> Result {
+    ensure_shape!(g.len() == 1 || g.len() == rows, "loss g: expected 1 or {rows} elements, got {}", g.len());
+    denominator.map_or(Ok(()), |d| expect_len("loss denominator", d.len(), &[1]))
+}
+
+/// A sum in 16 lanes of `f(i)` for i < n.
+#[inline(always)]
+fn lanes<T: Math>(n: usize, f: impl Fn(usize) -> T) -> T {
+    let mut lanes = [T::ZERO; LANES];
+    let whole = n / LANES * LANES;
+    for start in (0..whole).step_by(LANES) {
+        for (l, lane) in lanes.iter_mut().enumerate() {
+            *lane += f(start + l);
+        }
+    }
+    for l in 0..n - whole {
+        lanes[l] += f(whole + l);
+    }
+    T::of(close(lanes))
+}
+
+levels! {
+    /// log(sum of exp) of a row.
+    fn log_sum_exp<T: Math>(x: &[T]) -> T {
+        let most = x.iter().fold(T::LOWEST, |a, &b| if b > a || b.is_nan() { b } else { a });
+        let shift = if most == T::LOWEST || most == T::HIGHEST { T::ZERO } else { most };
+        shift + lanes(x.len(), |i| (x[i] - shift).exp_()).ln_()
+    }
+}
+
+levels! {
+    /// Sum of `weight * (lse - x)`: minus the weighted log-probabilities of all classes.
+    fn spread<T: Math>(x: &[T], lse: T, weight: &[T]) -> T {
+        if weight.is_empty() { lanes(x.len(), |i| lse - x[i]) } else { lanes(x.len(), |i| weight[i] * (lse - x[i])) }
+    }
+}
+
+/// loss = (1 - smoothing) w[t] (lse - x[t]) + smoothing / classes * sum over c of w[c] (lse - x[c]), at most `most`;
+/// share = w[t]; both 0 where t is ignored.
+///
+/// # Errors
+/// [`crate::error::Error::Argument`] for a target outside the classes.
+pub fn cross_entropy<T: Math>(
+    loss: &mut [T],
+    lse: &mut [T],
+    share: &mut [T],
+    x: &[T],
+    target: &[i64],
+    weight: Option<&[T]>,
+    rows: usize,
+    classes: usize,
+    smoothing: f64,
+    ignore: isize,
+    most: f64,
+) -> Result {
+    expect_len("loss x", x.len(), &[rows, classes])?;
+    for out in [&loss, &lse, &share] {
+        expect_len("loss", out.len(), &[rows])?;
+    }
+    check_targets(target, rows, classes, ignore)?;
+    check_weight(weight, classes)?;
+    let (loss, lse, share) = (Shared::new(loss), Shared::new(lse), Shared::new(share));
+    let (rest, spread_by, most) = (T::of(1.0 - smoothing), T::of(smoothing / classes as f64), T::of(most));
+    each_row(rows, classes, |row| {
+        let (x, t) = (&x[row * classes..(row + 1) * classes], target[row]);
+        let total = log_sum_exp(x);
+        let (mut value, mut w) = (T::ZERO, T::ZERO);
+        if t != ignore as i64 {
+            w = weight.map_or(T::ONE, |w| w[t as usize]);
+            let own = total - x[t as usize];
+            value = rest * w * if own > most { most } else { own };
+            if smoothing > 0.0 {
+                value += spread_by * spread(x, total, weight.unwrap_or_default());
+            }
+        }
+        // SAFETY: each task has its own rows.
+        unsafe { (loss.slice(row, 1)[0], lse.slice(row, 1)[0], share.slice(row, 1)[0]) = (value, total, w) };
+    });
+    Ok(())
+}
+
+levels! {
+    /// dx = by_softmax * softmax - by_weight * weight
+    fn softmax_gradient<T: Math>(dx: &mut [T], x: &[T], lse: T, by_softmax: T, by_weight: T, weight: &[T]) {
+        let n = dx.len();
+        let x = &x[..n];
+        if weight.is_empty() {
+            for i in 0..n {
+                dx[i] = by_softmax * (x[i] - lse).exp_() - by_weight;
+            }
+        } else {
+            let weight = &weight[..n];
+            for i in 0..n {
+                dx[i] = by_softmax * (x[i] - lse).exp_() - by_weight * weight[i];
+            }
+        }
+    }
+}
+
+/// The gradient of [`cross_entropy`]: g / denominator times
+/// ((1 - smoothing) w[t] + smoothing / classes * sum w) softmax[c] - (1 - smoothing) w[t] [c = t] - smoothing / classes * w[c].
+///
+/// # Errors
+/// [`crate::error::Error::Argument`] for a target outside the classes.
+pub fn cross_entropy_backward<T: Math>(
+    dx: &mut [T],
+    x: &[T],
+    lse: &[T],
+    target: &[i64],
+    weight: Option<&[T]>,
+    g: &[T],
+    denominator: Option<&[T]>,
+    rows: usize,
+    classes: usize,
+    smoothing: f64,
+    ignore: isize,
+) -> Result {
+    expect_len("loss dx", dx.len(), &[rows, classes])?;
+    expect_len("loss x", x.len(), &[rows, classes])?;
+    expect_len("loss lse", lse.len(), &[rows])?;
+    check_targets(target, rows, classes, ignore)?;
+    check_weight(weight, classes)?;
+    check_gradient(g, denominator, rows)?;
+    let dx = Shared::new(dx);
+    let (rest, spread_by) = (T::of(1.0 - smoothing), T::of(smoothing / classes as f64));
+    let all = weight.map_or(T::of(classes as f64), |w| lanes(classes, |i| w[i]));
+    each_row(rows, classes, |row| {
+        let (at, t) = (row * classes, target[row]);
+        // SAFETY: each task has its own rows.
+        let dx = unsafe { dx.slice(at, classes) };
+        if t == ignore as i64 {
+            dx.fill(T::ZERO);
+            return;
+        }
+        let (f, w) = (factor(g, denominator, row), weight.map_or(T::ONE, |w| w[t as usize]));
+        let by_softmax = f * (rest * w + spread_by * all);
+        softmax_gradient(dx, &x[at..at + classes], lse[row], by_softmax, f * spread_by, weight.unwrap_or_default());
+        dx[t as usize] = dx[t as usize] - f * rest * w;
+    });
+    Ok(())
+}
+
+levels! {
+    fn soft_row<T: Math>(x: &[T], t: &[T], weight: &[T], lse: T, keep: T, spread_by: T) -> T {
+        let n = x.len();
+        let t = &t[..n];
+        let smooth = |i: usize| t[i].mul_add(keep, spread_by);
+        if weight.is_empty() {
+            return lanes(n, |i| smooth(i) * (lse - x[i]));
+        }
+        let weight = &weight[..n];
+        lanes(n, |i| weight[i] * smooth(i) * (lse - x[i]))
+    }
+}
+
+/// Cross entropy with class probabilities: loss = sum over c of w[c] s[c] (lse - x[c]), s = (1 - smoothing) t + smoothing / classes.
+///
+/// # Errors
+/// [`crate::error::Error::Shape`] for sizes that do not fit.
+pub fn soft_cross_entropy<T: Math>(
+    loss: &mut [T],
+    lse: &mut [T],
+    x: &[T],
+    t: &[T],
+    weight: Option<&[T]>,
+    rows: usize,
+    classes: usize,
+    smoothing: f64,
+) -> Result {
+    expect_len("loss x", x.len(), &[rows, classes])?;
+    expect_len("loss target", t.len(), &[rows, classes])?;
+    expect_len("loss", loss.len(), &[rows])?;
+    expect_len("loss lse", lse.len(), &[rows])?;
+    check_weight(weight, classes)?;
+    let (loss, lse) = (Shared::new(loss), Shared::new(lse));
+    let (keep, spread_by) = (T::of(1.0 - smoothing), T::of(smoothing / classes as f64));
+    each_row(rows, classes, |row| {
+        let at = row * classes..(row + 1) * classes;
+        let total = log_sum_exp(&x[at.clone()]);
+        let value = soft_row(&x[at.clone()], &t[at], weight.unwrap_or_default(), total, keep, spread_by);
+        // SAFETY: each task has its own rows.
+        unsafe { (loss.slice(row, 1)[0], lse.slice(row, 1)[0]) = (value, total) };
+    });
+    Ok(())
+}
+
+/// The gradients of [`soft_cross_entropy`]: dx = g / divisor (softmax[c] sum of w s - w[c] s[c]), dt = g / divisor (1 - smoothing) w[c] (lse - x[c]).
+///
+/// # Errors
+/// [`crate::error::Error::Shape`] for sizes that do not fit.
+pub fn soft_cross_entropy_backward<T: Math>(
+    dx: &mut [T],
+    dt: Option<&mut [T]>,
+    x: &[T],
+    lse: &[T],
+    t: &[T],
+    weight: Option<&[T]>,
+    g: &[T],
+    rows: usize,
+    classes: usize,
+    smoothing: f64,
+    divisor: f64,
+) -> Result {
+    for (what, len) in [("dx", dx.len()), ("x", x.len()), ("target", t.len()), ("dt", dt.as_ref().map_or(x.len(), |d| d.len()))] {
+        expect_len(what, len, &[rows, classes])?;
+    }
+    expect_len("loss lse", lse.len(), &[rows])?;
+    check_weight(weight, classes)?;
+    check_gradient(g, None, rows)?;
+    let (dx, dt) = (Shared::new(dx), dt.map(Shared::new));
+    let (keep, spread_by, divisor) = (T::of(1.0 - smoothing), T::of(smoothing / classes as f64), T::of(divisor));
+    each_row(rows, classes, |row| {
+        let at = row * classes;
+        let (x, t, f) = (&x[at..at + classes], &t[at..at + classes], factor(g, None, row) / divisor);
+        let weighed = |i: usize| weight.map_or(T::ONE, |w| w[i]);
+        let smooth = |i: usize| t[i].mul_add(keep, spread_by);
+        let mass = lanes(classes, |i| weighed(i) * smooth(i));
+        // SAFETY: each task has its own rows.
+        let out = unsafe { dx.slice(at, classes) };
+        softmax_gradient(out, x, lse[row], f * mass, T::ZERO, &[]);
+        (0..classes).for_each(|i| out[i] = out[i] - f * weighed(i) * smooth(i));
+        if let Some(dt) = &dt {
+            // SAFETY: as above.
+            let out = unsafe { dt.slice(at, classes) };
+            (0..classes).for_each(|i| out[i] = f * keep * weighed(i) * (lse[row] - x[i]));
+        }
+    });
+    Ok(())
+}
+
+/// loss = -w[t] x[t], share = w[t]; both 0 where t is ignored.
+///
+/// # Errors
+/// [`crate::error::Error::Argument`] for a target outside the classes.
+pub fn likelihood<T: Math>(
+    loss: &mut [T],
+    share: &mut [T],
+    x: &[T],
+    target: &[i64],
+    weight: Option<&[T]>,
+    rows: usize,
+    classes: usize,
+    ignore: isize,
+) -> Result {
+    expect_len("loss x", x.len(), &[rows, classes])?;
+    expect_len("loss", loss.len(), &[rows])?;
+    expect_len("loss share", share.len(), &[rows])?;
+    check_targets(target, rows, classes, ignore)?;
+    check_weight(weight, classes)?;
+    for row in 0..rows {
+        let t = target[row];
+        let chosen = (t != ignore as i64).then_some(t as usize);
+        share[row] = chosen.map_or(T::ZERO, |t| weight.map_or(T::ONE, |w| w[t]));
+        loss[row] = chosen.map_or(T::ZERO, |t| -share[row] * x[row * classes + t]);
+    }
+    Ok(())
+}
+
+/// The gradient of [`likelihood`]: -w[t] g / denominator at t, 0 elsewhere.
+///
+/// # Errors
+/// [`crate::error::Error::Argument`] for a target outside the classes.
+pub fn likelihood_backward<T: Math>(
+    dx: &mut [T],
+    target: &[i64],
+    weight: Option<&[T]>,
+    g: &[T],
+    denominator: Option<&[T]>,
+    rows: usize,
+    classes: usize,
+    ignore: isize,
+) -> Result {
+    expect_len("loss dx", dx.len(), &[rows, classes])?;
+    check_targets(target, rows, classes, ignore)?;
+    check_weight(weight, classes)?;
+    check_gradient(g, denominator, rows)?;
+    let dx = Shared::new(dx);
+    each_row(rows, classes, |row| {
+        // SAFETY: each task has its own rows.
+        let dx = unsafe { dx.slice(row * classes, classes) };
+        dx.fill(T::ZERO);
+        let t = target[row];
+        if t != ignore as i64 {
+            dx[t as usize] = -weight.map_or(T::ONE, |w| w[t as usize]) * factor(g, denominator, row);
+        }
+    });
+    Ok(())
+}
+
+/// loss = sum over c other than t of w[t] max(0, margin - x[t] + x[c])^p / classes, and its gradient; p is 1 or 2.
+///
+/// # Errors
+/// [`crate::error::Error::Argument`] for a target outside the classes.
+pub fn multi_margin<T: Math>(
+    loss: &mut [T],
+    dx: &mut [T],
+    x: &[T],
+    target: &[i64],
+    weight: Option<&[T]>,
+    rows: usize,
+    classes: usize,
+    p: usize,
+    margin: f64,
+) -> Result {
+    expect_len("loss x", x.len(), &[rows, classes])?;
+    expect_len("loss dx", dx.len(), &[rows, classes])?;
+    expect_len("loss", loss.len(), &[rows])?;
+    check_targets(target, rows, classes, isize::MIN)?;
+    check_weight(weight, classes)?;
+    let (margin, n) = (T::of(margin), T::of(classes as f64));
+    for row in 0..rows {
+        let (x, dx, t) = (&x[row * classes..][..classes], &mut dx[row * classes..][..classes], target[row] as usize);
+        let w = weight.map_or(T::ONE, |w| w[t]) / n;
+        let (mut sum, mut own) = (T::ZERO, T::ZERO);
+        for c in 0..classes {
+            let z = margin - x[t] + x[c];
+            let active = c != t && z > T::ZERO;
+            let (v, slope) = if p == 1 { (z, T::ONE) } else { (z * z, z + z) };
+            dx[c] = if active { w * slope } else { T::ZERO };
+            sum += if active { w * v } else { T::ZERO };
+            own += dx[c];
+        }
+        dx[t] = -own;
+        loss[row] = sum;
+    }
+    Ok(())
+}
+
+/// loss = sum over listed j and unlisted i of max(0, 1 - x[j] + x[i]) / classes, and its gradient; a list ends at its first -1.
+///
+/// # Errors
+/// [`crate::error::Error::Argument`] for a target outside the classes.
+pub fn multilabel_margin<T: Math>(loss: &mut [T], dx: &mut [T], x: &[T], target: &[i64], rows: usize, classes: usize) -> Result {
+    expect_len("loss x", x.len(), &[rows, classes])?;
+    expect_len("loss dx", dx.len(), &[rows, classes])?;
+    expect_len("loss", loss.len(), &[rows])?;
+    check_targets(target, rows * classes, classes, -1)?;
+    let n = T::of(classes as f64);
+    for row in 0..rows {
+        let (x, dx) = (&x[row * classes..][..classes], &mut dx[row * classes..][..classes]);
+        let listed: Vec<usize> = target[row * classes..][..classes].iter().take_while(|&&t| t >= 0).map(|&t| t as usize).collect();
+        dx.fill(T::ZERO);
+        let mut sum = T::ZERO;
+        for &j in &listed {
+            for i in (0..classes).filter(|i| !listed.contains(i)) {
+                let z = T::ONE - x[j] + x[i];
+                if z > T::ZERO {
+                    sum += z / n;
+                    dx[i] += T::ONE / n;
+                    dx[j] = dx[j] - T::ONE / n;
+                }
+            }
+        }
+        loss[row] = sum;
+    }
+    Ok(())
+}
+
+/// y = x * g / divisor by row; `g` has a number a row or one.
+///
+/// # Errors
+/// [`crate::error::Error::Shape`] for sizes that do not fit.
+pub fn scale_rows<T: Math>(y: &mut [T], x: &[T], g: &[T], rows: usize, classes: usize, divisor: f64) -> Result {
+    expect_len("loss y", y.len(), &[rows, classes])?;
+    expect_len("loss x", x.len(), &[rows, classes])?;
+    check_gradient(g, None, rows)?;
+    let divisor = T::of(divisor);
+    for row in 0..rows {
+        let (f, at) = (factor(g, None, row) / divisor, row * classes..(row + 1) * classes);
+        y[at.clone()].iter_mut().zip(&x[at]).for_each(|(y, &x)| *y = x * f);
+    }
+    Ok(())
+}
