@@ -48,7 +48,9 @@ def test_values_and_gradients(fn, settings, by_hand):
     [(F.binary_cross_entropy, {}), (F.kl_div, {"reduction": "batchmean"}), (F.poisson_nll_loss, {"log_input": False, "full": True})],
 )
 def test_gradients_of_positive_numbers(fn, settings):
-    check_gradient(lambda x, t: fn(x, t, **settings), probabilities(*SHAPE), 0.1 + probabilities(*SHAPE, seed=1) * 3 * (fn is F.poisson_nll_loss))
+    check_gradient(
+        lambda x, t: fn(x, t, **settings), probabilities(*SHAPE), 0.1 + probabilities(*SHAPE, seed=1) * 3 * (fn is F.poisson_nll_loss)
+    )
 
 
 def test_binary_cross_entropy_by_hand():

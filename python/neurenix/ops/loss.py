@@ -408,6 +408,5 @@ def dice_loss(
         kept = Tensor._wrap(weights)
         keep = kept != 0
         x, t = ops.where(keep, x, kept * 0), ops.where(keep, t, kept * 0)
-    total = (lambda v: v.sum()) if axes is None else (lambda v: v.sum(axes))
-    both, apart = total(x * t), total(x) + total(t)
-    return (1.0 - (2.0 * both + smooth) / (apart + smooth)).mean()
+    both, apart = ops.sum(x * t, axes), ops.sum(x, axes) + ops.sum(t, axes)
+    return ops.mean(1.0 - (2.0 * both + smooth) / (apart + smooth))
