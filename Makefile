@@ -8,6 +8,7 @@ MAKEFLAGS += --no-print-directory
 
 # In the environment of the project and nowhere else, whatever environment is active outside.
 export VIRTUAL_ENV := $(CURDIR)/.venv
+export NO_MKDOCS_2_WARNING := 1
 unexport CONDA_PREFIX PYTHONPATH PYTHONHOME
 PY := .venv/bin/python
 CHECKED := python tests benches tools docs
@@ -24,7 +25,7 @@ demo: .venv/built-demo ## train a U-Net on a real microscopy image and show what
 .PHONY: test
 test: ## everything that must hold: lints, Rust and Python tests, oracle, wheel, documentation's code
 	@tools/check_machine test
-	@$(MAKE) lint rust-test wheel-test pytest
+	@$(MAKE) lint rust-test wheel-test cuda-errors pytest
 
 .PHONY: develop
 develop: .venv/built-test ## build the extension into .venv, with what the tests need
@@ -73,11 +74,13 @@ docs: .venv/built-docs ## build the documentation into site/, strictly, its pict
 	$(PY) -m mkdocs build --strict --quiet
 	@echo "open site/index.html"
 
-.PHONY: cuda-check
-cuda-check: .venv/built-test ## compile the CUDA kernels for every architecture; install CuPy beside the library and see its errors without a GPU
-	$(PY) tests/gpu/nvrtc_check.py
-	$(PY) -m pip install --quiet --upgrade --target build/cupy "cupy-cuda12x>=14"
+.PHONY: cuda-errors
+cuda-errors: .venv/built-test build/cupy/.made ## what the library says with the real CuPy beside no GPU
 	PYTHONPATH=build/cupy $(PY) -m pytest -q tests/gpu/test_door.py
+
+.PHONY: cuda-check
+cuda-check: cuda-errors ## compile the CUDA kernels for every architecture (minutes; no GPU needed)
+	$(PY) tests/gpu/nvrtc_check.py
 
 .PHONY: clean
 clean: ## remove what was built
@@ -89,6 +92,10 @@ clean: ## remove what was built
 	@echo "making .venv and building the library: one to three minutes, once"
 	@"$$(tools/check_machine --python)" -m venv --clear .venv
 	@$(PY) -m pip install --quiet --disable-pip-version-check "maturin>=1.7,<2"
+	@touch $@
+
+build/cupy/.made: .venv/made
+	@$(PY) -m pip install --quiet --disable-pip-version-check --upgrade --target build/cupy "cupy-cuda12x>=14"
 	@touch $@
 
 .venv/built-%: .venv/made $(SOURCES)
