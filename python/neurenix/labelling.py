@@ -52,6 +52,8 @@ def connected_components(mask: Any, *, connectivity: int = 4, min_size: int = 1)
 def grow(labels: Any, mask: Any, steps: int | None = None) -> Mask:
     """Let objects grow over the pixels of a mask that belong to none, one pixel a step, until they meet.
 
+    Where two reach a pixel in the same step, it goes to the larger number.
+
     Parameters
     ----------
     labels : integer array, shape (H, W)
@@ -65,7 +67,7 @@ def grow(labels: Any, mask: Any, steps: int | None = None) -> Mask:
     --------
     >>> from neurenix.labelling import grow
     >>> grow([[1, 0, 0, 0, 2, 0]], [[1, 1, 1, 1, 1, 0]])
-    array([[1, 1, 1, 2, 2, 0]])
+    array([[1, 1, 2, 2, 2, 0]])
     """
     grown, inside = host(labels, "grow").astype(np.int64), as_mask(host(mask, "grow"))
     if grown.shape != inside.shape or grown.ndim != 2:

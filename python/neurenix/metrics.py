@@ -37,7 +37,7 @@ def iou(prediction: Any, truth: Any) -> float:
     """
     a, b = _masks("iou", prediction, truth)
     union = np.count_nonzero(a | b)
-    return np.count_nonzero(a & b) / union if union else 1.0
+    return float(np.count_nonzero(a & b) / union) if union else 1.0
 
 
 def dice(prediction: Any, truth: Any) -> float:
@@ -51,7 +51,7 @@ def dice(prediction: Any, truth: Any) -> float:
     """
     a, b = _masks("dice", prediction, truth)
     total = np.count_nonzero(a) + np.count_nonzero(b)
-    return 2 * np.count_nonzero(a & b) / total if total else 1.0
+    return float(2 * np.count_nonzero(a & b) / total) if total else 1.0
 
 
 def otsu_threshold(image: Any, bins: int = 256) -> float:

@@ -172,7 +172,9 @@ def run(x: Array, weight: Tensor, window: Window, size: tuple[int, int], scatter
         convolve_depthwise(y, x, values, end.bias, end.scale, end.shift, n, h, w, *size, c, *window.numbers, scatter, end.relu)
     else:
         packed = _packed(weight, window, outputs, channels, scatter)
-        convolve(y, x, packed, end.bias, end.scale, end.shift, n, h, w, *size, groups, outputs, channels, *window.numbers, scatter, end.relu)
+        convolve(
+            y, x, packed, end.bias, end.scale, end.shift, n, h, w, *size, groups, outputs, channels, *window.numbers, scatter, end.relu
+        )
     return y
 
 
