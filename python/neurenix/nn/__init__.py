@@ -37,7 +37,20 @@ from neurenix.nn.padding import (
 )  # fmt: skip
 
 # norm
+from neurenix.nn.norm import (
+    BatchNorm1d as BatchNorm1d, BatchNorm2d as BatchNorm2d, BatchNorm3d as BatchNorm3d, GroupNorm as GroupNorm, InstanceNorm1d as
+    InstanceNorm1d, InstanceNorm2d as InstanceNorm2d, LayerNorm as LayerNorm, RMSNorm as RMSNorm,
+)  # fmt: skip
 
 # loss
+from neurenix.nn.loss import (
+    BCELoss as BCELoss, BCEWithLogitsLoss as BCEWithLogitsLoss, CrossEntropyLoss as CrossEntropyLoss, DiceLoss as DiceLoss, HuberLoss as
+    HuberLoss, KLDivLoss as KLDivLoss, L1Loss as L1Loss, MSELoss as MSELoss, MultiLabelMarginLoss as MultiLabelMarginLoss,
+    MultiLabelSoftMarginLoss as MultiLabelSoftMarginLoss, MultiMarginLoss as MultiMarginLoss, NLLLoss as NLLLoss, PoissonNLLLoss as
+    PoissonNLLLoss, SmoothL1Loss as SmoothL1Loss, SoftMarginLoss as SoftMarginLoss,
+)  # fmt: skip
 
 # dropout
+from neurenix.nn.dropout import (
+    AlphaDropout as AlphaDropout, Dropout as Dropout, Dropout2d as Dropout2d,
+)  # fmt: skip

@@ -41,14 +41,13 @@ from neurenix.ops.sampling import affine_grid as affine_grid, grid_sample as gri
 from neurenix.ops.shuffle import channel_shuffle as channel_shuffle, pixel_shuffle as pixel_shuffle, pixel_unshuffle as pixel_unshuffle
 
 # norm
-from neurenix.ops.norm import batch_norm as batch_norm, group_norm as group_norm, instance_norm as instance_norm
+from neurenix.ops.channel_norm import batch_norm as batch_norm, group_norm as group_norm, instance_norm as instance_norm
 from neurenix.ops.layer_norm import layer_norm as layer_norm, rms_norm as rms_norm
 
 # loss
 from neurenix.ops.loss import (
     binary_cross_entropy as binary_cross_entropy,
     binary_cross_entropy_with_logits as binary_cross_entropy_with_logits,
-    dice_loss as dice_loss,
     huber_loss as huber_loss,
     kl_div as kl_div,
     l1_loss as l1_loss,
@@ -58,6 +57,7 @@ from neurenix.ops.loss import (
     smooth_l1_loss as smooth_l1_loss,
     soft_margin_loss as soft_margin_loss,
 )
+from neurenix.ops.dice import dice_loss as dice_loss
 from neurenix.ops.class_loss import (
     cross_entropy as cross_entropy,
     multi_margin_loss as multi_margin_loss,

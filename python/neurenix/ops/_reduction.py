@@ -35,7 +35,9 @@ def target_like(op: str, target: Any, x: Tensor) -> Tensor:
     """A target of the prediction's shape; bools and integers take its type."""
     t = as_tensor(target, x)
     if t.shape != x.shape:
-        raise ShapeError(f"{op}: expected a target of shape {x.shape}, got {t.shape}; bring it to the prediction's shape with .reshape or .unsqueeze")
+        raise ShapeError(
+            f"{op}: expected a target of shape {x.shape}, got {t.shape}; bring it to the prediction's shape with .reshape or .unsqueeze"
+        )
     backend.same_device(op, x._array, t._array)
     if t.dtype.kind != "f":
         return Tensor._wrap(layout.cast(t._array, x.dtype))

@@ -13,7 +13,7 @@ from neurenix import autograd
 from neurenix._typing import Array
 from neurenix.errors import ArgumentError, ShapeError
 from neurenix.layout import contiguous
-from neurenix.ops import activation, norm
+from neurenix.ops import activation, channel_norm, norm
 from neurenix.ops._conv import Epilogue, run
 from neurenix.ops.conv import conv2d, operands, plan
 from neurenix.tensor import Tensor, as_tensor
@@ -35,10 +35,10 @@ class Norm(NamedTuple):
     def __call__(self, x: Tensor, relu: bool) -> Tensor:
         """Normalise, then ReLU in the same pass."""
         if self.kind == "group":
-            return norm.group_norm(x, self.groups, self.weight, self.bias, self.eps, relu=relu)
+            return channel_norm.group_norm(x, self.groups, self.weight, self.bias, self.eps, relu=relu)
         if self.kind not in ("batch", "instance"):
             raise ArgumentError(f"conv_chain: expected a batch, instance or group norm, got {self.kind!r}; pass one of them")
-        apply = norm.batch_norm if self.kind == "batch" else norm.instance_norm
+        apply = channel_norm.batch_norm if self.kind == "batch" else channel_norm.instance_norm
         running = (self.running_mean, self.running_var)
         return apply(x, *running, self.weight, self.bias, self.training, self.momentum, self.eps, relu=relu)
 

@@ -108,7 +108,9 @@ def _elementwise(
     return autograd.record(op, y, (x, t), vjp)
 
 
-def _kept(op: str, x: Tensor, t: Tensor, weight: Array | None, mask: Any, ignore: float | None) -> tuple[Array | None, Tensor | None]:
+def kept_weights(
+    op: str, x: Tensor, t: Tensor, weight: Array | None, mask: Any, ignore: float | None
+) -> tuple[Array | None, Tensor | None]:
     """Weights with 0 where an element is left out, and how many are kept, where anything is left out at all."""
     if mask is None and ignore is None:
         return weight, None
@@ -124,7 +126,7 @@ def _kept(op: str, x: Tensor, t: Tensor, weight: Array | None, mask: Any, ignore
 def _with_mask(
     op: str, way: Way, x: Tensor, t: Tensor, reduction: str, weight: Array | None, mask: Any, ignore: float | None, **more: Any
 ) -> Tensor:
-    weight, count = _kept(op, x, t, weight, mask, ignore)
+    weight, count = kept_weights(op, x, t, weight, mask, ignore)
     if count is None or reduction != "mean":
         return _elementwise(op, way, x, t, reduction, weight=weight, **more)
     return _elementwise(op, way, x, t, "sum", weight=weight, **more) / count
@@ -369,44 +371,3 @@ def multilabel_soft_margin_loss(
     t = target_like(op, target, x)
     y = _elementwise(op, Way.BCE_LOGITS, x, t, "none", weight=spread_over(op, "weight", weight, x)).mean(-1)
     return y if how == "none" else y.sum() if how == "sum" else y.mean()
-
-
-def dice_loss(
-    input: Any, target: Any, smooth: float = 1.0, *, mask: Any = None, ignore_index: float | None = None, per_sample: bool = False
-) -> Tensor:
-    """One minus Dice's coefficient ``(2 sum p t + smooth) / (sum p + sum t + smooth)``, averaged over the channels.
-
-    Parameters
-    ----------
-    input : Tensor, shape (N, C, ...)
-        Probabilities.
-    target : Tensor
-        Of the same shape; bools and integers are cast.
-    smooth : float
-        Keeps empty channels finite, and their loss at 0 if nothing is predicted.
-    mask, ignore_index
-        As in :func:`binary_cross_entropy`.
-    per_sample : bool
-        Average the coefficients of single samples instead of taking one over the batch.
-
-    References
-    ----------
-    .. [1] F. Milletari et al., "V-Net: fully convolutional neural networks for volumetric medical image segmentation", 3DV 2016.
-
-    Examples
-    --------
-    >>> import neurenix as nx
-    >>> x = nx.tensor([[[[1.0, 0.0]]]])
-    >>> nx.nn.functional.dice_loss(x, x).item()
-    0.0
-    """
-    x = prediction("dice_loss", input)
-    t = target_like("dice_loss", target, x)
-    axes = [i for i in range(x.ndim) if i != 1 and (i or not per_sample)] if x.ndim > 1 else None
-    weights, _ = _kept("dice_loss", x, t, None, mask, ignore_index)
-    if weights is not None:
-        kept = Tensor._wrap(weights)
-        keep = kept != 0
-        x, t = ops.where(keep, x, kept * 0), ops.where(keep, t, kept * 0)
-    both, apart = ops.sum(x * t, axes), ops.sum(x, axes) + ops.sum(t, axes)
-    return ops.mean(1.0 - (2.0 * both + smooth) / (apart + smooth))

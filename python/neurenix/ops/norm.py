@@ -1,4 +1,4 @@
-"""Batch, instance and group norm: statistics of a map's channels, and a scale and shift from them.
+"""What batch, instance and group norm are made of: statistics of a map's channels, and a scale and shift from them.
 
 Dimensions: N samples, C channels, P pixels a channel. All three are the same rows: per sample and channel the moments
 over fixed units of pixels, then small tables in double precision, then ``x * scale + shift`` in one pass.
@@ -10,15 +10,13 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from neurenix import autograd, backend, layout
+from neurenix import backend, layout
 from neurenix._typing import Array
 from neurenix.backend.kernel import Double, DoubleOut, Enum, In, InOut, Optional, Out, Real, Size, kernel
-from neurenix.errors import ArgumentError, DTypeError, ShapeError
-from neurenix.tensor import Tensor, as_tensor
 
 
 @kernel("floats")
@@ -242,180 +240,3 @@ def backward(
         dx = backend.new(g, g.shape)
         norm_backward_apply(dx, g, buffer, a, b, d, tables.scale, tables.shift, s.rows, s.n, s.pixels, s.c, relu)
     return dx, dweight, dbias
-
-
-def _check(op: str, x: Tensor, c: int, **channels: Tensor | None) -> None:
-    if not x.is_floating_point() or x.dtype.itemsize < 4:
-        raise DTypeError(f"{op}: expected float32 or float64, got {x.dtype}; convert it with .float()")
-    for name, t in channels.items():
-        if t is None:
-            continue
-        if t.shape != (c,):
-            raise ShapeError(f"{op}: expected {name} of shape ({c},) for input {x.shape}, got {t.shape}; give one value a channel")
-        if t.dtype != x.dtype:
-            raise DTypeError(f"{op}: expected {name} of {x.dtype} like the input, got {t.dtype}; convert one with .to(dtype)")
-        backend.same_device(op, x._array, t._array)
-
-
-def _optional(t: Any, like: Tensor) -> Tensor | None:
-    return None if t is None else as_tensor(t, like)
-
-
-def _normalise(
-    op: str,
-    x: Tensor,
-    groups: int,
-    running: tuple[Tensor | None, Tensor | None],
-    affine: tuple[Tensor | None, Tensor | None],
-    training: bool,
-    momentum: float,
-    eps: float,
-    relu: bool,
-) -> Tensor:
-    """Normalise (N, C, ...) by its own statistics if ``training``, else by the running ones."""
-    _check(op, x, x.shape[1], running_mean=running[0], running_var=running[1], weight=affine[0], bias=affine[1])
-    s = sizes_of(x._array, groups)
-    buffer = to_last(x._array)
-    weight, bias = (None if t is None else layout.contiguous(t._array) for t in affine)
-    stored = [None if t is None else layout.contiguous(t._array) for t in running]
-    if not training:
-        tables = running_tables(buffer, stored[0], stored[1], weight, bias, eps)
-    else:
-        moves = x._array.size > 0 and not _rerun.get()
-        tables = batch_tables(buffer, s, weight, bias, (stored[0], stored[1]) if moves else (None, None), momentum, eps)
-        for t, array in zip(running, stored, strict=True):
-            if moves and t is not None:
-                if array is not t._array:
-                    layout.copy_into(t._array, array)
-                t._version += 1
-    y = backend.new(buffer, buffer.shape)
-    norm_apply(y, buffer, tables.scale, tables.shift, s.rows, s.n, s.pixels, s.c, relu)
-    inputs = tuple(t for t in (x, *affine) if t is not None)
-    needs = tuple(t is not None and t.requires_grad for t in (x, *affine))
-
-    def vjp(g: Array) -> list[Array | None]:
-        dx, dweight, dbias = backward(to_last(g), buffer, s, tables, weight, training, relu, needs)
-        gradients = [None if dx is None else from_last(dx), dweight, dbias]
-        return [g for g, t in zip(gradients, (x, *affine), strict=True) if t is not None]
-
-    return autograd.record(op, from_last(y), inputs, vjp)
-
-
-def batch_norm(
-    input: Any,
-    running_mean: Any,
-    running_var: Any,
-    weight: Any = None,
-    bias: Any = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-    *,
-    relu: bool = False,
-) -> Tensor:
-    """Normalise each channel over the batch: ``(x - mean) / sqrt(var + eps) * weight + bias``.
-
-    Parameters
-    ----------
-    input : Tensor, shape (N, C) or (N, C, ...)
-    running_mean, running_var : Tensor, shape (C,), or None
-        Overwritten while training: ``(1 - momentum) * old + momentum * new``, with the unbiased variance; used in evaluation.
-    weight, bias : Tensor, shape (C,), optional
-    training : bool
-        Use the batch's mean and biased variance rather than the running ones.
-    momentum, eps : float
-    relu : bool
-        Apply ReLU in the same pass; the same bits as ReLU afterwards.
-
-    Returns
-    -------
-    Tensor, shape and dtype of ``input``
-
-    Raises
-    ------
-    ShapeError, DTypeError
-        If sizes or element types do not fit.
-    ArgumentError
-        If there is nothing to normalise by in evaluation.
-
-    Notes
-    -----
-    One value a channel is accepted while training (the output is the bias). Sums are taken over fixed units of pixels in a
-    fixed tree, so the bits do not depend on threads or memory order.
-
-    References
-    ----------
-    .. [1] S. Ioffe and C. Szegedy, "Batch normalization", ICML 2015.
-
-    Examples
-    --------
-    >>> import neurenix as nx
-    >>> x = nx.tensor([[1.0, 2.0], [3.0, 6.0]])
-    >>> nx.nn.functional.batch_norm(x, None, None, training=True, eps=0.0).tolist()
-    [[-1.0, -1.0], [1.0, 1.0]]
-    """
-    x = as_tensor(input)
-    if x.ndim < 2 and x._array.size > 0:
-        raise ShapeError(f"batch_norm: expected (N, C) or (N, C, ...), got {x.shape}; add the missing axes with .unsqueeze(0)")
-    if x.ndim < 2:
-        return autograd.record("batch_norm", x._array, (x,), lambda g: (g,))
-    running = (_optional(running_mean, x), _optional(running_var, x))
-    if not training and any(t is None for t in running):
-        raise ArgumentError("batch_norm: expected running_mean and running_var in evaluation, got None; pass them or training=True")
-    return _normalise("batch_norm", x, 0, running, (_optional(weight, x), _optional(bias, x)), training, momentum, eps, relu)
-
-
-def instance_norm(
-    input: Any,
-    running_mean: Any = None,
-    running_var: Any = None,
-    weight: Any = None,
-    bias: Any = None,
-    use_input_stats: bool = True,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-    *,
-    relu: bool = False,
-) -> Tensor:
-    """Normalise each channel of each sample over its pixels, see :func:`batch_norm` for the arguments.
-
-    Running statistics move towards the average over the samples; ``use_input_stats=False`` normalises by them.
-
-    References
-    ----------
-    .. [1] D. Ulyanov et al., "Instance normalization: the missing ingredient for fast stylization", 2016.
-    """
-    x = as_tensor(input)
-    if x.ndim < 3:
-        raise ShapeError(f"instance_norm: expected (N, C, ...) with pixels, got {x.shape}; use batch_norm or layer_norm for (N, C)")
-    running = (_optional(running_mean, x), _optional(running_var, x))
-    if not use_input_stats and any(t is None for t in running):
-        raise ArgumentError("instance_norm: expected running_mean and running_var, got None; pass them or use_input_stats=True")
-    groups = x.shape[1] if use_input_stats else 0
-    return _normalise("instance_norm", x, groups, running, (_optional(weight, x), _optional(bias, x)), use_input_stats, momentum, eps, relu)
-
-
-def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, *, relu: bool = False) -> Tensor:
-    """Normalise groups of C / num_groups channels of each sample, see :func:`batch_norm` for the arguments.
-
-    Raises
-    ------
-    ArgumentError
-        If the groups do not divide the channels.
-
-    References
-    ----------
-    .. [1] Y. Wu and K. He, "Group normalization", ECCV 2018.
-
-    Examples
-    --------
-    >>> import neurenix as nx
-    >>> nx.nn.functional.group_norm(nx.tensor([[1.0, 3.0, 5.0, 9.0]]), 2, eps=0.0).tolist()
-    [[-1.0, 1.0, -1.0, 1.0]]
-    """
-    x = as_tensor(input)
-    if x.ndim < 2:
-        raise ShapeError(f"group_norm: expected (N, C) or (N, C, ...), got {x.shape}; add the missing axes with .unsqueeze(0)")
-    if isinstance(num_groups, bool) or not isinstance(num_groups, int) or num_groups < 1 or x.shape[1] % num_groups:
-        raise ArgumentError(f"group_norm: expected groups that divide {x.shape[1]} channels, got {num_groups!r}; pass a divisor")
-    return _normalise("group_norm", x, num_groups, (None, None), (_optional(weight, x), _optional(bias, x)), True, 0.0, eps, relu)

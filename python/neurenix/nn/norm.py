@@ -1,0 +1,359 @@
+"""Normalisation layers."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from neurenix import ops
+from neurenix._typing import DeviceLike, DTypeLike
+from neurenix.errors import ArgumentError, NeurenixWarning, ShapeError
+from neurenix.nn import init
+from neurenix.nn.module import Module
+from neurenix.nn.parameter import Buffer, Parameter
+from neurenix.ops._arguments import integer
+from neurenix.ops.norm import is_rerun
+from neurenix.tensor import Tensor
+
+FEW_UPDATES = 10  # running statistics of fewer batches are not to be trusted
+
+
+def _number(layer: str, name: str, value: Any, least: float = 0.0) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= least:
+        raise ArgumentError(f"{layer}: expected {name} of at least {least}, got {value!r}; pass e.g. {name}=1e-5")
+    return float(value)
+
+
+def _filled(value: float, shape: tuple[int, ...], device: DeviceLike | None, dtype: DTypeLike | None) -> Tensor:
+    return init.constant_(Tensor(shape=shape, dtype=dtype, device=device), value)
+
+
+class _Norm(Module):
+    """Weight, bias and running statistics of a layer that normalises channels."""
+
+    _ndims: tuple[int, ...] = (4,)
+    _unbatched: int | None = None
+    weight: Parameter | None
+    bias: Parameter | None
+    running_mean: Buffer | None
+    running_var: Buffer | None
+    num_batches_tracked: Buffer | None
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: DeviceLike | None = None,
+        dtype: DTypeLike | None = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        name = type(self).__name__
+        self.num_features = c = integer(name, "num_features", num_features, 1)
+        self.eps = _number(name, "eps", eps)
+        self.momentum = None if momentum is None else _number(name, "momentum", momentum)
+        self.affine, self.track_running_stats = affine, track_running_stats
+        self.weight = Parameter(_filled(1.0, (c,), device, dtype)) if affine else None
+        self.bias = Parameter(_filled(0.0, (c,), device, dtype)) if affine and bias else None
+        self.running_mean = Buffer(_filled(0.0, (c,), device, dtype)) if track_running_stats else None
+        self.running_var = Buffer(_filled(1.0, (c,), device, dtype)) if track_running_stats else None
+        self.num_batches_tracked = Buffer(Tensor(shape=(), dtype="int64", device=device)) if track_running_stats else None
+        self._warned = False
+
+    def reset_running_stats(self) -> None:
+        """Forget the running statistics."""
+        if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
+            init.zeros_(self.running_mean)
+            init.ones_(self.running_var)
+            init.zeros_(self.num_batches_tracked)
+
+    def check_input(self, x: Tensor) -> None:
+        """Refuse an input of another number of axes or channels."""
+        name, c = type(self).__name__, self.num_features
+        if x.ndim not in self._ndims and x.ndim != self._unbatched:
+            axes = " or ".join(str(n) for n in self._ndims)
+            hint = "add the batch axis with x.unsqueeze(0)" if x.ndim + 1 in self._ndims else "reshape it"
+            raise ShapeError(f"{name}: expected an input with {axes} axes, got {x.shape}; {hint}")
+        channels = x.shape[0 if x.ndim == self._unbatched else 1]
+        if channels != c:
+            raise ShapeError(f"{name}: expected an input with {c} channels, got {x.shape}; pass num_features={channels} to the layer")
+
+    def begin(self) -> tuple[bool, float]:
+        """Count a batch: whether to use its own statistics, and how far running ones move towards them."""
+        own = self.training or self.running_mean is None
+        if not self.training or self.num_batches_tracked is None:
+            return own, 0.0 if self.momentum is None else self.momentum
+        if not is_rerun():
+            self.num_batches_tracked.assign_(self.num_batches_tracked.detach() + 1)
+        return own, 1.0 / float(self.num_batches_tracked.item()) if self.momentum is None else self.momentum
+
+    def _warn(self, text: str) -> None:
+        if not self._warned:
+            self._warned = True
+            warnings.warn(f"{type(self).__name__}: {text}", NeurenixWarning, stacklevel=6)
+
+    def extra_repr(self) -> str:
+        """Settings."""
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"track_running_stats={self.track_running_stats}"
+        )
+
+
+class BatchNorm2d(_Norm):
+    """Normalise each channel of (N, C, H, W) over the batch, see :func:`neurenix.nn.functional.batch_norm`.
+
+    Parameters
+    ----------
+    num_features : int
+        Channels.
+    eps : float
+        Added to the variance.
+    momentum : float or None
+        How far the running statistics move each batch; their plain average if ``None``.
+    affine : bool
+        Whether to scale and shift by trained parameters.
+    track_running_stats : bool
+        Whether to keep statistics for evaluation.
+    device, dtype
+        Of the parameters.
+    bias : bool
+        Whether the affine part has a shift.
+
+    Attributes
+    ----------
+    weight, bias : Parameter, shape (C,), or None
+    running_mean, running_var : Buffer, shape (C,), or None
+    num_batches_tracked : Buffer, 0-d, or None
+
+    Notes
+    -----
+    Batches of one pixel a channel are accepted: the output is the bias then, and the layer warns once. It also warns once in
+    evaluation when its statistics saw some batches, but fewer than 10.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.BatchNorm2d(8)(nx.randn(2, 8, 4, 4)).shape
+    (2, 8, 4, 4)
+    """
+
+    def forward(self, input: Any) -> Tensor:
+        """Normalise, and move the running statistics while training."""
+        self.check_input(input)
+        self.watch(input)
+        own, momentum = self.begin()
+        return ops.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, own, momentum, self.eps)
+
+    def watch(self, x: Tensor) -> None:
+        """Warn once of one value a channel, or of statistics of few batches."""
+        if self._warned:
+            return
+        if self.training and x.shape[0] * math.prod(x.shape[2:]) == 1:
+            self._warn(
+                "expected more than one value a channel in training, got one; its output is the bias. "
+                "Use larger batches, or norm='group' or norm='instance'"
+            )
+        elif not self.training and self.num_batches_tracked is not None and 0 < self.num_batches_tracked.item() < FEW_UPDATES:
+            seen = self.num_batches_tracked.item()
+            self._warn(f"expected running statistics of {FEW_UPDATES} batches or more in evaluation, got {seen}; train longer first")
+
+
+class BatchNorm1d(BatchNorm2d):
+    """Normalise each channel of (N, C) or (N, C, L) over the batch, see :class:`BatchNorm2d`."""
+
+    _ndims = (2, 3)
+
+
+class BatchNorm3d(BatchNorm2d):
+    """Normalise each channel of (N, C, D, H, W) over the batch, see :class:`BatchNorm2d`."""
+
+    _ndims = (5,)
+
+
+class InstanceNorm2d(_Norm):
+    """Normalise each channel of each sample of (N, C, H, W) or (C, H, W), see :func:`neurenix.nn.functional.instance_norm`.
+
+    The parameters are those of :class:`BatchNorm2d`, ``affine`` and ``track_running_stats`` off by default.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.InstanceNorm2d(8)(nx.randn(2, 8, 4, 4)).shape
+    (2, 8, 4, 4)
+    """
+
+    _unbatched: int | None = 3
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        device: DeviceLike | None = None,
+        dtype: DTypeLike | None = None,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+
+    def forward(self, input: Any) -> Tensor:
+        """Normalise, and move the running statistics while training."""
+        self.check_input(input)
+        own, momentum = self.begin()
+        single = input.ndim == self._unbatched
+        x = input.unsqueeze(0) if single else input
+        y = ops.instance_norm(x, self.running_mean, self.running_var, self.weight, self.bias, own, momentum, self.eps)
+        return y.squeeze(0) if single else y
+
+
+class InstanceNorm1d(InstanceNorm2d):
+    """Normalise each channel of each sample of (N, C, L) or (C, L), see :class:`InstanceNorm2d`."""
+
+    _ndims = (3,)
+    _unbatched = 2
+
+
+class GroupNorm(Module):
+    """Normalise groups of channels of each sample of (N, C, ...), see :func:`neurenix.nn.functional.group_norm`.
+
+    Parameters
+    ----------
+    num_groups, num_channels : int
+        The first divides the second.
+    eps : float
+    affine : bool
+        Whether to scale and shift by trained parameters.
+    device, dtype
+        Of the parameters.
+    bias : bool
+        Whether the affine part has a shift.
+
+    Raises
+    ------
+    ArgumentError
+        If the groups do not divide the channels.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.GroupNorm(2, 8)(nx.randn(1, 8, 4, 4)).shape
+    (1, 8, 4, 4)
+    """
+
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        device: DeviceLike | None = None,
+        dtype: DTypeLike | None = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        self.num_groups = integer("GroupNorm", "num_groups", num_groups, 1)
+        self.num_channels = c = integer("GroupNorm", "num_channels", num_channels, 1)
+        if c % self.num_groups:
+            raise ArgumentError(f"GroupNorm: expected groups that divide {c} channels, got {num_groups}; pass a divisor")
+        self.eps, self.affine = _number("GroupNorm", "eps", eps), affine
+        self.weight = Parameter(_filled(1.0, (c,), device, dtype)) if affine else None
+        self.bias = Parameter(_filled(0.0, (c,), device, dtype)) if affine and bias else None
+
+    def forward(self, input: Any) -> Tensor:
+        """Normalise."""
+        if input.ndim < 2 or input.shape[1] != self.num_channels:
+            raise ShapeError(f"GroupNorm: expected (N, {self.num_channels}, ...), got {input.shape}; pass num_channels to fit the input")
+        return ops.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        """Settings."""
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+
+
+def _sizes(layer: str, normalized_shape: Any) -> tuple[int, ...]:
+    sizes = normalized_shape if isinstance(normalized_shape, Sequence) else (normalized_shape,)
+    return tuple(integer(layer, "normalized_shape", s, 1) for s in sizes)
+
+
+class LayerNorm(Module):
+    """Normalise each sample over its trailing axes, see :func:`neurenix.nn.functional.layer_norm`.
+
+    Parameters
+    ----------
+    normalized_shape : int or sequence of int
+        The trailing sizes.
+    eps : float
+    elementwise_affine : bool
+        Whether to scale and shift by trained parameters of that shape.
+    bias : bool
+        Whether the affine part has a shift.
+    device, dtype
+        Of the parameters.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.LayerNorm(8)(nx.randn(2, 5, 8)).shape
+    (2, 5, 8)
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        device: DeviceLike | None = None,
+        dtype: DTypeLike | None = None,
+    ) -> None:
+        self.normalized_shape = shape = _sizes("LayerNorm", normalized_shape)
+        self.eps, self.elementwise_affine = _number("LayerNorm", "eps", eps), elementwise_affine
+        self.weight = Parameter(_filled(1.0, shape, device, dtype)) if elementwise_affine else None
+        self.bias = Parameter(_filled(0.0, shape, device, dtype)) if elementwise_affine and bias else None
+
+    def forward(self, input: Any) -> Tensor:
+        """Normalise."""
+        return ops.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        """Settings."""
+        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+
+
+class RMSNorm(Module):
+    """Divide each sample by the root mean square of its trailing axes, see :class:`LayerNorm` for the parameters.
+
+    ``eps`` is the element type's machine epsilon if ``None``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.RMSNorm(8)(nx.randn(2, 5, 8)).shape
+    (2, 5, 8)
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        device: DeviceLike | None = None,
+        dtype: DTypeLike | None = None,
+    ) -> None:
+        self.normalized_shape = shape = _sizes("RMSNorm", normalized_shape)
+        self.eps, self.elementwise_affine = None if eps is None else _number("RMSNorm", "eps", eps), elementwise_affine
+        self.weight = Parameter(_filled(1.0, shape, device, dtype)) if elementwise_affine else None
+
+    def forward(self, input: Any) -> Tensor:
+        """Normalise."""
+        return ops.rms_norm(input, self.normalized_shape, self.weight, self.eps)
+
+    def extra_repr(self) -> str:
+        """Settings."""
+        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
