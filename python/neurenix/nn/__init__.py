@@ -9,6 +9,17 @@ from neurenix.nn.parameter import Buffer as Buffer, Parameter as Parameter
 from neurenix.nn.containers import ModuleDict as ModuleDict, ModuleList as ModuleList, Sequential as Sequential
 
 # activation
+from neurenix.nn.activation import (
+    CELU as CELU, ELU as ELU, GELU as GELU, LeakyReLU as LeakyReLU, LogSigmoid as LogSigmoid, Mish as Mish, PReLU as PReLU, ReLU as
+    ReLU, SELU as SELU, SiLU as SiLU, Sigmoid as Sigmoid, Softplus as Softplus, Softsign as Softsign, Tanh as Tanh,
+)  # fmt: skip
+from neurenix.nn.softmax import (
+    GLU as GLU, LogSoftmax as LogSoftmax, Softmax as Softmax, Softmax2d as Softmax2d, Softmin as Softmin,
+)  # fmt: skip
+from neurenix.nn.thresholds import (
+    Hardshrink as Hardshrink, Hardsigmoid as Hardsigmoid, Hardswish as Hardswish, Hardtanh as Hardtanh, ReLU6 as ReLU6, Softshrink as
+    Softshrink, Tanhshrink as Tanhshrink, Threshold as Threshold,
+)  # fmt: skip
 
 # conv
 from neurenix.nn.conv import Conv1d as Conv1d, Conv2d as Conv2d, ConvTranspose1d as ConvTranspose1d, ConvTranspose2d as ConvTranspose2d

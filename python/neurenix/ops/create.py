@@ -158,7 +158,7 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     ArgumentError
         For another ``indexing``.
     """
-    from neurenix.ops.shape import broadcast_to, reshape, transpose
+    from neurenix.ops.shape import broadcast_to, reshape
 
     if indexing not in ("ij", "xy"):
         raise ArgumentError(f'meshgrid: expected indexing "ij" or "xy", got {indexing!r}; choose one of them')
@@ -169,7 +169,6 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     shape = tuple(t._array.size for t in lines)
     grids = [broadcast_to(reshape(t, *(-1 if i == k else 1 for i in range(len(lines)))), shape) for k, t in enumerate(lines)]
     if indexing == "xy" and len(lines) > 1:
-        grids = [transpose(g, 0, 1) for g in grids]
         grids[:2] = grids[1::-1]
     return tuple(grids)
 

@@ -177,7 +177,7 @@ def unbind(input: Any, dim: int = 0) -> tuple[Tensor, ...]:
 def _without(x: Tensor, dim: int) -> Tensor:
     shape = x.shape
     key = (slice(None),) * dim + (0,)
-    return viewed("select", x, lambda a: a[key], lambda g: g.reshape(shape), lambda d: None if d == dim else d - (d > dim))
+    return viewed("select", x, lambda a: _view(a, key), lambda g: g.reshape(shape), lambda d: None if d == dim else d - (d > dim))
 
 
 def narrow(input: Any, dim: int, start: int, length: int) -> Tensor:
@@ -219,7 +219,7 @@ def taken(name: str, x: Tensor, key: tuple[Any, ...]) -> Tensor:
 
     def back(g: Array) -> Array:
         whole = filled(g, shape, 0.0)
-        layout.copy_into(whole[key], g)
+        layout.copy_into(_view(whole, key), g)
         return whole
 
     return viewed(name, x, lambda a: _view(a, key), back, lambda d: _axis_after(key, len(shape), shape, d))

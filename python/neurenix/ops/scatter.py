@@ -204,14 +204,24 @@ def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Tensor:
 
 
 def _scattered_into(y: Array, part: tuple[slice, ...], where: Array, source: Array, at: int) -> None:
-    inside = layout.contiguous(y[part])
+    target = y[part]
+    inside = layout.contiguous(target)
     outer, m, inner = sizes_around(where.shape, at)
     wide = inside.dtype.kind == "f" or inside.dtype == np.int64
     total = inside if wide else layout.cast(inside, np.int64)
     more = layout.contiguous(source if wide else layout.cast(source, np.int64))
     scatter_add_rows(total, where, more, outer, m, inside.shape[at], inner)
-    if total is not y:
-        layout.copy_into(y[part], layout.cast(total, y.dtype))
+    if total is not target:
+        layout.copy_into(target, layout.cast(total, y.dtype))
+
+
+def _put_into(y: Array, part: tuple[slice, ...], where: Array, source: Array, at: int) -> None:
+    target = y[part]
+    inside = layout.contiguous(target)
+    outer, m, inner = sizes_around(where.shape, at)
+    scatter_rows(inside, where, layout.contiguous(source), outer, m, inside.shape[at], inner)
+    if inside is not target:
+        layout.copy_into(target, inside)
 
 
 def scatter(input: Any, dim: int, index: Any, src: Any) -> Tensor:
@@ -224,21 +234,14 @@ def scatter(input: Any, dim: int, index: Any, src: Any) -> Tensor:
     spread = s.ndim == 0 and where.ndim > 0
     source = np.broadcast_to(s._array, where.shape) if spread else s._array.reshape(s.shape or (1,))
     cut = tuple(slice(0, n) for n in where.shape)
-    y = layout.copy(layout.contiguous(x._array)).reshape(x.shape or (1,))
-    inside = layout.contiguous(y[part])
-    outer, m, inner = sizes_around(where.shape, at)
-    scatter_rows(inside, where, layout.contiguous(source[cut]), outer, m, inside.shape[at], inner)
-    if inside is not y:
-        layout.copy_into(y[part], inside)
-    if (x.requires_grad or s.requires_grad) and spread is False and s.requires_grad:
+    if s.requires_grad:
         raise ArgumentError("scatter: expected a src without gradient, got one that requires it; use scatter_add")
+    y = layout.copy(layout.contiguous(x._array)).reshape(x.shape or (1,))
+    _put_into(y, part, where, source[cut], at)
 
     def vjp(g: Array) -> tuple[Array | None, ...]:
         gx = layout.copy(layout.contiguous(g)).reshape(x.shape or (1,))
-        hole = layout.contiguous(gx[part])
-        scatter_rows(hole, where, filled(g, where.shape, 0.0), outer, m, hole.shape[at], inner)
-        if hole is not gx:
-            layout.copy_into(gx[part], hole)
+        _put_into(gx, part, where, filled(g, where.shape, 0.0), at)
         return gx.reshape(x.shape), None
 
     return autograd.record("scatter", y.reshape(x.shape), (x, s), vjp)

@@ -1,0 +1,286 @@
+"""Activation layers; ``inplace`` is accepted and ignored, the result is a new tensor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from neurenix import ops
+from neurenix._typing import DTypeLike
+from neurenix.errors import ArgumentError
+from neurenix.nn.module import Module
+from neurenix.nn.parameter import Parameter
+from neurenix.tensor import Tensor
+
+
+class ReLU(Module):
+    """``max(x, 0)``; the gradient at 0 is 0.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.ReLU()(nx.tensor([-1.0, 0.0, 2.0]))
+    tensor([0., 0., 2.])
+    """
+
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = inplace
+
+    def forward(self, x: Any) -> Tensor:
+        """Apply it to every element."""
+        return ops.relu(x)
+
+
+class SELU(Module):
+    """Scaled ELU with the constants of self-normalising networks.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.SELU()(nx.tensor([-1.0, 0.0, 2.0])).shape
+    (3,)
+    """
+
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = inplace
+
+    def forward(self, x: Any) -> Tensor:
+        """Apply it to every element."""
+        return ops.selu(x)
+
+
+class SiLU(Module):
+    """``x * sigmoid(x)``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.SiLU()(nx.tensor([-1.0, 0.0, 2.0])).shape
+    (3,)
+    """
+
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = inplace
+
+    def forward(self, x: Any) -> Tensor:
+        """Apply it to every element."""
+        return ops.silu(x)
+
+
+class Mish(Module):
+    """``x * tanh(softplus(x))``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.Mish()(nx.tensor([-1.0, 0.0, 2.0])).shape
+    (3,)
+    """
+
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = inplace
+
+    def forward(self, x: Any) -> Tensor:
+        """Apply it to every element."""
+        return ops.mish(x)
+
+
+class Sigmoid(Module):
+    """``1 / (1 + exp(-x))``; the result carries its logits, so that a log loss of it is stable.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.Sigmoid()(nx.tensor([-1.0, 0.0, 2.0])).shape
+    (3,)
+    """
+
+    def forward(self, x: Any) -> Tensor:
+        """Apply it to every element."""
+        return ops.sigmoid(x)
+
+
+class Tanh(Module):
+    """Hyperbolic tangent.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.Tanh()(nx.tensor([-1.0, 0.0, 2.0])).shape
+    (3,)
+    """
+
+    def forward(self, x: Any) -> Tensor:
+        """Apply it to every element."""
+        return ops.tanh(x)
+
+
+class LogSigmoid(Module):
+    """``log(sigmoid(x))``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.LogSigmoid()(nx.tensor([-1.0, 0.0, 2.0])).shape
+    (3,)
+    """
+
+    def forward(self, x: Any) -> Tensor:
+        """Apply it to every element."""
+        return ops.logsigmoid(x)
+
+
+class Softsign(Module):
+    """``x / (1 + |x|)``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.Softsign()(nx.tensor([-1.0, 0.0, 2.0])).shape
+    (3,)
+    """
+
+    def forward(self, x: Any) -> Tensor:
+        """Apply it to every element."""
+        return ops.softsign(x)
+
+
+class LeakyReLU(Module):
+    """``x`` where positive, else ``negative_slope * x``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.LeakyReLU()(nx.tensor([-1.0, 0.0, 2.0])).shape
+    (3,)
+    """
+
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
+        self.negative_slope = negative_slope
+        self.inplace = inplace
+
+    def forward(self, x: Any) -> Tensor:
+        """Apply it to every element."""
+        return ops.leaky_relu(x, self.negative_slope)
+
+
+class ELU(Module):
+    """``x`` where positive, else ``alpha * (exp(x) - 1)``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.ELU()(nx.tensor([-1.0, 0.0, 2.0])).shape
+    (3,)
+    """
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        self.alpha = alpha
+        self.inplace = inplace
+
+    def forward(self, x: Any) -> Tensor:
+        """Apply it to every element."""
+        return ops.elu(x, self.alpha)
+
+
+class CELU(Module):
+    """``x`` where positive, else ``alpha * (exp(x / alpha) - 1)``.
+
+    Raises
+    ------
+    ArgumentError
+        For an argument outside what it may be.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.CELU()(nx.tensor([-1.0, 0.0, 2.0])).shape
+    (3,)
+    """
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        if alpha == 0:
+            raise ArgumentError("CELU: expected alpha other than 0, got 0; use ReLU")
+        self.alpha = alpha
+        self.inplace = inplace
+
+    def forward(self, x: Any) -> Tensor:
+        """Apply it to every element."""
+        return ops.celu(x, self.alpha)
+
+
+class Softplus(Module):
+    """``log(1 + exp(beta * x)) / beta``, ``x`` itself where ``beta * x`` is above ``threshold``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.Softplus()(nx.tensor([-1.0, 0.0, 2.0])).shape
+    (3,)
+    """
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
+        self.beta = beta
+        self.threshold = threshold
+
+    def forward(self, x: Any) -> Tensor:
+        """Apply it to every element."""
+        return ops.softplus(x, self.beta, self.threshold)
+
+
+class GELU(Module):
+    """``x`` times the normal distribution function; ``approximate`` is "none" or "tanh".
+
+    Raises
+    ------
+    ArgumentError
+        For an argument outside what it may be.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.GELU()(nx.tensor([-1.0, 0.0, 2.0])).shape
+    (3,)
+    """
+
+    def __init__(self, approximate: str = "none") -> None:
+        if approximate not in ("none", "tanh"):
+            raise ArgumentError(f'GELU: expected approximate "none" or "tanh", got {approximate!r}; choose one of them')
+        self.approximate = approximate
+
+    def forward(self, x: Any) -> Tensor:
+        """Apply it to every element."""
+        return ops.gelu(x, self.approximate)
+
+
+class PReLU(Module):
+    """``x`` where positive, else ``weight * x`` with one learned weight, or one a channel.
+
+    Parameters
+    ----------
+    num_parameters : int
+        1, or the number of channels.
+    init : float
+        The weights' first value.
+    device, dtype : str, numpy dtype, optional
+        Of the weight.
+
+    Raises
+    ------
+    ArgumentError
+        If ``num_parameters`` is not an integer of at least 1.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.PReLU()(nx.tensor([-4.0, 4.0])).tolist()
+    [-1.0, 4.0]
+    """
+
+    def __init__(self, num_parameters: int = 1, init: float = 0.25, device: str | None = None, dtype: DTypeLike | None = None) -> None:
+        if isinstance(num_parameters, bool) or not isinstance(num_parameters, int) or num_parameters < 1:
+            raise ArgumentError(f"PReLU: expected num_parameters to be an integer of at least 1, got {num_parameters!r}; pass the channels")
+        self.weight = Parameter(ops.full((num_parameters,), float(init), dtype=dtype, device=device))
+
+    def forward(self, x: Any) -> Tensor:
+        """Apply it to every element."""
+        return ops.prelu(x, self.weight)

@@ -1,0 +1,100 @@
+"""Layers that weigh elements along an axis against each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from neurenix import ops
+from neurenix.errors import ShapeError
+from neurenix.nn.module import Module
+from neurenix.tensor import Tensor, as_tensor
+
+
+class GLU(Module):
+    """The first half along ``dim`` times the sigmoid of the second.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.GLU()(nx.tensor([-1.0, 2.0])).shape
+    (1,)
+    """
+
+    def __init__(self, dim: int = -1) -> None:
+        self.dim = dim
+
+    def forward(self, x: Any) -> Tensor:
+        """Apply it."""
+        return ops.glu(x, self.dim)
+
+
+class Softmax(Module):
+    """``exp(x)`` over its sum along ``dim``; the result carries its logits, so that a log loss of it is stable.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.Softmax(dim=1)(nx.tensor([[0.0, 0.0]])).shape
+    (1, 2)
+    """
+
+    def __init__(self, dim: int | None = None) -> None:
+        self.dim = dim
+
+    def forward(self, x: Any) -> Tensor:
+        """Apply it along the axis."""
+        return ops.softmax(x, self.dim)
+
+
+class LogSoftmax(Module):
+    """The logarithm of softmax along ``dim``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.LogSoftmax(dim=1)(nx.tensor([[0.0, 0.0]])).shape
+    (1, 2)
+    """
+
+    def __init__(self, dim: int | None = None) -> None:
+        self.dim = dim
+
+    def forward(self, x: Any) -> Tensor:
+        """Apply it along the axis."""
+        return ops.log_softmax(x, self.dim)
+
+
+class Softmin(Module):
+    """Softmax of ``-x`` along ``dim``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.Softmin(dim=1)(nx.tensor([[0.0, 0.0]])).shape
+    (1, 2)
+    """
+
+    def __init__(self, dim: int | None = None) -> None:
+        self.dim = dim
+
+    def forward(self, x: Any) -> Tensor:
+        """Apply it along the axis."""
+        return ops.softmin(x, self.dim)
+
+
+class Softmax2d(Module):
+    """Softmax over the channels of (N, C, H, W) or (C, H, W).
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.Softmax2d()(nx.zeros(1, 2, 1, 1)).tolist()
+    [[[[0.5]], [[0.5]]]]
+    """
+
+    def forward(self, x: Any) -> Tensor:
+        """Apply it along the channels."""
+        x = as_tensor(x)
+        if x.ndim not in {3, 4}:
+            raise ShapeError(f"Softmax2d: expected (N, C, H, W) or (C, H, W), got shape {x.shape}; use Softmax(dim)")
+        return ops.softmax(x, -3)

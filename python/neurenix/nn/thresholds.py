@@ -1,0 +1,169 @@
+"""Activation layers made of straight pieces, and those that shrink towards zero; ``inplace`` is accepted and ignored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from neurenix import ops
+from neurenix.errors import ArgumentError
+from neurenix.nn.module import Module
+from neurenix.tensor import Tensor
+
+
+class ReLU6(Module):
+    """The input kept from 0 to 6.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.ReLU6()(nx.tensor([-1.0, 0.0, 2.0])).shape
+    (3,)
+    """
+
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = inplace
+
+    def forward(self, x: Any) -> Tensor:
+        """Apply it to every element."""
+        return ops.relu6(x)
+
+
+class Hardswish(Module):
+    """``x * hardsigmoid(x)``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.Hardswish()(nx.tensor([-1.0, 0.0, 2.0])).shape
+    (3,)
+    """
+
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = inplace
+
+    def forward(self, x: Any) -> Tensor:
+        """Apply it to every element."""
+        return ops.hardswish(x)
+
+
+class Hardsigmoid(Module):
+    """``(x + 3) / 6`` kept from 0 to 1.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.Hardsigmoid()(nx.tensor([-1.0, 0.0, 2.0])).shape
+    (3,)
+    """
+
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = inplace
+
+    def forward(self, x: Any) -> Tensor:
+        """Apply it to every element."""
+        return ops.hardsigmoid(x)
+
+
+class Tanhshrink(Module):
+    """``x - tanh(x)``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.Tanhshrink()(nx.tensor([-1.0, 0.0, 2.0])).shape
+    (3,)
+    """
+
+    def forward(self, x: Any) -> Tensor:
+        """Apply it to every element."""
+        return ops.tanhshrink(x)
+
+
+class Hardtanh(Module):
+    """The input kept from ``min_val`` to ``max_val``.
+
+    Raises
+    ------
+    ArgumentError
+        For an argument outside what it may be.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.Hardtanh()(nx.tensor([-1.0, 0.0, 2.0])).shape
+    (3,)
+    """
+
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
+        if min_val > max_val:
+            raise ArgumentError(f"Hardtanh: expected min_val up to max_val, got {min_val} and {max_val}; swap them")
+        self.min_val = min_val
+        self.max_val = max_val
+        self.inplace = inplace
+
+    def forward(self, x: Any) -> Tensor:
+        """Apply it to every element."""
+        return ops.hardtanh(x, self.min_val, self.max_val)
+
+
+class Threshold(Module):
+    """``x`` where above ``threshold``, else ``value``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.Threshold(0.0, 0.5)(nx.tensor([-1.0, 0.0, 2.0])).shape
+    (3,)
+    """
+
+    def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
+        self.threshold = threshold
+        self.value = value
+        self.inplace = inplace
+
+    def forward(self, x: Any) -> Tensor:
+        """Apply it to every element."""
+        return ops.threshold(x, self.threshold, self.value)
+
+
+class Hardshrink(Module):
+    """0 from ``-lambd`` to ``lambd``, else ``x``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.Hardshrink()(nx.tensor([-1.0, 0.0, 2.0])).shape
+    (3,)
+    """
+
+    def __init__(self, lambd: float = 0.5) -> None:
+        self.lambd = lambd
+
+    def forward(self, x: Any) -> Tensor:
+        """Apply it to every element."""
+        return ops.hardshrink(x, self.lambd)
+
+
+class Softshrink(Module):
+    """``x`` moved towards 0 by ``lambd``.
+
+    Raises
+    ------
+    ArgumentError
+        For an argument outside what it may be.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.Softshrink()(nx.tensor([-1.0, 0.0, 2.0])).shape
+    (3,)
+    """
+
+    def __init__(self, lambd: float = 0.5) -> None:
+        if lambd < 0:
+            raise ArgumentError(f"Softshrink: expected lambd of at least 0, got {lambd}; use its absolute value")
+        self.lambd = lambd
+
+    def forward(self, x: Any) -> Tensor:
+        """Apply it to every element."""
+        return ops.softshrink(x, self.lambd)

@@ -1,0 +1,103 @@
+"""Products of matrices, einsum, attention, bilinear forms."""
+
+import numpy as np
+import pytest
+
+import neurenix as nx
+from neurenix.errors import ArgumentError, DTypeError, ShapeError
+from neurenix.nn import functional as F
+from neurenix.testing import assert_same_bits, check_gradient, random_array
+
+SHAPES = [((3, 4), (4, 5)), ((4,), (4, 5)), ((3, 4), (4,)), ((4,), (4,)), ((2, 3, 4), (4, 5)), ((3, 4), (2, 4, 5)), ((2, 1, 3, 4), (6, 4, 5)),
+          ((0, 4), (4, 5)), ((3, 0), (0, 5)), ((2, 3, 4), (4,)), ((1, 1), (1, 1))]  # fmt: skip
+
+
+@pytest.mark.parametrize(("a", "b"), SHAPES)
+def test_matmul(a, b):
+    x, y = random_array(*a), random_array(*b, seed=1)
+    np.testing.assert_allclose((nx.Tensor(x) @ nx.Tensor(y)).numpy(), x @ y, rtol=1e-13, atol=1e-13)
+    check_gradient(nx.matmul, x, y)
+
+
+def test_transposed_operands_and_threads(each_thread_count):
+    x, y = random_array(200, 300).astype(np.float32), random_array(250, 300, seed=1).astype(np.float32)
+    np.testing.assert_allclose((nx.Tensor(x) @ nx.Tensor(y).T).numpy(), x @ y.T, rtol=1e-4, atol=1e-4)
+    first, *rest = each_thread_count((nx.Tensor(x) @ nx.Tensor(y).T).numpy)
+    for other in rest:
+        assert_same_bits(other, first)
+
+
+def test_named_products():
+    m, v, b = random_array(3, 3), random_array(3, seed=1), random_array(2, 3, 3, seed=2)
+    np.testing.assert_allclose(nx.mm(m, m).numpy(), m @ m)
+    np.testing.assert_allclose(nx.mv(m, v).numpy(), m @ v)
+    np.testing.assert_allclose(nx.dot(v, v).numpy(), v @ v)
+    np.testing.assert_allclose(nx.bmm(b, b).numpy(), b @ b)
+    np.testing.assert_allclose(nx.outer(v, v).numpy(), np.outer(v, v))
+    np.testing.assert_allclose(nx.inner(m, m).numpy(), np.inner(m, m))
+    np.testing.assert_allclose(nx.addmm(v, m, m, beta=0.5, alpha=2).numpy(), 0.5 * v + 2 * m @ m)
+    np.testing.assert_allclose(nx.addmv(v, m, v).numpy(), v + m @ v)
+    np.testing.assert_allclose(nx.baddbmm(m, b, b).numpy(), m + b @ b)
+    np.testing.assert_allclose(nx.addbmm(m, b, b).numpy(), m + (b @ b).sum(0))
+    np.testing.assert_allclose(nx.tensordot(b, m, ([2], [0])).numpy(), np.tensordot(b, m, ([2], [0])))
+    np.testing.assert_allclose(nx.tensordot(b, m).numpy(), np.tensordot(b, m))
+
+
+EQUATIONS = [
+    ("ij,jk->ik", (3, 4), (4, 5)), ("ij,jk", (3, 4), (4, 5)), ("bij,bjk->bik", (2, 3, 4), (2, 4, 5)), ("ij->ji", (3, 4)), ("ij->", (3, 4)),
+    ("ii->i", (4, 4)), ("ii", (4, 4)), ("i,j->ij", (3,), (4,)), ("...ij,...jk->...ik", (2, 3, 4), (4, 5)), ("bhqd,bhkd->bhqk", (2, 3, 4, 5), (2, 3, 6, 5)),
+    ("ij,ij->ij", (3, 4), (3, 4)), ("ab,bc,cd->ad", (2, 3), (3, 4), (4, 5)), ("i,i,i->", (3,), (3,), (3,)), ("abc,cd->bad", (2, 3, 4), (4, 5)),
+    ("...a->...", (2, 3)), ("ij,kl->", (2, 3), (3, 2)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", EQUATIONS, ids=[c[0] for c in EQUATIONS])
+def test_einsum(case):
+    equation, *shapes = case
+    arrays = [random_array(*s, seed=i) for i, s in enumerate(shapes)]
+    np.testing.assert_allclose(nx.einsum(equation, *arrays).numpy(), np.einsum(equation, *arrays), rtol=1e-12, atol=1e-13)
+    check_gradient(lambda *ts: nx.einsum(equation, *ts), *arrays)
+
+
+def test_attention():
+    q, k, v = random_array(2, 3, 4, 8), random_array(2, 3, 5, 8, seed=1), random_array(2, 3, 5, 6, seed=2)
+    scores = q @ k.swapaxes(-1, -2) / np.sqrt(8)
+    e = np.exp(scores)
+    np.testing.assert_allclose(F.scaled_dot_product_attention(q, k, v).numpy(), e / e.sum(-1, keepdims=True) @ v, rtol=1e-12)
+    e = np.exp(scores) * np.tri(4, 5)
+    np.testing.assert_allclose(
+        F.scaled_dot_product_attention(q, k, v, is_causal=True).numpy(), e / e.sum(-1, keepdims=True) @ v, rtol=1e-12
+    )
+    mask = random_array(4, 5, seed=3)
+    check_gradient(F.scaled_dot_product_attention, q, k, v, mask)
+    with pytest.raises(ArgumentError, match="expected a mask or is_causal, got both"):
+        F.scaled_dot_product_attention(q, k, v, mask, is_causal=True)
+    with pytest.raises(ArgumentError, match="expected dropout_p=0"):
+        F.scaled_dot_product_attention(q, k, v, dropout_p=0.1)
+
+
+def test_bilinear():
+    x, y, w, b = random_array(2, 5, 3), random_array(2, 5, 4, seed=1), random_array(6, 3, 4, seed=2), random_array(6, seed=3)
+    np.testing.assert_allclose(F.bilinear(x, y, w, b).numpy(), np.einsum("...i,oij,...j->...o", x, w, y) + b, rtol=1e-12)
+    check_gradient(F.bilinear, x, y, w, b)
+    with pytest.raises(ShapeError, match="bilinear: expected"):
+        F.bilinear(x, y, w[:, :2])
+
+
+def test_errors():
+    with pytest.raises(ShapeError, match=r"matmul: expected as many columns as rows, got \(2, 3\) and \(2, 3\)"):
+        nx.zeros(2, 3) @ nx.zeros(2, 3)
+    with pytest.raises(DTypeError, match="matmul: expected operands of one type"):
+        nx.zeros(2, 2) @ nx.zeros(2, 2).double()
+    with pytest.raises(DTypeError, match="matmul: expected float32 or float64, got int64"):
+        nx.tensor([[1]]) @ nx.tensor([[1]])
+    with pytest.raises(ShapeError, match="mm: expected 2 axes"):
+        nx.mm(nx.zeros(2), nx.zeros(2))
+    with pytest.raises(ShapeError, match="bmm: expected batches of one size"):
+        nx.bmm(nx.zeros(2, 1, 1), nx.zeros(3, 1, 1))
+    with pytest.raises(ArgumentError, match="einsum: expected a letter for each of 2 axes"):
+        nx.einsum("i->i", nx.zeros(2, 2))
+    with pytest.raises(ArgumentError, match="einsum: expected 2 terms"):
+        nx.einsum("i->i", nx.zeros(2), nx.zeros(2))
+    with pytest.raises(ShapeError, match="einsum: expected one size for 'j'"):
+        nx.einsum("ij,jk->ik", nx.zeros(2, 3), nx.zeros(4, 2))
