@@ -119,6 +119,15 @@ def test_norms(p):
         check_gradient(lambda t: nx.norm(t, p, 1), x)
 
 
+def test_nuclear_norm():
+    x = random_array(3, 4, 5)
+    want = np.linalg.svd(x.transpose(1, 0, 2), compute_uv=False).sum(-1)
+    np.testing.assert_allclose(nx.norm(x, "nuc", (0, 2)).numpy(), want, rtol=1e-13)
+    check_gradient(lambda t: nx.norm(t, "nuc", (1, 2), keepdim=True), x)
+    with pytest.raises(ShapeError, match="norm: expected two axes of matrices"):
+        nx.norm(x, "nuc")
+
+
 def test_norm_of_large_numbers_does_not_overflow():
     assert nx.norm(nx.tensor([3e30, 4e30])).item() == pytest.approx(5e30)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from neurenix import autograd
+from neurenix import autograd, layout
 from neurenix._typing import Array, Dims, DTypeLike
-from neurenix.errors import ArgumentError
+from neurenix.backend import new
+from neurenix.backend.kernel import In, Out, Size, kernel
+from neurenix.errors import ArgumentError, ShapeError
 from neurenix.ops.arithmetic import add, div, mul, operands, sub
 from neurenix.ops.convert import cast
 from neurenix.ops.elementwise import Binary, Question, Unary, ask, choose, expanded, filled, map1, map2, scalar
@@ -15,6 +17,11 @@ from neurenix.ops.power import clamp_min
 from neurenix.ops.reduce import Fold, amax, amin, axes_of, floats_only, fold, kept_shape, mean, sum as sum_of
 from neurenix.ops.unary import abs as magnitude
 from neurenix.tensor import Tensor, as_tensor
+
+
+@kernel("floats")
+def nuclear_norm(y: Out, slope: Out, x: In, batch: Size, rows: Size, columns: Size) -> None:
+    """y = the sum of the singular values of each matrix of x, slope = its gradient U V'."""
 
 
 def _spread_arguments(dim: Any, unbiased: Any, keepdim: Any, correction: Any) -> tuple[Any, bool, float]:
@@ -85,7 +92,9 @@ def std_mean(
 
 
 def vector_norm(input: Any, p: Any = "fro", dim: Dims = None, keepdim: bool = False, dtype: DTypeLike | None = None) -> Tensor:
-    """The vector norm of order ``p`` over ``dim``, ``"fro"`` is 2; its gradient at a zero vector is 0.
+    """The vector norm of order ``p`` over ``dim``; its gradient at a zero vector is 0.
+
+    ``"fro"`` is 2; ``"nuc"`` is the sum of the singular values of matrices, which are two axes.
 
     Raises
     ------
@@ -95,7 +104,7 @@ def vector_norm(input: Any, p: Any = "fro", dim: Dims = None, keepdim: bool = Fa
     x = as_tensor(input) if dtype is None else cast(input, dtype)
     floats_only("norm", x)
     if p == "nuc":
-        raise ArgumentError('norm: expected a number or "fro" for p, got "nuc"; singular values are not part of this library')
+        return _nuclear_norm(x, dim, keepdim)
     if not (p is None or p == "fro" or isinstance(p, (int, float))):
         raise ArgumentError(f'norm: expected a number or "fro" for p, got {p!r}; pass e.g. p=2')
     order = 2.0 if p is None or p == "fro" else float(p)
@@ -109,6 +118,25 @@ def vector_norm(input: Any, p: Any = "fro", dim: Dims = None, keepdim: bool = Fa
 
     def vjp(g: Array) -> tuple[Array]:
         return (_norm_gradient(g.reshape(kept), array, y.reshape(kept), order),)
+
+    return autograd.record("norm", y.reshape(kept) if keepdim else y, (x,), vjp)
+
+
+def _nuclear_norm(x: Tensor, dim: Dims, keepdim: bool) -> Tensor:
+    """The sum of the singular values of matrices that two axes hold."""
+    axes = axes_of("norm", dim, x.ndim)
+    if len(axes) != 2:
+        raise ShapeError(f'norm: expected two axes of matrices for p="nuc", got {len(axes)} of shape {x.shape}; name two in dim')
+    order = [i for i in range(x.ndim) if i not in axes] + list(axes)
+    dense = layout.contiguous(x._array.transpose(order))
+    lead = dense.shape[:-2]
+    y, slope = new(dense, lead), new(dense, dense.shape)
+    nuclear_norm(y, slope, dense, math.prod(lead), *dense.shape[-2:])
+    kept = kept_shape(x.shape, axes)
+
+    def vjp(g: Array) -> tuple[Array]:
+        back = slope.transpose(sorted(range(len(order)), key=order.__getitem__))
+        return (map2(Binary.MUL, back, g.reshape(kept)),)
 
     return autograd.record("norm", y.reshape(kept) if keepdim else y, (x,), vjp)
 

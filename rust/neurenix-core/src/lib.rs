@@ -23,6 +23,7 @@ pub mod math;
 pub mod matmul;
 pub mod norm;
 pub mod norm_tables;
+pub mod nuclear;
 pub mod optim;
 pub mod optim_more;
 pub mod padding;
