@@ -98,7 +98,8 @@ class Tensor(TensorMethods):
             array = _from_sequence(data, np.float32 if dtype is None else dtype)
         if dtype is not None:
             array = layout.cast(array, np.dtype(dtype))
-        where = device if device is not None else (None if lazy.is_loading() or backend.is_array(data) else default_device())
+        stays = lazy.is_loading() or isinstance(data, Tensor) or backend.is_array(data)
+        where = device if device is not None or stays else default_device()
         self._fill(array if where is None else backend.to_device(array, where))
         self._exposed = backend.is_array(data) or getattr(data, "_exposed", False)  # whoever gave the array may write to it
         if requires_grad:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import neurenix as nx
+from neurenix import backend, optim, random
 from neurenix.nn import functional as F
 
 GRADIENT = 2e-6  # weight gradients add pixels in another order
@@ -48,6 +49,15 @@ CASES = {
     "batch_norm-large": (lambda x: F.batch_norm(x, None, None, training=True), [(1, 3, 70, 75)], SAME),
     "group_norm": (lambda x, w, b: F.group_norm(x, 2, w, b), [(2, 6, 5, 6), (6,), (6,)], SAME),
     "instance_norm": (F.instance_norm, [(2, 3, 5, 6)], SAME),
+    "softmax": (lambda x: F.softmax(x, dim=1), [(2, 5, 3)], SAME),
+    "log_softmax": (lambda x: F.log_softmax(x, dim=1), [(2, 5, 3)], SAME),
+    "layer_norm": (lambda x, w, b: F.layer_norm(x, (70,), w, b), [(3, 5, 70), (70,), (70,)], SAME),
+    "matmul": (nx.matmul, [(2, 5, 70), (2, 70, 66)], GRADIENT),
+    "linear": (F.linear, [(3, 20), (4, 20), (4,)], GRADIENT),
+    "cumsum": (lambda x: x.cumsum(dim=1), [(3, 7, 2)], SAME),
+    "cat": (lambda x, y: nx.cat([x, y], dim=1), [(2, 3, 2, 2), (2, 1, 2, 2)], SAME),
+    "index_select": (lambda x: x.index_select(1, nx.tensor([2, 0, 2]).to(x.device)), [(2, 4, 3)], SAME),
+    "gather": (lambda x: x.gather(1, nx.tensor([[[2, 0, 2], [1, 1, 0]]] * 2).to(x.device)), [(2, 4, 3)], SAME),
     "adaptive_max_pool2d": (lambda x: F.adaptive_max_pool2d(x, (3, 2)), [(2, 3, 7, 5)], SAME),
 }
 
@@ -89,6 +99,48 @@ def test_the_emulated_gpu_agrees_with_the_cpu(door, name):
     function, shapes, distance = CASES[name]
     check(function, arrays_of(shapes), distance)
     assert door.launched
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_dropout_draws_the_same_mask(door, dtype):
+    x, found = nx.tensor(arrays_of([(4, 9)], dtype)[0]), []
+    for device in ("cpu", "emulated"):
+        nx.manual_seed(3)
+        found.append(F.dropout(x.to(device), 0.4).numpy())
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_random_numbers_are_those_of_the_cpu(door, dtype):
+    for row, numbers, distance in ((random.random_uniform, (-1.0, 2.0), 0), (random.random_normal, (1.0, 2.0), 1e-15)):
+        found = []
+        for device in ("cpu", "emulated"):
+            y = backend.empty((1001,), dtype, device)
+            row(y, *numbers, 2**63 + 5, 2**40 + 1)
+            found.append(backend.to_numpy(y))
+        np.testing.assert_allclose(found[1], found[0], rtol=distance or 1e-300, atol=distance)
+    found = []
+    for device in ("cpu", "emulated"):
+        y = backend.empty((101,), "i8", device)
+        random.random_integers(y, -5, 2**63 + 11, 9, 3)
+        found.append(backend.to_numpy(y))
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("make", [lambda p: optim.SGD(p, lr=0.1), lambda p: optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
+                                  optim.Adam, lambda p: optim.AdamW(p, amsgrad=True), optim.NAdam])  # fmt: skip
+def test_optimizers_step_alike(door, make):
+    found = []
+    for device in ("cpu", "emulated"):
+        parameters = [nx.nn.Parameter(nx.tensor(a).to(device)) for a in arrays_of([(3, 4), (5,)])]
+        optimizer = make(parameters)
+        for step in range(3):
+            for p, g in zip(parameters, arrays_of([(3, 4), (5,)]), strict=True):
+                p.grad = nx.tensor(g * (step + 1)).to(device)
+            optimizer.step()
+        found.append([p.numpy() for p in parameters])
+    for cpu, gpu in zip(*found, strict=True):
+        np.testing.assert_array_equal(gpu, cpu)
 
 
 def test_running_statistics(door):

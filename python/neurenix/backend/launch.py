@@ -11,6 +11,7 @@ an array                a pointer; ``None`` is a null pointer; with ``lengths`` 
 ``Strided[Other]``      an untyped pointer, a ``View`` and the number of the element type
 ``Size``, ``Offset``    64-bit integers; ``Enum`` too; ``Key`` unsigned
 ``Real``                a double
+``List[...]``           an array: the kernel is launched once for each entry, an empty list is a null pointer
 ``Sizes``, ``Reals``    a count and up to 16 values, by value
 ======================  =====================================================================================
 """
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
@@ -70,12 +71,13 @@ def run(row: Kernel, args: Sequence[Any], device: Device) -> None:
         raise InternalError(f"internal: {row.name}: {refusal}") from None
     if rule.joined:
         call.join()
-    grid = rule.grid(call.sizes, call.first_size, device.most_blocks)
-    if 0 in grid:
-        return
-    if grid[0] > _MOST_BLOCKS_X or max(grid[1:], default=0) > 0xFFFF:
-        raise ShapeError(f"{row.name}: expected sizes within the grid of a GPU, got {grid} blocks; use a smaller batch or tile")
-    device.function(row, call.suffix)(grid, (rule.block,), call.packed())
+    for sizes, given in call.launches():
+        grid = rule.grid(sizes, call.first_size, device.most_blocks)
+        if 0 in grid:
+            continue
+        if grid[0] > _MOST_BLOCKS_X or max(grid[1:], default=0) > 0xFFFF:
+            raise ShapeError(f"{row.name}: expected sizes within the grid of a GPU, got {grid} blocks; use a smaller batch or tile")
+        device.function(row, call.suffix)(grid, (rule.block,), given)
 
 
 class _RefusalError(Exception):
@@ -85,12 +87,13 @@ class _RefusalError(Exception):
 class _Call:
     """The arguments of one launch, read in order, and the checks between them."""
 
-    __slots__ = ("args", "device", "first_size", "given", "lengths", "next", "read", "row", "sizes", "suffix", "views", "written")
+    __slots__ = ("args", "device", "first_size", "given", "lengths", "lists", "next", "read", "row", "sizes", "suffix", "views", "written")
 
     def __init__(self, row: Kernel, args: Sequence[Any], device: Device, lengths: bool) -> None:
         self.row, self.args, self.device, self.next, self.lengths = row, args, device, 0, lengths
         self.suffix, self.first_size = "", -1
         self.given: list[Any] = []
+        self.lists: list[tuple[int, str, list[Array]]] = []
         self.views: list[tuple[int, Array]] = []  # where in `given` the view of a strided array goes
         self.sizes: dict[str, int] = {}
         self.read: list[tuple[int, int]] = []
@@ -134,7 +137,7 @@ class _Call:
             if role in VALUES:
                 self._value(name, role, value)
             elif form == "List":
-                raise _RefusalError("expected a kernel without lists of arrays")
+                self._list(name, inner, value)
             elif value is None and form == "Optional":
                 self.given += [None, np.int64(0)] if self.lengths else [None]
             else:
@@ -171,6 +174,16 @@ class _Call:
         if role == "Other":
             self.given.append(np.int64(sources.KINDS.index(sources.KIND_OF[array.dtype])))
 
+    def _list(self, name: str, role: str, values: Any) -> None:
+        if not isinstance(values, list):
+            raise _RefusalError(f"expected a list of arrays, got {type(values)}")
+        before = len(self.given)
+        for value in values:
+            self._array(role, value, False)
+        del self.given[before:]
+        self.lists.append((len(self.given), name, values))
+        self.given += [None, np.int64(0)] if self.lengths else [None]
+
     def _value(self, name: str, role: str, value: Any) -> None:
         what, pack = _VALUES[role]
         try:
@@ -185,9 +198,11 @@ class _Call:
         """Refuse an output that overlaps another argument, and arguments left over."""
         if self.next != len(self.args):
             raise _RefusalError(f"expected {self.next} arguments, got {len(self.args)}")
-        for i, (low, high) in enumerate(self.written):
-            if any(low < h and lo < high for lo, h in (*self.read, *self.written[:i])):
+        reach = written_reach = 0
+        for low, high, written in sorted([(*s, False) for s in self.read] + [(*s, True) for s in self.written]):
+            if low < high and (low < written_reach or (written and low < reach)):
                 raise _RefusalError("expected an output that overlaps no other array")
+            reach, written_reach = max(reach, high), max(written_reach, high if written else 0)
 
     def join(self) -> None:
         """Give all strided arrays one walk with as few axes as can be."""
@@ -200,11 +215,23 @@ class _Call:
             self.given[place] = _view(shape, strides)
         self.views = []
 
-    def packed(self) -> tuple[Any, ...]:
-        """What the kernel gets."""
+    def launches(self) -> Iterator[tuple[dict[str, int], tuple[Any, ...]]]:
+        """Sizes by name and what the kernel gets: once, or once for each entry of the lists."""
         for place, a in self.views:
             self.given[place] = _view(a.shape, [s // a.itemsize for s in a.strides])
-        return tuple(self.given)
+        if not self.lists:
+            yield self.sizes, tuple(self.given)
+            return
+        lists = [entry for entry in self.lists if entry[2]]
+        if len({tuple(a.size for a in arrays) for _, _, arrays in lists}) > 1:
+            raise ShapeError(f"{self.row.name}: expected arrays of the same sizes in each list; check states and gradients")
+        for i in range(len(lists[0][2])):
+            given, sizes = list(self.given), dict(self.sizes)
+            for place, name, arrays in lists:
+                given[place], sizes[name] = arrays[i], arrays[i].size
+                if self.lengths:
+                    given[place + 1] = np.int64(arrays[i].size)
+            yield sizes, tuple(given)
 
 
 def joined(arrays: Sequence[Array]) -> tuple[list[int], list[list[int]]]:

@@ -2,7 +2,7 @@
 // number of groups, float32 and float64, without tensor cores.
 // It has never run on a GPU: it was compiled for each architecture and run in the emulator. Convolutions give the same bits as the
 // CPU's direct ones; weight gradients add pixels in another order, 2e-6 apart, and do not yet share pixels among blocks.
-// max-registers: 224
+// max-registers: 168
 // launch conv_pack: threads packed
 // launch convolve: blocks n * oh * ow / 64, groups * (outputs / 64), stride_h * stride_w
 // launch convolve_depthwise: threads n * oh * ow * channels
@@ -77,20 +77,19 @@ __device__ __forceinline__ void multiply(element (&sums)[4][4], const Tile& tile
     }
 }
 
-// total += sums, and sums start anew; the first addition only copies.
-__device__ __forceinline__ void close(element (&total)[4][4], element (&sums)[4][4], bool& first) {
+// total += sums, and sums start anew.
+__device__ __forceinline__ void close(element (&total)[4][4], element (&sums)[4][4]) {
 #pragma unroll
     for (int i = 0; i < 4; i++)
 #pragma unroll
         for (int j = 0; j < 4; j++) {
-            total[i][j] = first ? sums[i][j] : total[i][j] + sums[i][j];
+            total[i][j] = total[i][j] + sums[i][j];
             sums[i][j] = 0;
         }
-    first = false;
 }
 
 // The order of a sum is the CPU's: blocks of 64 channels, in them the rows of taps, partial sums closed every 256 steps or so at
-// the end of a row of taps. What earlier blocks of channels gave waits in y.
+// the end of a row of taps.
 KERNEL NX_NAME(convolve)(element* y, const element* x, const element* packed, const element* bias, const element* scale,
                                const element* shift, int64 n, int64 h, int64 w, int64 oh, int64 ow, int64 groups, int64 outputs,
                                int64 channels, int64 kh, int64 kw, int64 stride_h, int64 stride_w, int64 pad_h, int64 pad_w,
@@ -117,12 +116,9 @@ KERNEL NX_NAME(convolve)(element* y, const element* x, const element* packed, co
     for (int b = 0; b < cols.kernel; b++) met += cols.meets(col_phase, b);
     const int steps = met * (int)(channels < BLOCK ? channels : BLOCK), segment = steps > 0 && SEGMENT / steps > 1 ? SEGMENT / steps : 1;
 
-    const Epilogue end = {bias, scale, shift, relu != 0};
-    const int blocks = channels > 0 ? (int)((channels + BLOCK - 1) / BLOCK) : 1;
-    for (int block = 0; block < blocks; block++) {
-        const int from = block * BLOCK, to = from + BLOCK < channels ? from + BLOCK : (int)channels;
-        element sums[4][4] = {}, total[4][4] = {};
-        bool first = true;
+    element sums[4][4] = {}, total[4][4] = {};
+    for (int from = 0; from < channels; from += BLOCK) {
+        const int to = from + BLOCK < channels ? from + BLOCK : (int)channels;
         int done = 0;
         for (int a = 0; a < rows.kernel; a++) {
             const int row_tap = rows.ordered(a);
@@ -146,22 +142,22 @@ KERNEL NX_NAME(convolve)(element* y, const element* x, const element* packed, co
                     __syncthreads();
                 }
             }
-            if (++done % segment == 0) close(total, sums, first);
+            if (++done % segment == 0) close(total, sums);
         }
-        if (done % segment != 0) close(total, sums, first);
-        for (int i = 0; i < 4; i++) {
-            const int64 p = first_pixel + ty * 4 + i;
-            if (p >= pixels) break;
-            const int64 r = rows.place(row_phase, (int)(p % plane / across)), s = cols.place(col_phase, (int)(p % across));
-            element* place = y + ((p / plane * oh + r) * ow + s) * groups * outputs + group * outputs;
+        if (done % segment != 0) close(total, sums);
+    }
+
+    const Epilogue end = {bias, scale, shift, relu != 0};
 #pragma unroll
-            for (int j = 0; j < 4; j++) {
-                const int k = first_output + tx * 4 + j;
-                if (k >= outputs) continue;
-                element sum = total[i][j];
-                if (block > 0) sum = place[k] + sum;
-                place[k] = block == blocks - 1 ? end.finish(sum, group * outputs + k) : sum;
-            }
+    for (int i = 0; i < 4; i++) {
+        const int64 p = first_pixel + ty * 4 + i;
+        if (p >= pixels) break;
+        const int64 r = rows.place(row_phase, (int)(p % plane / across)), s = cols.place(col_phase, (int)(p % across));
+        element* place = y + ((p / plane * oh + r) * ow + s) * groups * outputs + group * outputs;
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            const int k = first_output + tx * 4 + j;
+            if (k < outputs) place[k] = end.finish(total[i][j], group * outputs + k);
         }
     }
 }
@@ -200,7 +196,6 @@ KERNEL NX_NAME(conv_weight_gradient)(element* dw, const element* small, const el
     const int row_tap = blockIdx.y / cols.kernel, col_tap = blockIdx.y % cols.kernel, tx = threadIdx.x % 16, ty = threadIdx.x / 16;
     const int64 pixels = n * oh * ow;
     element sums[4][4] = {}, total[4][4] = {};
-    bool first = true;
     for (int64 from = 0; from < pixels; from += DEPTH) {
         const int64 p = from + ty;
         const bool live = p < pixels;
@@ -216,9 +211,9 @@ KERNEL NX_NAME(conv_weight_gradient)(element* dw, const element* small, const el
         __syncthreads();
         multiply(sums, tile, tx, ty);
         __syncthreads();
-        if ((from + DEPTH) % 512 == 0) close(total, sums, first);
+        if ((from + DEPTH) % 512 == 0) close(total, sums);
     }
-    close(total, sums, first);
+    close(total, sums);
 #pragma unroll
     for (int i = 0; i < 4; i++)
 #pragma unroll
