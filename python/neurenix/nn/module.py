@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, NoReturn, Self, TypeVar
 from neurenix._typing import DeviceLike, DTypeLike
 from neurenix.checkpoint import note
 from neurenix.errors import ArgumentError, DTypeError, StateError
+from neurenix.nn import hooks, walking
 from neurenix.nn.parameter import Buffer, Parameter
 from neurenix.normalization import Normalization
 from neurenix.ops import inputs, state
@@ -17,7 +18,6 @@ from neurenix.tensor import Tensor
 
 T = TypeVar("T")
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
-_hook_numbers = itertools.count()
 
 
 class LoadResult(NamedTuple):
@@ -25,17 +25,6 @@ class LoadResult(NamedTuple):
 
     missing_keys: list[str]
     unexpected_keys: list[str]
-
-
-class HookHandle:
-    """Takes a hook away again."""
-
-    def __init__(self, hooks: dict[int, Callable[..., Any]], number: int) -> None:
-        self._hooks, self._number = hooks, number
-
-    def remove(self) -> None:
-        """Take the hook away; a second call does nothing."""
-        self._hooks.pop(self._number, None)
 
 
 class Module:
@@ -69,8 +58,8 @@ class Module:
     _takes_arrays: bool = False  # whether forward wants plain arrays as they are
     _makes_segments: bool = False  # whether forward runs parts of itself through checkpoint.segment
     _arguments: Arguments
-    _hooks: dict[int, Callable[..., Any]] | None = None
-    _pre_hooks: dict[int, Callable[..., Any]] | None = None
+    _hooks: hooks.Hooks | None = None
+    _pre_hooks: hooks.Hooks | None = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Remember the arguments: a file keeps them, and no subclass has to call ``super().__init__()``."""
@@ -100,15 +89,10 @@ class Module:
             inputs.refuse_raw_image(type(self).__name__, args[0])
         note(self)
         if self._pre_hooks:
-            for hook in tuple(self._pre_hooks.values()):
-                changed = hook(self, args)
-                if changed is not None:
-                    args = changed if isinstance(changed, tuple) else (changed,)
+            args = hooks.before(self, self._pre_hooks, args)
         output = self.forward(*args, **kwargs)
         if self._hooks:
-            for hook in tuple(self._hooks.values()):
-                changed = hook(self, args, output)
-                output = output if changed is None else changed
+            output = hooks.after(self, self._hooks, args, output)
         return output
 
     def _float_type(self) -> DTypeLike | None:
@@ -123,23 +107,21 @@ class Module:
             dtype = None if beside is None else beside.dtype
         return inputs.as_input(args, dtype), {k: inputs.as_input(v, dtype) for k, v in kwargs.items()}
 
-    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> HookHandle:
+    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> hooks.HookHandle:
         """Call ``hook(module, args)`` before every forward; what it returns, unless ``None``, replaces the arguments."""
         self._pre_hooks = {} if self._pre_hooks is None else self._pre_hooks
-        return _add_hook(self._pre_hooks, hook)
+        return hooks.add_hook(self._pre_hooks, hook)
 
-    def register_forward_hook(self, hook: Callable[..., Any]) -> HookHandle:
+    def register_forward_hook(self, hook: Callable[..., Any]) -> hooks.HookHandle:
         """Call ``hook(module, args, output)`` after every forward; what it returns, unless ``None``, replaces the output."""
         self._hooks = {} if self._hooks is None else self._hooks
-        return _add_hook(self._hooks, hook)
+        return hooks.add_hook(self._hooks, hook)
 
     # --- walking
 
-    def _entries(self, kind: type[T] | tuple[type[T], ...]) -> Iterator[tuple[str, T]]:
+    def _entries(self, kind: type[T]) -> list[tuple[str, T]]:
         """Attributes of a kind with their names, in order, also those inside lists, tuples and dicts."""
-        for name, value in tuple(vars(self).items()):
-            if not name.startswith("_"):
-                yield from _find(kind, name, value)
+        return walking.entries(self, kind)
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Modules that are attributes of this one, each once."""
@@ -155,7 +137,7 @@ class Module:
 
     def named_modules(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
         """Itself and all modules below with their dotted names, a shared one once unless asked otherwise."""
-        return _walk(self, prefix, set(), remove_duplicate)
+        return iter(walking.modules(self, Module, remove_duplicate, prefix))
 
     def modules(self) -> Iterator[Module]:
         """Itself and all modules below, a shared one once."""
@@ -179,11 +161,7 @@ class Module:
         raise ArgumentError(f"get_submodule: expected the dotted name of a module, got {target!r}; see named_modules()")
 
     def _named(self, kind: type[T], prefix: str, recurse: bool, remove_duplicate: bool) -> Iterator[tuple[str, T]]:
-        seen: set[int] = set()
-        for path, entry in _leaves(self, kind, prefix, recurse, set(), remove_duplicate):
-            if not remove_duplicate or id(entry) not in seen:
-                seen.add(id(entry))
-                yield path, entry
+        return iter(walking.tensors(self, Module, remove_duplicate, prefix, recurse, kind))
 
     def named_parameters(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[tuple[str, Parameter]]:
         """All parameters with their dotted names, in the order of the attributes."""
@@ -274,7 +252,7 @@ class Module:
     # --- state
 
     def _named_state(self) -> dict[str, Tensor]:
-        return dict(_leaves(self, (Parameter, Buffer), "", True, set(), False))
+        return dict(walking.tensors(self, Module, False))
 
     def state_dict(self) -> dict[str, Tensor]:
         """Parameters and buffers by dotted name, as views that cannot be written; they follow the module's values."""
@@ -342,53 +320,6 @@ def _copied(value: Any) -> Any:
     if type(value) in (list, tuple):
         return type(value)(_copied(v) for v in value)
     return value
-
-
-def _add_hook(hooks: dict[int, Callable[..., Any]], hook: Callable[..., Any]) -> HookHandle:
-    if not callable(hook):
-        raise DTypeError(f"register hook: expected a callable, got {type(hook).__name__}; pass a function")
-    number = next(_hook_numbers)
-    hooks[number] = hook
-    return HookHandle(hooks, number)
-
-
-def _find(kind: Any, name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, kind):
-        yield name, value
-    elif isinstance(value, (list, tuple)):
-        for i, v in enumerate(value):
-            yield from _find(kind, f"{name}.{i}", v)
-    elif isinstance(value, dict):
-        for k, v in value.items():
-            yield from _find(kind, f"{name}.{k}", v)
-
-
-def _walk(module: Module, path: str, seen: set[int], once: bool) -> Iterator[tuple[str, Module]]:
-    """Depth first. ``seen`` keeps a shared module to one visit, or, unless ``once``, a cycle from going on for ever."""
-    if id(module) in seen:
-        return
-    seen.add(id(module))
-    yield path, module
-    for name, child in module._entries(Module):
-        yield from _walk(child, f"{path}.{name}" if path else name, seen, once)
-    if not once:
-        seen.discard(id(module))
-
-
-def _leaves(module: Module, kind: Any, path: str, recurse: bool, seen: set[int], once: bool) -> Iterator[tuple[str, Any]]:
-    """Entries of a kind in the order of the attributes, those of a submodule where it stands."""
-    if id(module) in seen:
-        return
-    seen.add(id(module))
-    wanted: tuple[type[Any], ...] = (*kind, Module) if isinstance(kind, tuple) else (kind, Module)
-    for name, entry in module._entries(wanted):
-        full = f"{path}.{name}" if path else name
-        if not isinstance(entry, Module):
-            yield full, entry
-        elif recurse:
-            yield from _leaves(entry, kind, full, recurse, seen, once)
-    if not once:
-        seen.discard(id(module))
 
 
 def _misfit(name: str, own: Tensor, value: Tensor) -> str:
