@@ -4,6 +4,7 @@
 from neurenix.nn import functional as functional, init as init, utils as utils
 from neurenix.nn.module import Module as Module
 from neurenix.nn.parameter import Buffer as Buffer, Parameter as Parameter
+from neurenix.nn.summary import summary as summary
 
 # container
 from neurenix.nn.containers import ModuleDict as ModuleDict, ModuleList as ModuleList, Sequential as Sequential
