@@ -33,18 +33,53 @@ GOOD = {
     Rescale: {},
     PyramidDownsample: {},
 }
-INTEGER = [(0, "at least 1"), (-1, "at least 1"), (1.5, "as an integer"), ("3", "as an integer"), (True, "as an integer"), (None, "as an integer"), ([3], "as an integer")]
-INTEGERS = [([], "as a list of integers"), (3, "as a list of integers"), ("12", "as a list of integers"), (None, "as a list of integers"), ([0], "at least 1"), ([2, 1.5], "as an integer"), ([True], "as an integer")]
+INTEGER = [
+    (0, "at least 1"),
+    (-1, "at least 1"),
+    (1.5, "as an integer"),
+    ("3", "as an integer"),
+    (True, "as an integer"),
+    (None, "as an integer"),
+    ([3], "as an integer"),
+]
+INTEGERS = [
+    ([], "as a list of integers"),
+    (3, "as a list of integers"),
+    ("12", "as a list of integers"),
+    (None, "as a list of integers"),
+    ([0], "at least 1"),
+    ([2, 1.5], "as an integer"),
+    ([True], "as an integer"),
+]
 LEVELS = [*INTEGER, (33, "at most 32"), (10**9, "at most 32")]
 SCALE = [(v, "as a finite number above 0") for v in (0, -0.5, float("nan"), float("inf"), "1", None, True, [1.0], 1j)]
-SCALES = [([], "as a list of numbers"), (0.5, "as a list of numbers"), ("ab", "as a list of numbers"), ([1.0, 0.0], "finite number above 0"), ([1.0, "x"], "finite number above 0"), ([1, 1.0], "different scales"), ([0.3, 0.1 + 0.2], "different scales")]
+SCALES = [
+    ([], "as a list of numbers"),
+    (0.5, "as a list of numbers"),
+    ("ab", "as a list of numbers"),
+    ([1.0, 0.0], "finite number above 0"),
+    ([1.0, "x"], "finite number above 0"),
+    ([1, 1.0], "different scales"),
+    ([0.3, 0.1 + 0.2], "different scales"),
+]
 CHOICE = [("nothing", "one of"), (3, "one of"), ("", "one of")]
-ACTIVATION = [("relu", "expected final_activation 'sigmoid', 'softmax' or None"), (3, "expected final_activation"), (True, "expected final_activation")]
+ACTIVATION = [
+    ("relu", "expected final_activation 'sigmoid', 'softmax' or None"),
+    (3, "expected final_activation"),
+    (True, "expected final_activation"),
+]
 FLAG = [(1, "True or False"), (None, "True or False"), ("yes", "True or False")]
 NORM = [("layer", "one of 'batch', 'group', 'instance', None"), (3, "one of")]
 TABLE = {
     UNet: {"in_channels": INTEGER, "out_channels": INTEGER, "features": INTEGERS, "norm": NORM, "final_activation": ACTIVATION},
-    PyramidNetwork: {"in_channels": INTEGER, "out_channels": INTEGER, "num_levels": LEVELS, "base_channels": INTEGER, "norm": NORM, "final_activation": ACTIVATION},
+    PyramidNetwork: {
+        "in_channels": INTEGER,
+        "out_channels": INTEGER,
+        "num_levels": LEVELS,
+        "base_channels": INTEGER,
+        "norm": NORM,
+        "final_activation": ACTIVATION,
+    },
     MultiScaleModel: {"scales": SCALES, "fusion_method": [*CHOICE, (None, "one of")], "final_activation": ACTIVATION, "antialias": FLAG},
     MultiScalePooling: {"pool_sizes": INTEGERS, "pool_type": CHOICE},
     PyramidPooling: {"in_channels": INTEGER, "out_channels": INTEGER, "pool_sizes": INTEGERS, "norm": NORM},

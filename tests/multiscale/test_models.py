@@ -119,7 +119,10 @@ def test_gradient(method):
     check_gradient(model, image(1, 3, 6, 5, dtype=np.float64), tolerance=1e-5)
 
 
-@pytest.mark.parametrize("make", [base, lambda: nn.Conv2d(3, 2, kernel_size=1), lambda: None, lambda: UNet(3, 2, [4]), lambda: MultiScaleModel([1, 0.5], base())])
+@pytest.mark.filterwarnings("ignore::neurenix.errors.NeurenixWarning")
+@pytest.mark.parametrize(
+    "make", [base, lambda: nn.Conv2d(3, 2, kernel_size=1), lambda: None, lambda: UNet(3, 2, [4]), lambda: MultiScaleModel([1, 0.5], base())]
+)
 def test_gradient_checkpointing_has_the_same_bits(make):
     def run(checkpointed):
         nx.manual_seed(4)

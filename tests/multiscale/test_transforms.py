@@ -12,7 +12,18 @@ from neurenix.testing import assert_same_bits, check_adjoint, random_array
 
 @pytest.mark.parametrize(
     ("size", "scale", "want"),
-    [(100, 0.29, 29), (100, 0.57, 57), (10, 0.5, 5), (7, 0.5, 3), (1, 0.5, 1), (3, 0.1, 1), (5, 2, 10), (3, 1 / 3, 1), (224, 0.125, 28), (49, 1 / 49, 1)],
+    [
+        (100, 0.29, 29),
+        (100, 0.57, 57),
+        (10, 0.5, 5),
+        (7, 0.5, 3),
+        (1, 0.5, 1),
+        (3, 0.1, 1),
+        (5, 2, 10),
+        (3, 1 / 3, 1),
+        (224, 0.125, 28),
+        (49, 1 / 49, 1),
+    ],
 )
 def test_sizes_round_down_guarded(size, scale, want):
     x = np.zeros((1, 1, size, 1), np.float32)
@@ -114,7 +125,9 @@ def test_defaults_are_not_shared():
 
 
 @pytest.mark.parametrize("transform", [Rescale(), MultiScaleTransform(), PyramidDownsample()])
-@pytest.mark.parametrize("wrong", [np.zeros((4, 4), np.float32), np.zeros((1, 1, 0, 4), np.float32), np.zeros((1, 1, 1, 1, 1)), [1, 2], "x"])
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((4, 4), np.float32), np.zeros((1, 1, 0, 4), np.float32), np.zeros((1, 1, 1, 1, 1)), [1, 2], "x"]
+)
 def test_wrong_images(transform, wrong):
     with pytest.raises(ShapeError, match=r"expected x \(N, C, H, W\) or \(C, H, W\)"):
         transform(wrong)

@@ -7,7 +7,7 @@ import pytest
 
 import neurenix as nx
 from neurenix import nn
-from neurenix.errors import DTypeError, GraphError, ShapeError
+from neurenix.errors import DTypeError, GraphError, NeurenixWarning, ShapeError
 from neurenix.multiscale import PyramidNetwork, UNet
 from neurenix.testing import assert_same_bits, check_gradient, random_array
 
@@ -25,6 +25,7 @@ def pyramid(**kwargs):
 
 
 MODELS = [small, pyramid]
+few_values = pytest.mark.filterwarnings("ignore::neurenix.errors.NeurenixWarning")
 
 
 def image(*shape, dtype=np.float32):
@@ -38,6 +39,7 @@ def test_number_of_parameters():
     assert model.training
 
 
+@few_values
 @pytest.mark.parametrize("make", MODELS)
 @pytest.mark.parametrize("size", SIZES)
 def test_the_output_has_the_inputs_size(make, size):
@@ -51,6 +53,7 @@ def test_the_output_has_the_inputs_size(make, size):
     assert all(np.isfinite(p.grad.numpy()).all() for p in model.parameters())
 
 
+@few_values
 @pytest.mark.parametrize("make", MODELS)
 @pytest.mark.parametrize("norm", ["batch", "group", "instance", None])
 def test_norms(make, norm):
@@ -68,6 +71,7 @@ def test_gradient(make):
     check_gradient(model, image(1, 3, 7, 6, dtype=np.float64), tolerance=1e-5)
 
 
+@few_values
 @pytest.mark.parametrize("make", MODELS)
 @pytest.mark.parametrize("activation", ["sigmoid", "softmax", None])
 def test_final_activation(make, activation):
@@ -79,6 +83,12 @@ def test_final_activation(make, activation):
         np.testing.assert_allclose(y, np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), rtol=1e-5)
     else:
         assert_same_bits(y, logits)
+
+
+def test_warns_of_channels_with_one_value():
+    with pytest.warns(NeurenixWarning, match="expected more than one value a channel in training"):
+        small()(image(1, 3, 2, 2))
+    assert small(norm="group")(image(1, 3, 1, 1)).shape == (1, 2, 1, 1)
 
 
 def test_default_activations():
@@ -113,6 +123,7 @@ def test_recorded_features_are_in_the_graph(make):
     assert next(model.parameters()).grad is not None
 
 
+@few_values
 @pytest.mark.parametrize("make", MODELS)
 @pytest.mark.parametrize("training", [True, False])
 def test_features_under_no_grad_are_computed_again(make, training):
@@ -137,6 +148,7 @@ def test_features_under_no_grad_are_computed_again(make, training):
         assert model._memory.features is not None
 
 
+@few_values
 @pytest.mark.parametrize("make", MODELS)
 def test_asking_at_the_wrong_time(make):
     model = make().eval()
@@ -158,6 +170,7 @@ def test_asking_at_the_wrong_time(make):
     assert len(features_of(model)) >= 3
 
 
+@few_values
 @pytest.mark.parametrize("make", MODELS)
 def test_a_copy_starts_without_a_last_pass(make):
     model = make()
@@ -237,6 +250,7 @@ def test_wrong_inputs(make):
     assert model(np.zeros((1, 3, 8, 8))).dtype == np.float32
 
 
+@few_values
 @pytest.mark.parametrize("make", MODELS)
 @pytest.mark.parametrize("n", [0])
 def test_no_images(make, n):
