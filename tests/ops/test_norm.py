@@ -146,6 +146,17 @@ def test_a_strided_running_mean_is_written():
     assert stats[0].tolist() == [1, 0, 1, 0, 1, 0]
 
 
+def test_local_response_norm():
+    x = random_array(2, 5, 3)
+    squares = np.pad(x**2, ((0, 0), (1, 1), (0, 0)))
+    near = (squares[:, :-2] + squares[:, 1:-1] + squares[:, 2:]) / 3
+    np.testing.assert_allclose(F.local_response_norm(x, 3, 0.5, 0.6, 2.0).numpy(), x / (2 + 0.5 * near) ** 0.6, rtol=1e-12)
+    check_gradient(lambda x: F.local_response_norm(x, 2), x)
+    assert nx.nn.LocalResponseNorm(3)(nx.Tensor(x)).shape == x.shape
+    with pytest.raises(ShapeError, match=r"local_response_norm: expected \(N, C, ...\)"):
+        F.local_response_norm(x[0], 2)
+
+
 def test_errors():
     x = np.ones((2, 3, 4, 4), np.float32)
     with pytest.raises(ShapeError, match=r"batch_norm: expected weight of shape \(3,\) for input \(2, 3, 4, 4\), got \(4,\)"):

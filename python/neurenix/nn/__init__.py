@@ -51,7 +51,8 @@ from neurenix.nn.padding import (
 # norm
 from neurenix.nn.norm import (
     BatchNorm1d as BatchNorm1d, BatchNorm2d as BatchNorm2d, BatchNorm3d as BatchNorm3d, GroupNorm as GroupNorm, InstanceNorm1d as
-    InstanceNorm1d, InstanceNorm2d as InstanceNorm2d, LayerNorm as LayerNorm, RMSNorm as RMSNorm,
+    InstanceNorm1d, InstanceNorm2d as InstanceNorm2d, LayerNorm as LayerNorm, LocalResponseNorm as
+    LocalResponseNorm, RMSNorm as RMSNorm,
 )  # fmt: skip
 
 # loss

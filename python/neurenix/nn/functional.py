@@ -41,7 +41,9 @@ from neurenix.ops.sampling import affine_grid as affine_grid, grid_sample as gri
 from neurenix.ops.shuffle import channel_shuffle as channel_shuffle, pixel_shuffle as pixel_shuffle, pixel_unshuffle as pixel_unshuffle
 
 # norm
-from neurenix.ops.channel_norm import batch_norm as batch_norm, group_norm as group_norm, instance_norm as instance_norm
+from neurenix.ops.channel_norm import (
+    batch_norm as batch_norm, group_norm as group_norm, instance_norm as instance_norm, local_response_norm as local_response_norm,
+)  # fmt: skip
 from neurenix.ops.layer_norm import layer_norm as layer_norm, rms_norm as rms_norm
 
 # loss

@@ -276,6 +276,22 @@ class GroupNorm(Module):
         return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
 
 
+class LocalResponseNorm(Module):
+    """Divide by a power of the mean square of neighbouring channels, see :func:`neurenix.nn.functional.local_response_norm`."""
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
+        self.size = integer("LocalResponseNorm", "size", size, 1)
+        self.alpha, self.beta, self.k = alpha, beta, k
+
+    def forward(self, input: Any) -> Tensor:
+        """Normalise."""
+        return ops.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        """Settings."""
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
 def _sizes(layer: str, normalized_shape: Any) -> tuple[int, ...]:
     sizes = normalized_shape if isinstance(normalized_shape, Sequence) else (normalized_shape,)
     return tuple(integer(layer, "normalized_shape", s, 1) for s in sizes)

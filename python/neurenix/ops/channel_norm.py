@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from neurenix import autograd, backend, layout
+from neurenix import autograd, backend, layout, ops
 from neurenix._typing import Array
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
+from neurenix.ops._arguments import integer
 from neurenix.ops.norm import backward, batch_tables, from_last, is_rerun, norm_apply, running_tables, sizes_of, to_last
 from neurenix.tensor import Tensor, as_tensor
 
@@ -186,3 +187,28 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
     if isinstance(num_groups, bool) or not isinstance(num_groups, int) or num_groups < 1 or x.shape[1] % num_groups:
         raise ArgumentError(f"group_norm: expected groups that divide {x.shape[1]} channels, got {num_groups!r}; pass a divisor")
     return _normalise("group_norm", x, num_groups, (None, None), (_optional(weight, x), _optional(bias, x)), True, 0.0, eps, relu)
+
+
+def local_response_norm(input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
+    """Divide by ``(k + alpha * mean of x^2 over size neighbouring channels)^beta``; channels beyond the ends count as zeros.
+
+    Raises
+    ------
+    ShapeError
+        If ``input`` has fewer than three axes.
+
+    References
+    ----------
+    .. [1] A. Krizhevsky et al., "ImageNet classification with deep convolutional neural networks", NeurIPS 2012.
+    """
+    x = as_tensor(input)
+    if x.ndim < 3:
+        raise ShapeError(f"local_response_norm: expected (N, C, ...) with pixels, got {x.shape}; add the missing axes with .unsqueeze(0)")
+    size = integer("local_response_norm", "size", size, 1)
+    edges = (0, 0) * (x.ndim - 2) + (size // 2, (size - 1) // 2)
+    squares = ops.pad(x * x, edges)
+    windows = [squares.narrow(1, i, x.shape[1]) for i in range(size)]
+    near = windows[0]
+    for window in windows[1:]:
+        near = near + window
+    return x / ops.pow(near * (alpha / size) + k, beta)

@@ -278,7 +278,7 @@ pub(crate) fn sum_by_units(n: usize, cost: usize, unit: impl Fn(usize, usize) ->
 }
 
 /// The sum of a dense array in units.
-pub(crate) fn total<T: Math>(x: &[T]) -> Result<f64> {
+pub(crate) fn total_of<T: Math>(x: &[T]) -> Result<f64> {
     sum_by_units(x.len(), 1, |start, len| {
         let mut lanes = [T::ZERO; LANES];
         lane_sum(&mut lanes, &x[start..start + len]);
@@ -400,7 +400,7 @@ pub fn elements_backward<T: Math>(
 /// [`crate::error::Error::Shape`] unless `total` is one number.
 pub fn sum<T: Math>(total: &mut [T], x: &[T], divisor: f64) -> Result {
     expect_len("loss total", total.len(), &[1])?;
-    total[0] = T::of(self::total(x)? / divisor);
+    total[0] = T::of(total_of(x)? / divisor);
     Ok(())
 }
 
@@ -411,8 +411,8 @@ pub fn sum<T: Math>(total: &mut [T], x: &[T], divisor: f64) -> Result {
 pub fn ratio<T: Math>(ratio: &mut [T], denominator: &mut [T], x: &[T], share: &[T]) -> Result {
     expect_len("loss ratio", ratio.len(), &[1])?;
     expect_len("loss denominator", denominator.len(), &[1])?;
-    let below = self::total(share)?;
-    ratio[0] = T::of(self::total(x)? / below);
+    let below = total_of(share)?;
+    ratio[0] = T::of(total_of(x)? / below);
     denominator[0] = T::of(below);
     Ok(())
 }
