@@ -29,6 +29,7 @@ pub mod optim_more;
 pub mod padding;
 pub mod pooling;
 mod pooling_backward;
+mod pooling_separable;
 pub mod random;
 pub mod reduce;
 pub mod resize;

@@ -1,6 +1,7 @@
 //! Moving pixels by an index an axis: padding of every kind, cropping, nearest-neighbour sampling.
 
 use crate::error::{Result, expect_len};
+use crate::simd::Float;
 use crate::threads::{Shared, parallel};
 use crate::{ensure_shape, levels};
 
@@ -31,39 +32,91 @@ fn runs(cols: &[i64]) -> Vec<Run> {
 enum Way {
     /// Few long runs, or wide pixels.
     Runs(Vec<Run>),
-    /// Column `j` is input `j / 2`.
-    Double,
-    /// Column `j` is input `2 j`.
-    Half,
-    /// Anything else.
-    Each,
+    /// Element by element: for each the input element, negative for the fill value; and the vectors it can be done in.
+    Each(Vec<i32>, Vec<Option<Near>>),
+}
+
+/// A vector of outputs whose inputs lie within two vectors from `base` on.
+struct Near {
+    to: usize,
+    base: usize,
+    index: [i32; 16],
 }
 
 levels! {
-    fn doubled<T: Moved>(y: &mut [T], x: &[T]) {
-        for (y, &x) in y.chunks_exact_mut(2).zip(x) {
-            y[0] = x;
-            y[1] = x;
+    fn lanes<T, V>() -> usize {
+        V::N
+    }
+}
+
+/// Plans vectors of `n` outputs over the elements of a row; `None` where one is filled or inputs lie far apart.
+fn nears(elements: &[i32], n: usize) -> Vec<Option<Near>> {
+    let starts = (0..elements.len().div_ceil(n)).map(|b| (b * n).min(elements.len() - n));
+    let near = |to: usize| {
+        let lanes = &elements[to..to + n];
+        let (low, high) = (*lanes.iter().min()?, *lanes.iter().max()?);
+        let fits = low >= 0 && ((high - low) as usize) < 2 * n;
+        let index = std::array::from_fn(|l| lanes.get(l).map_or(0, |&e| e - low));
+        fits.then_some(Near { to, base: low as usize, index })
+    };
+    starts.map(near).collect()
+}
+
+levels! {
+    fn move_elements<T, V>(y: &mut [T], x: &[T], fill: T, elements: &[i32], nears: &[Option<Near>]) {
+        if nears.is_empty() {
+            for (y, &e) in y.iter_mut().zip(elements) {
+                *y = if e < 0 { fill } else { x[e as usize] };
+            }
+        }
+        for (b, near) in nears.iter().enumerate() {
+            match near {
+                Some(near) if near.base + 2 * V::N <= x.len() => {
+                    let to = &mut y[near.to..near.to + V::N];
+                    // SAFETY: `2 N` elements from `base` on, and `N` outputs, as just checked.
+                    unsafe { V::pick(x.as_ptr().add(near.base), near.index.as_ptr()).store(to.as_mut_ptr()) };
+                }
+                _ => {
+                    let to = (b * V::N).min(elements.len() - V::N);
+                    for (y, &e) in y[to..to + V::N].iter_mut().zip(&elements[to..]) {
+                        *y = if e < 0 { fill } else { x[e as usize] };
+                    }
+                }
+            }
         }
     }
 }
 
-levels! {
-    fn halved<T: Moved>(y: &mut [T], x: &[T]) {
-        for (y, x) in y.iter_mut().zip(x.chunks(2)) {
-            *y = x[0];
-        }
-    }
+/// The same bits as floats, which vectors move without looking at them.
+fn as_floats<T: Moved, F: Float>(x: &[T]) -> Option<&[F]> {
+    // SAFETY: of the same size, and every pattern of bits is a float; numbers are aligned to their size.
+    (size_of::<T>() == size_of::<F>() && align_of::<T>() == align_of::<F>())
+        .then(|| unsafe { std::slice::from_raw_parts(x.as_ptr().cast(), x.len()) })
+}
+
+/// As [`as_floats`], to be written.
+fn as_floats_mut<T: Moved, F: Float>(x: &mut [T]) -> Option<&mut [F]> {
+    let fits = size_of::<T>() == size_of::<F>() && align_of::<T>() == align_of::<F>();
+    // SAFETY: as above.
+    fits.then(|| unsafe { std::slice::from_raw_parts_mut(x.as_mut_ptr().cast(), x.len()) })
 }
 
 /// Bits that are moved.
 pub trait Moved: Copy + Send + Sync {}
 impl<T: Copy + Send + Sync> Moved for T {}
 
-fn move_row<T: Moved>(y: &mut [T], x: &[T], fill: T, cols: &[i64], way: &Way, inner: usize) {
+fn move_as<F: Float, T: Moved>(y: &mut [T], x: &[T], fill: T, elements: &[i32], nears: &[Option<Near>]) -> bool {
+    let fill = [fill];
+    match (as_floats_mut::<T, F>(y), as_floats::<T, F>(x), as_floats::<T, F>(&fill)) {
+        (Some(y), Some(x), Some(fill)) => move_elements(y, x, fill[0], elements, nears),
+        _ => return false,
+    }
+    true
+}
+
+/// One row; `x` begins with the input row and may go on behind it.
+fn move_row<T: Moved>(y: &mut [T], x: &[T], fill: T, way: &Way, inner: usize) {
     match way {
-        Way::Double => doubled(y, x),
-        Way::Half => halved(y, x),
         Way::Runs(runs) => {
             for run in runs {
                 let y = &mut y[run.to * inner..(run.to + run.len) * inner];
@@ -75,14 +128,28 @@ fn move_row<T: Moved>(y: &mut [T], x: &[T], fill: T, cols: &[i64], way: &Way, in
                 }
             }
         }
-        Way::Each => {
-            for (y, &j) in y.chunks_exact_mut(inner).zip(cols) {
-                for (c, y) in y.iter_mut().enumerate() {
-                    *y = if j < 0 { fill } else { x[j as usize * inner + c] };
-                }
+        Way::Each(elements, nears) => {
+            if move_as::<f32, T>(y, x, fill, elements, nears) || move_as::<f64, T>(y, x, fill, elements, nears) {
+                return;
+            }
+            for (y, &e) in y.iter_mut().zip(elements) {
+                *y = if e < 0 { fill } else { x[e as usize] };
             }
         }
     }
+}
+
+/// The way for these columns of pixels of `inner` elements.
+fn way_of<T: Moved>(cols: &[i64], w: usize, inner: usize) -> Way {
+    let found = runs(cols);
+    if found.len() * 16 <= cols.len() * inner || inner * size_of::<T>() >= 32 || w * inner > i32::MAX as usize {
+        return Way::Runs(found);
+    }
+    let element = |e: usize| cols[e / inner] * inner as i64 + (e % inner) as i64;
+    let elements: Vec<i32> = (0..cols.len() * inner).map(|e| if cols[e / inner] < 0 { -1 } else { element(e) as i32 }).collect();
+    let n = if size_of::<T>() == 4 { lanes::<f32>() } else { lanes::<f64>() };
+    let nears = if n > 1 && elements.len() >= n && size_of::<T>() >= 4 { nears(&elements, n) } else { Vec::new() };
+    Way::Each(elements, nears)
 }
 
 /// `y[o, i, j, c] = x[o, rows[i], cols[j], c]`, `fill[0]` where either index is negative.
@@ -111,16 +178,7 @@ pub fn take<T: Moved>(
     if y.is_empty() {
         return Ok(());
     }
-    let found = runs(cols);
-    let way = if inner == 1 && ow == 2 * w && cols.iter().enumerate().all(|(j, &c)| c as usize == j / 2) {
-        Way::Double
-    } else if inner == 1 && ow == w.div_ceil(2) && cols.iter().enumerate().all(|(j, &c)| c as usize == 2 * j) {
-        Way::Half
-    } else if found.len() * 4 <= ow || inner * size_of::<T>() >= 32 {
-        Way::Runs(found)
-    } else {
-        Way::Each
-    };
+    let way = way_of::<T>(cols, w, inner);
     let (pitch, opitch) = (w * inner, ow * inner);
     let group = (TASK / opitch).max(1);
     let total = outer * oh;
@@ -141,7 +199,7 @@ pub fn take<T: Moved>(
                 y.copy_from_slice(&done[(k - 1) * opitch..]);
             } else {
                 let from = (o * h + row as usize) * pitch;
-                move_row(y, &x[from..from + pitch], fill[0], cols, &way, inner);
+                move_row(y, &x[from..], fill[0], &way, inner);
             }
         }
     });

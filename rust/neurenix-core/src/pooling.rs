@@ -10,14 +10,16 @@ use crate::threads::{Shared, parallel};
 use crate::{ensure_shape, levels};
 
 /// Channels, or columns, that are compared at once.
-const BLOCK: usize = 16;
+pub(crate) const BLOCK: usize = 16;
+/// From more taps on rows and columns are pooled one after the other.
+const SEPARATE: usize = 9;
 /// Output elements of one task.
 const TASK: usize = 1 << 14;
 
 /// The windows of one axis.
 #[derive(Clone, Copy)]
 pub(crate) struct Windows<'a> {
-    table: &'a [i64],
+    pub table: &'a [i64],
     /// Distance between taps.
     pub step: usize,
     /// The most taps a window has.
@@ -27,6 +29,7 @@ pub(crate) struct Windows<'a> {
 impl<'a> Windows<'a> {
     pub(crate) fn new(what: &str, table: &'a [i64], n: usize, m: usize, taps: usize, step: usize) -> Result<Self> {
         expect_len(what, table.len(), &[m, 2])?;
+        ensure_shape!(taps >= 1, "{what}: expected at least one tap, got none");
         ensure_shape!(step >= 1 && step <= n.max(1) << 20, "{what}: expected steps of at least 1, got {step}");
         let fits = |w: &[i64]| {
             let reach = (w[1] - 1).checked_mul(step as i64).and_then(|r| r.checked_add(w[0]));
@@ -45,11 +48,28 @@ impl<'a> Windows<'a> {
         self.table.len() / 2
     }
 
-    /// Whether outputs `j .. j + BLOCK` have equally many taps and start `stride` apart.
-    #[inline(always)]
-    fn even(&self, j: usize, stride: usize) -> bool {
-        let (first, count) = self.at(j);
-        (1..BLOCK).all(|l| self.at(j + l) == (first + l * stride, count))
+    /// Blocks of outputs, each with its stride: 1 or 2 where all have equally many taps and start so far apart, else 0 and one
+    /// output.
+    fn blocks(&self) -> Vec<(usize, usize)> {
+        let m = self.len();
+        let even = |j: usize, stride: usize| (1..BLOCK).all(|l| self.at(j + l) == (self.at(j).0 + l * stride, self.at(j).1));
+        let stride = |j: usize| if j + BLOCK <= m { (1..=2).find(|&s| even(j, s)).unwrap_or(0) } else { 0 };
+        let (mut blocks, mut j) = (Vec::new(), 0);
+        while j < m {
+            // Towards the end a block may begin earlier: it finds the same maxima again.
+            let from = (j.saturating_sub(BLOCK - 1)..=j).rev().find(|&from| stride(from) > 0);
+            match from {
+                Some(from) if from == j || m - j < BLOCK => {
+                    blocks.push((from, stride(from)));
+                    j = from + BLOCK;
+                }
+                _ => {
+                    blocks.push((j, 0));
+                    j += 1;
+                }
+            }
+        }
+        blocks
     }
 }
 
@@ -75,6 +95,15 @@ impl Place for u8 {
     #[inline(always)]
     fn of(code: i32) -> Self {
         code as Self
+    }
+}
+
+impl Place for i32 {
+    const KEPT: bool = true;
+    const TAP: bool = false;
+    #[inline(always)]
+    fn of(code: i32) -> Self {
+        code
     }
 }
 
@@ -122,22 +151,19 @@ impl Shape<'_> {
     }
 }
 
-/// The maximum over a window of [`BLOCK`] lanes whose elements lie `S` apart, and its number.
+/// The maximum over a window of [`BLOCK`] lanes, and its number; `at(k, l)` begins with the lanes of tap (k, l).
 #[inline(always)]
-fn block<K: Kind, const S: usize>(x: &[K::T], s: &Shape<'_>, i: usize, j: usize, c: usize) -> ([K::T; BLOCK], [i32; BLOCK]) {
-    let ((top, rows), (left, cols)) = (s.rows.at(i), s.cols.at(j));
+fn block<'a, K: Kind>(s: &Shape<'_>, i: usize, j: usize, at: impl Fn(usize, usize) -> &'a [K::T]) -> ([K::T; BLOCK], [i32; BLOCK]) {
+    let (rows, cols) = (s.rows.at(i).1, s.cols.at(j).1);
     let mut best = [K::T::LOWEST; BLOCK];
     let mut code = [s.code::<K::P>(i, j, 0, 0); BLOCK];
     for k in 0..rows {
-        let row = (top + k * s.rows.step) * s.w;
         for l in 0..cols {
-            let start = (row + left + l * s.cols.step) * s.inner + c;
-            let v = &x[start..start + (BLOCK - 1) * S + 1];
+            let v = &at(k, l)[..BLOCK];
             let number = s.code::<K::P>(i, j, k, l);
             for n in 0..BLOCK {
-                let value = v[n * S];
-                let better = value > best[n] || value.is_nan();
-                best[n] = if better { value } else { best[n] };
+                let better = v[n] > best[n] || v[n].is_nan();
+                best[n] = if better { v[n] } else { best[n] };
                 if K::P::KEPT {
                     code[n] = if better { number } else { code[n] };
                 }
@@ -175,16 +201,19 @@ fn put<K: Kind, const N: usize>(y: &mut [K::T], place: &mut [K::P], at: usize, b
 }
 
 levels! {
-    /// One output row with channels innermost.
-    fn wide_row<K: Kind>(y: &mut [K::T], place: &mut [K::P], x: &[K::T], s: &Shape<'_>, i: usize) {
+    /// One output row of channels `c0 ..` of wide pixels; `y` and `place` hold `channels` of each pixel.
+    pub(crate) fn wide_row<K: Kind>(y: &mut [K::T], place: &mut [K::P], x: &[K::T], s: &Shape<'_>, i: usize, c0: usize, channels: usize) {
+        let top = s.rows.at(i).0;
         for j in 0..s.cols.len() {
-            let at = j * s.inner;
+            let left = s.cols.at(j).0;
             let mut c = 0;
-            while c < s.inner {
-                // The last block begins earlier where channels are no multiple: it finds the same maxima again.
-                c = c.min(s.inner - BLOCK);
-                let (best, code) = block::<K, 1>(x, s, i, j, c);
-                put::<K, BLOCK>(y, place, at + c, best, code, 0);
+            while c < channels {
+                // As in `blocks`, for channels.
+                c = c.min(channels - BLOCK);
+                let (best, code) = block::<K>(s, i, j, |k, l| {
+                    &x[((top + k * s.rows.step) * s.w + left + l * s.cols.step) * s.inner + c0 + c..]
+                });
+                put::<K, BLOCK>(y, place, j * channels + c, best, code, 0);
                 c += BLOCK;
             }
         }
@@ -192,27 +221,75 @@ levels! {
 }
 
 levels! {
-    /// One output row of a plane, or of few channels.
-    fn thin_row<K: Kind>(y: &mut [K::T], place: &mut [K::P], x: &[K::T], s: &Shape<'_>, i: usize) {
-        let ow = s.cols.len();
-        let mut j = 0;
-        while j < ow {
-            if s.inner == 1 && ow >= BLOCK {
-                let from = j.min(ow - BLOCK);
-                let stride = s.cols.at(from + 1).0.wrapping_sub(s.cols.at(from).0);
-                if (stride == 1 || stride == 2) && s.cols.even(from, stride) {
-                    let (best, code) = if stride == 1 { block::<K, 1>(x, s, i, from, 0) } else { block::<K, 2>(x, s, i, from, 0) };
-                    put::<K, BLOCK>(y, place, from, best, code, if K::P::TAP { 0 } else { stride as i32 });
-                    j = from + BLOCK;
+    /// Even elements to `even`, odd ones to `odd`.
+    fn split<T, V>(even: &mut [T], odd: &mut [T], x: &[T]) {
+        let index: [i32; 64] = std::array::from_fn(|n| ((n % V::N) * 2 + n / V::N) as i32);
+        let mut p = 0;
+        while (p + V::N) * 2 <= x.len() && p + V::N <= odd.len() {
+            // SAFETY: `2 N` elements of x from `2 p` on, `N` of each half from `p` on; indices are below `2 N`.
+            unsafe {
+                V::pick(x.as_ptr().add(2 * p), index.as_ptr()).store(even.as_mut_ptr().add(p));
+                V::pick(x.as_ptr().add(2 * p), index.as_ptr().add(V::N)).store(odd.as_mut_ptr().add(p));
+            }
+            p += V::N;
+        }
+        x[2 * p..].iter().step_by(2).zip(&mut even[p..]).for_each(|(&x, e)| *e = x);
+        x[2 * p..].iter().skip(1).step_by(2).zip(&mut odd[p..]).for_each(|(&x, o)| *o = x);
+    }
+}
+
+levels! {
+    /// One output row of a plane, or of few channels; `halves` holds two rows of half the width for every row tap.
+    fn thin_row<K: Kind>(y: &mut [K::T], place: &mut [K::P], x: &[K::T], s: &Shape<'_>, i: usize, blocks: &[(usize, usize)], halves: &[K::T]) {
+        let (top, half) = (s.rows.at(i).0, s.w.div_ceil(2));
+        for &(from, stride) in blocks {
+            let left = if stride == 0 { 0 } else { s.cols.at(from).0 };
+            let (best, code) = match stride {
+                1 => block::<K>(s, i, from, |k, l| &x[(top + k * s.rows.step) * s.w + left + l * s.cols.step..]),
+                2 => block::<K>(s, i, from, |k, l| {
+                    let column = left + l * s.cols.step;
+                    &halves[(2 * k + column % 2) * half + column / 2..]
+                }),
+                _ => {
+                    for c in 0..s.inner {
+                        let (best, code) = single::<K>(x, s, i, from, c);
+                        put::<K, 1>(y, place, from * s.inner + c, [best], [code], 0);
+                    }
                     continue;
                 }
-            }
-            for c in 0..s.inner {
-                let (best, code) = single::<K>(x, s, i, j, c);
-                put::<K, 1>(y, place, j * s.inner + c, [best], [code], 0);
-            }
-            j += 1;
+            };
+            put::<K, BLOCK>(y, place, from, best, code, if K::P::TAP { 0 } else { stride as i32 });
         }
+    }
+}
+
+/// What rows of single elements need: made once a call.
+pub(crate) struct Thin {
+    blocks: Vec<(usize, usize)>,
+    halves: bool,
+}
+
+impl Thin {
+    pub(crate) fn new(s: &Shape<'_>) -> Self {
+        let blocks = if s.inner == 1 { s.cols.blocks() } else { (0..s.cols.len()).map(|j| (j, 0)).collect() };
+        let halves = blocks.iter().any(|b| b.1 == 2);
+        Self { blocks, halves }
+    }
+
+    /// One output row; `scratch` grows to what it needs.
+    pub(crate) fn row<K: Kind>(&self, y: &mut [K::T], place: &mut [K::P], x: &[K::T], s: &Shape<'_>, i: usize, scratch: &mut Vec<K::T>) {
+        let (top, count) = s.rows.at(i);
+        let half = s.w.div_ceil(2);
+        if self.halves {
+            // Lanes of the last block may lie behind the last column's half.
+            scratch.resize(2 * count * half + BLOCK, K::T::ZERO);
+            for k in 0..count {
+                let (even, odd) = scratch[2 * k * half..2 * (k + 1) * half].split_at_mut(half);
+                let row = (top + k * s.rows.step) * s.w;
+                split(even, odd, &x[row..row + s.w]);
+            }
+        }
+        thin_row::<K>(y, place, x, s, i, &self.blocks, scratch);
     }
 }
 
@@ -229,17 +306,24 @@ fn forward<T: Float, P: Place>(y: &mut [T], place: &mut [P], x: &[T], outer: usi
     let (plane, opitch) = (s.h * s.w * s.inner, ow * s.inner);
     let group = (TASK / opitch).max(1);
     let total = outer * oh;
+    ensure_shape!(s.h > 0 && s.w > 0, "max_pool: expected a map that is not empty");
+    let taps = s.rows.taps.saturating_mul(s.cols.taps);
+    if taps > SEPARATE && s.cols.step == 1 && s.rows.taps > 1 && s.cols.taps > 1 {
+        return crate::pooling_separable::forward(y, place, x, outer, s);
+    }
+    let thin = Thin::new(&s);
     let (y, place) = (Shared::new(y), Shared::new(place));
-    parallel(total.div_ceil(group), group * opitch * s.rows.taps.min(64) * s.cols.taps.min(64), |task| {
+    parallel(total.div_ceil(group), (group * opitch).saturating_mul(taps), |task| {
+        let mut scratch = Vec::new();
         for row in task * group..(task * group + group).min(total) {
             let (o, i) = (row / oh, row % oh);
             // SAFETY: a task owns its output rows.
             let (y, place) = unsafe { (y.slice(row * opitch, opitch), place.slice(row * opitch, opitch)) };
             let x = &x[o * plane..(o + 1) * plane];
             if s.inner >= BLOCK {
-                wide_row::<Of<T, P>>(y, place, x, &s, i);
+                wide_row::<Of<T, P>>(y, place, x, &s, i, 0, s.inner);
             } else {
-                thin_row::<Of<T, P>>(y, place, x, &s, i);
+                thin.row::<Of<T, P>>(y, place, x, &s, i, &mut scratch);
             }
         }
     });

@@ -23,38 +23,126 @@ fn holders(windows: &Windows<'_>, n: usize) -> Vec<(usize, usize)> {
     holders
 }
 
+/// The gradients whose tap is `number`, zero in the other lanes.
+#[inline(always)]
+fn chosen<T: Float>(dy: &[T; BLOCK], tap: &[u8; BLOCK], number: u8) -> [T; BLOCK] {
+    let mut chosen = [T::ZERO; BLOCK];
+    for l in 0..BLOCK {
+        chosen[l] = if tap[l] == number { dy[l] } else { T::ZERO };
+    }
+    chosen
+}
+
+/// Calls `f` on blocks of an output pixel's channels, `g` on each channel left over.
+#[inline(always)]
+fn in_blocks<T: Float>(dy: &[T], tap: &[u8], mut f: impl FnMut(usize, &[T; BLOCK], &[u8; BLOCK]), mut g: impl FnMut(usize, T, u8)) {
+    let (blocks, rest) = dy.as_chunks::<BLOCK>();
+    let (taps, others) = tap.as_chunks::<BLOCK>();
+    blocks.iter().zip(taps).enumerate().for_each(|(b, (dy, tap))| f(b * BLOCK, dy, tap));
+    let done = blocks.len() * BLOCK;
+    rest.iter().zip(others).enumerate().for_each(|(c, (&dy, &tap))| g(done + c, dy, tap));
+}
+
 levels! {
+    /// Adds row `k` of the windows of one output row to the pixels they cover.
     fn gather_row<T: Float>(dx: &mut [T], dy: &[T], tap: &[u8], s: &Shape<'_>, k: usize) {
-        for j in 0..s.cols.len() {
+        for (j, (dy, tap)) in dy.chunks_exact(s.inner).zip(tap.chunks_exact(s.inner)).enumerate() {
             let (left, count) = s.cols.at(j);
-            let dy = &dy[j * s.inner..(j + 1) * s.inner];
-            let tap = &tap[j * s.inner..(j + 1) * s.inner];
             for l in 0..count {
-                let at = (left + l * s.cols.step) * s.inner;
                 let number = (k * s.cols.taps + l) as u8;
-                for ((dx, &dy), &tap) in dx[at..at + s.inner].iter_mut().zip(dy).zip(tap) {
-                    *dx += if tap == number { dy } else { T::ZERO };
-                }
+                let at = (left + l * s.cols.step) * s.inner;
+                let dx = &mut dx[at..at + s.inner];
+                let (blocks, rest) = dx.as_chunks_mut::<BLOCK>();
+                in_blocks(
+                    dy,
+                    tap,
+                    |c, dy, tap| {
+                        let (dx, add) = (&mut blocks[c / BLOCK], chosen(dy, tap, number));
+                        for n in 0..BLOCK {
+                            dx[n] += add[n];
+                        }
+                    },
+                    |c, dy, tap| rest[c % BLOCK] += if tap == number { dy } else { T::ZERO },
+                );
             }
         }
     }
 }
 
 levels! {
-    /// Windows of 2x2 pixels, 2 apart, in a plane: nothing overlaps.
-    fn pair_row<T: Float>(dx: &mut [T], dy: &[T], tap: &[u8], number: u8) {
-        for ((dx, &dy), &tap) in dx.chunks_exact_mut(2).zip(dy).zip(tap) {
-            dx[0] = if tap == number { dy } else { T::ZERO };
-            dx[1] = if tap == number + 1 { dy } else { T::ZERO };
+    /// The same where every column lies in one window: written, not added.
+    fn gather_once<T: Float>(dx: &mut [T], dy: &[T], tap: &[u8], s: &Shape<'_>, k: usize) {
+        for (j, (dy, tap)) in dy.chunks_exact(s.inner).zip(tap.chunks_exact(s.inner)).enumerate() {
+            let (left, count) = s.cols.at(j);
+            for l in 0..count {
+                let number = (k * s.cols.taps + l) as u8;
+                let at = (left + l) * s.inner;
+                let dx = &mut dx[at..at + s.inner];
+                let (blocks, rest) = dx.as_chunks_mut::<BLOCK>();
+                in_blocks(
+                    dy,
+                    tap,
+                    |c, dy, tap| blocks[c / BLOCK] = chosen(dy, tap, number),
+                    |c, dy, tap| rest[c % BLOCK] = if tap == number { dy } else { T::ZERO },
+                );
+            }
         }
     }
+}
+
+levels! {
+    /// The same for windows of two columns in a plane.
+    fn gather_pairs<T, V>(dx: &mut [T], dy: &[T], tap: &[u8], number: u8) {
+        // Two blocks of lanes, first and second columns, become one of pairs.
+        let index: [i32; 64] = std::array::from_fn(|e| (e % 2 * V::N + e / 2) as i32);
+        let pairs = dx;
+        let (wholes, _) = pairs.as_chunks_mut::<{ 2 * BLOCK }>();
+        let done = wholes.len().min(dy.len() / BLOCK) * BLOCK;
+        in_blocks(
+            &dy[..done],
+            &tap[..done],
+            |p, dy, tap| {
+                let (first, second) = (chosen(dy, tap, number), chosen(dy, tap, number + 1));
+                let to = &mut wholes[p / BLOCK];
+                let mut lanes = [T::ZERO; 64];
+                for q in (0..BLOCK).step_by(V::N) {
+                    lanes[..V::N].copy_from_slice(&first[q..q + V::N]);
+                    lanes[V::N..2 * V::N].copy_from_slice(&second[q..q + V::N]);
+                    // SAFETY: `lanes` and `index` hold `2 N` elements; `to` takes as many from `2 q` on.
+                    unsafe {
+                        V::pick(lanes.as_ptr(), index.as_ptr()).store(to.as_mut_ptr().add(2 * q));
+                        V::pick(lanes.as_ptr(), index.as_ptr().add(V::N)).store(to.as_mut_ptr().add(2 * q + V::N));
+                    }
+                }
+            },
+            |_, _, _| {},
+        );
+        for (pair, (&dy, &tap)) in pairs[2 * done..].chunks_exact_mut(2).zip(dy[done..].iter().zip(&tap[done..])) {
+            pair[0] = if tap == number { dy } else { T::ZERO };
+            pair[1] = if tap == number + 1 { dy } else { T::ZERO };
+        }
+    }
+}
+
+/// Where the windows of an axis tile its beginning without gaps: the first pixel behind them.
+fn tiled(windows: &Windows<'_>) -> Option<usize> {
+    let mut next = 0;
+    for o in 0..windows.len() {
+        let (first, count) = windows.at(o);
+        if first != next {
+            return None;
+        }
+        next += count;
+    }
+    (windows.step == 1).then_some(next)
 }
 
 /// Rows of the gradient, each gathered from the outputs whose windows hold it.
 fn gather<T: Float>(dx: &mut [T], dy: &[T], tap: &[u8], s: &Shape<'_>) {
     let (oh, pitch, opitch) = (s.rows.len(), s.w * s.inner, s.cols.len() * s.inner);
     let holders = holders(&s.rows, s.h);
-    let pairs = s.inner == 1 && s.cols.taps == 2 && (0..s.cols.len()).all(|j| s.cols.at(j) == (2 * j, 2)) && s.cols.step == 1;
+    let end = tiled(&s.cols).filter(|_| tiled(&s.rows).is_some());
+    let pairs = s.inner == 1 && end == Some(2 * s.cols.len()) && s.cols.taps == 2;
     let total = dx.len() / pitch;
     let group = (TASK / pitch).max(1);
     let shared = Shared::new(dx);
@@ -64,8 +152,8 @@ fn gather<T: Float>(dx: &mut [T], dy: &[T], tap: &[u8], s: &Shape<'_>) {
             let dx = unsafe { shared.slice(row * pitch, pitch) };
             let (o, r) = (row / s.h, row % s.h);
             let (first, last) = holders[r];
-            let once = pairs && last == first + 1;
-            dx[if once { 2 * s.cols.len() } else { 0 }..].fill(T::ZERO);
+            let once = end.filter(|_| last == first + 1);
+            dx[once.unwrap_or(0) * s.inner..].fill(T::ZERO);
             for i in first..last {
                 let (top, count) = s.rows.at(i);
                 if r < top || !(r - top).is_multiple_of(s.rows.step) || (r - top) / s.rows.step >= count {
@@ -74,10 +162,10 @@ fn gather<T: Float>(dx: &mut [T], dy: &[T], tap: &[u8], s: &Shape<'_>) {
                 let k = (r - top) / s.rows.step;
                 let at = (o * oh + i) * opitch;
                 let (dy, tap) = (&dy[at..at + opitch], &tap[at..at + opitch]);
-                if once {
-                    pair_row(dx, dy, tap, (k * 2) as u8);
-                } else {
-                    gather_row(dx, dy, tap, s, k);
+                match once {
+                    Some(_) if pairs => gather_pairs(dx, dy, tap, (k * 2) as u8),
+                    Some(_) => gather_once(dx, dy, tap, s, k),
+                    None => gather_row(dx, dy, tap, s, k),
                 }
             }
         }
@@ -90,25 +178,41 @@ fn scatter<T: Float>(dx: &mut [T], dy: &[T], tap: &[u8], outer: usize, s: &Shape
     let plane = s.h * s.w * inner;
     let blocks = inner.div_ceil(BLOCK);
     let offsets: Vec<usize> = (0..256).map(|t| (t / s.cols.taps * s.rows.step * s.w + t % s.cols.taps * s.cols.step) * inner).collect();
+    let lefts: Vec<usize> = (0..ow).map(|j| s.cols.at(j).0).collect();
     let shared = Shared::new(dx);
     parallel(outer * blocks, (plane + 4 * oh * ow * inner) / blocks, |task| {
         let (o, c) = (task / blocks, task % blocks * BLOCK);
         let channels = BLOCK.min(inner - c);
+        let out = |i: usize, j: usize| ((o * oh + i) * ow + j) * inner + c;
+        if blocks == 1 {
+            // SAFETY: a task owns this map.
+            let dx = unsafe { shared.slice(o * plane, plane) };
+            dx.fill(T::ZERO);
+            for i in 0..oh {
+                let top = s.rows.at(i).0 * s.w;
+                let (from, to) = (out(i, 0), out(i, 0) + ow * inner);
+                for (e, (&dy, &tap)) in dy[from..to].iter().zip(&tap[from..to]).enumerate() {
+                    let base = (top + lefts[e / inner]) * inner + e % inner;
+                    if let Some(dx) = dx.get_mut(base + offsets[usize::from(tap)]) {
+                        *dx += dy;
+                    }
+                }
+            }
+            return;
+        }
         // SAFETY: a task owns these channels of this map; pieces of different tasks do not overlap.
         let piece = |at: usize, len: usize| unsafe { shared.slice(o * plane + at, len) };
-        if blocks == 1 {
-            piece(0, plane).fill(T::ZERO);
-        } else {
-            (0..s.h * s.w).for_each(|p| piece(p * inner + c, channels).fill(T::ZERO));
-        }
+        let start = shared.as_ptr().wrapping_add(o * plane);
+        (0..s.h * s.w).for_each(|p| piece(p * inner + c, channels).fill(T::ZERO));
         for i in 0..oh {
-            for j in 0..ow {
-                let from = ((o * oh + i) * ow + j) * inner + c;
-                let base = (s.rows.at(i).0 * s.w + s.cols.at(j).0) * inner + c;
-                for (n, (&dy, &tap)) in dy[from..from + channels].iter().zip(&tap[from..from + channels]).enumerate() {
+            for (j, left) in lefts.iter().enumerate() {
+                let base = (s.rows.at(i).0 * s.w + left) * inner + c;
+                let (dy, tap) = (&dy[out(i, j)..out(i, j) + channels], &tap[out(i, j)..out(i, j) + channels]);
+                for (n, (&dy, &tap)) in dy.iter().zip(tap).enumerate() {
                     let at = base + offsets[usize::from(tap)] + n;
                     if at < plane {
-                        piece(at, 1)[0] += dy;
+                        // SAFETY: inside this map, and of this task's channels: offsets are whole pixels.
+                        unsafe { *start.add(at) += dy };
                     }
                 }
             }
@@ -125,9 +229,9 @@ pub(crate) fn backward<T: Float>(dx: &mut [T], dy: &[T], tap: &[u8], outer: usiz
         dx.fill(T::ZERO);
         return;
     }
-    let tests = s.rows.taps * s.cols.taps * s.rows.len() * s.cols.len();
-    let planar = s.inner == 1 && !(s.cols.taps == 2 && s.rows.taps == 2);
-    if planar || tests > 3 * s.h * s.w {
+    let tests = s.rows.taps.saturating_mul(s.cols.taps).saturating_mul(s.rows.len() * s.cols.len());
+    let pairs = s.inner == 1 && s.cols.taps == 2 && tiled(&s.cols) == Some(2 * s.cols.len());
+    if s.inner < BLOCK && !pairs || tests > 3 * s.h * s.w {
         scatter(dx, dy, tap, outer, &s);
     } else {
         gather(dx, dy, tap, &s);
