@@ -63,7 +63,7 @@ def test_lines():
         lambda: nn.AvgPool2d(True),
         lambda: nn.AdaptiveAvgPool2d((1, 2, 3)),
         lambda: nn.ZeroPad2d((1, 2)),
-        lambda: nn.Upsample(),
+        nn.Upsample,
         lambda: nn.Upsample(2, 2),
         lambda: nn.Upsample(2, mode="cubic"),
         lambda: nn.PixelShuffle(0),

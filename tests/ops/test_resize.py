@@ -128,7 +128,7 @@ def test_upsample_names():
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
-        (lambda x: F.interpolate(x), ArgumentError, "expected either size or scale_factor, got neither"),
+        (F.interpolate, ArgumentError, "expected either size or scale_factor, got neither"),
         (lambda x: F.interpolate(x, 3, 2.0), ArgumentError, "got both"),
         (lambda x: F.interpolate(x, 3, mode="cubic"), ArgumentError, "expected mode one of 'nearest'"),
         (lambda x: F.interpolate(x, 3, mode="linear"), ArgumentError, "use mode='bilinear'"),
