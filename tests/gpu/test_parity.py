@@ -12,7 +12,7 @@ from neurenix import backend, optim, random
 from neurenix.nn import functional as F
 
 GRADIENT = 2e-6  # weight gradients add pixels in another order
-SAME, LAST = 0.0, 1e-7  # LAST: sums in double, rounded once, may differ in float32's last place
+SAME, LAST = 0.0, 1.2e-7  # LAST: sums in double, rounded once, may differ in float32's last place
 CASES = {
     "interpolate-bilinear": (lambda x: F.interpolate(x, size=(7, 4), mode="bilinear"), [(2, 3, 5, 6)], SAME),
     "interpolate-bicubic": (lambda x: F.interpolate(x, scale_factor=1.6, mode="bicubic"), [(1, 2, 5, 5)], SAME),
@@ -58,6 +58,16 @@ CASES = {
     "cat": (lambda x, y: nx.cat([x, y], dim=1), [(2, 3, 2, 2), (2, 1, 2, 2)], SAME),
     "index_select": (lambda x: x.index_select(1, nx.tensor([2, 0, 2]).to(x.device)), [(2, 4, 3)], SAME),
     "gather": (lambda x: x.gather(1, nx.tensor([[[2, 0, 2], [1, 1, 0]]] * 2).to(x.device)), [(2, 4, 3)], SAME),
+    "mse_loss": (F.mse_loss, [(4, 5), (4, 5)], LAST),
+    "smooth_l1_loss": (lambda x, t: F.smooth_l1_loss(x, t, reduction="none"), [(4, 5), (4, 5)], SAME),
+    "bce_with_logits": (lambda x, t, w: F.binary_cross_entropy_with_logits(x, t.sigmoid(), weight=w), [(4, 5), (4, 5), (4, 5)], LAST),
+    "binary_cross_entropy": (lambda x, t: F.binary_cross_entropy(x.sigmoid(), (t > 0).to(x.dtype)), [(4, 5), (4, 5)], LAST),
+    "cross_entropy": (lambda x: F.cross_entropy(x, nx.tensor([1, -100, 4]).to(x.device), label_smoothing=0.1), [(3, 5)], GRADIENT),
+    "cross_entropy-map": (
+        lambda x, w: F.cross_entropy(x, nx.tensor([[[1, 0], [2, 2]]]).to(x.device), w.detach().abs()),
+        [(1, 3, 2, 2), (3,)],
+        GRADIENT,
+    ),
     "adaptive_max_pool2d": (lambda x: F.adaptive_max_pool2d(x, (3, 2)), [(2, 3, 7, 5)], SAME),
 }
 

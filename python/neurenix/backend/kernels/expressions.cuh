@@ -135,7 +135,7 @@ __device__ __forceinline__ element gradient_of(int op, element g, element x, ele
         case 35: return x <= 0 ? (element)0 : g;
         case 36: return x > 0 ? g : g * a;
         case 37: return x > 0 ? g * b : g * a * exp_of(x);
-        case 38: return x > 0 ? g : g * exp_of(x / a);
+        case 38: return x > 0 ? g : g * a * b * exp_of(x * b);
         case 39: return g * gelu_slope(x);
         case 40: return g * gelu_tanh_slope(x);
         case 41: { element s = sigmoid_of(x); return g * s * (1 + x * (1 - s)); }
@@ -145,7 +145,7 @@ __device__ __forceinline__ element gradient_of(int op, element g, element x, ele
         case 45: { element d = 1 + magnitude(x); return g / (d * d); }
         case 46: { element t = tanh_of(x); return g * t * t; }
         case 47: return x <= a || x >= b ? (element)0 : g;
-        case 48: return x > -3 && x < 3 ? g / 6 : (element)0;
+        case 48: return x > -3 && x < 3 ? g * a : (element)0;
         case 49: return x <= -3 ? (element)0 : x < 3 ? g * (x / 3 + (element)0.5) : g;
         case 50: return x <= a ? (element)0 : g;
         case 51: return x >= -a && x <= a ? (element)0 : g;
@@ -184,8 +184,8 @@ __device__ __forceinline__ element binary_of(int op, element x, element y, eleme
 // Gradients of operations on two elements: g is the result's gradient, x the operand whose gradient this is, y the other.
 __device__ __forceinline__ element ternary_of(int op, element g, element x, element y) {
     switch (op) {
-        case 0: return x > y ? g : x == y ? g * (element)0.5 : (element)0;
-        case 1: return x < y ? g : x == y ? g * (element)0.5 : (element)0;
+        case 0: return x > y || x != x || y != y ? g : x == y ? g * (element)0.5 : (element)0;
+        case 1: return x < y || x != x || y != y ? g : x == y ? g * (element)0.5 : (element)0;
         case 2: return -g * (y / x) / x;
         case 3: return y == 0 ? (element)0 : g * y * pow_of(x, y - 1);
         case 4: return y == 0 && x >= 0 ? (element)0 : g * pow_of(y, x) * log_of(y);
