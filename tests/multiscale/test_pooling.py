@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import neurenix as nx
-from neurenix.errors import ShapeError
+from neurenix.errors import DTypeError, ShapeError
 from neurenix.multiscale import MultiScalePooling, PyramidPooling, SpatialPyramidPooling
 from neurenix.nn import functional
 from neurenix.testing import assert_same_bits, check_adjoint, check_gradient, random_array
@@ -74,5 +74,7 @@ def test_gradients():
 def test_wrong_inputs(model):
     with pytest.raises(ShapeError, match=r"expected x \(N, .*, H, W\), got shape \(3, 4, 4\); add the batch axis with x\[None\]"):
         model(nx.Tensor(shape=(3, 4, 4)))
+    with pytest.raises(DTypeError, match="expected a float image, got uint8.*; divide it by 255"):
+        model(np.zeros((1, 3, 4, 4), np.uint8))
     with pytest.raises(ShapeError, match="expected at least one pixel"):
         model(nx.Tensor(shape=(1, 3, 0, 4)))

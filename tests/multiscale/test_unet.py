@@ -251,6 +251,23 @@ def test_wrong_inputs(make):
 
 
 @few_values
+def test_arrays_of_every_kind(tmp_path):
+    model = small().eval()
+    x = image(1, 3, 6, 5)
+    want = model(x)
+    mapped = np.memmap(tmp_path / "x", np.float32, "w+", shape=x.shape)
+    mapped[...] = x
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    last = x.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)
+    for same in (mapped, frozen, x.astype(">f4"), x[:, :, ::-1].copy()[:, :, ::-1], last, nx.Tensor(x)):
+        assert_same_bits(model(same), want)
+    assert model(x.astype(np.float16)).dtype == np.float32
+    with pytest.raises(DTypeError, match="masked array"):
+        model(np.ma.masked_array(x, x > 0))
+
+
+@few_values
 @pytest.mark.parametrize("make", MODELS)
 @pytest.mark.parametrize("n", [0])
 def test_no_images(make, n):

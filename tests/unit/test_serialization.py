@@ -382,3 +382,50 @@ def test_through_a_link(tmp_path):
     nx.save({"a": 1}, str(tmp_path / "link.nx"))
     assert Path(tmp_path / "link.nx").is_symlink()
     assert nx.load(tmp_path / "real.nx") == {"a": 1}
+
+
+HUGE = [
+    ("multiscale.UNet", [3, 1, [10**9]]),
+    ("multiscale.UNet", [10**9, 1]),
+    ("multiscale.UNet", [3, 1, [10**9] * 30]),
+    ("multiscale.PyramidNetwork", [3, 1, 32, 10**9]),
+    ("multiscale.PyramidNetwork", [3, 1, 10**9, 1]),
+    ("multiscale.SpatialPyramidPooling", [10**9]),
+    ("multiscale.FeatureFusion", [[10**9, 10**9], 10**9]),
+    ("nn.Conv2d", [10**9, 10**9, 10**4]),
+    ("nn.Linear", [10**6, 10**7]),
+    ("nn.BatchNorm2d", [10**13]),
+    ("nn.GroupNorm", [10**9, 10**12]),
+    ("nn.LayerNorm", [10**13]),
+    ("nn.PReLU", [10**13]),
+]
+
+
+@pytest.mark.parametrize(("kind", "args"), HUGE)
+def test_huge_arguments_take_no_memory(tmp_path, kind, args):
+    path = tmp_path / "file.nx"
+    path.write_bytes(signed(model_tree({"class": f"neurenix.{kind}", "args": args})))
+    nx.reset_peak()
+    before = nx.memory_stats()["live"]
+    with pytest.raises(FileError) as caught:
+        nx.load(path)
+    assert len(str(caught.value)) < 3000
+    assert nx.memory_stats()["peak"] <= before + (1 << 20)
+
+
+GOLDEN = sorted((Path(__file__).parent / "golden").glob("*.nx"))
+
+
+def test_golden_files_load_for_ever():
+    assert GOLDEN
+    for path in GOLDEN:
+        saved = nx.load(path, classes=[Scale])
+        model, x, y = saved["model"], saved["x"], saved["y"]
+        assert not model.training
+        assert not any(p.requires_grad for p in model.bottleneck.parameters())
+        with nx.no_grad(), nx.set_float32_precision("ieee"):
+            np.testing.assert_allclose(model(x).numpy(), y, rtol=1e-5, atol=1e-6)
+        optimizer = nx.optim.Adam(model.parameters())
+        optimizer.load_state_dict(saved["optimizer"])
+        assert optimizer.param_groups[0]["lr"] == 1e-2
+        assert saved["extra"].weight.tolist() == [2.5, 2.5]

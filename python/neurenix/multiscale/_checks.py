@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.ops._arguments import choice, integer
+from neurenix.ops.inputs import refuse_raw_image
 from neurenix.tensor import Tensor
 
 __all__ = ["MODES", "MOST_LEVELS", "choice", "flag", "float_map", "integers", "levels", "position", "scale", "scaled", "scales"]
@@ -74,6 +75,7 @@ def float_map(op: str, x: Any, channels: int | None = None) -> Tensor:
         raise DTypeError(f"{op}: expected a tensor or array, got {type(x).__name__}; pass an image (N, C, H, W)")
     if x.ndim != 4:
         raise ShapeError(f"{op}: expected x (N, {channels or 'C'}, H, W), got shape {x.shape}; {_advice(x, channels)}")
+    refuse_raw_image(op, x)
     if x.dtype.name not in ("float32", "float64"):
         raise DTypeError(f"{op}: expected float32 or float64, got {x.dtype}; convert it with .float()")
     if channels is not None and x.shape[1] != channels:
