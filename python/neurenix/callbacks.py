@@ -1,4 +1,4 @@
-"""Small helpers of a plain training loop: when to stop, which weights to keep, their running average."""
+"""Small helpers of a plain training loop: when to stop, and which weights to keep."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from neurenix import autograd, serialization
+from neurenix import serialization
 from neurenix.errors import ArgumentError, GraphError
 from neurenix.nn import Module
-from neurenix.tensor import Tensor, tensor
 
 
 class _Best:
@@ -144,44 +143,3 @@ class ModelCheckpoint:
         if self.best is None:
             raise GraphError("ModelCheckpoint.restore: expected a saved model, got none so far; call step(value) first")
         self.model.load_state_dict(serialization.load(self.path, classes=tuple({type(m) for m in self.model.modules()})).state_dict())
-
-
-class WeightAverage:
-    """Exponential moving average of a model's weights and statistics, which predicts better than the last step's.
-
-    The average starts quickly and slows down: after step ``t`` it keeps ``min(decay, (1 + t) / (10 + t))`` of itself.
-
-    Parameters
-    ----------
-    model : Module
-    decay : float
-        From 0 (the last weights) to 1 (the first); 0.98 averages over about fifty steps.
-
-    Examples
-    --------
-    >>> import neurenix as nx
-    >>> model = nx.nn.Linear(1, 1, bias=False)
-    >>> average = nx.callbacks.WeightAverage(model, decay=0.5)
-    >>> _ = model.load_state_dict({"weight": model.weight.detach() * 0 + 3.0})
-    >>> average.update()
-    >>> average.apply()
-    """
-
-    def __init__(self, model: Module, decay: float = 0.98) -> None:
-        if isinstance(decay, bool) or not isinstance(decay, (int, float)) or not 0 <= decay <= 1:
-            raise ArgumentError(f"WeightAverage: expected decay from 0 to 1, got {decay!r}; pass e.g. 0.98")
-        self.model, self.decay, self._steps = model, float(decay), 0
-        self._mean: dict[str, Tensor] = {n: tensor(v, device=v.device) for n, v in model.state_dict().items()}
-
-    def update(self) -> None:
-        """Take the model's present weights into the average; call it after each optimizer step."""
-        self._steps += 1
-        keep = min(self.decay, (1 + self._steps) / (10 + self._steps))
-        with autograd.no_grad():
-            for name, value in self.model.state_dict().items():
-                mean = self._mean[name]
-                self._mean[name] = mean + (value - mean) * (1 - keep) if value.is_floating_point() else tensor(value, device=value.device)
-
-    def apply(self) -> None:
-        """Put the average into the model."""
-        self.model.load_state_dict(self._mean)

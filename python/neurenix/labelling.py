@@ -52,7 +52,7 @@ def connected_components(mask: Any, *, connectivity: int = 4, min_size: int = 1)
 def grow(labels: Any, mask: Any, steps: int | None = None) -> Mask:
     """Let objects grow over the pixels of a mask that belong to none, one pixel a step, until they meet.
 
-    Where two reach a pixel in the same step, it goes to the larger number.
+    A pixel that two of them reach at once goes to the larger number.
 
     Parameters
     ----------

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import neurenix as nx
-from neurenix.callbacks import EarlyStopping, ModelCheckpoint, WeightAverage
+from neurenix.callbacks import EarlyStopping, ModelCheckpoint
 from neurenix.errors import ArgumentError, GraphError
 
 
@@ -58,20 +58,6 @@ def test_checkpoint_keeps_the_best(tmp_path):
     assert model.factor.item() == 3.0
 
 
-def test_average_of_weights_and_latest_counts():
-    model = Scale(0.0)
-    average = WeightAverage(model, decay=0.15)
-    model.put(1.0, 1)
-    average.update()  # keeps 0.15 of 0
-    assert model.factor.item() == 1.0
-    model.put(2.0, 2)
-    average.update()
-    average.apply()
-    assert model.factor.item() == pytest.approx(0.15 * 0.85 + 0.85 * 2)
-    assert model.count.item() == 2
-    assert not model.factor.detach().requires_grad
-
-
 @pytest.mark.parametrize(
     ("make", "text"),
     [
@@ -81,7 +67,6 @@ def test_average_of_weights_and_latest_counts():
         (lambda: EarlyStopping(min_delta=-1), "expected min_delta of at least 0"),
         (lambda: EarlyStopping(min_delta=float("nan")), "expected min_delta"),
         (lambda: ModelCheckpoint("a.nx", Scale()), "expected a Module, got str"),
-        (lambda: WeightAverage(Scale(), 1.5), "expected decay from 0 to 1, got 1.5"),
     ],
 )
 def test_errors(make, text):
