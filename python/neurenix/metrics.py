@@ -99,7 +99,7 @@ def best_threshold(image: Any, truth: Any) -> tuple[float, float]:
     mask = as_mask(host(truth, "best_threshold"))
     if values.shape != mask.shape:
         raise ShapeError(f"best_threshold: expected one shape, got {values.shape} and {mask.shape}; pass the image's own mask")
-    order = np.argsort(-values.ravel(), kind="stable")
+    order = np.argsort(values.ravel(), kind="stable")[::-1]
     ranked, hits = values.ravel()[order], np.cumsum(mask.ravel()[order])
     scores = hits / (np.arange(1, ranked.size + 1) + np.count_nonzero(mask) - hits)
     last = np.flatnonzero(ranked[1:] != ranked[:-1])  # the last pixel of each value but the smallest

@@ -42,11 +42,12 @@ def test_otsu_is_the_textbooks_formula():
 
 def test_best_threshold_is_the_best_of_all():
     rng = np.random.default_rng(2)
-    image = rng.integers(0, 30, (20, 20))
-    truth = image + rng.integers(-8, 8, image.shape) > 18
-    threshold, score = best_threshold(image, truth)
-    assert score == pytest.approx(max(iou(image > t, truth) for t in range(30)))
-    assert iou(image > threshold, truth) == pytest.approx(score)
+    values = rng.integers(0, 30, (20, 20))
+    truth = values + rng.integers(-8, 8, values.shape) > 18
+    for image in (values, values.astype(np.uint8), values / 2):
+        threshold, score = best_threshold(image, truth)
+        assert score == pytest.approx(max(iou(values > t, truth) for t in range(30)))
+        assert iou(image > threshold, truth) == pytest.approx(score)
 
 
 def test_panoptic_quality_by_hand():
