@@ -62,8 +62,8 @@ def test_a_file_that_predicts_otherwise_is_noticed(tmp_path):
 
 def test_borders_are_where_two_nuclei_are_near():
     labels = np.zeros((3, 12), np.int64)
-    labels[:, 1:4], labels[:, 5:7], labels[:, 10:] = 1, 2, 3
-    want = [0, 1, 1, 2, 2, 2, 1, 0, 0, 0, 1, 1]
+    labels[:, 1:4], labels[:, 5:7], labels[:, 11:] = 1, 2, 3
+    want = [0, 1, 1, 2, 2, 2, 1, 0, 0, 0, 0, 1]
     assert nuclei_instances.classes(labels)[1].tolist() == want
 
 
