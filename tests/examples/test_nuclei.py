@@ -8,8 +8,10 @@ from neurenix.examples import nuclei, nuclei_instances, shared
 from neurenix.picture import read_picture
 
 pytest.importorskip("PIL")
+short = pytest.mark.filterwarnings("ignore:BatchNorm2d. expected running statistics of 10 batches")
 
 
+@short
 def test_a_short_run_writes_everything_and_reports(tmp_path, capsys):
     result = nuclei.main(["--out", str(tmp_path / "run"), "--steps", "2", "--seed", "1"])
     printed = capsys.readouterr().out.splitlines()
@@ -27,6 +29,7 @@ def test_a_short_run_writes_everything_and_reports(tmp_path, capsys):
     assert not any(name.startswith("input") for name in model.state_dict())
 
 
+@short
 def test_a_short_run_of_instances(tmp_path, capsys):
     result = nuclei_instances.main(["--out", str(tmp_path), "--steps", "1"])
     printed = capsys.readouterr().out
