@@ -1,12 +1,14 @@
 //! Depthwise convolution, in either direction: each channel has its own window, and channels are the vector's lanes.
 
+#![allow(clippy::needless_range_loop)] // a tile of registers reads best by its two indices
+
 use super::direct::Problem;
-use super::kernel::{Epilogue, load};
+use super::kernel::Epilogue;
 use super::plan::{Axis, Phase};
 use crate::error::{Result, try_vec};
 use crate::levels;
 use crate::simd::{Float, Vector};
-use crate::threads::{self, Shared};
+use crate::threads;
 
 /// Rows of the map that one partial sum of the weight gradient covers, at most; their number is fixed by the map.
 const CHUNKS: usize = 32;
@@ -28,7 +30,7 @@ struct Line<'a, T> {
     epilogue: Epilogue<'a, T>,
 }
 
-/// Pixels `i .. i + P` of a phase, `R` vectors of channels from `at` on.
+/// Pixels `i .. i + P` of a phase, `R` whole vectors of channels from `at` on, or with `R = 0` the `left` channels of one.
 #[inline(always)]
 unsafe fn pixels<T: Float, V: Vector<T>, const P: usize, const R: usize>(
     line: &Line<'_, T>,
@@ -39,7 +41,8 @@ unsafe fn pixels<T: Float, V: Vector<T>, const P: usize, const R: usize>(
 ) {
     let (n, step) = (line.channels, line.columns.in_step);
     let left = n - at;
-    let mut sums = [[V::splat(T::ZERO); R]; P];
+    let mut sums = [[V::splat(T::ZERO); 2]; P];
+    let vectors = R.max(1);
     for (x, w) in line.rows {
         for tap in &phase.taps {
             let first = (i * step) as isize + tap.offset;
@@ -50,25 +53,26 @@ unsafe fn pixels<T: Float, V: Vector<T>, const P: usize, const R: usize>(
             unsafe {
                 let from = x.as_ptr().add(first as usize * n + at);
                 let weight = w.as_ptr().add(tap.index * n + at);
-                for j in 0..R {
-                    let factor: V = load(weight.add(j * V::N), left - j * V::N);
-                    for (p, sum) in sums.iter_mut().enumerate() {
-                        let value: V = load(from.add(p * step * n + j * V::N), left - j * V::N);
-                        sum[j] = value.fma(factor, sum[j]);
+                for j in 0..vectors {
+                    let factor = if R == 0 { V::load_first(weight, left) } else { V::load(weight.add(j * V::N)) };
+                    for p in 0..P {
+                        let place = from.add(p * step * n + j * V::N);
+                        let value = if R == 0 { V::load_first(place, left) } else { V::load(place) };
+                        sums[p][j] = value.fma(factor, sums[p][j]);
                     }
                 }
             }
         }
     }
-    for (p, sum) in sums.into_iter().enumerate() {
+    for p in 0..P {
         let place = (phase.first + (i + p) * line.columns.out_step) * n + at;
-        for (j, sum) in sum.into_iter().enumerate() {
-            let left = left - j * V::N;
+        for j in 0..vectors {
+            let (at, left) = (at + j * V::N, left - j * V::N);
             // SAFETY: inside the output row, and lanes behind the last channel are not written.
             unsafe {
-                let sum = line.epilogue.finish::<V>(sum, at + j * V::N, left);
+                let sum = line.epilogue.finish::<V>(sums[p][j], at, left);
                 let to = y.as_mut_ptr().add(place + j * V::N);
-                if left >= V::N { sum.store(to) } else { sum.store_first(to, left) }
+                if R == 0 { sum.store_first(to, left) } else { sum.store(to) }
             }
         }
     }
@@ -78,34 +82,48 @@ unsafe fn pixels<T: Float, V: Vector<T>, const P: usize, const R: usize>(
 fn interior(axis: &Axis, phase: &Phase) -> (usize, usize) {
     let low = phase.taps.iter().map(|t| t.offset).min().unwrap_or(0);
     let high = phase.taps.iter().map(|t| t.offset).max().unwrap_or(0);
-    let first = low.min(0).unsigned_abs().div_ceil(axis.in_step).min(phase.count);
+    inside(axis, phase.count, low, high)
+}
+
+/// The first `count` pixels of an axis from which the taps at both offsets lie inside.
+fn inside(axis: &Axis, count: usize, low: isize, high: isize) -> (usize, usize) {
+    let first = low.min(0).unsigned_abs().div_ceil(axis.in_step).min(count);
     let room = axis.input as isize - 1 - high;
-    let last = if room < 0 { first } else { (room as usize / axis.in_step + 1).clamp(first, phase.count) };
+    let last = if room < 0 { first } else { (room as usize / axis.in_step + 1).clamp(first, count) };
     (first, last)
+}
+
+/// All pixels of a phase, `R` vectors of channels from `at` on: four pixels at a time where all their taps exist.
+#[inline(always)]
+fn sweep<T: Float, V: Vector<T>, const R: usize>(line: &Line<'_, T>, phase: &Phase, y: &mut [T], at: usize) {
+    let (first, last) = interior(line.columns, phase);
+    let mut i = 0;
+    while i < phase.count {
+        let inside = i >= first && i + 4 <= last;
+        // SAFETY: `inside` says that four pixels' taps exist, the caller that the channels do.
+        unsafe {
+            if inside {
+                pixels::<T, V, 4, R>(line, phase, y, i, at);
+            } else {
+                pixels::<T, V, 1, R>(line, phase, y, i, at);
+            }
+        }
+        i += if inside { 4 } else { 1 };
+    }
 }
 
 levels! {
     fn row<T, V>(line: &Line<'_, T>, y: &mut [T]) {
         for phase in &line.columns.phases {
-            let (first, last) = interior(line.columns, phase);
             let mut at = 0;
             while at < line.channels {
-                let pair = line.channels - at >= 2 * V::N;
-                let mut i = 0;
-                while i < phase.count {
-                    let inside = i >= first && i + 4 <= last;
-                    // SAFETY: `inside` says that four pixels' taps exist.
-                    unsafe {
-                        match (inside, pair) {
-                            (true, true) => pixels::<T, V, 4, 2>(line, phase, y, i, at),
-                            (true, false) => pixels::<T, V, 4, 1>(line, phase, y, i, at),
-                            (false, true) => pixels::<T, V, 1, 2>(line, phase, y, i, at),
-                            (false, false) => pixels::<T, V, 1, 1>(line, phase, y, i, at),
-                        }
-                    }
-                    i += if inside { 4 } else { 1 };
+                let whole = (line.channels - at) / V::N;
+                match whole {
+                    0 => sweep::<T, V, 0>(line, phase, y, at),
+                    1 => sweep::<T, V, 1>(line, phase, y, at),
+                    _ => sweep::<T, V, 2>(line, phase, y, at),
                 }
-                at += if pair { 2 * V::N } else { V::N };
+                at += whole.clamp(1, 2) * V::N;
             }
         }
     }
@@ -139,28 +157,74 @@ pub fn run<T: Float>(y: &mut [T], x: &[T], weight: &[T], epilogue: Epilogue<'_, 
     Ok(())
 }
 
+/// `sums[c] += sum over pixels of x[pixel, c] * dy[pixel, c]` for `R` vectors of channels, or the first `left` with `R = 0`.
+#[inline(always)]
+unsafe fn products<T: Float, V: Vector<T>, const R: usize>(
+    sums: &mut [T],
+    x: *const T,
+    dy: *const T,
+    pixels: usize,
+    steps: (usize, usize),
+) {
+    let mut part = [V::splat(T::ZERO); 4];
+    let (left, vectors) = (sums.len(), R.max(1));
+    // SAFETY: the caller has so many pixels with the channels of `sums`.
+    unsafe {
+        for pixel in 0..pixels {
+            let (a, b) = (x.add(pixel * steps.0), dy.add(pixel * steps.1));
+            for j in 0..vectors {
+                let (a, b) = (a.add(j * V::N), b.add(j * V::N));
+                let (a, b): (V, V) = if R == 0 { (V::load_first(a, left), V::load_first(b, left)) } else { (V::load(a), V::load(b)) };
+                part[j] = a.fma(b, part[j]);
+            }
+        }
+        for j in 0..vectors {
+            let to = sums.as_mut_ptr().add(j * V::N);
+            if R == 0 {
+                V::load_first(to, left).add(part[j]).store_first(to, left);
+            } else {
+                V::load(to).add(part[j]).store(to);
+            }
+        }
+    }
+}
+
+/// One row of both maps, and the sums of the row of taps that joins them.
+struct Pair<'a, T> {
+    large: &'a [T],
+    small: &'a [T],
+    columns: &'a Axis,
+    channels: usize,
+}
+
 levels! {
-    /// `sums[c] += sum over pixels of x[pixel, c] * dy[pixel, c]`, the pixels `step` elements apart in `x`.
-    fn add_products<T: Float>(sums: &mut [T], x: &[T], dy: &[T], step: usize) {
-        const NEAR: usize = 64;
-        let n = sums.len();
+    /// Adds a pair of rows to `sums[tap][channel]`.
+    fn add_rows<T, V>(pair: &Pair<'_, T>, sums: &mut [T]) {
+        let n = pair.channels;
         let mut at = 0;
         while at < n {
-            let some = NEAR.min(n - at);
-            let mut part = [T::ZERO; NEAR];
-            for (pixel, gradient) in dy.chunks_exact(n).enumerate() {
-                let (a, b) = (&x[pixel * step + at..], &gradient[at..]);
-                if some == NEAR {
-                    for ((sum, &a), &b) in part.iter_mut().zip(&a[..NEAR]).zip(&b[..NEAR]) {
-                        *sum = a.mul_add(b, *sum);
-                    }
-                } else {
-                    for ((sum, &a), &b) in part.iter_mut().zip(&a[..some]).zip(b) {
-                        *sum = a.mul_add(b, *sum);
+            let whole = ((n - at) / V::N).min(4);
+            let some = if whole == 0 { n - at } else { whole * V::N };
+            for (index, tap) in pair.columns.phases[0].taps.iter().enumerate() {
+                let (first, last) = inside(pair.columns, pair.columns.output, tap.offset, tap.offset);
+                if first == last {
+                    continue;
+                }
+                let from = ((first * pair.columns.in_step) as isize + tap.offset) as usize * n + at;
+                let (x, dy) = (&pair.large[from..], &pair.small[first * n + at..]);
+                let sums = &mut sums[index * n + at..index * n + at + some];
+                let steps = (pair.columns.in_step * n, n);
+                // SAFETY: `inside` says that the tap exists from pixel `first` to `last`.
+                unsafe {
+                    match whole {
+                        0 => products::<T, V, 0>(sums, x.as_ptr(), dy.as_ptr(), last - first, steps),
+                        1 => products::<T, V, 1>(sums, x.as_ptr(), dy.as_ptr(), last - first, steps),
+                        2 => products::<T, V, 2>(sums, x.as_ptr(), dy.as_ptr(), last - first, steps),
+                        3 => products::<T, V, 3>(sums, x.as_ptr(), dy.as_ptr(), last - first, steps),
+                        _ => products::<T, V, 4>(sums, x.as_ptr(), dy.as_ptr(), last - first, steps),
                     }
                 }
             }
-            sums[at..at + some].iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
             at += some;
         }
     }
@@ -189,25 +253,15 @@ pub fn weight_gradient<T: Float>(dw: &mut [T], small: &[T], large: &[T], problem
                     continue;
                 }
                 let x = &large[(image * rows.input + iy as usize) * columns.input * channels..][..columns.input * channels];
-                for tap in &across.taps {
-                    let single = Phase { first: 0, count: columns.output, taps: vec![*tap] };
-                    let (first, last) = interior(columns, &single);
-                    if first == last {
-                        continue;
-                    }
-                    let from = ((first * columns.in_step) as isize + tap.offset) as usize * channels;
-                    let dy = &small[(line * columns.output + first) * channels..(line * columns.output + last) * channels];
-                    let index = row.index * across.taps.len() + tap.index;
-                    add_products(&mut part[index * channels..(index + 1) * channels], &x[from..], dy, columns.in_step * channels);
-                }
+                let small = &small[line * columns.output * channels..(line + 1) * columns.output * channels];
+                let sums = &mut part[row.index * across.taps.len() * channels..(row.index + 1) * across.taps.len() * channels];
+                add_rows(&Pair { large: x, small, columns, channels }, sums);
             }
         }
     });
-    let dw = Shared::new(dw);
     for part in parts.chunks_exact(taps * channels) {
-        for (i, &value) in part.iter().enumerate() {
-            // SAFETY: one element at a time, by this thread alone.
-            unsafe { dw.slice(i % channels * taps + i / channels, 1)[0] += value };
+        for (tap, row) in part.chunks_exact(channels).enumerate() {
+            row.iter().enumerate().for_each(|(c, &value)| dw[c * taps + tap] += value);
         }
     }
     Ok(())

@@ -52,9 +52,10 @@ impl<T: Float> Weight<'_, T> {
             for column in &phase.1.taps {
                 let tap = row.index * self.kw + column.index;
                 for (channel, out) in rows.by_ref().take(depth).enumerate() {
-                    let from = &stage[channel * step_c + tap..];
-                    for (value, from) in out.iter_mut().zip(from.iter().step_by(step_k)).take(live) {
-                        *value = *from;
+                    let from = &stage[channel * step_c + tap..=channel * step_c + tap + (live - 1) * step_k];
+                    for (i, value) in out[..live].iter_mut().enumerate() {
+                        // SAFETY: `i * step_k` does not pass the slice's last element.
+                        *value = unsafe { *from.get_unchecked(i * step_k) };
                     }
                     out[live..].fill(T::ZERO);
                 }

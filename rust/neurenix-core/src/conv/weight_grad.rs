@@ -137,35 +137,29 @@ impl<T: Float> Job<'_, T> {
         (self.problem.rows.output.div_ceil(self.h), self.problem.columns.output.div_ceil(self.w))
     }
 
-    /// Adds the chunk's units to `sums[tap][channel][output]` of one pair of channel blocks.
-    fn chunk(&self, sums: *mut T, chunk: usize, at: (usize, usize, usize)) -> Result {
+    /// Sums a chunk's units into `sums[tap][channel][output]` of one pair of channel blocks.
+    fn chunk(&self, sums: *mut T, copy: &mut [T], chunk: usize, at: (usize, usize, usize)) {
         let (group, k, c) = at;
         let panels = &self.problem.panels;
         let (width, depth) = (panels.width(k), panels.depth(c));
         let (down, across) = self.units();
         let total = self.problem.n * down * across;
-        let (first, last) = (total * chunk / self.chunks, total * (chunk + 1) / self.chunks);
-        if first == last {
-            // SAFETY: the sums hold this many elements.
-            (0..self.taps * depth * width).for_each(|i| unsafe { sums.add(i).write(T::ZERO) });
-        }
+        let first = total * chunk / self.chunks;
         let (ph, pw) = self.problem.patch(self.h, self.w);
-        scratch::with(ph * pw * depth + self.h * self.w * width, |copy| {
-            let (x, dy) = copy.split_at_mut(ph * pw * depth);
-            let mut list = Vec::new();
-            for unit in first..last {
-                let (image, oy, ox) = (unit / (down * across), unit / across % down * self.h, unit % across * self.w);
-                let (h, w) = (self.h.min(self.problem.rows.output - oy), self.w.min(self.problem.columns.output - ox));
-                let pitch = self.copy_large(x, (image, oy, ox), (h, w), group * panels.channels + c * BLOCK, depth);
-                self.copy_small(dy, (image, oy, ox), (h, w), group * panels.outputs + k * WIDTH, (width, panels.live(k)));
-                let (rows, columns) = (&self.problem.rows, &self.problem.columns);
-                let low = (rows.reach().0, columns.reach().0);
-                list.clear();
-                runs(&mut list, (&rows.phases[0], &columns.phases[0]), (0, low), depth, panels.channels, pitch, |_| true);
-                let step = Pitch { pixel: columns.in_step * pitch.pixel, row: rows.in_step * pitch.row };
-                add_unit(&Outer { runs: &list, x, pitch: step, dy, h, w, width, sums, first: unit == first });
-            }
-        })
+        let (x, dy) = copy.split_at_mut(ph * pw * depth);
+        let mut list = Vec::new();
+        for unit in first..total * (chunk + 1) / self.chunks {
+            let (image, oy, ox) = (unit / (down * across), unit / across % down * self.h, unit % across * self.w);
+            let (h, w) = (self.h.min(self.problem.rows.output - oy), self.w.min(self.problem.columns.output - ox));
+            let pitch = self.copy_large(x, (image, oy, ox), (h, w), group * panels.channels + c * BLOCK, depth);
+            self.copy_small(dy, (image, oy, ox), (h, w), group * panels.outputs + k * WIDTH, (width, panels.live(k)));
+            let (rows, columns) = (&self.problem.rows, &self.problem.columns);
+            let low = (rows.reach().0, columns.reach().0);
+            list.clear();
+            runs(&mut list, (&rows.phases[0], &columns.phases[0]), (0, low), depth, panels.channels, pitch, |_| true);
+            let step = Pitch { pixel: columns.in_step * pitch.pixel, row: rows.in_step * pitch.row };
+            add_unit(&Outer { runs: &list, x, pitch: step, dy, h, w, width, sums, first: unit == first });
+        }
     }
 
     fn copy_large(&self, x: &mut [T], at: (usize, usize, usize), size: (usize, usize), channel: usize, depth: usize) -> Pitch {
@@ -244,15 +238,27 @@ pub fn run<T: Float>(dw: &mut [T], small: &[T], large: &[T], problem: Problem) -
     let most = taps * BLOCK.min(panels.channels) * WIDTH.min(panels.padded());
     let length = |(_, k, c): (usize, usize, usize)| taps * panels.depth(c) * panels.width(k);
     let dw = Shared::new(dw);
+    let (ph, pw) = job.problem.patch(h, w);
+    let copied = ph * pw * panels.depth(0) + h * w * panels.width(0);
+    let cost = (units / job.chunks + 1).saturating_mul(h * w * most / 8 + 1);
     let failed = scratch::Failure::new();
+    if job.chunks == 1 {
+        threads::parallel(pieces, cost, |i| {
+            failed.note(scratch::with(copied + most, |memory| {
+                let (copy, sums) = memory.split_at_mut(copied);
+                job.chunk(sums.as_mut_ptr(), copy, 0, piece(i));
+                job.write(dw, &sums[..length(piece(i))], piece(i));
+            }));
+        });
+        return failed.result();
+    }
     let parts = crate::blocks::Block::new(most * size_of::<T>() * pieces * job.chunks)?;
     let address = parts.as_ptr() as usize;
     // SAFETY: the block holds `most` elements for each pair of a piece and a chunk.
     let part = |i: usize, chunk: usize| unsafe { (address as *mut T).add((i * job.chunks + chunk) * most) };
-    let cost = (units / job.chunks + 1).saturating_mul(h * w * most / 8 + 1);
     threads::parallel(pieces * job.chunks, cost, |task| {
         let (i, chunk) = (task / job.chunks, task % job.chunks);
-        failed.note(job.chunk(part(i, chunk), chunk, piece(i)));
+        failed.note(scratch::with(copied, |copy| job.chunk(part(i, chunk), copy, chunk, piece(i))));
     });
     failed.result()?;
     threads::parallel(pieces, most * job.chunks, |i| {
