@@ -15,8 +15,8 @@ fair_environment()
 import numpy as np  # noqa: E402
 
 import neurenix as nx  # noqa: E402
-import neurenix.nn.functional as F  # noqa: E402
 from neurenix import _rust, autograd  # noqa: E402
+from neurenix.nn import functional as F  # noqa: E402
 
 # name: channels in, out, size, kernel, stride, dilation, groups, batch; kernel "t" is the 2x2 transposed convolution
 LAYERS = {

@@ -132,8 +132,7 @@ class Tensor(TensorMethods):
     @property
     def shape(self) -> tuple[int, ...]:
         """Sizes of the axes."""
-        shape: tuple[int, ...] = self._array.shape
-        return shape
+        return tuple(self._array.shape)
 
     @property
     def ndim(self) -> int:

@@ -24,6 +24,7 @@ from neurenix.nn.thresholds import (
 
 # conv
 from neurenix.nn.conv import Conv1d as Conv1d, Conv2d as Conv2d, ConvTranspose1d as ConvTranspose1d, ConvTranspose2d as ConvTranspose2d
+from neurenix.nn.conv_norm_act import ConvNormAct as ConvNormAct
 
 # linear
 from neurenix.nn.linear import Flatten as Flatten, Identity as Identity, Linear as Linear

@@ -8,6 +8,7 @@ from typing import Any, Self, overload
 
 from neurenix.checkpoint import is_checkpointing, segment
 from neurenix.errors import ArgumentError, DTypeError, RangeError
+from neurenix.nn import _chains
 from neurenix.nn.module import Arguments, Module
 
 
@@ -144,9 +145,7 @@ class Sequential(_Numbered):
         return self._run(x)
 
     def _run(self, x: Any) -> Any:
-        for module in self._list():
-            x = module(x)
-        return x
+        return _chains.run(self._list(), x)
 
 
 class ModuleList(_Numbered):
