@@ -106,6 +106,13 @@ def _index(size: int, low: int, high: int, mode: str) -> Host:
     return np.where(i >= size, period - i, i)
 
 
+def _where(index: Host, size: int) -> Host:
+    """The output that each input went to, -1 where it was cropped."""
+    where = np.full(size, -1, np.int64)
+    where[index[index >= 0]] = np.flatnonzero(index >= 0)
+    return where
+
+
 def _check(op: str, x: Tensor, pad: Sequence[int], mode: str) -> dict[int, tuple[int, int]]:
     """The (low, high) of each padded axis."""
     choice(op, "mode", mode, MODES)
@@ -179,7 +186,11 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     sizes = {inverse[axis]: x.shape[axis] for axis in ends}
 
     def vjp(g: Array) -> tuple[Array]:
-        return (_add_back(contiguous(g.transpose(order)), index, sizes).transpose(inverse),)
+        g = contiguous(g.transpose(order))
+        if mode == "constant":  # each pixel went to one place at most
+            back = {axis: _where(index[axis], n) for axis, n in sizes.items()}
+            return (take_many(g, back, 0.0).transpose(inverse),)
+        return (_add_back(g, index, sizes).transpose(inverse),)
 
     return autograd.record(op, y.transpose(inverse), (x,), vjp)
 

@@ -16,7 +16,7 @@ use crate::threads::{Shared, parallel};
 /// Output elements of one task.
 const TASK: usize = 1 << 15;
 /// Channels of one task where there are too few rows to share out.
-const BLOCK: usize = 32;
+const BLOCK: usize = 128;
 /// From this many channels on a pixel's channels are the vector.
 const WIDE: usize = 8;
 
@@ -170,21 +170,22 @@ pub fn resize<T: Float>(
     };
     let job = Job { rows, cols, divisors, identity, plan, parts, inner };
     let blocks = inner.div_ceil(channels);
-    let group = (TASK / (ow.max(w) * channels)).clamp(1, oh);
-    let groups = oh.div_ceil(group);
-    let (plane, oplane) = (h * w * inner, oh * ow * inner);
+    let total = outer * oh;
+    let group = (TASK / (ow.max(w) * channels)).clamp(1, total.div_ceil(8));
+    let (plane, opitch) = (h * w * inner, ow * inner);
     let shared = Shared::new(y);
     let failed = AtomicBool::new(false);
-    parallel(outer * groups * blocks, group * (ow.max(w)) * channels * 2, |task| {
-        let (o, rest) = (task / (groups * blocks), task % (groups * blocks));
-        let (first, c) = (rest / blocks * group, rest % blocks * channels);
+    let taps = (job.rows.index.len() / oh).max(1);
+    parallel(total.div_ceil(group) * blocks, (group * ow.max(w) * channels).saturating_mul(taps), |task| {
+        let (first, c) = (task / blocks * group, task % blocks * channels);
         let channels = channels.min(inner - c);
         let Ok(mut scratch) = Buffer::new(room) else {
             failed.store(true, Ordering::Relaxed);
             return;
         };
-        for i in first..(first + group).min(oh) {
-            job.row(&shared, o * oplane + i * ow * inner, &x[o * plane..(o + 1) * plane], &mut scratch, i, c, channels);
+        for row in first..(first + group).min(total) {
+            let (o, i) = (row / oh, row % oh);
+            job.row(&shared, row * opitch, &x[o * plane..(o + 1) * plane], &mut scratch, i, c, channels);
         }
     });
     if failed.load(Ordering::Relaxed) { Err(Error::Memory { bytes: room * size_of::<T>() }) } else { Ok(()) }

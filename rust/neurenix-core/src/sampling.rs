@@ -3,10 +3,10 @@
 //! Each axis of a point gives up to four taps (a pixel, its weight, the weight's derivative); a sample is the sum over the
 //! product of the axes' taps. Coordinates are computed in the element type, as PyTorch does.
 
-use crate::ensure_shape;
 use crate::error::{Result, expect_len};
 use crate::simd::Float;
 use crate::threads::{Shared, parallel};
+use crate::{ensure_shape, levels};
 
 /// Which pixels a sample is made of.
 const NEAREST: usize = 1;
@@ -171,6 +171,15 @@ impl Sizes {
     }
 }
 
+levels! {
+    /// `y += weight * x`.
+    fn add_times<T: Float>(y: &mut [T], x: &[T], weight: T) {
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = weight.mul_add(x, *y);
+        }
+    }
+}
+
 /// `y[b, p, c]`: x[b] sampled at grid[b, p]; `mode` 0 linear, 1 nearest, 2 bicubic; `padding` 0 zeros, 1 border, 2 reflection.
 ///
 /// # Errors
@@ -200,16 +209,20 @@ pub fn grid_sample<T: Float>(
         let (b, first) = (task / pieces, task % pieces * run);
         for p in first..(first + run).min(points) {
             let at = (b * points + p) * axes;
-            let taps = s.taps(&grid[at..at + axes]);
+            let mut list = [(0, T::ZERO); 16];
+            let mut count = 0;
+            s.each(&s.taps(&grid[at..at + axes]), |pixel, [z, r, c]| {
+                list[count] = (pixel, z.weight * (r.weight * c.weight));
+                count += 1;
+            });
             for o in 0..outer {
                 // SAFETY: a task owns its points of every map.
                 let y = unsafe { shared.slice(((b * outer + o) * points + p) * inner, inner) };
                 y.fill(T::ZERO);
                 let x = &x[(b * outer + o) * map..(b * outer + o + 1) * map];
-                s.each(&taps, |pixel, [z, r, c]| {
-                    let weight = z.weight * (r.weight * c.weight);
-                    y.iter_mut().zip(&x[pixel * inner..(pixel + 1) * inner]).for_each(|(y, &x)| *y = weight.mul_add(x, *y));
-                });
+                for &(pixel, weight) in &list[..count] {
+                    add_times(y, &x[pixel * inner..(pixel + 1) * inner], weight);
+                }
             }
         }
     });
@@ -254,7 +267,7 @@ pub fn grid_sample_backward<T: Float>(
             let dy = &dy[from..from + channels];
             s.each(&taps, |pixel, [z, r, c]| {
                 let weight = z.weight * (r.weight * c.weight);
-                piece(pixel).iter_mut().zip(dy).for_each(|(dx, &dy)| *dx = weight.mul_add(dy, *dx));
+                add_times(piece(pixel), dy, weight);
             });
         }
     });
