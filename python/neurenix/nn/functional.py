@@ -37,7 +37,6 @@ from neurenix.ops.padding import pad as pad
 
 # sampling
 from neurenix.ops.fold import fold as fold, unfold as unfold
-from neurenix.ops.local_response import local_response_norm as local_response_norm
 from neurenix.ops.sampling import affine_grid as affine_grid, grid_sample as grid_sample
 from neurenix.ops.shuffle import channel_shuffle as channel_shuffle, pixel_shuffle as pixel_shuffle, pixel_unshuffle as pixel_unshuffle
 
