@@ -11,7 +11,7 @@ export VIRTUAL_ENV := $(CURDIR)/.venv
 export NO_MKDOCS_2_WARNING := 1
 unexport CONDA_PREFIX PYTHONPATH PYTHONHOME
 PY := .venv/bin/python
-CHECKED := python tests benches tools docs
+CHECKED := python tests benches docs
 SOURCES := pyproject.toml Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name 'Cargo.toml')
 
 .PHONY: help
@@ -24,7 +24,7 @@ demo: .venv/built-demo ## train a U-Net on a real microscopy image and show what
 
 .PHONY: test
 test: ## everything that must hold: lints, Rust and Python tests, oracle, wheel, documentation's code
-	@tools/check_machine test
+	@tests/tools/check_machine test
 	@$(MAKE) lint rust-test wheel-test cuda-errors pytest
 
 .PHONY: develop
@@ -46,11 +46,11 @@ format: .venv/built-test ## rewrite the sources as the lints want them
 
 .PHONY: stub
 stub: .venv/built-test ## write python/neurenix/_rust.pyi from the kernel table, after adding a kernel
-	$(PY) tools/make_stub.py
+	$(PY) tests/tools/make_stub.py
 
 .PHONY: rust-test
 rust-test: ## the Rust core's own tests
-	@tools/check_machine
+	@tests/tools/check_machine
 	cargo test --quiet --package neurenix-core
 
 .PHONY: pytest
@@ -63,7 +63,7 @@ oracle: .venv/built-test ## expected results of operations, layers and optimizer
 
 .PHONY: wheel-test
 wheel-test: .venv/built-test ## build wheel and sdist, install the wheel in a new environment outside the tree, use it there
-	$(PY) tools/check_wheel.py
+	$(PY) tests/tools/check_wheel.py
 
 .PHONY: bench
 bench: .venv/built-test ## time the library beside PyTorch (where that is installed) and beside this machine's limits
@@ -87,10 +87,10 @@ clean: ## remove what was built
 	rm -rf .venv target dist site build runs .mypy_cache .ruff_cache python/neurenix/_rust.abi3.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.venv/made: tools/check_machine
-	@tools/check_machine
+.venv/made: tests/tools/check_machine
+	@tests/tools/check_machine
 	@echo "making .venv and building the library: one to three minutes, once"
-	@"$$(tools/check_machine --python)" -m venv --clear .venv
+	@"$$(tests/tools/check_machine --python)" -m venv --clear .venv
 	@$(PY) -m pip install --quiet --disable-pip-version-check "maturin>=1.7,<2"
 	@touch $@
 
@@ -99,6 +99,6 @@ build/cupy/.made: .venv/made
 	@touch $@
 
 .venv/built-%: .venv/made $(SOURCES)
-	@tools/check_machine
+	@tests/tools/check_machine
 	@$(PY) -m maturin develop --release --quiet --extras $*
 	@touch $@

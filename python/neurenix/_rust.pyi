@@ -1,4 +1,4 @@
-"""The compiled extension. Written by ``make stub``: change ``tools/make_stub.py`` or the kernel table instead."""
+"""The compiled extension. Written by ``make stub``: change ``tests/tools/make_stub.py`` or the kernel table instead."""
 
 from typing import Any, TypeAlias
 

@@ -128,7 +128,7 @@ def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 def test_functions_are_short() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{node.lineno} {node.name}: {length(node)} lines"
-        for path in python_files("python", "tests", "benches", "tools", "docs")
+        for path in python_files("python", "tests", "benches", "docs")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and length(node) > LONGEST_FUNCTION
     ]
@@ -137,7 +137,7 @@ def test_functions_are_short() -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "folders", "longest"),
-    [("*.py", ("python", "benches", "tools", "docs"), LONGEST_MODULE), ("*.rs", ("rust",), LONGEST_KERNEL_FILE)]
+    [("*.py", ("python", "benches", "docs"), LONGEST_MODULE), ("*.rs", ("rust",), LONGEST_KERNEL_FILE)]
     + [(kind, ("python",), LONGEST_KERNEL_FILE) for kind in ("*.cu", "*.cuh")],
 )
 def test_files_are_short(pattern: str, folders: tuple[str, ...], longest: int) -> None:

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-STUB = Path(__file__).resolve().parent.parent / "python" / "neurenix" / "_rust.pyi"
+STUB = Path(__file__).resolve().parents[2] / "python" / "neurenix" / "_rust.pyi"
 
-HEAD = '''"""The compiled extension. Written by ``make stub``: change ``tools/make_stub.py`` or the kernel table instead."""
+HEAD = '''"""The compiled extension. Written by ``make stub``: change ``tests/tools/make_stub.py`` or the kernel table instead."""
 
 from typing import Any, TypeAlias
 
