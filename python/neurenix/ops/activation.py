@@ -13,6 +13,7 @@ from neurenix import autograd
 from neurenix._typing import Array
 from neurenix.errors import ArgumentError, ShapeError
 from neurenix.ops.elementwise import Binary, Question, Unary, ask, choose, map1, map2, scalar
+from neurenix.ops.power import clamp, clamp_min
 from neurenix.ops.reduce import axis_of, floats_only, sum_to
 from neurenix.ops.unary import as_floats, unary_with
 from neurenix.tensor import Tensor, as_tensor
@@ -40,6 +41,8 @@ def relu(input: Any, inplace: bool = False) -> Tensor:
     .. [1] V. Nair and G. Hinton, "Rectified linear units improve restricted Boltzmann machines", ICML 2010.
     """
     x = as_tensor(input)
+    if x.dtype.kind in "iu":
+        return clamp_min(x, 0)
     floats_only("relu", x)
     y = map1(Unary.RELU, x._array)
 
@@ -132,23 +135,27 @@ def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
 
 def softsign(input: Any) -> Tensor:
     """``input / (1 + |input|)``."""
-    return _activation("softsign", input, Unary.SOFTSIGN, Binary.SOFTSIGN_GRAD)
+    return unary_with("softsign", input, Unary.SOFTSIGN, Binary.SOFTSIGN_GRAD)
 
 
 def tanhshrink(input: Any) -> Tensor:
     """``input - tanh(input)``."""
-    return _activation("tanhshrink", input, Unary.TANHSHRINK, Binary.TANHSHRINK_GRAD)
+    return unary_with("tanhshrink", input, Unary.TANHSHRINK, Binary.TANHSHRINK_GRAD)
 
 
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
     """``input`` kept from ``min_val`` to ``max_val``; the gradient at a bound is 0."""
     if min_val > max_val:
         raise ArgumentError(f"hardtanh: expected min_val up to max_val, got {min_val} and {max_val}; swap them")
+    if as_tensor(input).dtype.kind in "iu":
+        return clamp(input, int(min_val), int(max_val))
     return _activation("hardtanh", input, Unary.CLAMP, Binary.INSIDE_GRAD, min_val, max_val)
 
 
 def relu6(input: Any, inplace: bool = False) -> Tensor:
     """``input`` kept from 0 to 6; the gradient at a bound is 0."""
+    if as_tensor(input).dtype.kind in "iu":
+        return clamp(input, 0, 6)
     return _activation("relu6", input, Unary.CLAMP, Binary.INSIDE_GRAD, 0.0, 6.0)
 
 

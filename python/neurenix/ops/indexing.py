@@ -8,7 +8,7 @@ import numpy as np
 
 from neurenix import autograd, backend, layout
 from neurenix._typing import Array
-from neurenix.errors import DTypeError, RangeError, ShapeError
+from neurenix.errors import DTypeError, RangeError
 from neurenix.ops.elementwise import IntegerBinary, common_shape, expanded, integer_map2, scalar
 from neurenix.ops.parts import taken
 from neurenix.ops.reduce import Fold, fold
@@ -169,9 +169,9 @@ def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
     from neurenix.ops.parts import stack
 
     x = as_tensor(input)
-    if not x.ndim:
-        raise ShapeError("nonzero: expected a tensor with axes, got a 0-d tensor; use .reshape(1)")
     indices = nonzero_indices(Tensor._wrap(layout.cast(x._array, np.bool_)))
+    if not x.ndim:
+        return Tensor._wrap(backend.empty((int(bool(x.item())), 0), np.int64, x.device))
     return tuple(indices) if as_tuple else stack(indices, 1)
 
 

@@ -68,7 +68,7 @@ def flip(input: Any, *args: Any, dims: Any = None) -> Tensor:
     x = as_tensor(input)
     named = given(args, dims)
     axes = axes_of("flip", named, x.ndim) if named else ()
-    key = tuple(slice(None, None, -1) if i in axes else slice(None) for i in range(x.ndim))
+    key = (*(slice(None, None, -1) if i in axes else slice(None) for i in range(x.ndim)), ...)
 
     def turned(a: Array) -> Array:
         y = result(a.shape, a)
@@ -115,10 +115,10 @@ def roll(input: Any, shifts: Any, dims: Any = None) -> Tensor:
     x = as_tensor(input)
     moves = tuple(shifts) if isinstance(shifts, (tuple, list)) else (shifts,)
     named = () if dims is None else tuple(dims) if isinstance(dims, (tuple, list)) else (dims,)
-    if not named:
+    if not named and len(moves) == 1:
         from neurenix.ops.shape import ravel, reshape
 
-        return x if not x.ndim else reshape(_rolled(ravel(x), (0,), moves[:1]), x.shape)
+        return x if not x.ndim else reshape(_rolled(ravel(x), (0,), moves), x.shape)
     if len(moves) != len(named):
         raise ArgumentError(f"roll: expected as many shifts as dims, got {moves} and {named}; give one shift a dim")
     return _rolled(x, tuple(axis_of("roll", d, x.ndim) for d in named), moves)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from neurenix.backend import new
 from neurenix.backend.kernel import Enum, In, IndexOut, Out, Size, kernel
 from neurenix.errors import ArgumentError, ShapeError
 from neurenix.ops.arithmetic import maximum, minimum
+from neurenix.ops.elementwise import scalar
 from neurenix.ops.reduce import Extreme, amax, amin, axis_of, floats_only, where_extreme
 from neurenix.ops.scatter import gathered, scattered
 from neurenix.ops.softmax import by_axis, sizes_around, undo
@@ -99,6 +101,8 @@ def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
         x = ravel(x)
     at = axis_of("median", 0 if dim is None else dim, x.ndim)
     size = x.shape[at] if x.ndim else 1
+    if size == 0 and whole and x.dtype.kind == "f":
+        return Tensor._wrap(scalar(x._array, math.nan))
     if size == 0:
         raise ShapeError(f"median: expected elements along dim, got shape {x.shape}; give a dim whose size is not 0")
     found = _single("median", x, at, (size - 1) // 2, keepdim and not whole)

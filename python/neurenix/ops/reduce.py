@@ -243,7 +243,7 @@ def _arg(name: str, op: int, input: Any, dim: int | None, keepdim: bool) -> Tens
     x = as_tensor(input)
     if x.dtype == np.float16:
         floats_only(name, x)
-    axes = tuple(range(x.ndim)) if dim is None else (axis_of(name, dim, x.ndim),) if x.ndim else ()
+    axes = tuple(range(x.ndim)) if dim is None else (axis_of(name, dim, x.ndim),)[: x.ndim]
     _nonempty(name, x.shape, axes)
     return Tensor._wrap(_finish(where_extreme(op, x._array, axes), x._array, axes, keepdim))
 

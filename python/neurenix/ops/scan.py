@@ -85,7 +85,7 @@ def cumprod(input: Any, dim: int, *, dtype: DTypeLike | None = None) -> Tensor:
 def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: DTypeLike | None = None) -> Tensor:
     """Product of all elements, or along ``dim``; integers give int64. Zeros have exact gradients."""
     x = _summable(input, dtype, "prod")
-    axes = tuple(range(x.ndim)) if dim is None else (axis_of("prod", dim, x.ndim),) if x.ndim else ()
+    axes = tuple(range(x.ndim)) if dim is None else (axis_of("prod", dim, x.ndim),)[: x.ndim]
     array = x._array
     y = fold(Fold.PROD, array, axes)
 

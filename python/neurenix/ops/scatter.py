@@ -14,7 +14,7 @@ from neurenix._typing import Array
 from neurenix.backend import new, same_device, to_numpy
 from neurenix.backend.kernel import In, Index, IndexOut, InOut, Mask, Out, Size, kernel
 from neurenix.errors import ArgumentError, DTypeError, RangeError, ShapeError
-from neurenix.ops.elementwise import IntegerBinary, Question, ask, choose, filled, integer_map2, scalar
+from neurenix.ops.elementwise import Binary, IntegerBinary, Question, ask, choose, filled, integer_map2, map2, scalar
 from neurenix.ops.reduce import Fold, axis_of, fold
 from neurenix.ops.softmax import sizes_around
 from neurenix.tensor import Tensor, as_tensor
@@ -247,8 +247,13 @@ def scatter(input: Any, dim: int, index: Any, src: Any) -> Tensor:
     return autograd.record("scatter", y.reshape(x.shape), (x, s), vjp)
 
 
-def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Tensor:
+def embedding(
+    input: Any, weight: Any, padding_idx: int | None = None, max_norm: None = None, norm_type: float = 2.0, scale_grad_by_freq: bool = False
+) -> Tensor:
     """Rows of ``weight`` by index: (*, ) integers give (*, D); row ``padding_idx`` takes no gradient.
+
+    With ``scale_grad_by_freq`` a row's gradient is divided by how often the row was taken. ``max_norm`` would change the
+    weight in place and is refused.
 
     Raises
     ------
@@ -259,12 +264,19 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Tensor
     if w.ndim != 2:
         raise ShapeError(f"embedding: expected a weight (count, size), got shape {w.shape}; reshape it")
     same_device("embedding", i._array, w._array)
+    if max_norm is not None:
+        raise ArgumentError(
+            f"embedding: expected max_norm=None, got {max_norm} with norm_type={norm_type}; scale the weight's rows beforehand"
+        )
     n, size = w.shape
     where = checked_index("embedding", i, n, negative=False).reshape(-1)
     y = taken_along(w._array, where, 0).reshape((*i.shape, size))
 
     def vjp(g: Array) -> tuple[Array]:
         gw = put_along(layout.contiguous(g).reshape((where.size, size)), where, 0, n)
+        if scale_grad_by_freq:
+            count = put_along(filled(gw, (where.size, 1), 1.0), where, 0, n)
+            gw = map2(Binary.DIV, gw, map2(Binary.MAXIMUM, count, scalar(gw, 1.0)))
         if padding_idx is not None:
             layout.copy_into(gw[padding_idx], filled(g, (size,), 0.0))
         return (gw,)

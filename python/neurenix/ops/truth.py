@@ -14,17 +14,26 @@ from neurenix.tensor import Tensor, as_tensor
 
 
 def any(input: Any, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    """Whether an element over ``dim`` is not zero."""
+    """Whether an element over ``dim`` is not zero; uint8 gives uint8."""
     x = as_tensor(input)
-    return Tensor._wrap(layout.cast(_count(x, axes_of("any", dim, x.ndim), keepdim), np.bool_))
+    return _answer(layout.cast(_count(x, _axes("any", dim, x.ndim), keepdim), np.bool_), x)
 
 
 def all(input: Any, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    """Whether no element over ``dim`` is zero."""
+    """Whether no element over ``dim`` is zero; uint8 gives uint8."""
     x = as_tensor(input)
-    axes = axes_of("all", dim, x.ndim)
+    axes = _axes("all", dim, x.ndim)
     zero = ask(Question.EQ, layout.cast(x._array, np.bool_), scalar(x._array, 0, np.bool_))
-    return Tensor._wrap(ask(Question.EQ, _count(Tensor._wrap(zero), axes, keepdim), scalar(x._array, 0, np.int64)))
+    return _answer(ask(Question.EQ, _count(Tensor._wrap(zero), axes, keepdim), scalar(x._array, 0, np.int64)), x)
+
+
+def _axes(name: str, dim: Dims, ndim: int) -> tuple[int, ...]:
+    """The axes that ``dim`` names: here an empty tuple names none."""
+    return () if isinstance(dim, tuple) and not dim else axes_of(name, dim, ndim)
+
+
+def _answer(truth: Array, x: Tensor) -> Tensor:
+    return Tensor._wrap(layout.cast(truth, np.uint8) if x.dtype == np.uint8 else truth)
 
 
 def count_nonzero(input: Any, dim: Dims = None) -> Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 
 from neurenix import autograd, layout
 from neurenix._typing import Array
+from neurenix.errors import DTypeError
 from neurenix.ops.convert import cast
 from neurenix.ops.elementwise import Binary, IntegerUnary, Unary, filled, integer_unary, map1, map2, result
 from neurenix.ops.reduce import floats_only
@@ -55,6 +56,8 @@ def _integer(op: IntegerUnary, x: Tensor) -> Tensor:
 def neg(input: Any) -> Tensor:
     """``-input``."""
     x = as_tensor(input)
+    if x.dtype == np.bool_:
+        raise DTypeError("neg: expected numbers, got bools; use ~x")
     if x.dtype.kind != "f":
         return _integer(IntegerUnary.NEG, x)
     floats_only("neg", x)
@@ -83,6 +86,7 @@ def square(input: Any) -> Tensor:
     if x.dtype.kind != "f":
         from neurenix.ops.arithmetic import mul
 
+        x = cast(x, np.int64) if x.dtype == np.bool_ else x
         return mul(x, x)
     return unary_with("square", x, Unary.SQUARE, Binary.SQUARE_GRAD)
 

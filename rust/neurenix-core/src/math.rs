@@ -57,10 +57,16 @@ macro_rules! bits {
     };
 }
 
-/// `c[0] + c[1] x + c[2] x^2 + ...`
+/// `c[0] + c[1] x + c[2] x^2 + ...`; a plain loop, which the compiler unrolls where it is used.
 #[inline(always)]
 fn polynomial<T: Float>(x: T, c: &[f64]) -> T {
-    c.iter().rev().fold(T::ZERO, |sum, &c| sum.mul_add(x, T::of(c)))
+    let mut sum = T::ZERO;
+    let mut k = c.len();
+    while k > 0 {
+        k -= 1;
+        sum = sum.mul_add(x, T::of(c[k]));
+    }
+    sum
 }
 
 impl Bits for f32 {
@@ -74,21 +80,17 @@ impl Bits for f32 {
     #[inline(always)]
     fn erf(self) -> Self {
         let (t, s) = (self.abs(), self * self);
-        let far = (-1.728_534_7e-5f32).mul_add(t, 3.831_971_3e-4);
-        let far = far.mul_add(s, (-3.883_964_4e-3f32).mul_add(t, 2.425_462_2e-2));
-        let far = polynomial_tail(far, t, [-1.067_778_8e-1, -6.348_467e-1, -1.287_175_1e-1]).mul_add(t, -t);
-        let far = (1.0 - far.exp_()).copysign(self);
-        let near = [4.991_194e-3, -2.676_813_5e-2, 1.128_199_25e-1, -3.761_253_4e-1, 1.283_791_7e-1];
-        let near = near.iter().fold(-5.967_617e-4f32, |sum, &c| sum.mul_add(s, c)).mul_add(self, self);
+        let low = polynomial(t, &[2.425_462_2e-2, -3.883_964_4e-3]);
+        let high = polynomial(t, &[3.831_971_3e-4, -1.728_534_7e-5]);
+        let far = polynomial(t, &[-1.287_175_1e-1, -6.348_467e-1, -1.067_778_8e-1]) + high.mul_add(s, low) * t * s;
+        let far = (1.0 - far.mul_add(t, -t).exp_()).copysign(self);
+        let near = polynomial(s, &ERF_NEAR_SINGLE).mul_add(self, self);
         if t > 0.927_734_4 { far } else { near }
     }
 }
 
-#[inline(always)]
-fn polynomial_tail(first: f32, t: f32, rest: [f32; 3]) -> f32 {
-    rest.iter().fold(first, |sum, &c| sum.mul_add(t, c))
-}
-
+/// erf(x) / x - 1 in powers of x^2, for float32 and |x| below 0.93.
+const ERF_NEAR_SINGLE: [f64; 6] = [1.283_791_7e-1, -3.761_253_4e-1, 1.128_199_25e-1, -2.676_813_5e-2, 4.991_194e-3, -5.967_617e-4];
 /// erf(x) / x - 1 in powers of x^2: the Taylor series, for |x| below 0.9.
 const ERF_NEAR: [f64; 20] = [
     0.12837916709551256,

@@ -76,9 +76,9 @@ mod tests {
         for threads in [1, 2] {
             crate::threads::set_num_threads(threads).unwrap();
             let mut y = vec![0.0; m * n];
+            let (shapes, strides) = (([1, m, k], [1, k, n]), ([0, 1, m as isize], [0, n as isize, 1]));
             // SAFETY: the strides stay inside the vectors; `a` is read as the transposed of (k, m).
-            let (va, vb) =
-                unsafe { (View::new(a.as_ptr(), &[1, m, k], &[0, 1, m as isize]), View::new(b.as_ptr(), &[1, k, n], &[0, n as isize, 1])) };
+            let (va, vb) = unsafe { (View::new(a.as_ptr(), &shapes.0, &strides.0), View::new(b.as_ptr(), &shapes.1, &strides.1)) };
             matmul(&mut y, va, vb, 1, m, k, n).unwrap();
             let want: f64 = (0..k).map(|l| a[l * m + 5] * b[l * n + 7]).sum();
             assert_eq!(y[5 * n + 7], want);

@@ -180,13 +180,50 @@ levels! {
     }
 }
 
+levels! {
+    /// Folds `sums.len()` rows of `n` elements each, `step` apart.
+    fn fold_rows<T: Reducible, const OP: usize>(sums: &mut [T::Sum], x: &[T], n: usize, step: usize, p: &[T::Sum]) {
+        let chunks = n / LANES * LANES;
+        for (i, sum) in sums.iter_mut().enumerate() {
+            let row = &x[i * step..i * step + n];
+            let p = if p.len() == 1 { p[0] } else { p[i] };
+            let mut lanes = [start::<T::Sum>(OP); LANES];
+            let mut at = 0;
+            while at < chunks {
+                for (lane, &x) in lanes.iter_mut().zip(&row[at..at + LANES]) {
+                    *lane = fold(OP, *lane, x.widen(), p);
+                }
+                at += LANES;
+            }
+            for (lane, &x) in lanes.iter_mut().zip(&row[chunks..]) {
+                *lane = fold(OP, *lane, x.widen(), p);
+            }
+            *sum = join_lanes(OP, lanes);
+        }
+    }
+}
+
+/// The lanes' partial results in a fixed tree.
+#[inline(always)]
+fn join_lanes<S: Accumulator>(op: usize, mut lanes: [S; LANES]) -> S {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for i in 0..half {
+            lanes[i] = merge(op, lanes[i], lanes[i + half]);
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
+type Rows<T> = fn(&mut [<T as Reducible>::Sum], &[T], usize, usize, &[<T as Reducible>::Sum]);
 type Row<T> = fn(&mut [<T as Reducible>::Sum; LANES], &[T], <T as Reducible>::Sum);
 type Columns<T> = fn(&mut [<T as Reducible>::Sum], &[T], &[<T as Reducible>::Sum]);
 
 macro_rules! loops {
     ($op:expr, [$($n:literal)*]) => {
         match $op {
-            $($n => (fold_row::<T, $n> as Row<T>, fold_columns::<T, $n> as Columns<T>),)*
+            $($n => (fold_row::<T, $n> as Row<T>, fold_rows::<T, $n> as Rows<T>, fold_columns::<T, $n> as Columns<T>),)*
             op => return Err(Error::Argument(format!("internal: reduce: expected a number of a reduction, got {op}"))),
         }
     };
@@ -246,7 +283,13 @@ impl Axes {
 
 /// One pass of a reduction over all elements, into `sums`.
 fn pass<T: Reducible>(sums: &mut [T::Sum], x: &View<'_, T>, axes: &Axes, op: usize, p: &[T::Sum]) -> Result {
-    let (row, columns) = loops!(op, [0 2 3 4 5 6 7 8 9 10 11 12]);
+    let (row, many, columns) = loops!(op, [0 2 3 4 5 6 7 8 9 10 11 12]);
+    if let ([(n, 1)], [(_, step)], true) = (axes.folded.as_slice(), axes.kept.as_slice(), axes.outputs > 1)
+        && let (Ok(step), true) = (usize::try_from(*step), axes.folded[0].0 <= UNIT)
+    {
+        short_rows(sums, x, *n, step, p, many);
+        return Ok(());
+    }
     let width = if axes.by_columns() { COLUMNS } else { 1 };
     let inner = if width > 1 { axes.kept.last().map_or(1, |a| a.0) } else { 1 };
     let (folded, innermost) = match axes.folded.split_last() {
@@ -284,12 +327,7 @@ fn pass<T: Reducible>(sums: &mut [T::Sum], x: &View<'_, T>, axes: &Axes, op: usi
             // SAFETY: as above.
             unsafe { fold_strided(row, &mut lanes, x.as_ptr().offset(from), innermost.1, UNIT.min(innermost.0 - piece), p[0]) };
         }
-        let mut half = LANES / 2;
-        while half > 0 {
-            (0..half).for_each(|i| lanes[i] = merge(op, lanes[i], lanes[i + half]));
-            half /= 2;
-        }
-        sums[0] = lanes[0];
+        sums[0] = join_lanes(op, lanes);
     };
     let gather = |to: &mut [T::Sum], partial: &[T::Sum], first: bool| {
         to.iter_mut().zip(partial).for_each(|(t, &s)| *t = if first { s } else { merge(op, *t, s) });
@@ -324,6 +362,20 @@ fn pass<T: Reducible>(sums: &mut [T::Sum], x: &View<'_, T>, axes: &Axes, op: usi
         gather(&mut sums[first..first + n], &partials[task * width..task * width + n], task % units == 0);
     }
     Ok(())
+}
+
+/// Folds rows that lie side by side and are no longer than a unit, many in one call.
+fn short_rows<T: Reducible>(sums: &mut [T::Sum], x: &View<'_, T>, n: usize, step: usize, p: &[T::Sum], many: Rows<T>) {
+    let group = (UNIT / n).max(1);
+    let (count, shared) = (sums.len(), Shared::new(sums));
+    parallel(count.div_ceil(group), group * n, |task| {
+        let first = task * group;
+        let rows = group.min(count - first);
+        // SAFETY: each task has its own results; the rows lie inside the view.
+        let (to, x) =
+            unsafe { (shared.slice(first, rows), std::slice::from_raw_parts(x.as_ptr().add(first * step), (rows - 1) * step + n)) };
+        many(to, x, n, step, if p.len() == 1 { p } else { &p[first..first + rows] });
+    });
 }
 
 /// Folds `n` elements with any step.
@@ -434,6 +486,16 @@ pub fn arg_reduce<T: Number>(x: View<'_, T>, index: &mut [i64], kept: usize, op:
                 let (size, step) = axes.folded.last().copied().unwrap_or((1, 1));
                 for row in 0..axes.count / size {
                     let from = base + offset(&axes.folded[..axes.folded.len().saturating_sub(1)], row);
+                    if n == 1 {
+                        for i in 0..size {
+                            let new = *x.as_ptr().offset(from + i as isize * step);
+                            let place = (row * size + i) as i64;
+                            if place == 0 || better(new, best[0]) {
+                                (best[0], to[0]) = (new, place);
+                            }
+                        }
+                        continue;
+                    }
                     for i in 0..size {
                         let x = x.as_ptr().offset(from + i as isize * step);
                         let place = (row * size + i) as i64;

@@ -7,8 +7,11 @@ use crate::threads::{Shared, parallel};
 
 /// Calls `f(start)` for every line along the middle axis; its elements are `start + k * inner`.
 fn by_lines(outer: usize, n: usize, inner: usize, f: impl Fn(usize) + Sync) {
+    if n == 0 {
+        return;
+    }
     let lines = outer * inner;
-    let group = (4096 / n.max(1)).max(1);
+    let group = (4096 / n).max(1);
     parallel(lines.div_ceil(group), group * n * 4, |task| {
         for at in task * group..lines.min((task + 1) * group) {
             f(at / inner * n * inner + at % inner);
