@@ -128,9 +128,12 @@ class EmulatedDoor:
         kernel = module(row.stem, suffix).get_function(f"{row.name}_{suffix}")
         poison, scratch = places(row)
 
+        numbered = sources.rules(row.stem)[row.name].entries
+
         def call(grid, block, args):
             self.launched.append(row.name)
-            kernel(grid, block, args, guard=self.guard, poison=poison, scratch=scratch)
+            begun = numbered and args[-2] > 0  # earlier entries of the lists have written
+            kernel(grid, block, args, guard=self.guard, poison=() if begun else poison, scratch=scratch)
 
         return call
 

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from gpu import emulated, nvrtc_check
+from gpu import emulated, kernel_list, nvrtc_check
 from unit.test_kernel_table import KERNELS
 
 from neurenix.backend import launch, sources
@@ -49,6 +49,7 @@ def parameters(row):
         found += [f"const View {name}_view"] if form == "Strided" else []
         found += [f"int64 {name}_size"] if sources.rules(row.stem)[row.name].lengths and form != "Strided" else []
         found += [f"int64 {name}_kind"] if inner == "Other" else []
+    found += ["int64 entry", "int64 entries"] if sources.rules(row.stem)[row.name].entries else []
     return ", ".join(found)
 
 
@@ -107,3 +108,7 @@ def test_nvrtc_compiles_it_without_spills(stem):
     if path is None:
         pytest.skip("NVRTC is not installed: nvidia-cuda-nvrtc-cu12")
     assert nvrtc_check.check(nvrtc_check.Nvrtc(path), stem, "f32", "sm_80") == []
+
+
+def test_the_list_of_kernels_is_up_to_date():
+    assert kernel_list.LIST.read_text(encoding="utf-8") == kernel_list.text(), "run `python tests/gpu/kernel_list.py`"

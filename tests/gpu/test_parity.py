@@ -138,7 +138,8 @@ def test_random_numbers_are_those_of_the_cpu(door, dtype):
 
 
 @pytest.mark.parametrize("make", [lambda p: optim.SGD(p, lr=0.1), lambda p: optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
-                                  optim.Adam, lambda p: optim.AdamW(p, amsgrad=True), optim.NAdam])  # fmt: skip
+                                  optim.Adam, lambda p: optim.AdamW(p, amsgrad=True), optim.NAdam, optim.Adamax, optim.Lion, optim.Adagrad, optim.Adadelta,
+                                  optim.Rprop, optim.ASGD, lambda p: optim.RMSprop(p, centered=True, momentum=0.9)])  # fmt: skip
 def test_optimizers_step_alike(door, make):
     found = []
     for device in ("cpu", "emulated"):
@@ -151,6 +152,19 @@ def test_optimizers_step_alike(door, make):
         found.append([p.numpy() for p in parameters])
     for cpu, gpu in zip(*found, strict=True):
         np.testing.assert_array_equal(gpu, cpu)
+
+
+@pytest.mark.parametrize("order", [2.0, 1.0, 3.0, float("inf")])
+def test_gradients_are_clipped_alike(door, order):
+    found = []
+    for device in ("cpu", "emulated"):
+        parameters = [nx.nn.Parameter(nx.tensor(a).to(device)) for a in arrays_of([(3, 4), (500,)])]
+        for p in parameters:
+            p.grad = p.detach() * 3.0
+        norm = nx.nn.utils.clip_grad_norm_(parameters, 1.0, norm_type=order)
+        found.append([norm.numpy(), *(p.grad.numpy() for p in parameters)])
+    for cpu, gpu in zip(*found, strict=True):
+        np.testing.assert_allclose(gpu, cpu, rtol=2e-7)
 
 
 def test_running_statistics(door):

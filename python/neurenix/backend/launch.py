@@ -71,7 +71,7 @@ def run(row: Kernel, args: Sequence[Any], device: Device) -> None:
         raise InternalError(f"internal: {row.name}: {refusal}") from None
     if rule.joined:
         call.join()
-    for sizes, given in call.launches():
+    for sizes, given in call.launches(rule.entries):
         grid = rule.grid(sizes, call.first_size, device.most_blocks)
         if 0 in grid:
             continue
@@ -215,8 +215,8 @@ class _Call:
             self.given[place] = _view(shape, strides)
         self.views = []
 
-    def launches(self) -> Iterator[tuple[dict[str, int], tuple[Any, ...]]]:
-        """Sizes by name and what the kernel gets: once, or once for each entry of the lists."""
+    def launches(self, numbered: bool) -> Iterator[tuple[dict[str, int], tuple[Any, ...]]]:
+        """Sizes by name and what the kernel gets: once, or once for each entry of the lists (in order)."""
         for place, a in self.views:
             self.given[place] = _view(a.shape, [s // a.itemsize for s in a.strides])
         if not self.lists:
@@ -225,13 +225,14 @@ class _Call:
         lists = [entry for entry in self.lists if entry[2]]
         if len({tuple(a.size for a in arrays) for _, _, arrays in lists}) > 1:
             raise ShapeError(f"{self.row.name}: expected arrays of the same sizes in each list; check states and gradients")
-        for i in range(len(lists[0][2])):
+        count = len(lists[0][2])
+        for i in range(count):
             given, sizes = list(self.given), dict(self.sizes)
             for place, name, arrays in lists:
                 given[place], sizes[name] = arrays[i], arrays[i].size
                 if self.lengths:
                     given[place + 1] = np.int64(arrays[i].size)
-            yield sizes, tuple(given)
+            yield sizes, (*given, np.int64(i), np.int64(count)) if numbered else tuple(given)
 
 
 def joined(arrays: Sequence[Array]) -> tuple[list[int], list[list[int]]]:

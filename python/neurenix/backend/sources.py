@@ -11,6 +11,7 @@ declares that the file has a kernel for that row of the table, and how it is lau
 ``block 128``             threads of a block, 256 where nothing is said
 ``joined``                the strided arrays have one shape and may be walked in any order: their axes are joined
 ``lengths``               each dense array is followed by its number of elements
+``entries``               the number of the lists' entry and how many there are come last
 ========================  ====================================================================================
 """
 
@@ -75,6 +76,7 @@ class Rule:
     block: int = 256
     joined: bool = False
     lengths: bool = False
+    entries: bool = False
 
     def grid(self, sizes: Mapping[str, int], elements: int, most: int) -> tuple[int, ...]:
         """The numbers of blocks; a zero among them means that there is nothing to do."""
@@ -149,7 +151,7 @@ def _rule(row: str, clauses: str) -> Rule:
             found[word] = tuple(ast.parse(e.strip(), mode="eval").body for e in rest.split(","))
         elif word == "block":
             found[word] = int(rest)
-        elif word in ("joined", "lengths"):
+        elif word in ("joined", "lengths", "entries"):
             found[word] = True
         else:
             raise InternalError(f"internal: {row}: expected a launch rule, got {clause!r}")

@@ -1,8 +1,17 @@
 // optim.cu - optimizers: one launch a parameter, in place; state that is not used is a null pointer.
-// It has never run on a GPU: it was compiled for each architecture and run in the emulator. Same bits as the CPU.
+// It has never run on a GPU: it was compiled for each architecture and run in the emulator. Same bits as the CPU, but for norms of all
+// gradients, which are added in double in another order.
 // launch sgd_step: threads p; lengths
 // launch adam_step: threads p; lengths
 // launch nadam_step: threads p; lengths
+// launch adamax_step: threads p; lengths
+// launch lion_step: threads p; lengths
+// launch rmsprop_step: threads p; lengths
+// launch adagrad_step: threads p; lengths
+// launch adadelta_step: threads p; lengths
+// launch rprop_step: threads p; lengths
+// launch asgd_step: threads p; lengths
+// launch total_norm: blocks 1; lengths; entries
 // launch clip_value: threads g; lengths
 // launch clip_norm: threads g; lengths
 // launch average_step: threads average; lengths
@@ -58,6 +67,109 @@ KERNEL NX_NAME(nadam_step)(element* p, int64 p_size, const element* g, int64 g_s
         moments(d, m[i], v[i], beta1, beta2);
         p[i] = p[i] * keep - mul_add((element)by_gradient, d, (element)by_moment * m[i]) / (root(v[i]) * inverse2 + (element)eps);
     }
+}
+
+KERNEL NX_NAME(adamax_step)(element* p, int64 p_size, const element* g, int64 g_size, element* m, int64 m_size, element* largest,
+                            int64 largest_size, double lr, double beta1, double beta2, double eps, double weight_decay,
+                            double correction1, int64 maximize) {
+    const element step = (element)(lr / correction1);
+    for (EACH(i, p_size)) {
+        element d = gradient_of(g[i], p[i], weight_decay, maximize);
+        m[i] = mul_add(d - m[i], (element)(1.0 - beta1), m[i]);
+        element past = (element)beta2 * largest[i], now = magnitude(d) + (element)eps;
+        largest[i] = now > past ? now : past;
+        p[i] = p[i] - step * m[i] / largest[i];
+    }
+}
+
+KERNEL NX_NAME(lion_step)(element* p, int64 p_size, const element* g, int64 g_size, element* m, int64 m_size, double lr, double beta1,
+                          double beta2, double weight_decay, int64 maximize) {
+    const element keep = (element)(1.0 - lr * weight_decay), rate = (element)lr;
+    for (EACH(i, p_size)) {
+        element d = maximize ? -g[i] : g[i], towards = mul_add(d - m[i], (element)(1.0 - beta1), m[i]);
+        p[i] = p[i] * keep - (towards > 0 ? rate : towards < 0 ? -rate : (element)0);
+        m[i] = mul_add(d - m[i], (element)(1.0 - beta2), m[i]);
+    }
+}
+
+KERNEL NX_NAME(rmsprop_step)(element* p, int64 p_size, const element* g, int64 g_size, element* square, int64 square_size, element* mean,
+                             int64 mean_size, element* buffer, int64 buffer_size, double lr, double alpha, double eps, double weight_decay,
+                             double momentum, int64 maximize) {
+    const element fresh = (element)(1.0 - alpha), rate = -(element)lr;
+    for (EACH(i, p_size)) {
+        element d = gradient_of(g[i], p[i], weight_decay, maximize), variance = square[i] = mul_add(d * d - square[i], fresh, square[i]);
+        if (mean) {
+            mean[i] = mul_add(d - mean[i], fresh, mean[i]);
+            variance = mul_add(-mean[i], mean[i], variance);
+        }
+        element step = d / (root(variance) + (element)eps);
+        if (buffer) step = buffer[i] = mul_add((element)momentum, buffer[i], step);
+        p[i] = mul_add(rate, step, p[i]);
+    }
+}
+
+KERNEL NX_NAME(adagrad_step)(element* p, int64 p_size, const element* g, int64 g_size, element* sum, int64 sum_size, double lr, double eps,
+                             double weight_decay, int64 maximize) {
+    for (EACH(i, p_size)) {
+        element d = gradient_of(g[i], p[i], weight_decay, maximize);
+        sum[i] = mul_add(d, d, sum[i]);
+        p[i] = mul_add(-(element)lr, d / (root(sum[i]) + (element)eps), p[i]);
+    }
+}
+
+KERNEL NX_NAME(adadelta_step)(element* p, int64 p_size, const element* g, int64 g_size, element* square, int64 square_size, element* delta,
+                              int64 delta_size, double lr, double rho, double eps, double weight_decay, int64 maximize) {
+    const element fresh = (element)(1.0 - rho);
+    for (EACH(i, p_size)) {
+        element d = gradient_of(g[i], p[i], weight_decay, maximize);
+        square[i] = mul_add(d * d - square[i], fresh, square[i]);
+        element step = root(delta[i] + (element)eps) / root(square[i] + (element)eps) * d;
+        delta[i] = mul_add(step * step - delta[i], fresh, delta[i]);
+        p[i] = mul_add(-(element)lr, step, p[i]);
+    }
+}
+
+KERNEL NX_NAME(rprop_step)(element* p, int64 p_size, const element* g, int64 g_size, element* before, int64 before_size, element* size,
+                           int64 size_size, double slower, double faster, double least, double most, int64 maximize) {
+    for (EACH(i, p_size)) {
+        element d = gradient_of(g[i], p[i], 0, maximize), agreement = d * before[i];
+        element s = size[i] * (agreement < 0 ? (element)slower : agreement > 0 ? (element)faster : (element)1);
+        s = s < (element)least ? (element)least : s;
+        size[i] = s = s > (element)most ? (element)most : s;
+        if (agreement < 0) d = 0;
+        p[i] = p[i] - (d < 0 ? -s : d > 0 ? s : (element)0);
+        before[i] = d;
+    }
+}
+
+KERNEL NX_NAME(asgd_step)(element* p, int64 p_size, const element* g, int64 g_size, element* average, int64 average_size, double decay,
+                          double eta, double mu, double weight_decay, int64 maximize) {
+    for (EACH(i, p_size)) {
+        element d = gradient_of(g[i], p[i], weight_decay, maximize);
+        p[i] = mul_add(-(element)eta, d, p[i] * (element)(1.0 - decay * eta));
+        average[i] = mul_add(p[i] - average[i], (element)mu, average[i]);
+    }
+}
+
+// One launch an array, in order: the first starts the sum, the last takes the root.
+KERNEL NX_NAME(total_norm)(const element* g, int64 g_size, double* total, int64 total_size, double order, int64 entry, int64 entries) {
+    __shared__ double parts[256];
+    const bool largest = order == Traits<double>::high();
+    double sum = 0;
+    for (int64 i = threadIdx.x; i < g_size; i += 256) {
+        double v = fabs((double)g[i]);
+        if (largest) sum = v > sum || v != v ? v : sum;
+        else sum += order == 2 ? v * v : order == 1 ? v : pow(v, order);
+    }
+    parts[threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.x > 0) return;
+    double all = entry > 0 ? total[0] : 0;
+    for (int i = 0; i < 256; i++) {
+        if (largest) all = parts[i] > all || parts[i] != parts[i] ? parts[i] : all;
+        else all += parts[i];
+    }
+    total[0] = entry + 1 < entries || largest ? all : order == 2 ? sqrt(all) : pow(all, 1.0 / order);
 }
 
 KERNEL NX_NAME(clip_norm)(element* g, int64 g_size, const double* norm, int64 norm_size, double most) {

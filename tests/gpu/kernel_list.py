@@ -1,0 +1,63 @@
+"""The list of CUDA kernels in docs/cuda_kernels.md, made from the kernel table and the ``.cu`` files.
+
+python tests/gpu/kernel_list.py          # write it anew
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import neurenix
+from neurenix.backend import sources
+from neurenix.backend.kernel import KERNELS
+
+LIST = Path(__file__).parents[2] / "docs" / "cuda_kernels.md"
+_HEAD = """\
+# CUDA kernels
+
+Made by `python tests/gpu/kernel_list.py` from the kernel table and the `.cu` files; a test holds it to both.
+
+No kernel here has run on a GPU yet. Each was compiled by NVRTC for sm_70, 75, 80 and 90 without spilled registers
+(`make cuda-check`) and run in the emulator against the CPU (`tests/gpu`); what the table says of results was seen there. CuPy compiles
+with `-ftz=true`, so float32 denormals count as zero on a GPU.
+"""
+
+
+def import_everything():
+    """Import every module of the package, so that the kernel table is whole."""
+    for module in pkgutil.walk_packages(neurenix.__path__, "neurenix."):
+        if not module.name.startswith("neurenix.examples") and not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+
+
+def distance(stem):
+    """What a file says of its results beside the CPU's."""
+    words = " ".join(line.removeprefix("// ") for line in sources.text(f"{stem}.cu").splitlines() if line.startswith("// "))
+    found = re.search(r"run in the emulator\.(.*?)(?:max-|launch )", words)
+    return " ".join(found[1].split()) if found and found[1].strip() else "Same bits as the CPU."
+
+
+def text():
+    """The page."""
+    import_everything()
+    stems = sorted({row.stem for row in KERNELS.values()})
+    have = {stem: [n for n in KERNELS if KERNELS[n].stem == stem and n in sources.rules(stem)] for stem in stems}
+    lines = [_HEAD, "| file | rows | beside the CPU |", "|---|---|---|"]
+    lines += [f"| `{stem}.cu` | {', '.join(f'`{n}`' for n in sorted(have[stem]))} | {distance(stem)} |" for stem in stems if have[stem]]
+    missing = sorted(n for n in KERNELS if n not in have[KERNELS[n].stem])
+    lines += [
+        "",
+        "## Rows without a kernel",
+        "",
+        'They raise `BackendUnavailableError` by name; move the arrays to the CPU with `.to("cpu")`.',
+        "",
+    ]
+    lines += [f"- `{n}` ({KERNELS[n].stem})" for n in missing]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    LIST.write_text(text(), encoding="utf-8")
