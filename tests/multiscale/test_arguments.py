@@ -69,7 +69,7 @@ ACTIVATION = [
     (True, "expected final_activation"),
 ]
 FLAG = [(1, "True or False"), (None, "True or False"), ("yes", "True or False")]
-NORM = [("layer", "one of 'batch', 'group', 'instance', None"), (3, "one of")]
+NORM = [("layer", "expected norm 'batch', 'group', 'instance' or None"), (3, "expected norm")]
 TABLE = {
     UNet: {"in_channels": INTEGER, "out_channels": INTEGER, "features": INTEGERS, "norm": NORM, "final_activation": ACTIVATION},
     PyramidNetwork: {

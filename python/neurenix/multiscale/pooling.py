@@ -6,7 +6,7 @@ from typing import Any
 
 from neurenix import nn, ops
 from neurenix.multiscale import _checks
-from neurenix.multiscale._blocks import norm_layer
+from neurenix.multiscale._blocks import check_norm
 from neurenix.nn import functional
 from neurenix.nn.module import Module
 from neurenix.ops._arguments import integer
@@ -90,11 +90,10 @@ class PyramidPooling(Module):
         self.out_channels = integer(op, "out_channels", out_channels, 1)
         self.pool_sizes = _checks.integers(op, "pool_sizes", pool_sizes)
         width = max(1, self.in_channels // len(self.pool_sizes))
-        self.reductions: list[Module] = []
-        for size in self.pool_sizes:
-            layer = norm_layer(op, norm, width) if size > 1 else None
-            reduce = nn.Conv2d(self.in_channels, width, kernel_size=1, bias=layer is None)
-            self.reductions.append(nn.Sequential(reduce, *([] if layer is None else [layer]), nn.ReLU()))
+        self.norm = check_norm(op, norm)
+        self.reductions = nn.ModuleList(
+            [nn.ConvNormAct(self.in_channels, width, 1, norm=self.norm if size > 1 else None) for size in self.pool_sizes]
+        )
         self.project = nn.Conv2d(self.in_channels + width * len(self.pool_sizes), self.out_channels, kernel_size=1)
 
     def forward(self, x: Tensor) -> Tensor:

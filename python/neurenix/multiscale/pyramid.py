@@ -5,7 +5,7 @@ from __future__ import annotations
 from neurenix import nn
 from neurenix.checkpoint import segment
 from neurenix.multiscale import _checks
-from neurenix.multiscale._blocks import Level, activate, check_activation
+from neurenix.multiscale._blocks import Level, activate, check_activation, check_norm
 from neurenix.multiscale._memory import Memory
 from neurenix.multiscale.unet import Features, half
 from neurenix.nn import functional
@@ -71,10 +71,10 @@ class PyramidNetwork(Module):
         self.out_channels = integer(op, "out_channels", out_channels, 1)
         self.num_levels = _checks.levels(op, num_levels)
         self.base_channels = integer(op, "base_channels", base_channels, 1)
-        self.norm, self.final_activation = norm, check_activation(op, final_activation)
+        self.norm, self.final_activation = check_norm(op, norm), check_activation(op, final_activation)
         widths = [self.base_channels << i for i in range(self.num_levels)]
         width = max(self.base_channels, self.out_channels)
-        self.levels = nn.ModuleList([Level(op, a, b, norm) for a, b in zip([self.in_channels, *widths], widths, strict=False)])
+        self.levels = nn.ModuleList([Level(a, b, norm) for a, b in zip([self.in_channels, *widths], widths, strict=False)])
         self.laterals = nn.ModuleList([nn.Conv2d(w, width, kernel_size=1) for w in widths])
         self.smooth = nn.Conv2d(width, width, kernel_size=3, padding=1)
         self.head = nn.Conv2d(width, self.out_channels, kernel_size=1)

@@ -7,7 +7,7 @@ from itertools import pairwise
 from neurenix import nn, ops
 from neurenix.checkpoint import segment
 from neurenix.multiscale import _checks
-from neurenix.multiscale._blocks import Level, activate, check_activation
+from neurenix.multiscale._blocks import Level, activate, check_activation, check_norm
 from neurenix.multiscale._memory import Memory
 from neurenix.nn import functional
 from neurenix.nn.module import Module
@@ -70,12 +70,12 @@ class UNet(Module):
         self.in_channels = integer("UNet", "in_channels", in_channels, 1)
         self.out_channels = integer("UNet", "out_channels", out_channels, 1)
         self.features = _checks.integers("UNet", "features", features)
-        self.norm, self.final_activation = norm, check_activation("UNet", final_activation)
+        self.norm, self.final_activation = check_norm("UNet", norm), check_activation("UNet", final_activation)
         widths = [*self.features, 2 * self.features[-1]]
-        self.encoder = nn.ModuleList([Level("UNet", a, b, norm) for a, b in zip([self.in_channels, *widths], widths[:-1], strict=False)])
-        self.bottleneck = Level("UNet", widths[-2], widths[-1], norm)
+        self.encoder = nn.ModuleList([Level(a, b, norm) for a, b in zip([self.in_channels, *widths], widths[:-1], strict=False)])
+        self.bottleneck = Level(widths[-2], widths[-1], norm)
         self.ups = nn.ModuleList([nn.ConvTranspose2d(b, a, kernel_size=2, stride=2) for a, b in pairwise(widths)])
-        self.decoder = nn.ModuleList([Level("UNet", 2 * a, a, norm) for a in self.features])
+        self.decoder = nn.ModuleList([Level(2 * a, a, norm) for a in self.features])
         self.head = nn.Conv2d(widths[0], self.out_channels, kernel_size=1)
         self._memory = Memory()
 
