@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::blocks::Buffer;
 use crate::ensure_shape;
 use crate::error::{Error, Result, expect_len};
-use crate::resize_rows::{Part, Plan, SLACK, combine, divide, divide_each, parts, thin_columns, wide_columns};
+use crate::resize_rows::{Part, Plan, SLACK, combine, combine_channels, divide, divide_each, parts, thin_columns, wide_columns};
 use crate::simd::Float;
 use crate::threads::{Shared, parallel};
 
@@ -77,9 +77,8 @@ impl<T: Float> Job<'_, T> {
         let (index, weight) = self.rows.taps(i);
         let pitch = self.cols.size * self.inner;
         if channels < self.inner {
-            for (column, piece) in scratch[..self.cols.size * channels].chunks_exact_mut(channels).enumerate() {
-                combine(piece, x, index, weight, pitch, column * self.inner + c);
-            }
+            let held = &mut scratch[..self.cols.size * channels];
+            combine_channels(held, x, index, weight, pitch, self.inner, c, channels);
             self.pieces(y, at + c, scratch, i, channels);
             return;
         }

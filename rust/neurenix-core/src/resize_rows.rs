@@ -9,37 +9,61 @@ use crate::simd::{Float, Vector};
 /// Elements behind a row that may be read, though nothing is taken from them.
 pub(crate) const SLACK: usize = 64;
 
-levels! {
-    /// `y = sum over k of weight[k] * x[index[k] * pitch + offset ..]`.
-    pub(crate) fn combine<T, V>(y: &mut [T], x: &[T], index: &[i64], weight: &[T], pitch: usize, offset: usize) {
-        let n = y.len();
-        if index.is_empty() {
-            y.fill(T::ZERO);
-            return;
+/// Rows that are read at once: more are more streams than a processor follows.
+const STREAMS: usize = 8;
+
+/// `y = sum over k of weight[k] * x[index[k] * pitch + offset ..]`.
+pub(crate) fn combine<T: Float>(y: &mut [T], x: &[T], index: &[i64], weight: &[T], pitch: usize, offset: usize) {
+    if index.is_empty() {
+        y.fill(T::ZERO);
+    }
+    for (n, (index, weight)) in index.chunks(STREAMS).zip(weight.chunks(STREAMS)).enumerate() {
+        some_rows(y, x, index, weight, pitch, offset, n > 0);
+    }
+}
+
+/// The same for `channels` of every pixel of a row from channel `c` on; `y` holds them side by side.
+pub(crate) fn combine_channels<T: Float>(
+    y: &mut [T],
+    x: &[T],
+    index: &[i64],
+    weight: &[T],
+    pitch: usize,
+    inner: usize,
+    c: usize,
+    channels: usize,
+) {
+    if index.is_empty() {
+        y.fill(T::ZERO);
+    }
+    for (n, (index, weight)) in index.chunks(STREAMS).zip(weight.chunks(STREAMS)).enumerate() {
+        for (column, y) in y.chunks_exact_mut(channels).enumerate() {
+            some_rows(y, x, index, weight, pitch, column * inner + c, n > 0);
         }
+    }
+}
+
+levels! {
+    /// `y = [y +] sum over k of weight[k] * x[index[k] * pitch + offset ..]`.
+    fn some_rows<T, V>(y: &mut [T], x: &[T], index: &[i64], weight: &[T], pitch: usize, offset: usize, add: bool) {
+        let n = y.len();
         assert!(index.len() == weight.len() && index.iter().all(|&r| r as usize * pitch + offset + n <= x.len()));
         let row = |k: usize| x.as_ptr().wrapping_add(index[k] as usize * pitch + offset);
         let mut p = 0;
-        while p + V::N <= n {
-            // SAFETY: `p + N <= n`, and every row holds `n` elements, as asserted.
+        while p < n {
+            let left = (n - p).min(V::N);
+            // SAFETY: `p + left <= n`, and every row holds `n` elements, as asserted.
             unsafe {
-                let mut sum = V::splat(weight[0]).mul(V::load(row(0).add(p)));
+                let load = |from: *const T| if left == V::N { V::load(from) } else { V::load_first(from, left) };
+                let to = y.as_mut_ptr().add(p);
+                let first = load(row(0).add(p));
+                let mut sum = if add { V::splat(weight[0]).fma(first, load(to)) } else { V::splat(weight[0]).mul(first) };
                 for k in 1..index.len() {
-                    sum = V::splat(weight[k]).fma(V::load(row(k).add(p)), sum);
+                    sum = V::splat(weight[k]).fma(load(row(k).add(p)), sum);
                 }
-                sum.store(y.as_mut_ptr().add(p));
+                if left == V::N { sum.store(to) } else { sum.store_first(to, left) }
             }
             p += V::N;
-        }
-        if p < n {
-            // SAFETY: as above for the last `n - p` elements.
-            unsafe {
-                let mut sum = V::splat(weight[0]).mul(V::load_first(row(0).add(p), n - p));
-                for k in 1..index.len() {
-                    sum = V::splat(weight[k]).fma(V::load_first(row(k).add(p), n - p), sum);
-                }
-                sum.store_first(y.as_mut_ptr().add(p), n - p);
-            }
         }
     }
 }

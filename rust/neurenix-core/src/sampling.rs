@@ -159,6 +159,16 @@ impl Sizes {
         [z, self.rule.taps(point[1], h), self.rule.taps(point[0], w)]
     }
 
+    /// Pixels and weights of one point, and their number.
+    fn list<T: Float>(&self, point: &[T]) -> ([(usize, T); 16], usize) {
+        let (mut list, mut count) = ([(0, T::ZERO); 16], 0);
+        self.each(&self.taps(point), |pixel, [z, r, c]| {
+            list[count] = (pixel, z.weight * (r.weight * c.weight));
+            count += 1;
+        });
+        (list, count)
+    }
+
     /// Calls `f(pixel, taps)` for every product of taps, in the order of pixels' axes.
     fn each<T: Float>(&self, taps: &[Taps<T>; 3], mut f: impl FnMut(usize, [&Tap<T>; 3])) {
         for z in &taps[0].list[..taps[0].count] {
@@ -209,17 +219,16 @@ pub fn grid_sample<T: Float>(
         let (b, first) = (task / pieces, task % pieces * run);
         for p in first..(first + run).min(points) {
             let at = (b * points + p) * axes;
-            let mut list = [(0, T::ZERO); 16];
-            let mut count = 0;
-            s.each(&s.taps(&grid[at..at + axes]), |pixel, [z, r, c]| {
-                list[count] = (pixel, z.weight * (r.weight * c.weight));
-                count += 1;
-            });
+            let (list, count) = s.list(&grid[at..at + axes]);
             for o in 0..outer {
                 // SAFETY: a task owns its points of every map.
                 let y = unsafe { shared.slice(((b * outer + o) * points + p) * inner, inner) };
-                y.fill(T::ZERO);
                 let x = &x[(b * outer + o) * map..(b * outer + o + 1) * map];
+                if inner == 1 {
+                    y[0] = list[..count].iter().fold(T::ZERO, |sum, &(pixel, weight)| weight.mul_add(x[pixel], sum));
+                    continue;
+                }
+                y.fill(T::ZERO);
                 for &(pixel, weight) in &list[..count] {
                     add_times(y, &x[pixel * inner..(pixel + 1) * inner], weight);
                 }
@@ -252,8 +261,12 @@ pub fn grid_sample_backward<T: Float>(
     let s = Sizes { n, outer, size: [d, h, w], points, inner, axes, rule: Rule { mode, padding, align: align != 0 } };
     s.check(dx.len(), grid.len(), dy.len())?;
     let pixels = s.pixels();
-    let blocks = inner.div_ceil(BLOCK);
     let shared = Shared::new(dx);
+    if inner == 1 {
+        planes_backward(&shared, dy, grid, &s);
+        return Ok(());
+    }
+    let blocks = inner.div_ceil(BLOCK);
     parallel(n * outer * blocks, (pixels + 8 * points) * inner.min(BLOCK), |task| {
         let (m, c) = (task / blocks, task % blocks * BLOCK);
         let channels = BLOCK.min(inner - c);
@@ -262,16 +275,38 @@ pub fn grid_sample_backward<T: Float>(
         (0..pixels).for_each(|p| piece(p).fill(T::ZERO));
         for p in 0..points {
             let at = (m / outer * points + p) * axes;
-            let taps = s.taps(&grid[at..at + axes]);
+            let (list, count) = s.list(&grid[at..at + axes]);
             let from = (m * points + p) * inner + c;
-            let dy = &dy[from..from + channels];
-            s.each(&taps, |pixel, [z, r, c]| {
-                let weight = z.weight * (r.weight * c.weight);
-                add_times(piece(pixel), dy, weight);
-            });
+            for &(pixel, weight) in &list[..count] {
+                add_times(piece(pixel), &dy[from..from + channels], weight);
+            }
         }
     });
     Ok(())
+}
+
+/// The gradient of planes: a task owns a few of them, and computes a point's taps once for all.
+fn planes_backward<T: Float>(dx: &Shared<'_, T>, dy: &[T], grid: &[T], s: &Sizes) {
+    let (pixels, planes) = (s.pixels(), 8);
+    let groups = s.outer.div_ceil(planes);
+    parallel(s.n * groups, (pixels + 8 * s.points) * planes, |task| {
+        let (b, first) = (task / groups, task % groups * planes);
+        let maps = b * s.outer + first..b * s.outer + (first + planes).min(s.outer);
+        // SAFETY: a task owns these planes.
+        let part = unsafe { dx.slice(maps.start * pixels, maps.len() * pixels) };
+        if part.is_empty() {
+            return;
+        }
+        part.fill(T::ZERO);
+        for p in 0..s.points {
+            let at = (b * s.points + p) * s.axes;
+            let (list, count) = s.list(&grid[at..at + s.axes]);
+            for (plane, m) in part.chunks_exact_mut(pixels).zip(maps.clone()) {
+                let dy = dy[m * s.points + p];
+                list[..count].iter().for_each(|&(pixel, weight)| plane[pixel] = weight.mul_add(dy, plane[pixel]));
+            }
+        }
+    });
 }
 
 /// A sum of products in 16 virtual lanes, whatever the level.
