@@ -12,9 +12,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from neurenix.autograd import no_grad
 from neurenix.data import draws
 from neurenix.data.dataset import check_count
 from neurenix.errors import ArgumentError, ShapeError
+from neurenix.tensor import Tensor
 
 Image: TypeAlias = np.ndarray[Any, Any]
 
@@ -150,8 +152,8 @@ class RandomGamma(PairedTransform):
     def apply(self, images: tuple[Image, ...]) -> tuple[Image, ...]:
         """The image changed, the rest as it was."""
         image = _floats("RandomGamma", images[0])
-        power = float(np.exp(draws.uniform(-1, 1) * np.log(self.strength)))
-        return (np.power(np.clip(image, 0, 1), image.dtype.type(power)), *images[1:])
+        power = _power(np.array(self.strength), draws.uniform(-1, 1)).item()
+        return (_power(np.clip(image, 0, 1), power), *images[1:])
 
 
 class RandomNoise(PairedTransform):
@@ -183,6 +185,13 @@ def mirror_to(image: Image, size: tuple[int, int]) -> Image:
     if 0 in image.shape:
         raise ShapeError(f"RandomCrop: expected an image with pixels, got shape {image.shape}; remove it from the dataset")
     return np.pad(image, [(0, 0)] * (image.ndim - 2) + [(0, s) for s in short], mode="symmetric")
+
+
+def _power(base: Image, exponent: float) -> Image:
+    """``base ** exponent`` by the library: the same bits on every machine, which a platform's power does not promise."""
+    with no_grad():
+        raised: Image = (Tensor(base) ** exponent)._array
+    return raised
 
 
 def _floats(owner: str, image: Image) -> Image:

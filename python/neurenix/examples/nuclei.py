@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     shared.save_panels(
         given.out / "nuclei.png",
         {
-            "image": seen,
+            "image": shared.visible(seen),
             "truth": 255 * truth.astype(np.uint8),
             "prediction": (255 * probability).astype(np.uint8),
             "green right, red too much, blue missed": shared.agreement(seen, found, truth),

@@ -59,7 +59,7 @@ def batches(image: Pixels, target: Pixels, steps: int, seed: int) -> DataLoader:
 def train(model: nx.nn.Module, image: Pixels, target: Pixels, criterion: Loss, *, steps: int, seed: int, peak: float = 3e-3) -> list[float]:
     """Train on an image and its target; the model ends with the average of its late weights. The loss of each step."""
     values = image / 255
-    normalize = Normalization(float(values.mean()), float(values.std()))
+    normalize = Normalization(round(float(values.mean()), 3), round(float(values.std()), 3))
     model.input_normalization = normalize  # kept with the model: predict and nx.save know it
     optimizer = AdamW(model.parameters(), lr=peak, weight_decay=0.01)
     schedule = OneCycleLR(optimizer, peak, total_steps=steps)
@@ -90,9 +90,14 @@ def save_and_reload(model: nx.nn.Module, path: Path, image: Pixels, prediction: 
     return loaded
 
 
+def visible(image: Pixels) -> Pixels:
+    """The image with its dark parts lifted, to look at: its square root."""
+    return np.sqrt(image.astype(np.float32))
+
+
 def agreement(image: Pixels, prediction: Pixels, truth: Pixels) -> Pixels:
     """The image with what was found in green, what was found wrongly in red, and what was missed in blue."""
-    picture = rgb(image)
+    picture = rgb(visible(image))
     for mask, colour in ((prediction & truth, GREEN), (prediction & ~truth, RED), (~prediction & truth, BLUE)):
         picture = overlay(picture, mask, color=colour, fill=0.2 if colour == GREEN else 0.8, thickness=0)
     return overlay(picture, prediction, color=GREEN, fill=0.0)
