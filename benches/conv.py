@@ -16,7 +16,7 @@ import numpy as np  # noqa: E402
 
 import neurenix as nx  # noqa: E402
 from neurenix import _rust, autograd  # noqa: E402
-from neurenix.nn import functional as F  # noqa: E402
+from neurenix.nn import functional  # noqa: E402
 
 # name: channels in, out, size, kernel, stride, dilation, groups, batch; kernel "t" is the 2x2 transposed convolution
 LAYERS = {
@@ -57,7 +57,7 @@ def arrays(layer: tuple) -> tuple[np.ndarray, np.ndarray, dict]:
 def ours(layer: tuple) -> dict:
     """Three runs of our layer, on maps as our layers make them."""
     x, w, options = arrays(layer)
-    fn = F.conv_transpose2d if layer[3] == "t" else F.conv2d
+    fn = functional.conv_transpose2d if layer[3] == "t" else functional.conv2d
     last = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
     tx, tw = nx.tensor(last), nx.tensor(w)
 
