@@ -134,6 +134,9 @@ impl Array {
 
     /// Whether two positions may be the same element (an expanded array).
     pub fn repeats(&self) -> bool {
+        if self.len() == 0 {
+            return false;
+        }
         let mut axes: Vec<(usize, usize)> =
             self.shape.iter().zip(&self.strides).filter(|(n, _)| **n > 1).map(|(&n, &s)| (s.unsigned_abs(), n)).collect();
         axes.sort_unstable();
