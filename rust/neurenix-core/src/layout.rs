@@ -28,12 +28,14 @@ fn runs<Y: Send, X: Sync>(
     let rows = walk.rows();
     threads::parallel(rows.div_ceil(group) * pieces, group * n.min(RUN), |task| {
         let (first, piece) = (task / pieces * group, task % pieces);
-        for row in first..(first + group).min(rows) {
-            let [oy, ox] = walk.offsets(row);
-            let start = (piece * RUN) as isize;
+        let start = (piece * RUN) as isize;
+        let mut place = walk.place(first);
+        for _ in first..(first + group).min(rows) {
+            let [oy, ox] = place.offsets;
             // SAFETY: the walk stays inside both views.
             let (py, px) = unsafe { (y.as_ptr().offset(oy + start * steps[0]), x.as_ptr().offset(ox + start * steps[1])) };
             f(py, px, (n - piece * RUN).min(RUN), steps);
+            walk.advance(&mut place);
         }
     });
     Ok(())
@@ -44,6 +46,9 @@ fn runs<Y: Send, X: Sync>(
 /// # Errors
 /// [`crate::error::Error::Shape`] unless both have one shape.
 pub fn copy<T: Copy + Send + Sync>(y: ViewMut<'_, T>, x: View<'_, T>) -> Result {
+    if transpose(&y, &x)? {
+        return Ok(());
+    }
     runs("copy", &y, &x, |py, px, n, steps| {
         // SAFETY: `runs` gives `n` positions inside both views, which do not overlap.
         unsafe {
@@ -54,6 +59,41 @@ pub fn copy<T: Copy + Send + Sync>(y: ViewMut<'_, T>, x: View<'_, T>) -> Result 
             }
         }
     })
+}
+
+/// Side of the squares that a transposing copy moves: a square of each operand stays in the first-level cache.
+const SIDE: usize = 32;
+
+/// The copy where elements lie side by side along one axis in `y` and another one in `x`; whether that was the case.
+fn transpose<T: Copy + Send + Sync>(y: &ViewMut<'_, T>, x: &View<'_, T>) -> Result<bool> {
+    if y.shape() != x.shape() {
+        return Ok(false); // refused by the other way
+    }
+    let mut walk = Walk::new(y.shape(), [y.strides(), x.strides()])?;
+    let last = walk.shape.len() - 1;
+    let across = (0..last).find(|&a| walk.steps[a][1] == 1 && walk.shape[a] >= 4);
+    let (Some(across), 1) = (across, walk.steps[last][0]) else { return Ok(false) };
+    if walk.shape[last] < 4 || walk.shape.contains(&0) {
+        return Ok(false);
+    }
+    // The two axes last: `across`, then the one along which `y` is written.
+    let (rows, step) = (walk.shape.remove(across), walk.steps.remove(across));
+    let (columns, inner) = (walk.inner(), walk.inner_steps());
+    let (down, along) = (rows.div_ceil(SIDE), columns.div_ceil(SIDE));
+    threads::parallel(walk.rows() * down, along * SIDE * SIDE * 2, |task| {
+        let [oy, ox] = walk.offsets(task / down);
+        let first = task % down * SIDE;
+        for column in (0..columns).step_by(SIDE) {
+            for i in first..rows.min(first + SIDE) {
+                let (y0, x0) = (oy + i as isize * step[0], ox + i as isize * step[1]);
+                for j in column..columns.min(column + SIDE) {
+                    // SAFETY: a position of both views, which do not overlap; each is written by one task.
+                    unsafe { *y.as_ptr().offset(y0 + j as isize) = *x.as_ptr().offset(x0 + j as isize * inner[1]) };
+                }
+            }
+        }
+    });
+    Ok(true)
 }
 
 levels! {

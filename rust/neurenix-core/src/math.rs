@@ -60,8 +60,8 @@ macro_rules! bits {
 /// `c[0] + c[1] x + c[2] x^2 + ...`; a plain loop, which the compiler unrolls where it is used.
 #[inline(always)]
 fn polynomial<T: Float>(x: T, c: &[f64]) -> T {
-    let mut sum = T::ZERO;
-    let mut k = c.len();
+    let mut k = c.len() - 1;
+    let mut sum = T::of(c[k]);
     while k > 0 {
         k -= 1;
         sum = sum.mul_add(x, T::of(c[k]));
@@ -80,6 +80,8 @@ impl Bits for f32 {
     #[inline(always)]
     fn erf(self) -> Self {
         let (t, s) = (self.abs(), self * self);
+        let t = if t > 10.0 { 10.0 } else { t };
+        let s = if t > 0.927_734_4 { t * t } else { s };
         let low = polynomial(t, &[2.425_462_2e-2, -3.883_964_4e-3]);
         let high = polynomial(t, &[3.831_971_3e-4, -1.728_534_7e-5]);
         let far = polynomial(t, &[-1.287_175_1e-1, -6.348_467e-1, -1.067_778_8e-1]) + high.mul_add(s, low) * t * s;

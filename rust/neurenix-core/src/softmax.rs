@@ -54,7 +54,7 @@ levels! {
     }
 }
 
-/// Where the block's columns lie: `count` of them, `step` apart, each with `n` elements `inner` apart.
+/// Where the columns lie: `positions` of them, each with `n` elements `inner` apart.
 #[derive(Clone, Copy)]
 struct Columns {
     n: usize,
@@ -67,23 +67,42 @@ impl Columns {
         position / self.inner * self.n * self.inner + position % self.inner
     }
 
+    /// Whether all columns from `first` on lie side by side.
+    fn together(self, first: usize) -> bool {
+        first % self.inner + LANES <= self.inner
+    }
+
     /// Collects the columns from `first` on; columns that are not there are copies of the last.
     fn load<T: Copy>(self, block: &mut [T], x: &[T], first: usize) {
+        if self.together(first) {
+            let start = self.start(first);
+            for (k, row) in block.chunks_exact_mut(LANES).enumerate() {
+                row.copy_from_slice(&x[start + k * self.inner..][..LANES]);
+            }
+            return;
+        }
         for lane in 0..LANES {
             let start = self.start((first + lane).min(self.positions - 1));
-            for k in 0..self.n {
-                block[k * LANES + lane] = x[start + k * self.inner];
-            }
+            let column = x[start..start + (self.n - 1) * self.inner + 1].iter().step_by(self.inner);
+            block[lane..].iter_mut().step_by(LANES).zip(column).for_each(|(to, &x)| *to = x);
         }
     }
 
     /// Puts the columns back.
     fn store<T: Copy>(self, y: &Shared<'_, T>, block: &[T], first: usize) {
+        if self.together(first) {
+            let start = self.start(first);
+            for (k, row) in block.chunks_exact(LANES).enumerate() {
+                // SAFETY: each position belongs to one block, each block to one task.
+                unsafe { y.slice(start + k * self.inner, LANES) }.copy_from_slice(row);
+            }
+            return;
+        }
         for lane in 0..LANES.min(self.positions - first) {
             let start = self.start(first + lane);
             for k in 0..self.n {
-                // SAFETY: each position belongs to one block, each block to one task.
-                unsafe { y.slice(start + k * self.inner, 1)[0] = block[k * LANES + lane] };
+                // SAFETY: as above; the position is inside `y`, which has (positions, n) elements.
+                unsafe { y.as_ptr().add(start + k * self.inner).write(block[k * LANES + lane]) };
             }
         }
     }

@@ -75,6 +75,14 @@ impl<'a, T> ViewMut<'a, T> {
     }
 }
 
+/// Where a walk is: the offsets of an inner loop in each view, and its index on the outer axes.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<const K: usize> {
+    /// In elements from position (0, ..., 0).
+    pub offsets: [isize; K],
+    index: [usize; MAX_AXES],
+}
+
 /// A walk over several views of one shape: axes ordered and joined so that the inner loop is as long as it can be.
 #[derive(Debug, Clone)]
 pub struct Walk<const K: usize> {
@@ -126,6 +134,34 @@ impl<const K: usize> Walk<K> {
         self.shape[..self.shape.len() - 1].iter().product()
     }
 
+    /// Inner loop `row` as a place that [`Self::advance`] moves on from.
+    pub fn place(&self, row: usize) -> Place<K> {
+        let mut index = [0; MAX_AXES];
+        let mut rest = row;
+        for axis in (0..self.shape.len() - 1).rev() {
+            index[axis] = rest % self.shape[axis];
+            rest /= self.shape[axis];
+        }
+        Place { offsets: self.offsets(row), index }
+    }
+
+    /// Moves on to the next inner loop, without a division.
+    #[inline]
+    pub fn advance(&self, place: &mut Place<K>) {
+        for axis in (0..self.shape.len() - 1).rev() {
+            let (size, steps) = (self.shape[axis], &self.steps[axis]);
+            place.index[axis] += 1;
+            let back = if place.index[axis] < size { 0 } else { size as isize };
+            for (offset, step) in place.offsets.iter_mut().zip(steps) {
+                *offset += step - back * step;
+            }
+            if back == 0 {
+                return;
+            }
+            place.index[axis] = 0;
+        }
+    }
+
     /// Where inner loop `row` starts in each view, in elements from position (0, ..., 0).
     pub fn offsets(&self, row: usize) -> [isize; K] {
         let mut rest = row;
@@ -156,5 +192,15 @@ mod tests {
     fn a_broadcast_axis_stays_apart() {
         let walk = Walk::new(&[3, 4], [&[4, 1], &[0, 1]]).unwrap();
         assert_eq!((walk.rows(), walk.inner(), walk.offsets(2)), (3, 4, [8, 0]));
+    }
+
+    #[test]
+    fn advancing_visits_every_row() {
+        let walk = Walk::new(&[2, 3, 5, 4], [&[1000, 200, 20, 3], &[0, 1, 7, 50]]).unwrap();
+        let mut place = walk.place(1);
+        for row in 1..walk.rows() {
+            assert_eq!(place.offsets, walk.offsets(row));
+            walk.advance(&mut place);
+        }
     }
 }

@@ -73,42 +73,15 @@ impl<const K: usize> Plan<K> {
     /// Calls `f(offset, step, n)` for the runs of view `k` that make up positions `at .. at + n`.
     fn pieces(&self, k: usize, at: usize, n: usize, mut f: impl FnMut(isize, isize, usize)) {
         let (inner, step) = (self.walk.inner(), self.walk.inner_steps()[k]);
-        let (row, mut column, mut left) = (at / inner, at % inner, n);
-        let mut index = self.index(row);
-        let mut offset = self.walk.offsets(row)[k];
+        let (mut column, mut left) = (at % inner, n);
+        let mut place = self.walk.place(at / inner);
         while left > 0 {
             let piece = left.min(inner - column);
-            f(offset + column as isize * step, step, piece);
+            f(place.offsets[k] + column as isize * step, step, piece);
             left -= piece;
             column = 0;
-            offset += self.advance(&mut index, k);
+            self.walk.advance(&mut place);
         }
-    }
-
-    fn index(&self, row: usize) -> [usize; crate::view::MAX_AXES] {
-        let mut index = [0; crate::view::MAX_AXES];
-        let mut rest = row;
-        for axis in (0..self.walk.shape.len() - 1).rev() {
-            index[axis] = rest % self.walk.shape[axis];
-            rest /= self.walk.shape[axis];
-        }
-        index
-    }
-
-    /// Moves to the next row; gives the change of view `k`'s offset.
-    #[inline]
-    fn advance(&self, index: &mut [usize; crate::view::MAX_AXES], k: usize) -> isize {
-        let mut change = 0;
-        for axis in (0..self.walk.shape.len() - 1).rev() {
-            index[axis] += 1;
-            change += self.walk.steps[axis][k];
-            if index[axis] < self.walk.shape[axis] {
-                return change;
-            }
-            change -= self.walk.shape[axis] as isize * self.walk.steps[axis][k];
-            index[axis] = 0;
-        }
-        change
     }
 
     /// Positions `at .. at + n` of view `k` side by side: where they lie, or copied into `buffer`.
