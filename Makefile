@@ -48,6 +48,10 @@ format: .venv/built-test ## rewrite the sources as the lints want them
 stub: .venv/built-test ## write python/neurenix/_rust.pyi from the kernel table, after adding a kernel
 	$(PY) tests/tools/make_stub.py
 
+.PHONY: names
+names: .venv/built-test ## write tests/unit/public_names.txt, after adding a public name
+	$(PY) tests/unit/test_public_names.py
+
 .PHONY: rust-test
 rust-test: ## the Rust core's own tests
 	@tests/tools/check_machine
@@ -87,7 +91,7 @@ clean: ## remove what was built
 	rm -rf .venv target dist site build runs .mypy_cache .ruff_cache python/neurenix/_rust.abi3.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.venv/made: tests/tools/check_machine
+.venv/made:
 	@tests/tools/check_machine
 	@echo "making .venv and building the library: one to three minutes, once"
 	@"$$(tests/tools/check_machine --python)" -m venv --clear .venv
