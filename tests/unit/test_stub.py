@@ -30,7 +30,9 @@ def test_stub_names_what_the_extension_has() -> None:
 
 
 def test_stub_is_what_the_tool_writes() -> None:
-    done = subprocess.run([sys.executable, ROOT / "tests" / "tools" / "make_stub.py", "--check"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, ROOT / "tests" / "tools" / "make_stub.py", "--check"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
