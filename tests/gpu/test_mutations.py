@@ -1,0 +1,69 @@
+"""Faults planted in our own kernels, one at a time: the tests that run them on the emulator would notice each."""
+
+import numpy as np
+import pytest
+from gpu import emulated
+from gpu.emulated import EmulatedModule, EmulatorError
+
+import neurenix as nx
+from neurenix.backend import sources
+from neurenix.nn import functional as F
+
+
+def image(*shape):
+    return np.random.default_rng(1).standard_normal(shape).astype("f4")
+
+
+def conv(device):
+    return F.conv2d(nx.tensor(image(1, 18, 5, 5)).to(device), nx.tensor(image(3, 18, 3, 3)).to(device), padding=1)
+
+
+def total(device):
+    return nx.tensor(image(4, 300)).to(device).sum(dim=1)
+
+
+def norm(device):
+    return F.batch_norm(nx.tensor(image(2, 3, 18, 21)).to(device), None, None, training=True)
+
+
+def matmul(device):
+    return nx.matmul(nx.tensor(image(5, 20)).to(device), nx.tensor(image(20, 7)).to(device))
+
+
+MUTATIONS = {
+    "no barrier behind the loads": ("conv", conv, "                    __syncthreads();\n                    multiply", "                    multiply"),
+    "no barrier behind the products": ("conv", conv, "multiply(sums, tile, tx, ty);\n                    __syncthreads();", "multiply(sums, tile, tx, ty);"),
+    "no bound on input rows": ("conv", conv, "rows.inside(r) && cols.inside(s)", "cols.inside(s)"),
+    "no bound on outputs": ("conv", conv, "if (k < outputs) place[k]", "place[k]"),
+    "tail of channels not masked": ("conv", conv, "inside && c + quad + i < to ?", "inside ?"),
+    "one pixel too few": ("conv", conv, "if (p >= pixels) break;", "if (p + 1 >= pixels) break;"),
+    "wrong address of a pixel": ("conv", conv, "((int64)r * w + s) * pitch", "((int64)r * w + s) * (pitch + 1)"),
+    "no barrier in a tree": ("reduce", total, "team.slot(team.lane + half)]);\n        __syncthreads();", "team.slot(team.lane + half)]);"),
+    "a lane left out": ("reduce", total, "int64 i = team.lane; i < team.count", "int64 i = team.lane + 1; i < team.count"),
+    "a wrong type of argument": ("reduce", total, "int64 kept, int64 op, double a)", "int64 kept, int64 op, float a)"),
+    "no barrier before the merge": ("norm", norm, "= tree.total();\n    __syncthreads();", "= tree.total();"),
+    "tiles beyond the edge": ("norm", norm, "y < top + TILE && y < h", "y < top + TILE"),
+    "misaligned vectors": ("matmul", matmul, "y[(blockIdx.y * m + r) * n + c] = sums[i][j]", "*(float4*)(y + (blockIdx.y * m + r) * n + c) = float4{}"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", MUTATIONS)
+def test_a_planted_fault_is_noticed(door, monkeypatch, fault):
+    stem, case, right, wrong = MUTATIONS[fault]
+    assert right in sources.text(f"{stem}.cu"), "the kernel has changed: plant the fault anew"
+
+    def module(name, suffix):
+        unit = sources.unit(name, suffix)
+        return EmulatedModule(unit.replace(right, wrong) if name == stem else unit)
+
+    monkeypatch.setattr(emulated, "module", module)
+    expected = case("cpu").numpy()
+    noticed = ""
+    for guard in ("right", "left"):
+        monkeypatch.setattr(door, "guard", guard)
+        try:
+            different = not np.allclose(case("emulated").numpy(), expected, rtol=1e-5)
+            noticed = noticed or ("another result" if different else "")
+        except EmulatorError as error:
+            noticed = noticed or str(error)
+    assert noticed, f"{stem}.cu with {fault} went unnoticed"
