@@ -171,6 +171,9 @@ fn per_image<T: Float>(
     unit: impl Fn(usize, &Unit, &mut [T], &mut [T]) + Sync,
     merge: impl Fn(Part, Part) -> Part + Sync,
 ) -> Result {
+    if c == 0 {
+        return Ok(());
+    }
     let units = Unit::count(h, w);
     let mut scratch = Buffer::<T>::new(n * units * 2 * c)?;
     let shared = threads::Shared::new(&mut scratch);
@@ -368,6 +371,9 @@ pub fn apply<T: Float>(
     expect_len("norm y", y.len(), &[n, pixels, c])?;
     expect_len("norm x", x.len(), &[n, pixels, c])?;
     expect_tables(rows, n, c, &[("scale", scale.len()), ("shift", shift.len())])?;
+    if y.is_empty() {
+        return Ok(());
+    }
     let times = repeats(c, if rows == 1 { n * pixels } else { pixels });
     let (scale, shift, width) = (repeated(scale, c, times)?, repeated(shift, c, times)?, c * times);
     let shared = threads::Shared::new(y);
@@ -418,6 +424,9 @@ pub fn backward_apply<T: Float>(
     expect_len("norm g", g.len(), &[n, pixels, c])?;
     expect_len("norm x", x.len(), &[n, pixels, c])?;
     expect_tables(rows, n, c, &[("a", a.len()), ("b", b.len()), ("d", d.len()), ("scale", scale.len()), ("shift", shift.len())])?;
+    if dx.is_empty() {
+        return Ok(());
+    }
     let (times, width) = {
         let times = repeats(c, if rows == 1 { n * pixels } else { pixels });
         (times, c * times)
