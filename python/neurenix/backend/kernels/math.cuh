@@ -20,7 +20,7 @@ __device__ __forceinline__ double round_to_zero(double x) { return trunc(x); }
 
 // c[0] + c[1] x + c[2] x^2 + ...
 template <typename T, int N> __device__ __forceinline__ T polynomial(T x, const double (&c)[N], int terms = N) {
-    T sum = 0;
+    T sum = 0;  // with the first coefficient added exactly
 #pragma unroll
     for (int k = N - 1; k >= 0; k--)
         if (k < terms) sum = mul_add(sum, x, (T)c[k]);
@@ -129,14 +129,14 @@ template <typename T> __device__ __forceinline__ T tanh_of(T given) {
 template <typename T> __device__ __forceinline__ T sigmoid_of(T x) { return 1 / (1 + exp_of(-x)); }
 
 __device__ __forceinline__ float erf_of(float x) {
-    float t = magnitude(x), s = x * x;
-    float far = mul_add(-1.7285347e-5f, t, 3.8319713e-4f);
-    far = mul_add(far, s, mul_add(-3.8839644e-3f, t, 2.4254622e-2f));
-    far = mul_add(mul_add(mul_add(far, t, -1.0677788e-1f), t, -6.348467e-1f), t, -1.2871751e-1f);
-    far = with_sign(1 - exp_of(mul_add(far, t, -t)), x);
-    float near = mul_add(-5.967617e-4f, s, 4.991194e-3f);
-    near = mul_add(mul_add(mul_add(mul_add(near, s, -2.6768135e-2f), s, 1.12819925e-1f), s, -3.7612534e-1f), s, 1.2837917e-1f);
-    return t > 0.9277344f ? far : mul_add(near, x, x);
+    constexpr double series[6] = {1.2837917e-1, -3.7612534e-1, 1.12819925e-1, -2.6768135e-2, 4.991194e-3, -5.967617e-4};
+    float t = magnitude(x), s = x * x, near = mul_add(polynomial(s, series), x, x);
+    bool is_far = t > 0.9277344f;
+    if (t > 10) t = 10;
+    if (is_far) s = t * t;
+    float low = mul_add(-3.8839644e-3f, t, 2.4254622e-2f), high = mul_add(-1.7285347e-5f, t, 3.8319713e-4f);
+    float tail = mul_add(mul_add(-1.0677788e-1f, t, -6.348467e-1f), t, -1.2871751e-1f) + mul_add(high, s, low) * t * s;
+    return is_far ? with_sign(1 - exp_of(mul_add(tail, t, -t)), x) : near;
 }
 __device__ __forceinline__ double erf_of(double x) {
     constexpr double near[20] = {
