@@ -10,35 +10,40 @@ from numpy import (
     uint8, uint16 as uint16, uint32 as uint32, uint64 as uint64, bool_ as bool_,
 )  # fmt: skip
 from neurenix.ops import (
-    abs as abs, absolute as absolute, acos as acos, acosh as acosh, add as add, addbmm as addbmm, addmm as addmm, addmv as addmv, all as
-    all, allclose as allclose, amax as amax, amin as amin, any as any, arange as arange, argmax as argmax, argmin as argmin, argsort as
-    argsort, argwhere as argwhere, asin as asin, asinh as asinh, atan as atan, atan2 as atan2, atanh as atanh, baddbmm as baddbmm,
-    bitwise_and as bitwise_and, bitwise_left_shift as bitwise_left_shift, bitwise_not as bitwise_not, bitwise_or as bitwise_or,
-    bitwise_right_shift as bitwise_right_shift, bitwise_xor as bitwise_xor, bmm as bmm, broadcast_tensors as broadcast_tensors,
-    broadcast_to as broadcast_to, cat as cat, ceil as ceil, celu as celu, chain_matmul as chain_matmul, chunk as chunk, clamp as clamp,
-    clamp_max as clamp_max, clamp_min as clamp_min, clip as clip, clone as clone, concat as concat, concatenate as concatenate,
-    contiguous as contiguous, cos as cos, cosh as cosh, cosine_similarity as cosine_similarity, count_nonzero as count_nonzero, cumprod
-    as cumprod, cumsum as cumsum, diag as diag, diagonal as diagonal, dist as dist, div as div, dot as dot, einsum as einsum, empty as
-    empty, empty_like as empty_like, eq as eq, equal as equal, erf as erf, exp as exp, exp2 as exp2, expand as expand, expand_as as
-    expand_as, expm1 as expm1, eye as eye, flatten as flatten, flip as flip, fliplr as fliplr, flipud as flipud, floor as floor,
-    floor_divide as floor_divide, fmod as fmod, frac as frac, from_dlpack as from_dlpack, from_numpy as from_numpy, full as full,
-    full_like as full_like, gather as gather, ge as ge, gt as gt, hardshrink as hardshrink, index_select as index_select, inner as
-    inner, isclose as isclose, isfinite as isfinite, isinf as isinf, isnan as isnan, kthvalue as kthvalue, le as le, linspace as
-    linspace, log as log, log10 as log10, log1p as log1p, log2 as log2, log_softmax as log_softmax, logical_and as logical_and,
-    logical_not as logical_not, logical_or as logical_or, logical_xor as logical_xor, logspace as logspace, logsumexp as logsumexp, lt
-    as lt, masked_fill as masked_fill, masked_select as masked_select, matmul as matmul, max as max, maximum as maximum, mean as mean,
-    median as median, meshgrid as meshgrid, min as min, minimum as minimum, mm as mm, moveaxis as moveaxis, movedim as movedim, mul as
-    mul, mv as mv, nan_to_num as nan_to_num, narrow as narrow, ne as ne, neg as neg, negative as negative, nonzero as nonzero, ones as
-    ones, ones_like as ones_like, outer as outer, pairwise_distance as pairwise_distance, permute as permute, pow as pow, prelu as
-    prelu, prod as prod, ravel as ravel, reciprocal as reciprocal, relu as relu, remainder as remainder, repeat as repeat,
-    repeat_interleave as repeat_interleave, reshape as reshape, reshape_as as reshape_as, roll as roll, rot90 as rot90, round as round,
-    rsqrt as rsqrt, rsub as rsub, scatter as scatter, scatter_add as scatter_add, select as select, selu as selu, sigmoid as sigmoid,
-    sign as sign, sin as sin, sinh as sinh, softmax as softmax, sort as sort, split as split, split_with_sizes as split_with_sizes, sqrt
-    as sqrt, square as square, squeeze as squeeze, stack as stack, std as std, std_mean as std_mean, sub as sub, sum as sum, swapaxes as
-    swapaxes, t as t, take as take, take_along_dim as take_along_dim, tan as tan, tanh as tanh, tensordot as tensordot, tile as tile,
-    topk as topk, transpose as transpose, tril as tril, triu as triu, trunc as trunc, unbind as unbind, unflatten as unflatten,
-    unsqueeze as unsqueeze, var as var, var_mean as var_mean, view as view, view_as as view_as, where as where,
-    zeros as zeros, zeros_like as zeros_like,
+    abs as abs, absolute as absolute, acos as acos, acosh as acosh, add as add, addbmm as addbmm, addcdiv as addcdiv, addcmul as
+    addcmul, addmm as addmm, addmv as addmv, all as all, allclose as allclose, amax as amax, amin as amin, aminmax as aminmax, any as
+    any, arange as arange, arccos as arccos, arccosh as arccosh, arcsin as arcsin, arcsinh as arcsinh, arctan as arctan, arctanh as
+    arctanh, argmax as argmax, argmin as argmin, argsort as argsort, argwhere as argwhere, asin as asin, asinh as asinh, atan as atan,
+    atan2 as atan2, atanh as atanh, baddbmm as baddbmm, bitwise_and as bitwise_and, bitwise_left_shift as bitwise_left_shift,
+    bitwise_not as bitwise_not, bitwise_or as bitwise_or, bitwise_right_shift as bitwise_right_shift, bitwise_xor as bitwise_xor, bmm as
+    bmm, broadcast_tensors as broadcast_tensors, broadcast_to as broadcast_to, cat as cat, cdist as cdist, ceil as ceil, celu as celu,
+    chain_matmul as chain_matmul, chunk as chunk, clamp as clamp, clamp_max as clamp_max, clamp_min as clamp_min, clip as clip, clone as
+    clone, concat as concat, concatenate as concatenate, contiguous as contiguous, cos as cos, cosh as cosh, cosine_similarity as
+    cosine_similarity, count_nonzero as count_nonzero, cumprod as cumprod, cumsum as cumsum, deg2rad as deg2rad, diag as diag,
+    diag_embed as diag_embed, diagonal as diagonal, diff as diff, dist as dist, div as div, divide as divide, dot as dot, dstack as
+    dstack, einsum as einsum, empty as empty, empty_like as empty_like, eq as eq, equal as equal, erf as erf, erfc as erfc, exp as exp,
+    exp2 as exp2, expand as expand, expand_as as expand_as, expm1 as expm1, eye as eye, fix as fix, flatten as flatten, flip as flip,
+    fliplr as fliplr, flipud as flipud, floor as floor, floor_divide as floor_divide, fmod as fmod, frac as frac, from_dlpack as
+    from_dlpack, from_numpy as from_numpy, full as full, full_like as full_like, gather as gather, ge as ge, greater as greater,
+    greater_equal as greater_equal, gt as gt, hardshrink as hardshrink, hstack as hstack, hypot as hypot, index_select as index_select,
+    inner as inner, isclose as isclose, isfinite as isfinite, isinf as isinf, isnan as isnan, kthvalue as kthvalue, le as le, lerp as
+    lerp, less as less, less_equal as less_equal, linspace as linspace, log as log, log10 as log10, log1p as log1p, log2 as log2,
+    log_softmax as log_softmax, logaddexp as logaddexp, logical_and as logical_and, logical_not as logical_not, logical_or as
+    logical_or, logical_xor as logical_xor, logit as logit, logspace as logspace, logsumexp as logsumexp, lt as lt, masked_fill as
+    masked_fill, masked_select as masked_select, matmul as matmul, max as max, maximum as maximum, mean as mean, median as median,
+    meshgrid as meshgrid, min as min, minimum as minimum, mm as mm, moveaxis as moveaxis, movedim as movedim, mul as mul, multiply as
+    multiply, mv as mv, nan_to_num as nan_to_num, nanmean as nanmean, nansum as nansum, narrow as narrow, ne as ne, neg as neg, negative
+    as negative, nonzero as nonzero, not_equal as not_equal, ones as ones, ones_like as ones_like, outer as outer, pairwise_distance as
+    pairwise_distance, permute as permute, pow as pow, prelu as prelu, prod as prod, rad2deg as rad2deg, ravel as ravel, reciprocal as
+    reciprocal, relu as relu, remainder as remainder, repeat as repeat, repeat_interleave as repeat_interleave, reshape as reshape,
+    reshape_as as reshape_as, roll as roll, rot90 as rot90, round as round, rsqrt as rsqrt, rsub as rsub, scatter as scatter,
+    scatter_add as scatter_add, select as select, selu as selu, sigmoid as sigmoid, sign as sign, sin as sin, sinh as sinh, softmax as
+    softmax, sort as sort, split as split, split_with_sizes as split_with_sizes, sqrt as sqrt, square as square, squeeze as squeeze,
+    stack as stack, std as std, std_mean as std_mean, sub as sub, subtract as subtract, sum as sum, swapaxes as swapaxes, t as t, take
+    as take, take_along_dim as take_along_dim, tan as tan, tanh as tanh, tensordot as tensordot, tile as tile, topk as topk, transpose
+    as transpose, tril as tril, triu as triu, true_divide as true_divide, trunc as trunc, unbind as unbind, unflatten as unflatten,
+    unsqueeze as unsqueeze, var as var, var_mean as var_mean, view as view, view_as as view_as, vstack as vstack,
+    where as where, xlogy as xlogy, zeros as zeros, zeros_like as zeros_like,
 )  # fmt: skip
 from neurenix.ops import vector_norm as norm  # noqa: F401 - the name that PyTorch has for it
 

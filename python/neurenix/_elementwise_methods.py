@@ -28,6 +28,10 @@ class ElementwiseMethods:
         """See :func:`neurenix.ops.div`."""
         return neurenix.ops.div(self, other, rounding_mode=rounding_mode)
 
+    def divide(self, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+        """See :func:`neurenix.ops.divide`."""
+        return neurenix.ops.divide(self, other, rounding_mode=rounding_mode)
+
     def floor_divide(self, other: Any) -> Tensor:
         """See :func:`neurenix.ops.floor_divide`."""
         return neurenix.ops.floor_divide(self, other)
@@ -48,6 +52,10 @@ class ElementwiseMethods:
         """See :func:`neurenix.ops.mul`."""
         return neurenix.ops.mul(self, other)
 
+    def multiply(self, other: Any) -> Tensor:
+        """See :func:`neurenix.ops.multiply`."""
+        return neurenix.ops.multiply(self, other)
+
     def remainder(self, other: Any) -> Tensor:
         """See :func:`neurenix.ops.remainder`."""
         return neurenix.ops.remainder(self, other)
@@ -55,6 +63,14 @@ class ElementwiseMethods:
     def sub(self, other: Any, *, alpha: float = 1) -> Tensor:
         """See :func:`neurenix.ops.sub`."""
         return neurenix.ops.sub(self, other, alpha=alpha)
+
+    def subtract(self, other: Any, *, alpha: float = 1) -> Tensor:
+        """See :func:`neurenix.ops.subtract`."""
+        return neurenix.ops.subtract(self, other, alpha=alpha)
+
+    def true_divide(self, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+        """See :func:`neurenix.ops.true_divide`."""
+        return neurenix.ops.true_divide(self, other, rounding_mode=rounding_mode)
 
     def clamp(self, min: Any = None, max: Any = None) -> Tensor:
         """See :func:`neurenix.ops.clamp`."""
@@ -95,6 +111,30 @@ class ElementwiseMethods:
     def acosh(self) -> Tensor:
         """See :func:`neurenix.ops.acosh`."""
         return neurenix.ops.acosh(self)
+
+    def arccos(self) -> Tensor:
+        """See :func:`neurenix.ops.arccos`."""
+        return neurenix.ops.arccos(self)
+
+    def arccosh(self) -> Tensor:
+        """See :func:`neurenix.ops.arccosh`."""
+        return neurenix.ops.arccosh(self)
+
+    def arcsin(self) -> Tensor:
+        """See :func:`neurenix.ops.arcsin`."""
+        return neurenix.ops.arcsin(self)
+
+    def arcsinh(self) -> Tensor:
+        """See :func:`neurenix.ops.arcsinh`."""
+        return neurenix.ops.arcsinh(self)
+
+    def arctan(self) -> Tensor:
+        """See :func:`neurenix.ops.arctan`."""
+        return neurenix.ops.arctan(self)
+
+    def arctanh(self) -> Tensor:
+        """See :func:`neurenix.ops.arctanh`."""
+        return neurenix.ops.arctanh(self)
 
     def asin(self) -> Tensor:
         """See :func:`neurenix.ops.asin`."""
@@ -139,6 +179,10 @@ class ElementwiseMethods:
     def expm1(self) -> Tensor:
         """See :func:`neurenix.ops.expm1`."""
         return neurenix.ops.expm1(self)
+
+    def fix(self) -> Tensor:
+        """See :func:`neurenix.ops.fix`."""
+        return neurenix.ops.fix(self)
 
     def floor(self) -> Tensor:
         """See :func:`neurenix.ops.floor`."""
@@ -216,94 +260,6 @@ class ElementwiseMethods:
         """See :func:`neurenix.ops.trunc`."""
         return neurenix.ops.trunc(self)
 
-    def allclose(self, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
-        """See :func:`neurenix.ops.allclose`."""
-        return neurenix.ops.allclose(self, other, rtol, atol, equal_nan)
-
-    def bitwise_and(self, other: Any) -> Tensor:
-        """See :func:`neurenix.ops.bitwise_and`."""
-        return neurenix.ops.bitwise_and(self, other)
-
-    def bitwise_left_shift(self, other: Any) -> Tensor:
-        """See :func:`neurenix.ops.bitwise_left_shift`."""
-        return neurenix.ops.bitwise_left_shift(self, other)
-
-    def bitwise_not(self) -> Tensor:
-        """See :func:`neurenix.ops.bitwise_not`."""
-        return neurenix.ops.bitwise_not(self)
-
-    def bitwise_or(self, other: Any) -> Tensor:
-        """See :func:`neurenix.ops.bitwise_or`."""
-        return neurenix.ops.bitwise_or(self, other)
-
-    def bitwise_right_shift(self, other: Any) -> Tensor:
-        """See :func:`neurenix.ops.bitwise_right_shift`."""
-        return neurenix.ops.bitwise_right_shift(self, other)
-
-    def bitwise_xor(self, other: Any) -> Tensor:
-        """See :func:`neurenix.ops.bitwise_xor`."""
-        return neurenix.ops.bitwise_xor(self, other)
-
-    def eq(self, other: Any) -> Tensor:
-        """See :func:`neurenix.ops.eq`."""
-        return neurenix.ops.eq(self, other)
-
-    def equal(self, other: Any) -> bool:
-        """See :func:`neurenix.ops.equal`."""
-        return neurenix.ops.equal(self, other)
-
-    def ge(self, other: Any) -> Tensor:
-        """See :func:`neurenix.ops.ge`."""
-        return neurenix.ops.ge(self, other)
-
-    def gt(self, other: Any) -> Tensor:
-        """See :func:`neurenix.ops.gt`."""
-        return neurenix.ops.gt(self, other)
-
-    def isclose(self, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
-        """See :func:`neurenix.ops.isclose`."""
-        return neurenix.ops.isclose(self, other, rtol, atol, equal_nan)
-
-    def isfinite(self) -> Tensor:
-        """See :func:`neurenix.ops.isfinite`."""
-        return neurenix.ops.isfinite(self)
-
-    def isinf(self) -> Tensor:
-        """See :func:`neurenix.ops.isinf`."""
-        return neurenix.ops.isinf(self)
-
-    def isnan(self) -> Tensor:
-        """See :func:`neurenix.ops.isnan`."""
-        return neurenix.ops.isnan(self)
-
-    def le(self, other: Any) -> Tensor:
-        """See :func:`neurenix.ops.le`."""
-        return neurenix.ops.le(self, other)
-
-    def logical_and(self, other: Any) -> Tensor:
-        """See :func:`neurenix.ops.logical_and`."""
-        return neurenix.ops.logical_and(self, other)
-
-    def logical_not(self) -> Tensor:
-        """See :func:`neurenix.ops.logical_not`."""
-        return neurenix.ops.logical_not(self)
-
-    def logical_or(self, other: Any) -> Tensor:
-        """See :func:`neurenix.ops.logical_or`."""
-        return neurenix.ops.logical_or(self, other)
-
-    def logical_xor(self, other: Any) -> Tensor:
-        """See :func:`neurenix.ops.logical_xor`."""
-        return neurenix.ops.logical_xor(self, other)
-
-    def lt(self, other: Any) -> Tensor:
-        """See :func:`neurenix.ops.lt`."""
-        return neurenix.ops.lt(self, other)
-
-    def ne(self, other: Any) -> Tensor:
-        """See :func:`neurenix.ops.ne`."""
-        return neurenix.ops.ne(self, other)
-
     def prelu(self, weight: Any) -> Tensor:
         """See :func:`neurenix.ops.prelu`."""
         return neurenix.ops.prelu(self, weight)
@@ -315,3 +271,35 @@ class ElementwiseMethods:
     def sigmoid(self) -> Tensor:
         """See :func:`neurenix.ops.sigmoid`."""
         return neurenix.ops.sigmoid(self)
+
+    def deg2rad(self) -> Tensor:
+        """See :func:`neurenix.ops.deg2rad`."""
+        return neurenix.ops.deg2rad(self)
+
+    def erfc(self) -> Tensor:
+        """See :func:`neurenix.ops.erfc`."""
+        return neurenix.ops.erfc(self)
+
+    def hypot(self, other: Any) -> Tensor:
+        """See :func:`neurenix.ops.hypot`."""
+        return neurenix.ops.hypot(self, other)
+
+    def lerp(self, end: Any, weight: Any) -> Tensor:
+        """See :func:`neurenix.ops.lerp`."""
+        return neurenix.ops.lerp(self, end, weight)
+
+    def logaddexp(self, other: Any) -> Tensor:
+        """See :func:`neurenix.ops.logaddexp`."""
+        return neurenix.ops.logaddexp(self, other)
+
+    def logit(self, eps: float | None = None) -> Tensor:
+        """See :func:`neurenix.ops.logit`."""
+        return neurenix.ops.logit(self, eps)
+
+    def rad2deg(self) -> Tensor:
+        """See :func:`neurenix.ops.rad2deg`."""
+        return neurenix.ops.rad2deg(self)
+
+    def xlogy(self, other: Any) -> Tensor:
+        """See :func:`neurenix.ops.xlogy`."""
+        return neurenix.ops.xlogy(self, other)

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import neurenix
+from neurenix._compare_methods import CompareMethods
 from neurenix._dtype_methods import DTypeMethods
 from neurenix._elementwise_methods import ElementwiseMethods
 from neurenix._operators import TensorOperators
 from neurenix._shape_methods import ShapeMethods
+from neurenix._size_methods import SizeMethods
 from neurenix._typing import Dims, DTypeLike
 
 if TYPE_CHECKING:
@@ -17,10 +19,30 @@ if TYPE_CHECKING:
     from neurenix.tensor import Tensor
 
 
-class TensorMethods(TensorOperators, DTypeMethods, ElementwiseMethods, ShapeMethods):
+class TensorMethods(TensorOperators, DTypeMethods, SizeMethods, ElementwiseMethods, CompareMethods, ShapeMethods):
     """Reductions and products, with all other operators and methods as methods of :class:`neurenix.Tensor`."""
 
     __slots__ = ()
+
+    def aminmax(self, *, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+        """See :func:`neurenix.ops.aminmax`."""
+        return neurenix.ops.aminmax(self, dim=dim, keepdim=keepdim)
+
+    def diag_embed(self, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
+        """See :func:`neurenix.ops.diag_embed`."""
+        return neurenix.ops.diag_embed(self, offset, dim1, dim2)
+
+    def diff(self, n: int = 1, dim: int = -1) -> Tensor:
+        """See :func:`neurenix.ops.diff`."""
+        return neurenix.ops.diff(self, n, dim)
+
+    def nanmean(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
+        """See :func:`neurenix.ops.nanmean`."""
+        return neurenix.ops.nanmean(self, dim, keepdim)
+
+    def nansum(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
+        """See :func:`neurenix.ops.nansum`."""
+        return neurenix.ops.nansum(self, dim, keepdim)
 
     def amax(self, dim: Dims = (), keepdim: bool = False) -> Tensor:
         """See :func:`neurenix.ops.amax`."""

@@ -5,29 +5,37 @@ from neurenix.ops.convert import cast as cast, target as target, to_device as to
 
 # elementwise
 from neurenix.ops.arithmetic import (
-    add as add, atan2 as atan2, div as div, floor_divide as floor_divide, fmod as fmod, maximum as maximum, minimum as minimum, mul as
-    mul, remainder as remainder, rsub as rsub, sub as sub,
+    add as add, atan2 as atan2, div as div, divide as divide, floor_divide as floor_divide, fmod as fmod, maximum as maximum, minimum as
+    minimum, mul as mul, multiply as multiply, remainder as remainder, rsub as rsub, sub as sub, subtract as subtract, true_divide as
+    true_divide,
 )  # fmt: skip
 from neurenix.ops.power import (
     clamp as clamp, clamp_max as clamp_max, clamp_min as clamp_min, clip as clip, nan_to_num as nan_to_num, pow as pow,
 )  # fmt: skip
 from neurenix.ops.unary import (
-    abs as abs, absolute as absolute, acos as acos, acosh as acosh, asin as asin, asinh as asinh, atan as atan, atanh as atanh, ceil as
-    ceil, cos as cos, cosh as cosh, erf as erf, exp as exp, exp2 as exp2, expm1 as expm1, floor as floor, frac as frac, log as log,
-    log10 as log10, log1p as log1p, log2 as log2, neg as neg, negative as negative, reciprocal as reciprocal, round as round, rsqrt as
-    rsqrt, sign as sign, sin as sin, sinh as sinh, sqrt as sqrt, square as square, tan as tan, tanh as tanh, trunc as trunc,
+    abs as abs, absolute as absolute, acos as acos, acosh as acosh, arccos as arccos, arccosh as arccosh, arcsin as arcsin, arcsinh as
+    arcsinh, arctan as arctan, arctanh as arctanh, asin as asin, asinh as asinh, atan as atan, atanh as atanh, ceil as ceil, cos as cos,
+    cosh as cosh, erf as erf, exp as exp, exp2 as exp2, expm1 as expm1, fix as fix, floor as floor, frac as frac, log as log, log10 as
+    log10, log1p as log1p, log2 as log2, neg as neg, negative as negative, reciprocal as reciprocal, round as round, rsqrt as rsqrt,
+    sign as sign, sin as sin, sinh as sinh, sqrt as sqrt, square as square, tan as tan, tanh as tanh, trunc as trunc,
 )  # fmt: skip
 from neurenix.ops.compare import (
     allclose as allclose, bitwise_and as bitwise_and, bitwise_left_shift as bitwise_left_shift, bitwise_not as bitwise_not, bitwise_or
-    as bitwise_or, bitwise_right_shift as bitwise_right_shift, bitwise_xor as bitwise_xor, eq as eq, equal as equal, ge as ge, gt as gt,
-    isclose as isclose, isfinite as isfinite, isinf as isinf, isnan as isnan, le as le, logical_and as logical_and, logical_not as
-    logical_not, logical_or as logical_or, logical_xor as logical_xor, lt as lt, ne as ne,
+    as bitwise_or, bitwise_right_shift as bitwise_right_shift, bitwise_xor as bitwise_xor, eq as eq, equal as equal, ge as ge, greater
+    as greater, greater_equal as greater_equal, gt as gt, isclose as isclose, isfinite as isfinite, isinf as isinf, isnan as isnan, le
+    as le, less as less, less_equal as less_equal, logical_and as logical_and, logical_not as logical_not, logical_or as logical_or,
+    logical_xor as logical_xor, lt as lt, ne as ne, not_equal as not_equal,
 )  # fmt: skip
 from neurenix.ops.activation import (
     celu as celu, elu as elu, gelu as gelu, glu as glu, hardshrink as hardshrink, hardsigmoid as hardsigmoid, hardswish as hardswish,
     hardtanh as hardtanh, leaky_relu as leaky_relu, logsigmoid as logsigmoid, mish as mish, prelu as prelu, relu as relu, relu6 as
     relu6, selu as selu, sigmoid as sigmoid, silu as silu, softplus as softplus, softshrink as softshrink, softsign as softsign,
     tanhshrink as tanhshrink, threshold as threshold,
+)  # fmt: skip
+from neurenix.ops.compound import (
+    addcdiv as addcdiv, addcmul as addcmul, aminmax as aminmax, cdist as cdist, deg2rad as deg2rad, diag_embed as diag_embed, diff as
+    diff, dstack as dstack, erfc as erfc, hstack as hstack, hypot as hypot, lerp as lerp, logaddexp as logaddexp, logit as logit,
+    nanmean as nanmean, nansum as nansum, rad2deg as rad2deg, vstack as vstack, xlogy as xlogy,
 )  # fmt: skip
 
 # reduce

@@ -329,3 +329,8 @@ def atan2(input: Any, other: Any) -> Tensor:
         )
 
     return autograd.record("atan2", map2(Binary.ATAN2, a, b), (x, y), vjp)
+
+
+subtract = sub
+multiply = mul
+divide = true_divide = div

@@ -175,3 +175,10 @@ def bitwise_not(input: Any) -> Tensor:
     y = result(x.shape, x._array)
     integer_unary(y, x._array, IntegerUnary.NOT)
     return Tensor._wrap(y)
+
+
+not_equal = ne
+less = lt
+less_equal = le
+greater = gt
+greater_equal = ge

@@ -263,3 +263,12 @@ def atanh(input: Any) -> Tensor:
 def tanh(input: Any) -> Tensor:
     """Hyperbolic tangent."""
     return unary_from("tanh", input, Unary.TANH, Binary.TANH_GRAD)
+
+
+arcsin = asin
+arccos = acos
+arctan = atan
+arcsinh = asinh
+arccosh = acosh
+arctanh = atanh
+fix = trunc

@@ -13,6 +13,7 @@ pub mod view;
 pub mod layout;
 
 // One module an operation family, in the order of the kernel table.
+pub mod arg_reduce;
 pub mod class_loss;
 pub mod conv;
 pub mod derived;
