@@ -13,7 +13,7 @@ MASK = X > 0.3
 INDEX, J = np.array([[0, -1], [3, 1]]), np.array([2, 0])
 KEYS = [
     0, -1, slice(1, 3), slice(None, None, 2), slice(3, 0, -1), ..., None, (0, 1, 2), (slice(None), 0), (..., 1), (0, ..., slice(1, 4)),
-    (None, ..., None, 0), INDEX, (INDEX, J), (slice(None), J), (INDEX, slice(None), J), (0, slice(None), J), (slice(1, 3), INDEX, J), (J, None, 1), MASK,
+    (None, ..., None, 0), INDEX, (INDEX, J), (slice(None), J), (INDEX, slice(None), J), (slice(1, 3), INDEX, J), (J, None, 1), MASK,
     MASK[:, :, 0], (slice(None), MASK[0]), (MASK[:, 0, 0], 1), ([0, 2], [1, 1]), (..., J), np.zeros(4, bool), np.zeros((0,), np.int64),
 ]  # fmt: skip
 
@@ -28,6 +28,14 @@ def test_getitem_is_numpys(key):
     check_adjoint(lambda t: t[mine], X)
     last = np.ascontiguousarray(X.transpose(2, 0, 1)).transpose(1, 2, 0)
     np.testing.assert_array_equal(nx.Tensor(last)[mine].numpy(), X[key])
+
+
+def test_integers_drop_their_axes_before_tensors_choose():
+    assert nx.Tensor(X)[0, :, nx.tensor(J)].shape == (5, 2)
+    np.testing.assert_array_equal(nx.Tensor(X)[0, :, nx.tensor(J)].numpy(), X[0][:, J])
+    assert nx.Tensor(X)[True].shape == (1, 4, 5, 6)
+    assert nx.Tensor(X)[nx.tensor(False), 0].shape == (0, 5, 6)
+    assert nx.tensor(3.0)[nx.tensor(True)].tolist() == [3.0]
 
 
 def test_getitem_errors():

@@ -212,6 +212,8 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     x = _float_and_number(input, other)
     if x is not None:
         return _with_number("div", x, Unary.DIV_NUMBER, other, _inverse(other))
+    if all(isinstance(t, Tensor) and t.dtype.kind != "f" for t in (input, other)):
+        input, other = cast(input, np.float32), cast(other, np.float32)
     x, y = operands("div", input, other)
     if x.dtype.kind != "f":
         x, y = cast(x, np.float32), cast(y, np.float32)

@@ -1,4 +1,4 @@
-"""``x[key]`` with integers, slices, ``None``, ellipses, and integer or bool tensors, as NumPy and PyTorch have it."""
+"""``x[key]`` with integers, slices, ``None``, ellipses, and integer or bool tensors, as PyTorch has it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,12 @@ def getitem(x: Any, key: Any) -> Tensor:
         For an index outside the tensor, or too many of them.
     """
     x = as_tensor(x)
-    keys = [_readable(k, x) for k in (key if isinstance(key, tuple) else (key,))]
+    keys = list(key) if isinstance(key, tuple) else [key]
+    if keys and _is_one_bool(keys[0]):
+        # A single truth value is a mask without axes: a new axis that has the tensor once, or not at all.
+        whole = taken("getitem", x, (None,))
+        return getitem(whole, (slice(0, int(bool(keys[0]))), *keys[1:]))
+    keys = [_readable(k, x) for k in keys]
     try:
         if not any(isinstance(k, Tensor) for k in keys):
             return taken("getitem", x, tuple(keys))
@@ -36,6 +41,10 @@ def getitem(x: Any, key: Any) -> Tensor:
         if isinstance(error, RangeError):
             raise
         raise RangeError(f"getitem: expected an index inside shape {x.shape}, got {key!r} ({error}); check its axes") from None
+
+
+def _is_one_bool(key: Any) -> bool:
+    return isinstance(key, (bool, np.bool_)) or (isinstance(key, Tensor) and key.ndim == 0 and key.dtype == np.bool_)
 
 
 def _readable(key: Any, x: Tensor) -> Any:
@@ -48,7 +57,7 @@ def _readable(key: Any, x: Tensor) -> Any:
         return int(key)
     if isinstance(key, (list, tuple, range)) and not len(key):
         return Tensor._wrap(backend.empty((0,), np.int64, x.device))
-    if isinstance(key, (bool, np.bool_, list, tuple, range, Tensor)) or backend.is_array(key):
+    if isinstance(key, (list, tuple, range, Tensor)) or backend.is_array(key):
         index = as_tensor(list(key) if isinstance(key, range) else key)
         if index.ndim == 0 and index.dtype.kind in "iu":
             return int(index)
@@ -67,11 +76,12 @@ def _chosen(x: Tensor, keys: list[Any]) -> Tensor:
         keys.append(Ellipsis)
     at = next(i for i, k in enumerate(keys) if k is Ellipsis)
     keys[at : at + 1] = [slice(None)] * (x.ndim - used)
-    # A plain integer between tensors is one of the chosen indices, as in NumPy; it decides where their axes go.
-    tensors = [i for i, k in enumerate(keys) if isinstance(k, (Tensor, int)) and not isinstance(k, bool)]
+    view = taken("getitem", x, tuple(slice(None) if isinstance(k, Tensor) else k for k in keys))
+    # Plain integers drop their axes first, as in PyTorch; what is left decides where the axes of the tensors go.
+    keys = [k for k in keys if not isinstance(k, int)]
+    tensors = [i for i, k in enumerate(keys) if isinstance(k, Tensor)]
     together = tensors == list(range(tensors[0], tensors[-1] + 1))
-    view = taken("getitem", x, tuple(slice(None) if isinstance(k, (Tensor, int)) else k for k in keys))
-    indices = [k if isinstance(k, Tensor) else Tensor._wrap(scalar(x._array, k, np.int64)) for k in (keys[i] for i in tensors)]
+    indices = [keys[i] for i in tensors]
     return _picked(view, tensors, indices, tensors[0] if together else 0)
 
 
