@@ -75,8 +75,10 @@ mod tests {
         let data = [1.0f32, 3.0, 3.0, f32::NAN];
         for (n, want) in [(3, 1), (4, 3)] {
             let mut index = [0i64];
+            let shape = [n];
             // SAFETY: inside `data`.
-            arg_reduce(unsafe { View::new(data.as_ptr(), &[n], &[1]) }, &mut index, 0, 0).unwrap();
+            let view = unsafe { View::new(data.as_ptr(), &shape, &[1]) };
+            arg_reduce(view, &mut index, 0, 0).unwrap();
             assert_eq!(index, [want]);
         }
     }
