@@ -27,14 +27,16 @@ def unet() -> Figure:
     *down, bottom = model.get_encoder_features()
     up = model.get_decoder_features()
     depth = len(down)
-    columns = [[Box("x", "image", sized(x.shape), row=0)]]
-    columns += [[Box(f"d{i}", "2 × conv 3×3", sized(f.shape), row=i)] for i, f in enumerate(down)]
-    columns += [[Box("b", "bottleneck", sized(bottom.shape), row=depth)]]
-    columns += [[Box(f"u{i}", "up, concat, 2 × conv", sized(up[i].shape), row=i)] for i in reversed(range(depth))]
-    columns += [[Box("y", "conv 1×1, sigmoid", sized(y.shape), "out", row=0)]]
-    arrows = [("x", "d0"), *((f"d{i}", f"d{i + 1}") for i in range(depth - 1)), (f"d{depth - 1}", "b"), ("b", f"u{depth - 1}")]
-    arrows += [(f"u{i}", f"u{i - 1}") for i in range(depth - 1, 0, -1)] + [("u0", "y")]
-    arrows += [(f"d{i}", f"u{i}") for i in range(depth)]
+    columns = [
+        [Box("x", "image", sized(x.shape), row=0)],
+        [Box(f"d{i}", "2 × conv 3×3", sized(f.shape), row=i) for i, f in enumerate(down)],
+        [Box("b", "bottleneck", sized(bottom.shape), row=depth)],
+        [Box(f"u{i}", "up, concat, 2 × conv", sized(f.shape), row=i) for i, f in enumerate(up)],
+        [Box("y", "conv 1×1, sigmoid", sized(y.shape), "out", row=0)],
+    ]
+    last = depth - 1
+    arrows = [("x", "d0"), *((f"d{i}", f"d{i + 1}") for i in range(last)), (f"d{last}", "b"), ("b", f"u{last}"), ("u0", "y")]
+    arrows += [(f"u{i}", f"u{i - 1}") for i in range(last, 0, -1)] + [(f"d{i}", f"u{i}") for i in range(depth)]
     return Figure(columns, arrows, "U-Net: max-pool 2 on the way down, transposed convolution on the way up")
 
 
@@ -111,7 +113,7 @@ def pyramid_pooling() -> Figure:
         [Box("y", "project", sized(y.shape), "out")],
     ]
     arrows = [a for k in sizes for a in (("x", f"p{k}"), (f"p{k}", f"c{k}"), (f"c{k}", f"r{k}"), (f"r{k}", "cat"))]
-    return Figure(columns, [*arrows, ("cat", "y")], "Pyramid pooling: averages over coarse bins beside the map itself")
+    return Figure(columns, [*arrows, ("x", "cat"), ("cat", "y")], "Pyramid pooling: averages over coarse bins beside the map itself")
 
 
 def spatial_pyramid_pooling() -> Figure:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 COLOURS = {"map": "#dbe4ff", "op": "#fff3bf", "out": "#d3f9d8", "vector": "#ffe3e3"}
 BORDERS = {"map": "#4263eb", "op": "#e67700", "out": "#2b8a3e", "vector": "#c92a2a"}
-BOX_WIDTH, COLUMN_GAP, ROW_GAP, MARGIN, TEXT = 132.0, 46.0, 20.0, 16.0, 12
+BOX_WIDTH, COLUMN_GAP, ROW_GAP, MARGIN, TEXT = 158.0, 34.0, 20.0, 16.0, 12
 
 
 @dataclass

@@ -22,7 +22,8 @@ def nuclei() -> tuple[np.ndarray, np.ndarray]:
     """The bundled image, float32 from 0 to 1, and its mask."""
     folder = Path(str(files("neurenix.examples") / "data" / "nuclei"))
     image = read_picture(folder / "image.png", channels=1).astype(np.float32)
-    return (image - image.min()) / (image.max() - image.min()), (read_picture(folder / "labels.png") > 0).astype(np.float32)
+    image = np.sqrt((image - image.min()) / (image.max() - image.min()))  # dim nuclei show beside bright ones
+    return image, (read_picture(folder / "labels.png") > 0).astype(np.float32)
 
 
 def grey(x: np.ndarray) -> np.ndarray:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 HOOKS = Path(__file__).resolve().parent
-sys.path.insert(0, str(HOOKS))
 
 MEMBERS = re.compile(r"^\[\[members ([\w.]+)(?: of ([\w., ]+))?\]\]$", re.M)
 MEASURED = re.compile(r"^\[\[measured (\w+)\]\]$", re.M)
@@ -22,6 +21,8 @@ FOREIGN = re.compile(r"""<(?:script|link|img|iframe|source)\b[^>]*?(?:src|href)=
 
 def on_pre_build(config: Any) -> None:
     """Draw what the pages show."""
+    if str(HOOKS) not in sys.path:
+        sys.path.insert(0, str(HOOKS))
     import architectures
     import photographs
 
