@@ -14,7 +14,16 @@ import numpy as np
 import pytest
 
 LIST = Path(__file__).with_name("public_names.txt")
-MODULES = ("neurenix", "neurenix.nn", "neurenix.nn.functional", "neurenix.nn.init", "neurenix.multiscale", "neurenix.optim", "neurenix.data", "neurenix.errors")
+MODULES = (
+    "neurenix",
+    "neurenix.nn",
+    "neurenix.nn.functional",
+    "neurenix.nn.init",
+    "neurenix.multiscale",
+    "neurenix.optim",
+    "neurenix.data",
+    "neurenix.errors",
+)
 
 
 ROOMS = {"data", "errors", "functional", "init", "multiscale", "nn", "optim"}
