@@ -1,6 +1,6 @@
 //! Losses over classes: cross entropy, negative log likelihood, margins. Each row of a (rows, classes) array is one decision.
 
-use crate::error::{Result, expect_len};
+use crate::error::{Error, Result, expect_len, try_vec};
 use crate::loss::close;
 use crate::math::Math;
 use crate::simd::LANES;
@@ -12,12 +12,15 @@ fn rows_of_a_task(classes: usize) -> usize {
     (4096 / classes.max(1)).max(1)
 }
 
+/// Calls `f(start, len)` for runs of rows in parallel.
+fn over_rows(rows: usize, classes: usize, f: impl Fn(usize, usize) + Sync) {
+    let step = rows_of_a_task(classes);
+    threads::parallel(rows.div_ceil(step), step.min(rows) * classes * 8, |task| f(task * step, step.min(rows - task * step)));
+}
+
 /// Calls `f(row)` for every row in parallel.
 fn each_row(rows: usize, classes: usize, f: impl Fn(usize) + Sync) {
-    let step = rows_of_a_task(classes);
-    threads::parallel(rows.div_ceil(step), step.min(rows) * classes * 8, |task| {
-        (task * step..(task * step + step).min(rows)).for_each(&f);
-    });
+    over_rows(rows, classes, |start, len| (start..start + len).for_each(&f));
 }
 
 fn check_targets(target: &[i64], rows: usize, classes: usize, ignore: isize) -> Result {
@@ -64,12 +67,57 @@ fn lanes<T: Math>(n: usize, f: impl Fn(usize) -> T) -> T {
 }
 
 levels! {
-    /// log(sum of exp) of a row.
-    fn log_sum_exp<T: Math>(x: &[T]) -> T {
-        let most = x.iter().fold(T::LOWEST, |a, &b| if b > a || b.is_nan() { b } else { a });
-        let shift = if most == T::LOWEST || most == T::HIGHEST { T::ZERO } else { most };
-        shift + lanes(x.len(), |i| (x[i] - shift).exp_()).ln_()
+    /// Of each row of `x`: its largest element, and the elements' distances to it.
+    fn below_largest<T: Math>(d: &mut [T], largest: &mut [T], x: &[T], classes: usize) {
+        for ((d, x), largest) in d.chunks_exact_mut(classes).zip(x.chunks_exact(classes)).zip(largest) {
+            let most = x.iter().fold(T::LOWEST, |a, &b| if b > a || b.is_nan() { b } else { a });
+            let shift = if most == T::LOWEST || most == T::HIGHEST { T::ZERO } else { most };
+            for (d, &x) in d.iter_mut().zip(x) {
+                *d = x - shift;
+            }
+            *largest = shift;
+        }
     }
+}
+levels! {
+    fn exp_all<T: Math>(x: &mut [T]) {
+        for v in x {
+            *v = v.exp_();
+        }
+    }
+}
+levels! {
+    /// `largest` += log(sum of each row).
+    fn add_logs<T: Math>(largest: &mut [T], exponentials: &[T], sums: &mut [T], classes: usize) {
+        for (sum, row) in sums.iter_mut().zip(exponentials.chunks_exact(classes)) {
+            *sum = lanes(classes, |i| row[i]);
+        }
+        for (largest, &sum) in largest.iter_mut().zip(sums.iter()) {
+            *largest += sum.ln_();
+        }
+    }
+}
+
+/// log(sum of exp) of each row; exponentials are taken of many rows together, so that short rows fill vectors too.
+fn log_sum_exp<T: Math>(lse: &mut [T], x: &[T], classes: usize) -> Result {
+    if classes == 0 {
+        lse.fill(T::LOWEST);
+        return Ok(());
+    }
+    let lse = Shared::new(lse);
+    let short = std::sync::atomic::AtomicBool::new(false);
+    over_rows(lse.len(), classes, |start, len| {
+        let (Ok(mut held), Ok(mut sums)) = (try_vec(len * classes, T::ZERO), try_vec(len, T::ZERO)) else {
+            short.store(true, std::sync::atomic::Ordering::Relaxed);
+            return;
+        };
+        // SAFETY: each task has its own rows.
+        let lse = unsafe { lse.slice(start, len) };
+        below_largest(&mut held, lse, &x[start * classes..(start + len) * classes], classes);
+        exp_all(&mut held);
+        add_logs(lse, &held, &mut sums, classes);
+    });
+    if short.into_inner() { Err(Error::Memory { bytes: classes * size_of::<T>() }) } else { Ok(()) }
 }
 
 levels! {
@@ -103,11 +151,12 @@ pub fn cross_entropy<T: Math>(
     }
     check_targets(target, rows, classes, ignore)?;
     check_weight(weight, classes)?;
-    let (loss, lse, share) = (Shared::new(loss), Shared::new(lse), Shared::new(share));
+    log_sum_exp(lse, x, classes)?;
+    let (loss, share) = (Shared::new(loss), Shared::new(share));
     let (rest, spread_by, most) = (T::of(1.0 - smoothing), T::of(smoothing / classes as f64), T::of(most));
     each_row(rows, classes, |row| {
         let (x, t) = (&x[row * classes..(row + 1) * classes], target[row]);
-        let total = log_sum_exp(x);
+        let total = lse[row];
         let (mut value, mut w) = (T::ZERO, T::ZERO);
         if t != ignore as i64 {
             w = weight.map_or(T::ONE, |w| w[t as usize]);
@@ -118,26 +167,41 @@ pub fn cross_entropy<T: Math>(
             }
         }
         // SAFETY: each task has its own rows.
-        unsafe { (loss.slice(row, 1)[0], lse.slice(row, 1)[0], share.slice(row, 1)[0]) = (value, total, w) };
+        unsafe { (loss.slice(row, 1)[0], share.slice(row, 1)[0]) = (value, w) };
     });
     Ok(())
 }
 
 levels! {
-    /// dx = by_softmax * softmax - by_weight * weight
-    fn softmax_gradient<T: Math>(dx: &mut [T], x: &[T], lse: T, by_softmax: T, by_weight: T, weight: &[T]) {
-        let n = dx.len();
-        let x = &x[..n];
-        if weight.is_empty() {
-            for i in 0..n {
-                dx[i] = by_softmax * (x[i] - lse).exp_() - by_weight;
-            }
-        } else {
-            let weight = &weight[..n];
-            for i in 0..n {
-                dx[i] = by_softmax * (x[i] - lse).exp_() - by_weight * weight[i];
+    fn below_lse<T: Math>(dx: &mut [T], x: &[T], lse: &[T], classes: usize) {
+        for ((dx, x), &lse) in dx.chunks_exact_mut(classes).zip(x.chunks_exact(classes)).zip(lse) {
+            for (d, &x) in dx.iter_mut().zip(x) {
+                *d = x - lse;
             }
         }
+    }
+}
+
+/// dx = softmax of every row.
+fn softmax<T: Math>(dx: &mut [T], x: &[T], lse: &[T], classes: usize) {
+    if classes == 0 {
+        return;
+    }
+    let dx = Shared::new(dx);
+    over_rows(lse.len(), classes, |start, len| {
+        // SAFETY: each task has its own rows.
+        let dx = unsafe { dx.slice(start * classes, len * classes) };
+        below_lse(dx, &x[start * classes..(start + len) * classes], &lse[start..start + len], classes);
+        exp_all(dx);
+    });
+}
+
+/// dx = by_softmax * dx - by_weight * weight
+fn combine<T: Math>(dx: &mut [T], by_softmax: T, by_weight: T, weight: &[T]) {
+    if weight.is_empty() {
+        dx.iter_mut().for_each(|d| *d = by_softmax * *d - by_weight);
+    } else {
+        dx.iter_mut().zip(weight).for_each(|(d, &w)| *d = by_softmax * *d - by_weight * w);
     }
 }
 
@@ -165,6 +229,7 @@ pub fn cross_entropy_backward<T: Math>(
     check_targets(target, rows, classes, ignore)?;
     check_weight(weight, classes)?;
     check_gradient(g, denominator, rows)?;
+    softmax(dx, x, lse, classes);
     let dx = Shared::new(dx);
     let (rest, spread_by) = (T::of(1.0 - smoothing), T::of(smoothing / classes as f64));
     let all = weight.map_or(T::of(classes as f64), |w| lanes(classes, |i| w[i]));
@@ -178,7 +243,7 @@ pub fn cross_entropy_backward<T: Math>(
         }
         let (f, w) = (factor(g, denominator, row), weight.map_or(T::ONE, |w| w[t as usize]));
         let by_softmax = f * (rest * w + spread_by * all);
-        softmax_gradient(dx, &x[at..at + classes], lse[row], by_softmax, f * spread_by, weight.unwrap_or_default());
+        combine(dx, by_softmax, f * spread_by, weight.unwrap_or_default());
         dx[t as usize] = dx[t as usize] - f * rest * w;
     });
     Ok(())
@@ -216,14 +281,14 @@ pub fn soft_cross_entropy<T: Math>(
     expect_len("loss", loss.len(), &[rows])?;
     expect_len("loss lse", lse.len(), &[rows])?;
     check_weight(weight, classes)?;
-    let (loss, lse) = (Shared::new(loss), Shared::new(lse));
+    log_sum_exp(lse, x, classes)?;
+    let loss = Shared::new(loss);
     let (keep, spread_by) = (T::of(1.0 - smoothing), T::of(smoothing / classes as f64));
     each_row(rows, classes, |row| {
         let at = row * classes..(row + 1) * classes;
-        let total = log_sum_exp(&x[at.clone()]);
-        let value = soft_row(&x[at.clone()], &t[at], weight.unwrap_or_default(), total, keep, spread_by);
+        let value = soft_row(&x[at.clone()], &t[at], weight.unwrap_or_default(), lse[row], keep, spread_by);
         // SAFETY: each task has its own rows.
-        unsafe { (loss.slice(row, 1)[0], lse.slice(row, 1)[0]) = (value, total) };
+        unsafe { loss.slice(row, 1)[0] = value };
     });
     Ok(())
 }
@@ -251,6 +316,7 @@ pub fn soft_cross_entropy_backward<T: Math>(
     expect_len("loss lse", lse.len(), &[rows])?;
     check_weight(weight, classes)?;
     check_gradient(g, None, rows)?;
+    softmax(dx, x, lse, classes);
     let (dx, dt) = (Shared::new(dx), dt.map(Shared::new));
     let (keep, spread_by, divisor) = (T::of(1.0 - smoothing), T::of(smoothing / classes as f64), T::of(divisor));
     each_row(rows, classes, |row| {
@@ -261,8 +327,7 @@ pub fn soft_cross_entropy_backward<T: Math>(
         let mass = lanes(classes, |i| weighed(i) * smooth(i));
         // SAFETY: each task has its own rows.
         let out = unsafe { dx.slice(at, classes) };
-        softmax_gradient(out, x, lse[row], f * mass, T::ZERO, &[]);
-        (0..classes).for_each(|i| out[i] = out[i] - f * weighed(i) * smooth(i));
+        (0..classes).for_each(|i| out[i] = f * mass * out[i] - f * weighed(i) * smooth(i));
         if let Some(dt) = &dt {
             // SAFETY: as above.
             let out = unsafe { dt.slice(at, classes) };

@@ -173,43 +173,42 @@ impl<'a, T: Math> Given<'a, T> {
     }
 }
 
-/// Writes `f(x, t, p)` times the weight; 0 where the weight is 0, whatever `f` gives there.
+/// What is wanted of a loss.
+const VALUE: usize = 0;
+const SLOPE: usize = 1;
+
+/// Value or derivative. Not a closure: those are compiled apart when they are long, without the level's instructions.
 #[inline(always)]
-fn weighted<T: Math>(y: &mut [T], given: &Given<'_, T>, f: impl Fn(T, T, T) -> T) {
-    let n = y.len();
-    let (x, t) = (&given.x[..n], &given.t[..n]);
-    if given.positive.is_empty() {
-        for i in 0..n {
-            y[i] = f(x[i], t[i], T::ONE);
-        }
-    } else {
-        let positive = &given.positive[..n];
-        for i in 0..n {
-            y[i] = f(x[i], t[i], positive[i]);
-        }
-    }
-    if !given.weight.is_empty() {
-        let weight = &given.weight[..n];
-        for i in 0..n {
-            let v = y[i] * weight[i];
-            y[i] = if weight[i] == T::ZERO { T::ZERO } else { v };
-        }
+fn term<T: Math, const WAY: usize, const WHAT: usize>(x: T, t: T, p: T, a: T, b: T) -> T {
+    match WHAT {
+        VALUE => value::<T, WAY>(x, t, p, a, b),
+        SLOPE => slope::<T, WAY>(x, t, p, a, b),
+        _ => target_slope::<T, WAY>(x, t, p, a, b),
     }
 }
 
 levels! {
-    fn value_run<T: Math, const WAY: usize>(y: &mut [T], given: &Given<'_, T>) {
-        weighted(y, given, |x, t, p| value::<T, WAY>(x, t, p, given.a, given.b));
-    }
-}
-levels! {
-    fn slope_run<T: Math, const WAY: usize>(y: &mut [T], given: &Given<'_, T>) {
-        weighted(y, given, |x, t, p| slope::<T, WAY>(x, t, p, given.a, given.b));
-    }
-}
-levels! {
-    fn target_slope_run<T: Math, const WAY: usize>(y: &mut [T], given: &Given<'_, T>) {
-        weighted(y, given, |x, t, p| target_slope::<T, WAY>(x, t, p, given.a, given.b));
+    /// Writes value or derivative times the weight; 0 where the weight is 0, whatever comes out there.
+    fn run<T: Math, const WAY: usize, const WHAT: usize>(y: &mut [T], given: &Given<'_, T>) {
+        let n = y.len();
+        let (x, t, a, b) = (&given.x[..n], &given.t[..n], given.a, given.b);
+        if given.positive.is_empty() {
+            for i in 0..n {
+                y[i] = term::<T, WAY, WHAT>(x[i], t[i], T::ONE, a, b);
+            }
+        } else {
+            let positive = &given.positive[..n];
+            for i in 0..n {
+                y[i] = term::<T, WAY, WHAT>(x[i], t[i], positive[i], a, b);
+            }
+        }
+        if !given.weight.is_empty() {
+            let weight = &given.weight[..n];
+            for i in 0..n {
+                let v = y[i] * weight[i];
+                y[i] = if weight[i] == T::ZERO { T::ZERO } else { v };
+            }
+        }
     }
 }
 levels! {
@@ -234,23 +233,11 @@ levels! {
 type Run<T> = fn(&mut [T], &Given<'_, T>);
 
 macro_rules! by_way {
-    ($run:ident, $way:expr) => {{
-        let table: [Run<T>; WAYS] = [
-            $run::<T, 0>,
-            $run::<T, 1>,
-            $run::<T, 2>,
-            $run::<T, 3>,
-            $run::<T, 4>,
-            $run::<T, 5>,
-            $run::<T, 6>,
-            $run::<T, 7>,
-            $run::<T, 8>,
-            $run::<T, 9>,
-            $run::<T, 10>,
-            $run::<T, 11>,
-        ];
+    ($what:expr, $way:expr; $($number:literal)*) => {{
+        let table: [Run<T>; WAYS] = [$(run::<T, $number, { $what }>),*];
         table[$way]
     }};
+    ($what:expr, $way:expr) => { by_way!($what, $way; 0 1 2 3 4 5 6 7 8 9 10 11) };
 }
 
 /// Adds lanes pairwise.
@@ -311,7 +298,7 @@ pub fn elements<T: Math>(
 ) -> Result {
     let given = Given::new(x, t, weight, positive, n, way, a, b)?;
     expect_len("loss y", y.len(), &[n])?;
-    let (run, bad) = (by_way!(value_run, way), AtomicBool::new(false));
+    let (run, bad) = (by_way!(VALUE, way), AtomicBool::new(false));
     threads::parallel_chunks(y, UNIT, 8, |i, y| {
         let part = given.part(i * UNIT, y.len());
         if way == BCE && outside(part.x, part.weight) {
@@ -340,7 +327,7 @@ pub fn elements_sum<T: Math>(
 ) -> Result {
     let given = Given::new(x, t, weight, positive, n, way, a, b)?;
     expect_len("loss total", total.len(), &[1])?;
-    let (run, bad) = (by_way!(value_run, way), AtomicBool::new(false));
+    let (run, bad) = (by_way!(VALUE, way), AtomicBool::new(false));
     let sum = sum_by_units(n, 8, |start, len| {
         let (mut lanes, mut held) = ([T::ZERO; LANES], [T::ZERO; HELD]);
         for at in (start..start + len).step_by(HELD) {
@@ -379,7 +366,7 @@ pub fn elements_backward<T: Math>(
     let given = Given::new(x, t, weight, positive, n, way, a, b)?;
     expect_len("loss dx", dx.len(), &[n])?;
     ensure_shape!(g.len() == 1 || g.len() == n, "loss g: expected 1 or {n} elements, got {}", g.len());
-    let run = if of_target == 0 { by_way!(slope_run, way) } else { by_way!(target_slope_run, way) };
+    let run = if of_target == 0 { by_way!(SLOPE, way) } else { by_way!(2, way) };
     let scale = T::of(1.0 / divisor);
     threads::parallel_chunks(dx, UNIT, 8, |i, dx| {
         let start = i * UNIT;
