@@ -7,6 +7,11 @@ use crate::simd::LANES;
 use crate::threads::{self, Shared};
 use crate::{ensure_argument, ensure_shape, levels};
 
+/// Rows that short rows are taken together in.
+const ABREAST: usize = 64;
+/// Up to this many classes a row is short.
+const SHORT: usize = 64;
+
 /// Rows of one task, about 4096 elements.
 fn rows_of_a_task(classes: usize) -> usize {
     (4096 / classes.max(1)).max(1)
@@ -23,7 +28,7 @@ fn each_row(rows: usize, classes: usize, f: impl Fn(usize) + Sync) {
     over_rows(rows, classes, |start, len| (start..start + len).for_each(&f));
 }
 
-fn check_targets(target: &[i64], rows: usize, classes: usize, ignore: isize) -> Result {
+pub(crate) fn check_targets(target: &[i64], rows: usize, classes: usize, ignore: isize) -> Result {
     expect_len("loss target", target.len(), &[rows])?;
     let wrong = target.iter().find(|&&t| t != ignore as i64 && !(0..classes as i64).contains(&t));
     ensure_argument!(
@@ -35,17 +40,17 @@ fn check_targets(target: &[i64], rows: usize, classes: usize, ignore: isize) -> 
     Ok(())
 }
 
-fn check_weight<T>(weight: Option<&[T]>, classes: usize) -> Result {
+pub(crate) fn check_weight<T>(weight: Option<&[T]>, classes: usize) -> Result {
     weight.map_or(Ok(()), |w| expect_len("loss weight", w.len(), &[classes]))
 }
 
 /// What a gradient of a mean or sum is multiplied with in row `row`.
-fn factor<T: Math>(g: &[T], denominator: Option<&[T]>, row: usize) -> T {
+pub(crate) fn factor<T: Math>(g: &[T], denominator: Option<&[T]>, row: usize) -> T {
     let g = if g.len() == 1 { g[0] } else { g[row] };
     denominator.map_or(g, |d| g / d[0])
 }
 
-fn check_gradient<T>(g: &[T], denominator: Option<&[T]>, rows: usize) -> Result {
+pub(crate) fn check_gradient<T>(g: &[T], denominator: Option<&[T]>, rows: usize) -> Result {
     ensure_shape!(g.len() == 1 || g.len() == rows, "loss g: expected 1 or {rows} elements, got {}", g.len());
     denominator.map_or(Ok(()), |d| expect_len("loss denominator", d.len(), &[1]))
 }
@@ -66,11 +71,40 @@ fn lanes<T: Math>(n: usize, f: impl Fn(usize) -> T) -> T {
     T::of(close(lanes))
 }
 
+/// The larger; NaN where either is.
+#[inline(always)]
+fn larger<T: Math>(a: T, b: T) -> T {
+    if b > a || b.is_nan() { b } else { a }
+}
+
+/// The largest element, by 16 lanes.
+#[inline(always)]
+fn largest_of<T: Math>(x: &[T]) -> T {
+    let mut lanes = [T::LOWEST; LANES];
+    let runs = x.chunks_exact(LANES);
+    for (lane, &v) in lanes.iter_mut().zip(runs.remainder()) {
+        *lane = v;
+    }
+    for run in runs {
+        for l in 0..LANES {
+            lanes[l] = larger(lanes[l], run[l]);
+        }
+    }
+    let mut half = LANES / 2;
+    while half > 0 {
+        for l in 0..half {
+            lanes[l] = larger(lanes[l], lanes[l + half]);
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
 levels! {
     /// Of each row of `x`: its largest element, and the elements' distances to it.
     fn below_largest<T: Math>(d: &mut [T], largest: &mut [T], x: &[T], classes: usize) {
         for ((d, x), largest) in d.chunks_exact_mut(classes).zip(x.chunks_exact(classes)).zip(largest) {
-            let most = x.iter().fold(T::LOWEST, |a, &b| if b > a || b.is_nan() { b } else { a });
+            let most = largest_of(x);
             let shift = if most == T::LOWEST || most == T::HIGHEST { T::ZERO } else { most };
             for (d, &x) in d.iter_mut().zip(x) {
                 *d = x - shift;
@@ -98,10 +132,48 @@ levels! {
     }
 }
 
-/// log(sum of exp) of each row; exponentials are taken of many rows together, so that short rows fill vectors too.
+levels! {
+    /// log(sum of exp) of each of up to [`ABREAST`] short rows, side by side: a vector holds one class of many rows.
+    fn short_rows<T: Math>(lse: &mut [T], x: &[T], classes: usize) {
+        let mut held = [T::ZERO; ABREAST * SHORT];
+        for (r, row) in x.chunks_exact(classes).enumerate() {
+            for (c, &v) in row.iter().enumerate() {
+                held[c * ABREAST + r] = v;
+            }
+        }
+        let held = &held[..classes * ABREAST];
+        let (mut shift, mut sum) = ([T::LOWEST; ABREAST], [T::ZERO; ABREAST]);
+        for class in held.chunks_exact(ABREAST) {
+            for r in 0..ABREAST {
+                shift[r] = larger(shift[r], class[r]);
+            }
+        }
+        for s in &mut shift {
+            *s = if *s == T::LOWEST || *s == T::HIGHEST { T::ZERO } else { *s };
+        }
+        for class in held.chunks_exact(ABREAST) {
+            for r in 0..ABREAST {
+                sum[r] += (class[r] - shift[r]).exp_();
+            }
+        }
+        for r in 0..ABREAST {
+            sum[r] = shift[r] + sum[r].ln_();
+        }
+        lse.copy_from_slice(&sum[..lse.len()]);
+    }
+}
+
+/// log(sum of exp) of each row.
 fn log_sum_exp<T: Math>(lse: &mut [T], x: &[T], classes: usize) -> Result {
     if classes == 0 {
         lse.fill(T::LOWEST);
+        return Ok(());
+    }
+    if classes <= SHORT {
+        threads::parallel_chunks(lse, ABREAST, classes * 8, |i, lse| {
+            let start = i * ABREAST * classes;
+            short_rows(lse, &x[start..start + lse.len() * classes], classes);
+        });
         return Ok(());
     }
     let lse = Shared::new(lse);
@@ -393,90 +465,5 @@ pub fn likelihood_backward<T: Math>(
             dx[t as usize] = -weight.map_or(T::ONE, |w| w[t as usize]) * factor(g, denominator, row);
         }
     });
-    Ok(())
-}
-
-/// loss = sum over c other than t of w[t] max(0, margin - x[t] + x[c])^p / classes, and its gradient; p is 1 or 2.
-///
-/// # Errors
-/// [`crate::error::Error::Argument`] for a target outside the classes.
-pub fn multi_margin<T: Math>(
-    loss: &mut [T],
-    dx: &mut [T],
-    x: &[T],
-    target: &[i64],
-    weight: Option<&[T]>,
-    rows: usize,
-    classes: usize,
-    p: usize,
-    margin: f64,
-) -> Result {
-    expect_len("loss x", x.len(), &[rows, classes])?;
-    expect_len("loss dx", dx.len(), &[rows, classes])?;
-    expect_len("loss", loss.len(), &[rows])?;
-    check_targets(target, rows, classes, isize::MIN)?;
-    check_weight(weight, classes)?;
-    let (margin, n) = (T::of(margin), T::of(classes as f64));
-    for row in 0..rows {
-        let (x, dx, t) = (&x[row * classes..][..classes], &mut dx[row * classes..][..classes], target[row] as usize);
-        let w = weight.map_or(T::ONE, |w| w[t]) / n;
-        let (mut sum, mut own) = (T::ZERO, T::ZERO);
-        for c in 0..classes {
-            let z = margin - x[t] + x[c];
-            let active = c != t && z > T::ZERO;
-            let (v, slope) = if p == 1 { (z, T::ONE) } else { (z * z, z + z) };
-            dx[c] = if active { w * slope } else { T::ZERO };
-            sum += if active { w * v } else { T::ZERO };
-            own += dx[c];
-        }
-        dx[t] = -own;
-        loss[row] = sum;
-    }
-    Ok(())
-}
-
-/// loss = sum over listed j and unlisted i of max(0, 1 - x[j] + x[i]) / classes, and its gradient; a list ends at its first -1.
-///
-/// # Errors
-/// [`crate::error::Error::Argument`] for a target outside the classes.
-pub fn multilabel_margin<T: Math>(loss: &mut [T], dx: &mut [T], x: &[T], target: &[i64], rows: usize, classes: usize) -> Result {
-    expect_len("loss x", x.len(), &[rows, classes])?;
-    expect_len("loss dx", dx.len(), &[rows, classes])?;
-    expect_len("loss", loss.len(), &[rows])?;
-    check_targets(target, rows * classes, classes, -1)?;
-    let n = T::of(classes as f64);
-    for row in 0..rows {
-        let (x, dx) = (&x[row * classes..][..classes], &mut dx[row * classes..][..classes]);
-        let listed: Vec<usize> = target[row * classes..][..classes].iter().take_while(|&&t| t >= 0).map(|&t| t as usize).collect();
-        dx.fill(T::ZERO);
-        let mut sum = T::ZERO;
-        for &j in &listed {
-            for i in (0..classes).filter(|i| !listed.contains(i)) {
-                let z = T::ONE - x[j] + x[i];
-                if z > T::ZERO {
-                    sum += z / n;
-                    dx[i] += T::ONE / n;
-                    dx[j] = dx[j] - T::ONE / n;
-                }
-            }
-        }
-        loss[row] = sum;
-    }
-    Ok(())
-}
-
-/// y = x * g / divisor by row; `g` has a number a row or one.
-///
-/// # Errors
-/// [`crate::error::Error::Shape`] for sizes that do not fit.
-pub fn scale_rows<T: Math>(y: &mut [T], x: &[T], g: &[T], rows: usize, classes: usize, divisor: f64) -> Result {
-    expect_len("loss y", y.len(), &[rows, classes])?;
-    expect_len("loss x", x.len(), &[rows, classes])?;
-    check_gradient(g, None, rows)?;
-    let divisor = T::of(divisor);
-    for row in 0..rows {
-        let (f, at) = (factor(g, None, row) / divisor, row * classes..(row + 1) * classes);
-        y[at.clone()].iter_mut().zip(&x[at]).for_each(|(y, &x)| *y = x * f);
-    }
     Ok(())
 }

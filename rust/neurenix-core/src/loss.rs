@@ -173,44 +173,98 @@ impl<'a, T: Math> Given<'a, T> {
     }
 }
 
-/// What is wanted of a loss.
+/// What is wanted of a loss: its value, its derivative in the prediction, or in the target.
 const VALUE: usize = 0;
 const SLOPE: usize = 1;
+const TARGET_SLOPE: usize = 2;
 
-/// Value or derivative. Not a closure: those are compiled apart when they are long, without the level's instructions.
+/// The first ways are compiled for every level; the others, and derivatives in the target, once: they are rare.
+const COMMON: usize = BCE_OF_SIGMOID + 1;
+
 #[inline(always)]
-fn term<T: Math, const WAY: usize, const WHAT: usize>(x: T, t: T, p: T, a: T, b: T) -> T {
-    match WHAT {
-        VALUE => value::<T, WAY>(x, t, p, a, b),
-        SLOPE => slope::<T, WAY>(x, t, p, a, b),
-        _ => target_slope::<T, WAY>(x, t, p, a, b),
+fn weigh<T: Math>(y: &mut [T], weight: &[T]) {
+    if weight.is_empty() {
+        return;
+    }
+    let n = y.len();
+    let weight = &weight[..n];
+    for i in 0..n {
+        let v = y[i] * weight[i];
+        y[i] = if weight[i] == T::ZERO { T::ZERO } else { v };
     }
 }
 
 levels! {
     /// Writes value or derivative times the weight; 0 where the weight is 0, whatever comes out there.
-    fn run<T: Math, const WAY: usize, const WHAT: usize>(y: &mut [T], given: &Given<'_, T>) {
+    fn common_run<T: Math, const WAY: usize, const WHAT: usize>(y: &mut [T], given: &Given<'_, T>) {
         let n = y.len();
         let (x, t, a, b) = (&given.x[..n], &given.t[..n], given.a, given.b);
+        // Not a closure: a long one is compiled apart, without the level's instructions.
         if given.positive.is_empty() {
             for i in 0..n {
-                y[i] = term::<T, WAY, WHAT>(x[i], t[i], T::ONE, a, b);
+                let p = T::ONE;
+                y[i] = if WHAT == VALUE { value::<T, WAY>(x[i], t[i], p, a, b) } else { slope::<T, WAY>(x[i], t[i], p, a, b) };
             }
         } else {
             let positive = &given.positive[..n];
             for i in 0..n {
-                y[i] = term::<T, WAY, WHAT>(x[i], t[i], positive[i], a, b);
+                let p = positive[i];
+                y[i] = if WHAT == VALUE { value::<T, WAY>(x[i], t[i], p, a, b) } else { slope::<T, WAY>(x[i], t[i], p, a, b) };
             }
         }
-        if !given.weight.is_empty() {
-            let weight = &given.weight[..n];
-            for i in 0..n {
-                let v = y[i] * weight[i];
-                y[i] = if weight[i] == T::ZERO { T::ZERO } else { v };
-            }
-        }
+        weigh(y, given.weight);
     }
 }
+
+/// Any term of any loss.
+fn term<T: Math>(way: usize, what: usize, x: T, t: T, p: T, a: T, b: T) -> T {
+    macro_rules! by_way {
+        ($function:ident) => {
+            match way {
+                MSE => $function::<T, MSE>(x, t, p, a, b),
+                L1 => $function::<T, L1>(x, t, p, a, b),
+                SMOOTH_L1 => $function::<T, SMOOTH_L1>(x, t, p, a, b),
+                HUBER => $function::<T, HUBER>(x, t, p, a, b),
+                BCE => $function::<T, BCE>(x, t, p, a, b),
+                BCE_LOGITS => $function::<T, BCE_LOGITS>(x, t, p, a, b),
+                BCE_OF_SIGMOID => $function::<T, BCE_OF_SIGMOID>(x, t, p, a, b),
+                KL => $function::<T, KL>(x, t, p, a, b),
+                KL_LOG => $function::<T, KL_LOG>(x, t, p, a, b),
+                POISSON_LOG => $function::<T, POISSON_LOG>(x, t, p, a, b),
+                POISSON => $function::<T, POISSON>(x, t, p, a, b),
+                _ => $function::<T, SOFT_MARGIN>(x, t, p, a, b),
+            }
+        };
+    }
+    match what {
+        VALUE => by_way!(value),
+        SLOPE => by_way!(slope),
+        _ => by_way!(target_slope),
+    }
+}
+
+/// [`common_run`] for any way and term.
+fn run<T: Math>(y: &mut [T], given: &Given<'_, T>, way: usize, what: usize) {
+    macro_rules! table {
+        ($what:ident: $($way:ident)*) => {
+            [$(common_run::<T, $way, $what>),*] as [fn(&mut [T], &Given<'_, T>); COMMON]
+        };
+    }
+    if way < COMMON && what != TARGET_SLOPE {
+        let (values, slopes) = (
+            table!(VALUE: MSE L1 SMOOTH_L1 HUBER BCE BCE_LOGITS BCE_OF_SIGMOID),
+            table!(SLOPE: MSE L1 SMOOTH_L1 HUBER BCE BCE_LOGITS BCE_OF_SIGMOID),
+        );
+        (if what == VALUE { values } else { slopes })[way](y, given);
+        return;
+    }
+    for (i, y) in y.iter_mut().enumerate() {
+        let p = given.positive.get(i).copied().unwrap_or(T::ONE);
+        *y = term(way, what, given.x[i], given.t[i], p, given.a, given.b);
+    }
+    weigh(y, given.weight);
+}
+
 levels! {
     fn outside<T: Math>(x: &[T], weight: &[T]) -> bool {
         let wrong = |v: T| !(v >= T::ZERO && v <= T::ONE);
@@ -228,16 +282,6 @@ levels! {
             }
         }
     }
-}
-
-type Run<T> = fn(&mut [T], &Given<'_, T>);
-
-macro_rules! by_way {
-    ($what:expr, $way:expr; $($number:literal)*) => {{
-        let table: [Run<T>; WAYS] = [$(run::<T, $number, { $what }>),*];
-        table[$way]
-    }};
-    ($what:expr, $way:expr) => { by_way!($what, $way; 0 1 2 3 4 5 6 7 8 9 10 11) };
 }
 
 /// Adds lanes pairwise.
@@ -298,13 +342,13 @@ pub fn elements<T: Math>(
 ) -> Result {
     let given = Given::new(x, t, weight, positive, n, way, a, b)?;
     expect_len("loss y", y.len(), &[n])?;
-    let (run, bad) = (by_way!(VALUE, way), AtomicBool::new(false));
+    let bad = AtomicBool::new(false);
     threads::parallel_chunks(y, UNIT, 8, |i, y| {
         let part = given.part(i * UNIT, y.len());
         if way == BCE && outside(part.x, part.weight) {
             bad.store(true, Ordering::Relaxed);
         }
-        run(y, &part);
+        run(y, &part, way, VALUE);
     });
     check_probabilities(&bad)
 }
@@ -327,7 +371,7 @@ pub fn elements_sum<T: Math>(
 ) -> Result {
     let given = Given::new(x, t, weight, positive, n, way, a, b)?;
     expect_len("loss total", total.len(), &[1])?;
-    let (run, bad) = (by_way!(VALUE, way), AtomicBool::new(false));
+    let bad = AtomicBool::new(false);
     let sum = sum_by_units(n, 8, |start, len| {
         let (mut lanes, mut held) = ([T::ZERO; LANES], [T::ZERO; HELD]);
         for at in (start..start + len).step_by(HELD) {
@@ -336,7 +380,7 @@ pub fn elements_sum<T: Math>(
                 bad.store(true, Ordering::Relaxed);
             }
             let held = &mut held[..part.x.len()];
-            run(held, &part);
+            run(held, &part, way, VALUE);
             lane_sum(&mut lanes, held);
         }
         close(lanes)
@@ -366,11 +410,11 @@ pub fn elements_backward<T: Math>(
     let given = Given::new(x, t, weight, positive, n, way, a, b)?;
     expect_len("loss dx", dx.len(), &[n])?;
     ensure_shape!(g.len() == 1 || g.len() == n, "loss g: expected 1 or {n} elements, got {}", g.len());
-    let run = if of_target == 0 { by_way!(SLOPE, way) } else { by_way!(2, way) };
+    let what = if of_target == 0 { SLOPE } else { TARGET_SLOPE };
     let scale = T::of(1.0 / divisor);
     threads::parallel_chunks(dx, UNIT, 8, |i, dx| {
         let start = i * UNIT;
-        run(dx, &given.part(start, dx.len()));
+        run(dx, &given.part(start, dx.len()), way, what);
         if g.len() == 1 {
             let g = g[0] * scale;
             dx.iter_mut().for_each(|d| *d = *d * g);

@@ -270,10 +270,10 @@ kernels! {
     norm_moments<floats>(x: In, mean: DoubleOut, square: DoubleOut, n: Size, h: Size, w: Size, c: Size) = norm::moments;
     norm_tables<floats>(scale: Out, shift: Out, mean: DoubleOut, rstd: DoubleOut, running_mean: Optional<InOut>, running_var: Optional<InOut>, moment_mean: Double, moment_square: Double, weight: Optional<In>, bias: Optional<In>, n: Size, c: Size, pixels: Size, groups: Size, eps: Real, momentum: Real) = norm_tables::from_moments;
     norm_running_tables<floats>(scale: Out, shift: Out, mean: DoubleOut, rstd: DoubleOut, running_mean: In, running_var: In, weight: Optional<In>, bias: Optional<In>, c: Size, eps: Real) = norm_tables::from_running;
-    norm_apply<floats>(y: Out, x: In, scale: In, shift: In, rows: Size, n: Size, pixels: Size, c: Size, relu: Enum) = norm::apply;
+    norm_apply<floats>(y: Out, x: In, scale: In, shift: In, rows: Size, n: Size, pixels: Size, c: Size, relu: Enum) = norm_apply::apply;
     norm_backward_sums<floats>(g: In, x: In, sum_g: DoubleOut, sum_gx: DoubleOut, mean: Double, scale: In, shift: In, rows: Size, n: Size, h: Size, w: Size, c: Size, relu: Enum) = norm::backward_sums;
     norm_backward_tables<floats>(a: Out, b: Out, d: Out, dweight: Optional<Out>, dbias: Optional<Out>, sum_g: Optional<Double>, sum_gx: Optional<Double>, mean: Double, rstd: Double, weight: Optional<In>, n: Size, c: Size, pixels: Size, groups: Size, training: Enum) = norm_tables::backward;
-    norm_backward_apply<floats>(dx: Out, g: In, x: In, a: In, b: In, d: In, scale: In, shift: In, rows: Size, n: Size, pixels: Size, c: Size, relu: Enum) = norm::backward_apply;
+    norm_backward_apply<floats>(dx: Out, g: In, x: In, a: In, b: In, d: In, scale: In, shift: In, rows: Size, n: Size, pixels: Size, c: Size, relu: Enum) = norm_apply::backward_apply;
     layer_norm_forward<floats>(y: Out, mean: DoubleOut, rstd: DoubleOut, x: In, weight: Optional<In>, bias: Optional<In>, rows: Size, size: Size, eps: Real, centred: Enum) = layer_norm::forward;
     layer_norm_backward<floats>(dx: Out, g: In, x: In, mean: Double, rstd: Double, weight: Optional<In>, rows: Size, size: Size, centred: Enum) = layer_norm::backward;
     layer_norm_backward_parameters<floats>(dweight: Out, dbias: Optional<Out>, g: In, x: In, mean: Double, rstd: Double, rows: Size, size: Size) = layer_norm::backward_parameters;
@@ -290,9 +290,9 @@ kernels! {
     soft_cross_entropy_rows_backward<floats>(dx: Out, dt: Optional<Out>, x: In, lse: In, t: In, weight: Optional<In>, g: In, rows: Size, classes: Size, smoothing: Real, divisor: Real) = class_loss::soft_cross_entropy_backward;
     likelihood_rows<floats>(loss: Out, share: Out, x: In, target: Index, weight: Optional<In>, rows: Size, classes: Size, ignore: Offset) = class_loss::likelihood;
     likelihood_rows_backward<floats>(dx: Out, target: Index, weight: Optional<In>, g: In, denominator: Optional<In>, rows: Size, classes: Size, ignore: Offset) = class_loss::likelihood_backward;
-    multi_margin_rows<floats>(loss: Out, dx: Out, x: In, target: Index, weight: Optional<In>, rows: Size, classes: Size, p: Size, margin: Real) = class_loss::multi_margin;
-    multilabel_margin_rows<floats>(loss: Out, dx: Out, x: In, target: Index, rows: Size, classes: Size) = class_loss::multilabel_margin;
-    scale_rows<floats>(y: Out, x: In, g: In, rows: Size, classes: Size, divisor: Real) = class_loss::scale_rows;
+    multi_margin_rows<floats>(loss: Out, dx: Out, x: In, target: Index, weight: Optional<In>, rows: Size, classes: Size, p: Size, margin: Real) = margin_loss::multi_margin;
+    multilabel_margin_rows<floats>(loss: Out, dx: Out, x: In, target: Index, rows: Size, classes: Size) = margin_loss::multilabel_margin;
+    scale_rows<floats>(y: Out, x: In, g: In, rows: Size, classes: Size, divisor: Real) = margin_loss::scale_rows;
 
     // random
     random_uniform<floats>(y: Out, low: Real, high: Real, seed: Key, call: Key) = random::uniform;
