@@ -75,7 +75,7 @@ bench: .venv/built-test ## time the library beside PyTorch (where that is instal
 
 .PHONY: docs
 docs: .venv/built-docs ## build the documentation into site/, strictly, its pictures by the library itself
-	$(PY) -m mkdocs build --strict --quiet
+	$(PY) -m mkdocs build --config-file .mkdocs.yml --strict --quiet
 	@echo "open site/index.html"
 
 .PHONY: cuda-errors
