@@ -183,6 +183,7 @@ impl Block {
     }
 
     /// The first byte.
+    #[inline]
     pub fn as_ptr(&self) -> *mut u8 {
         self.start as *mut u8
     }
@@ -215,8 +216,9 @@ impl<T: Copy + Default> Buffer<T> {
         let bytes = len.checked_mul(size_of::<T>()).ok_or(Error::Memory { bytes: usize::MAX })?;
         let block = Block::new(bytes)?;
         let mut buffer = Self { block, len, life: std::marker::PhantomData };
+        let start = buffer.block.as_ptr().cast::<T>();
         // SAFETY: the block holds at least `len` elements; writing through a pointer needs no initialised memory.
-        (0..len).for_each(|i| unsafe { buffer.block.as_ptr().cast::<T>().add(i).write(T::default()) });
+        (0..len).for_each(|i| unsafe { start.add(i).write(T::default()) });
         buffer.len = len;
         Ok(buffer)
     }

@@ -8,7 +8,7 @@
 
 use crate::blocks::Buffer;
 use crate::error::{Result, expect_len};
-use crate::simd::Float;
+use crate::simd::{Float, Vector};
 use crate::{ensure_shape, levels, threads};
 
 /// Side of a tile in pixels: that of Winograd's output, so that a convolution can take statistics as it writes.
@@ -56,50 +56,108 @@ impl Unit {
     }
 }
 
-levels! {
-    /// Mean and sum of squared distances of a unit's pixels, channel by channel; `x` is the whole image.
-    pub fn unit_moments<T: Float>(mean: &mut [T], square: &mut [T], x: &[T], unit: &Unit) {
-        let c = mean.len();
-        let square = &mut square[..c];
-        mean.fill(T::ZERO);
-        square.fill(T::ZERO);
-        for &(start, len) in unit.runs() {
-            let run = &x[start * c..(start + len) * c];
+/// `N` channels, or the first `left` of them.
+///
+/// # Safety
+/// They are readable at `from`.
+#[inline(always)]
+unsafe fn take<T: Float, V: Vector<T>>(from: *const T, left: usize) -> V {
+    // SAFETY: as the caller says.
+    unsafe { if left >= V::N { V::load(from) } else { V::load_first(from, left) } }
+}
+
+/// # Safety
+/// `N` channels, or the first `left` of them, are writable at `to`.
+#[inline(always)]
+unsafe fn put<T: Float, V: Vector<T>>(value: V, to: *mut T, left: usize) {
+    // SAFETY: as the caller says.
+    unsafe { if left >= V::N { value.store(to) } else { value.store_first(to, left) } }
+}
+
+/// Moments of `W` vectors of channels, held in registers over a unit's pixels; `left` channels are there.
+///
+/// # Safety
+/// `x` is the first of the channels in an image of `c` channels that holds the unit, `mean` and `square` have `left` elements.
+#[inline(always)]
+unsafe fn moments_of_channels<T: Float, V: Vector<T>, const W: usize>(
+    mean: *mut T,
+    square: *mut T,
+    x: *const T,
+    c: usize,
+    left: usize,
+    unit: &Unit,
+) {
+    let zero = V::splat(T::ZERO);
+    let (mut sums, mut squares) = ([zero; W], [zero; W]);
+    for &(start, len) in unit.runs() {
+        for k in 0..W {
+            // SAFETY: the run's pixels lie inside the image, and `left` channels from `x` on inside each.
+            let at = |pixel: usize| unsafe { take::<T, V>(x.add((start + pixel) * c + k * V::N), left - k * V::N) };
             if len == TILE {
-                let (p, q, r, s) = (&run[..c], &run[c..2 * c], &run[2 * c..3 * c], &run[3 * c..4 * c]);
-                for i in 0..c {
-                    mean[i] += (p[i] + q[i]) + (r[i] + s[i]);
-                }
+                sums[k] = sums[k].add(at(0).add(at(1)).add(at(2).add(at(3))));
             } else {
-                for pixel in run.chunks_exact(c) {
-                    for i in 0..c {
-                        mean[i] += pixel[i];
-                    }
-                }
-            }
-        }
-        let scale = T::ONE / T::of(unit.pixels as f64);
-        for m in mean.iter_mut() {
-            *m = *m * scale;
-        }
-        for &(start, len) in unit.runs() {
-            let run = &x[start * c..(start + len) * c];
-            if len == TILE {
-                let (p, q, r, s) = (&run[..c], &run[c..2 * c], &run[2 * c..3 * c], &run[3 * c..4 * c]);
-                for i in 0..c {
-                    let (p, q, r, s) = (p[i] - mean[i], q[i] - mean[i], r[i] - mean[i], s[i] - mean[i]);
-                    square[i] += p.mul_add(p, q * q) + r.mul_add(r, s * s);
-                }
-            } else {
-                for pixel in run.chunks_exact(c) {
-                    for i in 0..c {
-                        let d = pixel[i] - mean[i];
-                        square[i] = d.mul_add(d, square[i]);
-                    }
+                for pixel in 0..len {
+                    sums[k] = sums[k].add(at(pixel));
                 }
             }
         }
     }
+    let scale = V::splat(T::ONE / T::of(unit.pixels as f64));
+    let means = sums.map(|s| s.mul(scale));
+    for &(start, len) in unit.runs() {
+        for k in 0..W {
+            // SAFETY: as above.
+            let at = |pixel: usize| unsafe { take::<T, V>(x.add((start + pixel) * c + k * V::N), left - k * V::N) }.sub(means[k]);
+            if len == TILE {
+                let (p, q, r, s) = (at(0), at(1), at(2), at(3));
+                squares[k] = squares[k].add(p.fma(p, q.mul(q)).add(r.fma(r, s.mul(s))));
+            } else {
+                for pixel in 0..len {
+                    let d = at(pixel);
+                    squares[k] = d.fma(d, squares[k]);
+                }
+            }
+        }
+    }
+    for k in 0..W {
+        // SAFETY: as the caller says.
+        unsafe {
+            put(means[k], mean.add(k * V::N), left - k * V::N);
+            put(squares[k], square.add(k * V::N), left - k * V::N);
+        }
+    }
+}
+
+levels! {
+    fn moments_run<T, V>(mean: &mut [T], square: &mut [T], x: &[T], unit: &Unit) {
+        let c = mean.len();
+        let mut first = 0;
+        while first < c {
+            let left = c - first;
+            // SAFETY: the caller checked that the unit lies inside `x` and that both outputs have `c` elements.
+            unsafe {
+                let (m, s, x) = (mean.as_mut_ptr().add(first), square.as_mut_ptr().add(first), x.as_ptr().add(first));
+                if left >= 4 * V::N {
+                    moments_of_channels::<T, V, 4>(m, s, x, c, left, unit);
+                    first += 4 * V::N;
+                } else {
+                    moments_of_channels::<T, V, 1>(m, s, x, c, left, unit);
+                    first += V::N;
+                }
+            }
+        }
+    }
+}
+
+/// Mean and sum of squared distances of a unit's pixels, channel by channel; `x` is the whole image.
+///
+/// # Panics
+/// When the unit does not lie inside the image or the outputs differ in length.
+pub fn unit_moments<T: Float>(mean: &mut [T], square: &mut [T], x: &[T], unit: &Unit) {
+    let c = mean.len();
+    let end = unit.runs().iter().map(|&(start, len)| start + len).max().unwrap_or(0);
+    assert!(square.len() == c && x.len() >= end * c, "unit_moments: {} channels of {end} pixels, {} elements", c, x.len());
+    moments_run(mean, square, x, unit);
 }
 
 /// Two numbers a channel of up to [`LANES`] channels, over `n` elements: (mean, squares) or two sums.
@@ -114,6 +172,7 @@ impl Part {
     pub(crate) const NONE: Self = Self { n: 0.0, first: [0.0; LANES], second: [0.0; LANES] };
 
     /// Moments of the union (Chan's formula).
+    #[inline(always)]
     pub(crate) fn union(self, other: Self) -> Self {
         if self.n == 0.0 || other.n == 0.0 {
             return if self.n == 0.0 { other } else { self };
@@ -130,6 +189,7 @@ impl Part {
     }
 
     /// Sums of the union.
+    #[inline(always)]
     pub(crate) fn sum(self, other: Self) -> Self {
         let mut out = Self { n: self.n + other.n, ..self };
         for i in 0..LANES {
@@ -141,6 +201,7 @@ impl Part {
 }
 
 /// Merges parts 0 to `count` - 1 in a binary tree that depends on `count` only: neighbours first, like carrying in a counter.
+#[inline]
 pub(crate) fn tree<P: Copy>(none: P, count: usize, part: impl Fn(usize) -> P, merge: impl Fn(P, P) -> P) -> P {
     let mut stack = [none; 64];
     let mut depth = 0;
@@ -180,6 +241,7 @@ fn per_image<T: Float>(
         let (a, b) = unsafe { shared.slice(task * 2 * c, 2 * c) }.split_at_mut(c);
         unit(task / units, &Unit::new(task % units, h, w), a, b);
     });
+    let counts: Vec<f64> = (0..units).map(|index| Unit::new(index, h, w).pixels as f64).collect();
     let blocks = c.div_ceil(LANES);
     let (out_first, out_second) = (threads::Shared::new(first), threads::Shared::new(second));
     threads::parallel(n * blocks, units * LANES * 8, |task| {
@@ -187,7 +249,7 @@ fn per_image<T: Float>(
         let len = LANES.min(c - start);
         let leaf = |index: usize| {
             let at = (image * units + index) * 2 * c + start;
-            let mut part = Part { n: Unit::new(index, h, w).pixels as f64, ..Part::NONE };
+            let mut part = Part { n: counts[index], ..Part::NONE };
             for i in 0..len {
                 (part.first[i], part.second[i]) = (scratch[at + i].to_f64(), scratch[at + c + i].to_f64());
             }
