@@ -9,6 +9,8 @@ MAKEFLAGS += --no-print-directory
 # In the environment of the project and nowhere else, whatever environment is active outside.
 export VIRTUAL_ENV := $(CURDIR)/.venv
 export NO_MKDOCS_2_WARNING := 1
+export PIP_QUIET := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport CONDA_PREFIX PYTHONPATH PYTHONHOME
 PY := .venv/bin/python
 CHECKED := python tests benches docs
@@ -71,6 +73,8 @@ wheel-test: .venv/built-test ## build wheel and sdist, install the wheel in a ne
 
 .PHONY: bench
 bench: .venv/built-test ## time the library beside PyTorch (where that is installed) and beside this machine's limits
+	$(PY) benches/imports.py
+	$(PY) benches/conv.py
 	$(PY) benches/unet.py
 
 .PHONY: docs
@@ -95,11 +99,11 @@ clean: ## remove what was built
 	@tests/tools/check_machine
 	@echo "making .venv and building the library: one to three minutes, once"
 	@"$$(tests/tools/check_machine --python)" -m venv --clear .venv
-	@$(PY) -m pip install --quiet --disable-pip-version-check "maturin>=1.7,<2"
+	@$(PY) -m pip install "maturin>=1.7,<2"
 	@touch $@
 
 build/cupy/.made: .venv/made
-	@$(PY) -m pip install --quiet --disable-pip-version-check --upgrade --target build/cupy "cupy-cuda12x>=14"
+	@$(PY) -m pip install --upgrade --target build/cupy "cupy-cuda12x>=14"
 	@touch $@
 
 .venv/built-%: .venv/made $(SOURCES)
