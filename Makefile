@@ -27,7 +27,7 @@ demo: .venv/built-demo ## train a U-Net on a real microscopy image and show what
 .PHONY: test
 test: ## everything that must hold: lints, Rust and Python tests, oracle, wheel, documentation's code
 	@tests/tools/check_machine test
-	@$(MAKE) lint rust-test wheel-test cuda-errors pytest
+	@$(MAKE) lint rust-test wheel-test cuda-errors docs pytest
 
 .PHONY: develop
 develop: .venv/built-test ## build the extension into .venv, with what the tests need
@@ -80,7 +80,7 @@ bench: .venv/built-test ## time the library beside PyTorch (where that is instal
 .PHONY: docs
 docs: .venv/built-docs ## build the documentation into site/, strictly, its pictures by the library itself
 	$(PY) -m mkdocs build --config-file .mkdocs.yml --strict --quiet
-	@echo "open site/index.html"
+	@echo "built: open site/index.html; with its search: python3 -m http.server --directory site"
 
 .PHONY: cuda-errors
 cuda-errors: .venv/built-test build/cupy/.made ## what the library says with the real CuPy beside no GPU
