@@ -13,7 +13,25 @@ import numpy as np
 import pytest
 
 import neurenix as nx
-from neurenix import errors
+from neurenix import data, errors, nn, optim
+from neurenix.multiscale import (
+    FeatureFusion,
+    MultiScaleModel,
+    MultiScalePooling,
+    PyramidDownsample,
+    Rescale,
+    ScaleFusion,
+    SpatialPyramidPooling,
+    UNet,
+)
+from neurenix.nn import functional as F
+
+X, WEIGHT = nx.Tensor(shape=(1, 3, 8, 8)), nx.Tensor(shape=(4, 3, 3, 3))
+
+
+def unet() -> UNet:
+    return UNet(3, 1, [4, 8]).eval()
+
 
 CASES: list[tuple[type[Exception], str, Callable[[], Any]]] = [
     (errors.ArgumentError, "Tensor: expected either data or shape=, got neither; pass one of them", nx.Tensor),
@@ -34,6 +52,132 @@ CASES: list[tuple[type[Exception], str, Callable[[], Any]]] = [
     (errors.ArgumentError, 'device: expected "cpu", "cuda" or "cuda:N", got \'tpu\'', lambda: nx.Tensor([1], device="tpu")),
     (errors.ShapeError, "item: expected one element, got shape (2,)", lambda: nx.Tensor([1, 2]).item()),
     (errors.GraphError, "backward: expected a tensor that was recorded", lambda: nx.Tensor([1]).backward()),
+    (
+        errors.ShapeError,
+        "conv2d: expected x with 3 channels (weight is (4, 3, 3, 3)), got (1, 4, 8, 8)",
+        lambda: F.conv2d(nx.Tensor(shape=(1, 4, 8, 8)), WEIGHT),
+    ),
+    (errors.ArgumentError, "conv2d: expected stride of at least 1, got 0", lambda: F.conv2d(X, WEIGHT, stride=0)),
+    (errors.DTypeError, "conv2d: expected weight of float32 like the input, got float64", lambda: F.conv2d(X, WEIGHT.double())),
+    (
+        errors.ShapeError,
+        "UNet: expected x with 3 channels (N, 3, H, W), got shape (1, 4, 8, 8)",
+        lambda: unet()(nx.Tensor(shape=(1, 4, 8, 8))),
+    ),
+    (errors.ShapeError, "UNet: expected x (N, 3, H, W), got shape (3, 8, 8)", lambda: unet()(nx.Tensor(shape=(3, 8, 8)))),
+    (errors.DTypeError, "UNet: expected a float image, got uint8(1, 3, 8, 8)", lambda: unet()(np.zeros((1, 3, 8, 8), np.uint8))),
+    (
+        errors.ShapeError,
+        "UNet: expected x with 3 channels (N, 3, H, W), got shape (1, 8, 8, 3)",
+        lambda: unet()(np.zeros((1, 8, 8, 3), np.float32)),
+    ),
+    (errors.ArgumentError, "UNet: expected features as a list of integers, got []", lambda: UNet(3, 1, features=[])),
+    (errors.ArgumentError, "UNet: expected out_channels of at least 1, got 0", lambda: UNet(3, 0)),
+    (errors.ArgumentError, "UNet: expected in_channels as an integer, got True", lambda: UNet(True, 1)),
+    (errors.ArgumentError, "UNet: expected norm 'batch', 'group', 'instance' or None, got 'layer'", lambda: UNet(3, 1, norm="layer")),
+    (
+        errors.ArgumentError,
+        "UNet: expected final_activation 'sigmoid', 'softmax' or None, got 'tanh'",
+        lambda: UNet(3, 1, final_activation="tanh"),
+    ),
+    (errors.GraphError, "get_encoder_features: expected a forward pass before it, got none", lambda: UNet(3, 1).get_encoder_features()),
+    (errors.ArgumentError, "MultiScaleModel: expected scales as a list of numbers, got []", lambda: MultiScaleModel([])),
+    (
+        errors.ArgumentError,
+        "MultiScaleModel: expected scales[1] as a finite number above 0, got nan",
+        lambda: MultiScaleModel([1.0, float("nan")]),
+    ),
+    (
+        errors.ArgumentError,
+        "MultiScaleModel: expected fusion_method one of 'concat', 'sum', 'attention', got 'max'",
+        lambda: MultiScaleModel([1.0], fusion_method="max"),
+    ),
+    (errors.ArgumentError, "add_scale: expected a new scale, got 1.0, which is among [1.0]", lambda: MultiScaleModel([1.0]).add_scale(1.0)),
+    (
+        errors.ArgumentError,
+        "remove_scale: expected to keep a scale, got the last one, 1.0",
+        lambda: MultiScaleModel([1.0]).remove_scale(1.0),
+    ),
+    (errors.ArgumentError, "remove_scale: expected one of [1.0], got 0.5", lambda: MultiScaleModel([1.0]).remove_scale(0.5)),
+    (errors.ArgumentError, "FeatureFusion: expected 2 maps, got 1", lambda: FeatureFusion([3, 4], 2)([X])),
+    (
+        errors.ShapeError,
+        "ScaleFusion: expected a map of about (4, 4) at scale 0.5 ((8, 8) at 1.0), got (8, 8)",
+        lambda: ScaleFusion([1.0, 0.5], 3, 2)([X, X]),
+    ),
+    (errors.ArgumentError, "Rescale: expected scale_factor as a finite number above 0, got 0.0", lambda: Rescale(0.0)),
+    (
+        errors.ArgumentError,
+        "Rescale: expected mode one of 'nearest', 'bilinear', 'bicubic', got 'lanczos'",
+        lambda: Rescale(0.5, "lanczos"),
+    ),
+    (errors.GraphError, "get_level: expected a forward pass before it, got none", lambda: PyramidDownsample(2).get_level(0)),
+    (errors.ArgumentError, "MultiScalePooling: expected pool_sizes[0] of at least 1, got 0", lambda: MultiScalePooling([0])),
+    (
+        errors.ArgumentError,
+        "MultiScalePooling: expected pool_type one of 'avg', 'max', got 'median'",
+        lambda: MultiScalePooling([2], "median"),
+    ),
+    (errors.ArgumentError, "SpatialPyramidPooling: expected num_levels of at least 1, got 0", lambda: SpatialPyramidPooling(0)),
+    (
+        errors.ArgumentError,
+        "binary_cross_entropy: expected probabilities in [0, 1], got values outside",
+        lambda: nn.BCELoss()(nx.tensor([2.0]), nx.tensor([1.0])),
+    ),
+    (
+        errors.ShapeError,
+        "binary_cross_entropy: expected a target of shape (2, 1, 4, 4), got (2, 4, 4)",
+        lambda: nn.BCELoss()(nx.Tensor(shape=(2, 1, 4, 4)), nx.Tensor(shape=(2, 4, 4))),
+    ),
+    (
+        errors.ArgumentError,
+        "binary_cross_entropy_with_logits: expected logits, got the output of sigmoid, which would be applied twice",
+        lambda: nn.BCEWithLogitsLoss()(nx.tensor([[0.5, 2.0]]).sigmoid(), nx.Tensor(shape=(1, 2))),
+    ),
+    (errors.ArgumentError, "Adam: expected parameters, got none", lambda: optim.Adam([])),
+    (errors.ArgumentError, "Adam: expected lr of at least 0, got -1.0", lambda: optim.Adam(unet().parameters(), lr=-1.0)),
+    (
+        errors.ArgumentError,
+        "DataLoader: expected batch_size to be an integer of at least 1, got 0",
+        lambda: data.DataLoader([1, 2], batch_size=0),
+    ),
+    (
+        errors.DTypeError,
+        "add: expected operands of one float type, got float32 and float64",
+        lambda: nx.Tensor([1.0]) + nx.Tensor(np.ones(2)),
+    ),
+    (
+        errors.ShapeError,
+        "add: expected shapes that broadcast, got (2, 3) and (4,)",
+        lambda: nx.Tensor(shape=(2, 3)) + nx.Tensor(shape=(4,)),
+    ),
+    (errors.ArgumentError, "cat: expected at least one tensor, got none", lambda: nx.cat([])),
+    (errors.ShapeError, "reshape: expected 6 elements as in shape (2, 3), got (4,)", lambda: nx.Tensor(shape=(2, 3)).reshape(4)),
+    (
+        errors.RangeError,
+        "getitem: expected an index inside shape (2, 3), got 5 (index 5 is out of bounds for axis 0 with size 2)",
+        lambda: nx.Tensor(shape=(2, 3))[5],
+    ),
+    (errors.ArgumentError, "set_num_threads: expected 1 to 1024 threads, got 0", lambda: nx.set_num_threads(0)),
+    (
+        errors.ArgumentError,
+        'set_float32_precision: expected "ieee", "fast" or "tf32", got \'best\'',
+        lambda: nx.set_float32_precision("best"),
+    ),
+    (
+        errors.StateError,
+        "load_state_dict: expected the 66 entries of UNet, got missing encoder.0.first.0.weight",
+        lambda: unet().load_state_dict({}),
+    ),
+    (
+        errors.ShapeError,
+        "predict: expected an image of 3 channels, got shape (8, 8, 2)",
+        lambda: nx.predict(unet(), np.zeros((8, 8, 2), np.float32)),
+    ),
+    (errors.ShapeError, "overlay: expected a mask of (4, 4) pixels, got (5, 5)", lambda: nx.overlay(np.zeros((4, 4)), np.zeros((5, 5)))),
+    (errors.DTypeError, "mean: expected float32 or float64, got int64", lambda: nx.mean(nx.tensor([1, 2]))),
+    (errors.ArgumentError, "interpolate: expected size of at least 1, got 0", lambda: F.interpolate(X, size=(0, 4))),
+    (errors.ArgumentError, "max_pool2d: expected kernel_size of at least 1, got 0", lambda: F.max_pool2d(X, 0)),
 ]
 
 
