@@ -1,5 +1,8 @@
 """Multi-scale models (U-Net, feature pyramids, pooling, fusion, transforms) on plain NumPy and CuPy arrays."""
 
+import importlib
+from typing import Any
+
 from neurenix._rust import __version__ as __version__
 from neurenix.autograd import enable_grad as enable_grad, is_grad_enabled as is_grad_enabled, no_grad as no_grad
 from neurenix.tensor import Tensor as Tensor, set_default_device as set_default_device, tensor as tensor
@@ -81,3 +84,10 @@ from neurenix.anomaly import detect_anomaly as detect_anomaly
 
 # rooms
 from neurenix import multiscale as multiscale, nn as nn, optim as optim
+
+
+def __getattr__(name: str) -> Any:
+    """``neurenix.data`` and such load when first used: the loader's workers alone take a quarter of the whole import."""
+    if name in ("data", "metrics", "testing"):
+        return importlib.import_module(f"neurenix.{name}")
+    raise AttributeError(f"module 'neurenix' has no attribute {name!r}")

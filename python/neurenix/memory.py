@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import os
+from collections.abc import Sequence
+
 from neurenix import _rust
 from neurenix._typing import DeviceLike
 from neurenix.backend.doors import door_named
-from neurenix.errors import ArgumentError
+from neurenix.errors import ArgumentError, OutOfMemoryError
 
 
 def memory_stats(device: DeviceLike = "cpu") -> dict[str, int]:
@@ -45,3 +49,20 @@ def set_memory_limit(limit: int | None) -> None:
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or not 0 < limit < 1 << 63):
         raise ArgumentError(f"set_memory_limit: expected a positive number of bytes or None, got {limit!r}; pass e.g. 8 * 2**30")
     _rust.set_memory_limit(limit)
+
+
+def require_room(op: str, shape: Sequence[int], itemsize: int) -> None:
+    """Refuse an output that this machine cannot hold, before tables as long as its axes are made for it.
+
+    Raises
+    ------
+    OutOfMemoryError
+        If the output, or the tables of its longest axis, need more than all memory there is.
+    """
+    have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    wanted = max(math.prod(shape) * itemsize, 64 * max(shape, default=0))  # a table has up to 64 bytes a pixel of its axis
+    if wanted > have:
+        need = f"{tuple(shape)}, {wanted / 2**30:.1f} GiB"
+        raise OutOfMemoryError(
+            f"{op}: expected an output that fits the {have / 2**30:.1f} GiB of memory here, got {need}; ask for fewer pixels"
+        )

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from neurenix.errors import ArgumentError, ShapeError
+from neurenix.memory import require_room
 from neurenix.ops._arguments import floats, integer, spatial
 from neurenix.ops._axis import adaptive_windows
 from neurenix.ops._windows import Windows
@@ -31,6 +32,7 @@ def bins_of(op: str, x: Tensor, output_size: Any, n: int) -> list[Windows]:
     bins = [size if v is None else integer(op, "output_size", v, 0) for v, size in zip(values, sizes, strict=True)]
     if 0 in sizes:
         raise ShapeError(f"{op}: expected spatial axes that are not empty, got shape {x.shape}; pass at least one pixel")
+    require_room(op, (*x.shape[: x.ndim - n], *bins), x.dtype.itemsize)
     return [_bins(size, b) for size, b in zip(sizes, bins, strict=True)]
 
 

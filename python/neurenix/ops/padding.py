@@ -14,6 +14,7 @@ from neurenix._typing import Array
 from neurenix.backend.kernel import In, Index, Out, Size, kernel
 from neurenix.errors import ArgumentError, ShapeError
 from neurenix.layout import contiguous
+from neurenix.memory import require_room
 from neurenix.ops._arguments import choice, integer
 from neurenix.ops._axis import Host, Table, identity, picks, place, placed
 from neurenix.ops._frame import Frame
@@ -136,6 +137,7 @@ def _check(op: str, x: Tensor, pad: Sequence[int], mode: str) -> dict[int, tuple
             )
         if mode != "constant" and n == 0:
             raise ShapeError(f"{op}: expected axis {axis} not empty in mode {mode!r}, got shape {x.shape}; use mode='constant'")
+    require_room(op, [n + sum(axes.get(axis, (0, 0))) for axis, n in enumerate(x.shape)], x.dtype.itemsize)
     return {axis: ends for axis, ends in axes.items() if ends != (0, 0)}
 
 

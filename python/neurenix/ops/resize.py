@@ -12,6 +12,7 @@ from neurenix import autograd, backend
 from neurenix._typing import Array
 from neurenix.backend.kernel import In, Index, Optional, Out, Size, kernel
 from neurenix.errors import ArgumentError, ShapeError
+from neurenix.memory import require_room
 from neurenix.ops import _sampling_tables as sampling
 from neurenix.ops._arguments import choice, floats, integer
 from neurenix.ops._axis import Host, Table, identity, picks, place, placed
@@ -209,6 +210,7 @@ def interpolate(
     x = as_tensor(input)
     _check_mode(op, x, mode, align_corners, antialias)
     sizes, scales = _sizes(op, x, size, scale_factor, recompute_scale_factor)
+    require_room(op, (*x.shape[:2], *sizes), x.dtype.itemsize)
     if mode in ("nearest", "nearest-exact"):
         return _nearest(op, x, sizes, scales, mode == "nearest-exact")
     x = floats(op, input)
