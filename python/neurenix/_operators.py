@@ -95,10 +95,10 @@ class TensorOperators:
     def __rrshift__(self, other: Any) -> Tensor:
         return neurenix.ops.bitwise_right_shift(other, self)
 
-    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
+    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]  # object gives a bool, we one an element
         return neurenix.ops.eq(self, other)
 
-    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
+    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]  # as above
         return neurenix.ops.ne(self, other)
 
     def __lt__(self, other: Any) -> Tensor:

@@ -273,7 +273,7 @@ def randint(
     3
     """
     if size is None:
-        low, high, size = 0, low, high  # type: ignore[assignment]
+        low, high, size = 0, low, high  # type: ignore[assignment]  # the form of two arguments shifts their places
     if not isinstance(low, int) or not isinstance(high, int) or high <= low:
         raise ArgumentError(f"randint: expected integers low < high, got {low!r} and {high!r}; pass e.g. randint(0, 10, (3,))")
     if not isinstance(size, (tuple, list)):

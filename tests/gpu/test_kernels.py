@@ -22,8 +22,6 @@ _TYPES = {
     "Enum": "int64",
     "Key": "uint64",
     "Real": "double",
-    "Sizes": "const Sizes",
-    "Reals": "const Reals",
 }
 _FIXED = {
     "Index": "int64",

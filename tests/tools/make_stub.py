@@ -27,7 +27,7 @@ class Owner:
 # What surrounds the kernels (rust/neurenix-py/src/system.rs).
 '''
 
-VALUES = {"Size": "int", "Offset": "int", "Enum": "int", "Key": "int", "Real": "float", "Sizes": "list[int]", "Reals": "list[float]"}
+VALUES = {"Size": "int", "Offset": "int", "Enum": "int", "Key": "int", "Real": "float"}
 
 
 def type_of(role: str) -> str:

@@ -9,7 +9,7 @@ from neurenix.errors import InternalError, NeurenixError
 ROWS = _rust.rows()
 HUGE = 2**62
 _FIXED = {"Index": "i8", "IndexOut": "i8", "Mask": "?", "MaskOut": "?", "Double": "f8", "DoubleOut": "f8", "Other": "f4"}
-_VALUES = {"Size": 2, "Offset": 0, "Real": 0.5, "Enum": 0, "Key": 7, "Sizes": [2, 2], "Reals": [0.5, 0.5]}
+_VALUES = {"Size": 2, "Offset": 0, "Real": 0.5, "Enum": 0, "Key": 7}
 
 
 def array(role, size, dtype):
@@ -24,10 +24,10 @@ def arguments(row, size=4, dtype="f4", value=None):
     for _, role in ROWS[row][1]:
         if role not in _VALUES:
             args.append(array(role, size, dtype))
-        elif value is None or role in ("Real", "Reals"):
+        elif value is None or role == "Real":
             args.append(_VALUES[role])
         else:
-            args.append([value, value] if role == "Sizes" else value)
+            args.append(value)
     return args
 
 
@@ -82,10 +82,10 @@ def test_sizes_of_arrays(row, size):
 def test_sizes_that_do_not_fit(row, value):
     call(row, arguments(row, value=value))
     for i, (_, role) in enumerate(ROWS[row][1]):
-        if role in ("Size", "Offset", "Enum", "Key", "Sizes"):
+        if role in ("Size", "Offset", "Enum", "Key"):
             for size in (4, 0):
                 args = arguments(row, size=size)
-                call(row, [*args[:i], [value] if role == "Sizes" else value, *args[i + 1 :]])
+                call(row, [*args[:i], value, *args[i + 1 :]])
 
 
 @pytest.mark.parametrize("row", ROWS)

@@ -136,7 +136,8 @@ class CudaDoor:
 
     def _index_of(self, value: Any) -> int | None:
         first = value[0] if type(value) is list and value else value
-        return first.device.id if isinstance(first, self.array_type) else None  # type: ignore[attr-defined]
+        ours = isinstance(first, self.array_type)
+        return first.device.id if ours else None
 
     def _on(self, index: int) -> contextlib.AbstractContextManager[Any]:
         if index == self.cupy.cuda.runtime.getDevice():

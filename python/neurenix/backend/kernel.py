@@ -9,8 +9,8 @@ the launch and the checks; tests prove it against both. The words in the signatu
 ``Index``, ``Mask``     int64 / bool, read; ``IndexOut``, ``MaskOut`` are written
 ``Double``              float64 whatever the row's element type; ``DoubleOut`` is written
 ``Strided[...]``        of any strides (a view); ``Optional[...]`` may be None; ``List[...]`` a list of arrays
-``Size``, ``Offset``    never negative / signed 64-bit; ``Sizes`` a list of sizes
-``Real``, ``Reals``     double; a list of doubles
+``Size``, ``Offset``    never negative / signed 64-bit
+``Real``                double
 ``Enum``                one of a few ways, by number; ``Key`` a 64-bit random key
 ======================  =====================================================================================
 """
@@ -41,15 +41,13 @@ Offset: TypeAlias = int
 Real: TypeAlias = float
 Enum: TypeAlias = int
 Key: TypeAlias = int
-Sizes: TypeAlias = list[int]
-Reals: TypeAlias = list[float]
 _T = TypeVar("_T")
 Strided = Annotated[_T, "strided"]
 Optional = Annotated[_T | None, "optional"]
 List = Annotated[list[_T], "list"]
 P = ParamSpec("P")
 
-VALUES: Final = frozenset({"Size", "Offset", "Real", "Enum", "Key", "Sizes", "Reals"})
+VALUES: Final = frozenset({"Size", "Offset", "Real", "Enum", "Key"})
 KERNELS: Final[dict[str, Kernel]] = {}
 
 

@@ -12,7 +12,6 @@ an array                a pointer; ``None`` is a null pointer; with ``lengths`` 
 ``Size``, ``Offset``    64-bit integers; ``Enum`` too; ``Key`` unsigned
 ``Real``                a double
 ``List[...]``           an array: the kernel is launched once for each entry, an empty list is a null pointer
-``Sizes``, ``Reals``    a count and up to 16 values, by value
 ======================  =====================================================================================
 """
 
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
 
 MAX_AXES: Final = 16
 VIEW: Final = np.dtype([("axes", "i8"), ("size", "i8"), ("shape", "i8", MAX_AXES), ("strides", "i8", MAX_AXES)])
-SIZES: Final = np.dtype([("count", "i8"), ("values", "i8", MAX_AXES)])
-REALS: Final = np.dtype([("count", "i8"), ("values", "f8", MAX_AXES)])
 WRITTEN: Final = frozenset({"Out", "InOut", "Scratch", "IndexOut", "MaskOut", "DoubleOut"})
 _ELEMENTS: Final = {"Index": "i64", "IndexOut": "i64", "Mask": "u8", "MaskOut": "u8", "Double": "f64", "DoubleOut": "f64"}
 _RUST_NAMES: Final = {"f16": "half::binary16::f16", "b1": "u8", "b2": "u16", "b4": "u32", "b8": "u64"}
@@ -287,16 +284,6 @@ def _unsigned(value: Any) -> np.int64:
     return np.int64(number)
 
 
-def _several(kind: np.dtype[Any], convert: Callable[[Any], Any]) -> Callable[[Any], np.ndarray[Any, Any]]:
-    def pack(values: Any) -> np.ndarray[Any, Any]:
-        given = [convert(v) for v in values]
-        packed = np.zeros((), kind)
-        packed["count"], packed["values"][: len(given)] = len(given), given
-        return packed
-
-    return pack
-
-
 def _real(value: Any) -> np.float64:
     if not isinstance(value, (int, float, np.generic)):
         raise TypeError
@@ -309,6 +296,4 @@ _VALUES: Final[dict[str, tuple[str, Callable[[Any], Any]]]] = {
     "Enum": ("a number of a way", _unsigned),
     "Key": ("a 64-bit key", lambda v: np.uint64(operator.index(v))),
     "Real": ("a number", _real),
-    "Sizes": ("a list of sizes", _several(SIZES, _unsigned)),
-    "Reals": ("a list of numbers", _several(REALS, _real)),
 }

@@ -6,7 +6,7 @@ Only layers of exactly these types are joined, without hooks or a ``forward`` of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from neurenix import ops
 from neurenix.nn.activation import ReLU
@@ -35,7 +35,7 @@ def run(modules: Sequence[Module], x: Any) -> Any:
             continue
         norm: Layer | None = None
         if i < len(modules) and _is(modules[i], _NORMS) and _channels(modules[i]) == conv.out_channels:
-            norm = modules[i]  # type: ignore[assignment]
+            norm = cast(Layer, modules[i])
             i += 1
         relu = i < len(modules) and _is(modules[i], (ReLU,))
         x = _unit(conv, norm, relu, x)

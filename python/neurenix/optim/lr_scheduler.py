@@ -47,7 +47,7 @@ class LRScheduler:
 
     def next_lr(self, at: Rate) -> float:
         """Learning rate of one group at ``last_epoch``."""
-        raise NotImplementedError(f"{type(self).__name__}.next_lr")
+        raise NotImplementedError(f"{type(self).__name__}: expected a method next_lr(self, at), got none; define it")
 
     def step(self) -> None:
         """Go on to the next epoch's learning rates."""

@@ -167,7 +167,7 @@ class Optimizer:
 
     def update(self, group: Group, batch: Batch) -> None:
         """Take one step of one batch of parameters."""
-        raise NotImplementedError(f"{self._name}.update")
+        raise NotImplementedError(f"{self._name}: expected a method update(self, group, batch), got none; define it")
 
     def state_dict(self) -> dict[str, Any]:
         """Settings and states in PyTorch's layout: parameters are numbered in the order of the groups.

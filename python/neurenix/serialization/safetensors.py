@@ -12,8 +12,9 @@ import os
 import secrets
 import zlib
 from collections.abc import Mapping
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -108,7 +109,7 @@ class Reader:
         If it is not a safetensors file, or one that was cut or damaged.
     """
 
-    def __init__(self, file: BinaryIO, name: str) -> None:
+    def __init__(self, file: BufferedReader, name: str) -> None:
         self._file, self._name = file, name
         size = os.fstat(file.fileno()).st_size
         self.header = self._checked(size, self._read_header(size))
@@ -187,7 +188,7 @@ class Reader:
         entry = self.header.entries[name]
         array = np.empty(entry.shape, entry.dtype)
         self._file.seek(self.header.size + entry.start)
-        if self._file.readinto(_bytes(array)) != array.nbytes:  # type: ignore[attr-defined]
+        if self._file.readinto(_bytes(array)) != array.nbytes:
             raise self.fail(f"an end within tensor {name!r}", "the file was cut while it was read")
         return array
 

@@ -33,7 +33,7 @@ pub(crate) fn check_targets(target: &[i64], rows: usize, classes: usize, ignore:
     let wrong = target.iter().find(|&&t| t != ignore as i64 && !(0..classes as i64).contains(&t));
     ensure_argument!(
         wrong.is_none(),
-        "target: expected classes of 0 to {} or ignore_index={ignore}, got {}; check the labels and the number of outputs",
+        "loss: expected target classes of 0 to {} or ignore_index={ignore}, got {}; check the labels and the number of outputs",
         classes as i64 - 1,
         wrong.copied().unwrap_or_default()
     );

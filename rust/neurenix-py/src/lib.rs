@@ -2,7 +2,6 @@
 
 mod array;
 mod kernels;
-#[allow(dead_code, reason = "the vocabulary of roles is wider than the rows of today")]
 mod roles;
 mod system;
 

@@ -295,10 +295,6 @@ value_role! {
     Real: f64, "a number";
     /// One of a few named ways, by number; the kernel's module lists them.
     Enum: usize, "a number of a way";
-    /// A list of sizes.
-    Sizes: Vec<usize>, "a list of sizes";
-    /// A list of doubles.
-    Reals: Vec<f64>, "a list of numbers";
     /// A 64-bit key of the random number generator.
     Key: u64, "a 64-bit key";
 }
@@ -312,7 +308,7 @@ fn exception(py: Python<'_>, name: &str, text: String) -> PyErr {
 
 /// Our out-of-memory error.
 pub fn memory_error(py: Python<'_>, bytes: usize) -> PyErr {
-    exception(py, "OutOfMemoryError", Error::Memory { bytes }.to_string())
+    exception(py, "OutOfMemoryError", format!("array: {}", Error::Memory { bytes }))
 }
 
 /// The Python exception of a kernel's refusal.

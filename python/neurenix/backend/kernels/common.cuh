@@ -29,8 +29,6 @@ struct View {
     int64 axes, size;
     int64 shape[16], strides[16];
 };
-struct Sizes { int64 count; int64 values[16]; };
-struct Reals { int64 count; double values[16]; };
 
 // Where position `i`, counted in C order, is in a view.
 __device__ __forceinline__ int64 at(const View& view, int64 i) {

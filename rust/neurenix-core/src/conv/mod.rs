@@ -37,6 +37,14 @@ struct Windows {
 }
 
 impl Windows {
+    /// Both axes from (rows, columns) pairs.
+    fn new(kernel: (usize, usize), stride: (usize, usize), pad: (usize, usize), dilation: (usize, usize)) -> Self {
+        Self {
+            rows: Window { kernel: kernel.0, stride: stride.0, dilation: dilation.0, pad: pad.0 },
+            columns: Window { kernel: kernel.1, stride: stride.1, dilation: dilation.1, pad: pad.1 },
+        }
+    }
+
     fn axes(&self, direction: Direction, input: (usize, usize), output: (usize, usize)) -> Result<(Axis, Axis)> {
         Ok(match direction {
             Direction::Gather => (self.rows.gather(input.0, output.0)?, self.columns.gather(input.1, output.1)?),
@@ -84,10 +92,7 @@ pub fn pack<T: Float>(
     let direction = direction_of(scatter)?;
     expect_len("weight", weight.len(), &[groups, outputs, channels, kh, kw])?;
     expect_len("packed", packed.len(), &[packed_len(groups, outputs, channels, kh, kw)?])?;
-    let windows = Windows {
-        rows: Window { kernel: kh, stride: stride_h, dilation: dilation_h, pad: pad_h },
-        columns: Window { kernel: kw, stride: stride_w, dilation: dilation_w, pad: pad_w },
-    };
+    let windows = Windows::new((kh, kw), (stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w));
     // The order of the phases that have taps does not depend on the size.
     let (rows, columns) = windows.axes(direction, (1, 1), (1, 1))?;
     let panels = Panels { groups, channels, outputs };
@@ -129,10 +134,7 @@ pub fn convolve<T: Float>(
     expect_len("x", x.len(), &[n, h, w, groups, channels])?;
     expect_len("packed", packed.len(), &[packed_len(groups, outputs, channels, kh, kw)?])?;
     let epilogue = Epilogue::checked(bias, scale, shift, relu != 0, groups * outputs)?;
-    let windows = Windows {
-        rows: Window { kernel: kh, stride: stride_h, dilation: dilation_h, pad: pad_h },
-        columns: Window { kernel: kw, stride: stride_w, dilation: dilation_w, pad: pad_w },
-    };
+    let windows = Windows::new((kh, kw), (stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w));
     let (rows, columns) = windows.axes(direction_of(scatter)?, (h, w), (oh, ow))?;
     let problem = Problem { n, rows, columns, panels: Panels { groups, channels, outputs } };
     direct::run(y, x, packed, epilogue, problem)
@@ -170,10 +172,7 @@ pub fn convolve_depthwise<T: Float>(
     expect_len("x", x.len(), &[n, h, w, channels])?;
     expect_len("weight", weight.len(), &[channels, kh, kw])?;
     let epilogue = Epilogue::checked(bias, scale, shift, relu != 0, channels)?;
-    let windows = Windows {
-        rows: Window { kernel: kh, stride: stride_h, dilation: dilation_h, pad: pad_h },
-        columns: Window { kernel: kw, stride: stride_w, dilation: dilation_w, pad: pad_w },
-    };
+    let windows = Windows::new((kh, kw), (stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w));
     let (rows, columns) = windows.axes(direction_of(scatter)?, (h, w), (oh, ow))?;
     let problem = Problem { n, rows, columns, panels: Panels { groups: channels, channels: 1, outputs: 1 } };
     depthwise::run(y, x, weight, epilogue, (kh, kw), &problem)
@@ -208,10 +207,7 @@ pub fn weight_gradient<T: Float>(
     expect_len("dw", dw.len(), &[groups, outputs, channels, kh, kw])?;
     expect_len("small", small.len(), &[n, oh, ow, groups, outputs])?;
     expect_len("large", large.len(), &[n, h, w, groups, channels])?;
-    let windows = Windows {
-        rows: Window { kernel: kh, stride: stride_h, dilation: dilation_h, pad: pad_h },
-        columns: Window { kernel: kw, stride: stride_w, dilation: dilation_w, pad: pad_w },
-    };
+    let windows = Windows::new((kh, kw), (stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w));
     let (rows, columns) = windows.axes(Direction::Gather, (h, w), (oh, ow))?;
     let problem = Problem { n, rows, columns, panels: Panels { groups, channels, outputs } };
     if groups > 1 && outputs == 1 && channels == 1 {

@@ -29,7 +29,6 @@ fn pitch(inner: usize) -> usize {
 
 impl<T: Float> Weight<'_, T> {
     /// Packs one panel: `dst[tap][channel][output]`, zeros behind the last output.
-    #[allow(clippy::too_many_lines)]
     fn panel(&self, dst: &mut [T], stage: &mut [T], panels: &Panels, phase: (&Phase, &Phase), at: (usize, usize, usize)) {
         let (group, k, c) = at;
         let (width, live, depth) = (panels.width(k), panels.live(k), panels.depth(c));

@@ -32,7 +32,7 @@ macro_rules! integer {
         #[inline(always)]
         fn floor_div(self, other: Self) -> Self {
             let q = self.trunc_div(other);
-            #[allow(unused_comparisons)]
+            #[allow(unused_comparisons, reason = "the unsigned types are never below 0")]
             if other != 0 && self.wrapping_sub(q.wrapping_mul(other)) != 0 && (self < 0) != (other < 0) { q.wrapping_sub(1) } else { q }
         }
         #[inline(always)]
@@ -41,7 +41,7 @@ macro_rules! integer {
         }
         #[inline(always)]
         fn power(self, other: Self) -> Self {
-            #[allow(unused_comparisons)]
+            #[allow(unused_comparisons, reason = "the unsigned types are never below 0")]
             if other < 0 {
                 return match self { 1 => 1, 0 => 0, x if x == (0 as $t).wrapping_sub(1) => if other & 1 == 0 { 1 } else { x }, _ => 0 };
             }
@@ -64,7 +64,7 @@ macro_rules! integer {
         #[inline(always)]
         fn shift_left(self, other: Self) -> Self { self.checked_shl(other as u32).unwrap_or(0) }
         #[inline(always)]
-        #[allow(unused_comparisons)]
+        #[allow(unused_comparisons, reason = "the unsigned types are never below 0")]
         fn shift_right(self, other: Self) -> Self {
             self.checked_shr(other as u32).unwrap_or(if self < 0 { (0 as $t).wrapping_sub(1) } else { 0 })
         }
