@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import numpy as np
 from neurenix import _rust
 from neurenix.backend import doors
 from neurenix.backend.kernel import Kernel
+from neurenix.errors import NeurenixWarning
 
 
 class CpuDoor:
@@ -47,4 +50,18 @@ class CpuDoor:
         _rust.empty_cache()
 
 
+def _check_environment() -> None:
+    """Say which setting of the environment the extension could not follow, instead of passing over it in silence."""
+    level, threads = os.environ.get("NEURENIX_SIMD"), os.environ.get("NEURENIX_NUM_THREADS")
+    if level is not None and level != _rust.level():
+        choices = ", ".join(_rust.levels())
+        warnings.warn(
+            f"NEURENIX_SIMD: expected one of {choices} on this processor, got {level!r}; using {_rust.level()}", NeurenixWarning, 2
+        )
+    if threads is not None and threads.strip() != str(_rust.num_threads()):
+        used = _rust.num_threads()
+        warnings.warn(f"NEURENIX_NUM_THREADS: expected 1 to 1024, got {threads!r}; using {used}", NeurenixWarning, 2)
+
+
 doors.add_door(np.ndarray, "cpu", CpuDoor())
+_check_environment()

@@ -7,12 +7,13 @@ from typing import Any
 from neurenix import ops
 from neurenix._typing import DTypeLike
 from neurenix.errors import ArgumentError
+from neurenix.nn._elementwise import Elementwise, InPlace
 from neurenix.nn.module import Module
 from neurenix.nn.parameter import Parameter
 from neurenix.tensor import Tensor
 
 
-class ReLU(Module):
+class ReLU(InPlace):
     """``max(x, 0)``; the gradient at 0 is 0.
 
     Examples
@@ -22,126 +23,98 @@ class ReLU(Module):
     tensor([0., 0., 2.])
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        self.inplace = inplace
-
-    def forward(self, x: Any) -> Tensor:
-        """Apply it to every element."""
-        return ops.relu(x)
+    _function = staticmethod(ops.relu)
 
 
-class SELU(Module):
+class SELU(InPlace):
     """Scaled ELU with the constants of self-normalising networks.
 
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.SELU()(nx.tensor([-1.0, 0.0, 2.0])).shape
-    (3,)
+    >>> nx.nn.SELU()(nx.tensor([-1.0, 0.0, 2.0]))
+    tensor([-1.1113,  0.    ,  2.1014])
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        self.inplace = inplace
-
-    def forward(self, x: Any) -> Tensor:
-        """Apply it to every element."""
-        return ops.selu(x)
+    _function = staticmethod(ops.selu)
 
 
-class SiLU(Module):
+class SiLU(InPlace):
     """``x * sigmoid(x)``.
 
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.SiLU()(nx.tensor([-1.0, 0.0, 2.0])).shape
-    (3,)
+    >>> nx.nn.SiLU()(nx.tensor([-1.0, 0.0, 2.0]))
+    tensor([-0.2689,  0.    ,  1.7616])
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        self.inplace = inplace
-
-    def forward(self, x: Any) -> Tensor:
-        """Apply it to every element."""
-        return ops.silu(x)
+    _function = staticmethod(ops.silu)
 
 
-class Mish(Module):
+class Mish(InPlace):
     """``x * tanh(softplus(x))``.
 
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.Mish()(nx.tensor([-1.0, 0.0, 2.0])).shape
-    (3,)
+    >>> nx.nn.Mish()(nx.tensor([-1.0, 0.0, 2.0]))
+    tensor([-0.3034,  0.    ,  1.944 ])
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        self.inplace = inplace
-
-    def forward(self, x: Any) -> Tensor:
-        """Apply it to every element."""
-        return ops.mish(x)
+    _function = staticmethod(ops.mish)
 
 
-class Sigmoid(Module):
+class Sigmoid(Elementwise):
     """``1 / (1 + exp(-x))``; the result carries its logits, so that a log loss of it is stable.
 
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.Sigmoid()(nx.tensor([-1.0, 0.0, 2.0])).shape
-    (3,)
+    >>> nx.nn.Sigmoid()(nx.tensor([-1.0, 0.0, 2.0]))
+    tensor([0.2689, 0.5   , 0.8808])
     """
 
-    def forward(self, x: Any) -> Tensor:
-        """Apply it to every element."""
-        return ops.sigmoid(x)
+    _function = staticmethod(ops.sigmoid)
 
 
-class Tanh(Module):
+class Tanh(Elementwise):
     """Hyperbolic tangent.
 
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.Tanh()(nx.tensor([-1.0, 0.0, 2.0])).shape
-    (3,)
+    >>> nx.nn.Tanh()(nx.tensor([-1.0, 0.0, 2.0]))
+    tensor([-0.7616,  0.    ,  0.964 ])
     """
 
-    def forward(self, x: Any) -> Tensor:
-        """Apply it to every element."""
-        return ops.tanh(x)
+    _function = staticmethod(ops.tanh)
 
 
-class LogSigmoid(Module):
+class LogSigmoid(Elementwise):
     """``log(sigmoid(x))``.
 
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.LogSigmoid()(nx.tensor([-1.0, 0.0, 2.0])).shape
-    (3,)
+    >>> nx.nn.LogSigmoid()(nx.tensor([-1.0, 0.0, 2.0]))
+    tensor([-1.3133, -0.6931, -0.1269])
     """
 
-    def forward(self, x: Any) -> Tensor:
-        """Apply it to every element."""
-        return ops.logsigmoid(x)
+    _function = staticmethod(ops.logsigmoid)
 
 
-class Softsign(Module):
+class Softsign(Elementwise):
     """``x / (1 + |x|)``.
 
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.Softsign()(nx.tensor([-1.0, 0.0, 2.0])).shape
-    (3,)
+    >>> nx.nn.Softsign()(nx.tensor([-1.0, 0.0, 2.0]))
+    tensor([-0.5   ,  0.    ,  0.6667])
     """
 
-    def forward(self, x: Any) -> Tensor:
-        """Apply it to every element."""
-        return ops.softsign(x)
+    _function = staticmethod(ops.softsign)
 
 
 class LeakyReLU(Module):
@@ -150,8 +123,8 @@ class LeakyReLU(Module):
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.LeakyReLU()(nx.tensor([-1.0, 0.0, 2.0])).shape
-    (3,)
+    >>> nx.nn.LeakyReLU()(nx.tensor([-1.0, 0.0, 2.0]))
+    tensor([-0.01,  0.  ,  2.  ])
     """
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
@@ -169,8 +142,8 @@ class ELU(Module):
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.ELU()(nx.tensor([-1.0, 0.0, 2.0])).shape
-    (3,)
+    >>> nx.nn.ELU()(nx.tensor([-1.0, 0.0, 2.0]))
+    tensor([-0.6321,  0.    ,  2.    ])
     """
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
@@ -193,8 +166,8 @@ class CELU(Module):
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.CELU()(nx.tensor([-1.0, 0.0, 2.0])).shape
-    (3,)
+    >>> nx.nn.CELU()(nx.tensor([-1.0, 0.0, 2.0]))
+    tensor([-0.6321,  0.    ,  2.    ])
     """
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
@@ -214,8 +187,8 @@ class Softplus(Module):
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.Softplus()(nx.tensor([-1.0, 0.0, 2.0])).shape
-    (3,)
+    >>> nx.nn.Softplus()(nx.tensor([-1.0, 0.0, 2.0]))
+    tensor([0.3133, 0.6931, 2.1269])
     """
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
@@ -238,8 +211,8 @@ class GELU(Module):
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.GELU()(nx.tensor([-1.0, 0.0, 2.0])).shape
-    (3,)
+    >>> nx.nn.GELU()(nx.tensor([-1.0, 0.0, 2.0]))
+    tensor([-0.1587,  0.    ,  1.9545])
     """
 
     def __init__(self, approximate: str = "none") -> None:

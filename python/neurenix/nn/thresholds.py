@@ -6,77 +6,61 @@ from typing import Any
 
 from neurenix import ops
 from neurenix.errors import ArgumentError
+from neurenix.nn._elementwise import Elementwise, InPlace
 from neurenix.nn.module import Module
 from neurenix.tensor import Tensor
 
 
-class ReLU6(Module):
+class ReLU6(InPlace):
     """The input kept from 0 to 6.
 
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.ReLU6()(nx.tensor([-1.0, 0.0, 2.0])).shape
-    (3,)
+    >>> nx.nn.ReLU6()(nx.tensor([-1.0, 0.0, 2.0]))
+    tensor([0., 0., 2.])
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        self.inplace = inplace
-
-    def forward(self, x: Any) -> Tensor:
-        """Apply it to every element."""
-        return ops.relu6(x)
+    _function = staticmethod(ops.relu6)
 
 
-class Hardswish(Module):
+class Hardswish(InPlace):
     """``x * hardsigmoid(x)``.
 
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.Hardswish()(nx.tensor([-1.0, 0.0, 2.0])).shape
-    (3,)
+    >>> nx.nn.Hardswish()(nx.tensor([-1.0, 0.0, 2.0]))
+    tensor([-0.3333,  0.    ,  1.6667])
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        self.inplace = inplace
-
-    def forward(self, x: Any) -> Tensor:
-        """Apply it to every element."""
-        return ops.hardswish(x)
+    _function = staticmethod(ops.hardswish)
 
 
-class Hardsigmoid(Module):
+class Hardsigmoid(InPlace):
     """``(x + 3) / 6`` kept from 0 to 1.
 
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.Hardsigmoid()(nx.tensor([-1.0, 0.0, 2.0])).shape
-    (3,)
+    >>> nx.nn.Hardsigmoid()(nx.tensor([-1.0, 0.0, 2.0]))
+    tensor([0.3333, 0.5   , 0.8333])
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        self.inplace = inplace
-
-    def forward(self, x: Any) -> Tensor:
-        """Apply it to every element."""
-        return ops.hardsigmoid(x)
+    _function = staticmethod(ops.hardsigmoid)
 
 
-class Tanhshrink(Module):
+class Tanhshrink(Elementwise):
     """``x - tanh(x)``.
 
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.Tanhshrink()(nx.tensor([-1.0, 0.0, 2.0])).shape
-    (3,)
+    >>> nx.nn.Tanhshrink()(nx.tensor([-1.0, 0.0, 2.0]))
+    tensor([-0.2384,  0.    ,  1.036 ])
     """
 
-    def forward(self, x: Any) -> Tensor:
-        """Apply it to every element."""
-        return ops.tanhshrink(x)
+    _function = staticmethod(ops.tanhshrink)
 
 
 class Hardtanh(Module):
@@ -90,8 +74,8 @@ class Hardtanh(Module):
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.Hardtanh()(nx.tensor([-1.0, 0.0, 2.0])).shape
-    (3,)
+    >>> nx.nn.Hardtanh()(nx.tensor([-1.0, 0.0, 2.0]))
+    tensor([-1.,  0.,  1.])
     """
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
@@ -112,8 +96,8 @@ class Threshold(Module):
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.Threshold(0.0, 0.5)(nx.tensor([-1.0, 0.0, 2.0])).shape
-    (3,)
+    >>> nx.nn.Threshold(0.0, 0.5)(nx.tensor([-1.0, 0.0, 2.0]))
+    tensor([0.5, 0.5, 2. ])
     """
 
     def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
@@ -132,8 +116,8 @@ class Hardshrink(Module):
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.Hardshrink()(nx.tensor([-1.0, 0.0, 2.0])).shape
-    (3,)
+    >>> nx.nn.Hardshrink()(nx.tensor([-1.0, 0.0, 2.0]))
+    tensor([-1.,  0.,  2.])
     """
 
     def __init__(self, lambd: float = 0.5) -> None:
@@ -155,8 +139,8 @@ class Softshrink(Module):
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.Softshrink()(nx.tensor([-1.0, 0.0, 2.0])).shape
-    (3,)
+    >>> nx.nn.Softshrink()(nx.tensor([-1.0, 0.0, 2.0]))
+    tensor([-0.5,  0. ,  1.5])
     """
 
     def __init__(self, lambd: float = 0.5) -> None:

@@ -43,39 +43,8 @@ macro_rules! dispatch {
                 type $T = f64;
                 $body
             }
-            Kind::I64 => {
-                type $T = i64;
-                $body
-            }
-            Kind::I32 => {
-                type $T = i32;
-                $body
-            }
-            Kind::I16 => {
-                type $T = i16;
-                $body
-            }
-            Kind::I8 => {
-                type $T = i8;
-                $body
-            }
-            Kind::U8 | Kind::Bool => {
-                type $T = u8;
-                $body
-            }
-            Kind::U16 => {
-                type $T = u16;
-                $body
-            }
-            Kind::U32 => {
-                type $T = u32;
-                $body
-            }
-            Kind::U64 => {
-                type $T = u64;
-                $body
-            }
-            kind => Err(Refusal(format!("expected numbers, got {}", kind.name()))),
+            Kind::F16 => Err(Refusal("expected numbers, got float16".into())),
+            kind => dispatch!(integers, kind, $T, $body),
         }
     };
     (wide, $kind:expr, $T:ident, $body:expr) => {

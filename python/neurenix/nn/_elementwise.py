@@ -1,0 +1,25 @@
+"""Layers that are one function of every element."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from neurenix.nn.module import Module
+from neurenix.tensor import Tensor
+
+
+class Elementwise(Module):
+    """A layer without settings; subclasses name their function."""
+
+    _function: ClassVar[staticmethod[[Any], Tensor]]
+
+    def forward(self, x: Any) -> Tensor:
+        """Apply it to every element."""
+        return type(self)._function(x)
+
+
+class InPlace(Elementwise):
+    """A layer that takes ``inplace``, as PyTorch's does, and ignores it: the result is a new tensor."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = inplace
