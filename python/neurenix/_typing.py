@@ -7,9 +7,7 @@ if TYPE_CHECKING:
     from neurenix.tensor import Tensor
 
 Array: TypeAlias = Any  # numpy.ndarray or cupy.ndarray
-Scalar: TypeAlias = int | float | bool
 TensorLike: TypeAlias = "Tensor | Array"
 Dims: TypeAlias = int | Sequence[int] | None
-Pair: TypeAlias = int | tuple[int, int]
 DTypeLike: TypeAlias = Any  # whatever numpy.dtype() takes
 DeviceLike: TypeAlias = str

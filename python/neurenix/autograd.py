@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -118,15 +118,6 @@ def record(op: str, data: Array, inputs: tuple[Tensor, ...], vjp: Vjp) -> Tensor
     return out
 
 
-class Outputs:
-    """The gradients of an operation with several results, gathered before its one rule runs."""
-
-    __slots__ = ("gradients",)
-
-    def __init__(self, count: int) -> None:
-        self.gradients: list[Array | None] = [None] * count
-
-
 def record_many(op: str, datas: Sequence[Array], inputs: tuple[Tensor, ...], vjp: Vjp) -> tuple[Tensor, ...]:
     """Wrap several results of one run. The rule gets a list of gradients, ``None`` where none flows."""
     from neurenix.tensor import Tensor
@@ -135,19 +126,20 @@ def record_many(op: str, datas: Sequence[Array], inputs: tuple[Tensor, ...], vjp
         anomaly.check_results(op, datas, [t._array for t in inputs])
     if not (_recording.get() and any(t.requires_grad for t in inputs)):
         return tuple(Tensor._wrap(d) for d in datas)
-    gathered = Outputs(len(datas))
+    gathered: dict[int, Array] = {}  # by the number of the result; the hub, older than the results, runs when all have given
     hub = Tensor._wrap(backend.new(datas[0], (0,)))
     hub.requires_grad = True
 
     def pull_all(_: Array) -> Sequence[Any]:
-        gradients, gathered.gradients = gathered.gradients, [None] * len(datas)
+        gradients = [gathered.get(i) for i in range(len(datas))]
+        gathered.clear()
         return vjp(gradients)
 
     hub._node = Node(op, inputs, pull_all)
 
     def put(index: int) -> Vjp:
         def rule(gradient: Array) -> Sequence[Any]:
-            gathered.gradients[index] = gradient
+            gathered[index] = gradient
             return (backend.new(gradient, (0,), hub.dtype),)
 
         return rule
@@ -175,27 +167,15 @@ class _Sums:
         accumulate(total, gradient)
         self.entries[key] = (t, total, True)
 
-
-def pullback(
-    roots: Sequence[tuple[Tensor, Array]], wrt: Sequence[Tensor] | None = None, keep: bool = False
-) -> Iterator[tuple[Tensor, Array, bool]]:
-    """Yield (tensor, gradient, whether the buffer is ours) for every leaf, or for ``wrt`` where given."""
-    sums = _Sums()
-    for root, gradient in roots:
-        sums.add(root, gradient)
-    stop = set() if wrt is None else {id(t) for t in wrt}
-    while sums.queue:
-        _, key = heapq.heappop(sums.queue)
-        if key in stop:
-            continue
-        t, g, _ = sums.entries.pop(key)
-        node = t._node
-        if node is None:
-            raise InternalError("internal: a queued tensor lost its node")
-        for source, part in node.pull(g, keep):
-            sums.add(source, part)
-        del t, g
-    yield from sums.entries.values()
+    def run(self, keep: bool, give: Callable[[Tensor, Array], None]) -> None:
+        """Run the nodes, newest first, until none is left; ``give`` takes every gradient that a rule makes."""
+        while self.queue:
+            t, gradient, _ = self.entries.pop(heapq.heappop(self.queue)[1])
+            if t._node is None:
+                raise InternalError("internal: a queued tensor lost its node")
+            for source, part in t._node.pull(gradient, keep):
+                give(source, part)
+            del t, gradient
 
 
 def pull_parts(roots: Sequence[tuple[Tensor, Array]], stops: Sequence[Tensor]) -> list[list[Array]]:
@@ -211,11 +191,7 @@ def pull_parts(roots: Sequence[tuple[Tensor, Array]], stops: Sequence[Tensor]) -
 
     for root, gradient in roots:
         give(root, gradient)
-    while sums.queue:
-        t, g, _ = sums.entries.pop(heapq.heappop(sums.queue)[1])
-        for source, part in t._node.pull(g, False) if t._node is not None else ():
-            give(source, part)
-        del t, g
+    sums.run(False, give)
     return [parts[id(t)] for t in stops]
 
 
@@ -223,27 +199,14 @@ def backward(roots: Sequence[tuple[Tensor, Array]], retain_graph: bool = False) 
     """Add to every leaf's ``grad`` the gradient of the sum of roots, each weighted by its cotangent."""
     from neurenix.tensor import Tensor
 
-    for leaf, g, owned in pullback(roots, None, retain_graph):
+    sums = _Sums()
+    for root, gradient in roots:
+        sums.add(root, gradient)
+    sums.run(retain_graph, sums.add)
+    for leaf, gradient, owned in sums.entries.values():
         if not leaf.requires_grad:
             continue
         if leaf.grad is None:
-            leaf.grad = Tensor._wrap(g if owned else copy(g))
+            leaf.grad = Tensor._wrap(gradient if owned else copy(gradient))
         else:
-            accumulate(leaf.grad._array, g)
-
-
-def leaves(roots: Sequence[Tensor]) -> list[Tensor]:
-    """Every leaf that wants a gradient and that the roots were made from, in order of first use."""
-    found: dict[int, Tensor] = {}
-    seen: set[int] = set()
-    stack = list(roots)
-    while stack:
-        t = stack.pop()
-        if id(t) in seen:
-            continue
-        seen.add(id(t))
-        if t._node is not None:
-            stack.extend(reversed(t._node.inputs))
-        elif t.requires_grad:
-            found[id(t)] = t
-    return list(found.values())
+            accumulate(leaf.grad._array, gradient)
