@@ -60,12 +60,12 @@ rust-test: ## the Rust core's own tests
 	cargo test --quiet --package neurenix-core
 
 .PHONY: pytest
-pytest: .venv/built-test ## the Python tests, warnings as errors
-	$(PY) -m pytest -q
+pytest: .venv/built-test ## the Python tests, warnings as errors, in two processes
+	$(PY) -m pytest -q -n 2 --dist worksteal
 
 .PHONY: oracle
-oracle: .venv/built-test ## expected results of operations, layers and optimizers, in both precisions
-	$(PY) -m pytest -q tests/oracle
+oracle: .venv/built-test ## expected results of operations, layers and optimizers, in both precisions: a table by family
+	$(PY) tests/oracle/table.py
 
 .PHONY: wheel-test
 wheel-test: .venv/built-test ## build wheel and sdist, install the wheel in a new environment outside the tree, use it there
