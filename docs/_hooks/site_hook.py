@@ -24,11 +24,12 @@ def on_pre_build(config: Any) -> None:
     if str(HOOKS) not in sys.path:
         sys.path.insert(0, str(HOOKS))
     import architectures
+    import blocks
     import photographs
 
     folder = Path(config["docs_dir"]) / "pictures"
     folder.mkdir(exist_ok=True)
-    for figure in architectures.FIGURES:
+    for figure in (*architectures.FIGURES, *blocks.FIGURES):
         figure().save(folder / f"{figure.__name__}.svg")
     photographs.make_all(folder)
 

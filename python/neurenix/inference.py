@@ -122,6 +122,8 @@ def _as_given(out: Array, ndim: int, axis: int | None) -> Array:
 
 def _output(model: Module, x: Tensor) -> Tensor:
     y = model(x)
+    if getattr(model, "deep_supervision", False):
+        y = y[0]  # of deep supervision, the output that the model would give without
     if not isinstance(y, Tensor):
         raise DTypeError(f"predict: expected a model that returns one tensor, got {type(y).__name__}; wrap it in a module that returns one")
     return y

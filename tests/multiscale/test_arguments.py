@@ -1,4 +1,4 @@
-"""Every constructor argument of the twelve classes: what is refused, with which text, and defaults that stay one's own."""
+"""Every constructor argument of the classes of neurenix.multiscale: what is refused, with which text, and defaults that stay one's own."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,8 @@ import pytest
 from neurenix.errors import ArgumentError
 from neurenix.multiscale import (
     AttentionFusion,
+    AttentionGate,
+    BlurPool,
     FeatureFusion,
     MultiScaleModel,
     MultiScalePooling,
@@ -14,9 +16,12 @@ from neurenix.multiscale import (
     PyramidNetwork,
     PyramidPooling,
     Rescale,
+    ResidualBlock,
     ScaleFusion,
     SpatialPyramidPooling,
+    SqueezeExcitation,
     UNet,
+    UNetPlusPlus,
 )
 
 GOOD = {
@@ -32,6 +37,11 @@ GOOD = {
     MultiScaleTransform: {},
     Rescale: {},
     PyramidDownsample: {},
+    UNetPlusPlus: {"in_channels": 3, "out_channels": 1, "features": [4]},
+    AttentionGate: {"in_channels": 4, "gating_channels": 2},
+    SqueezeExcitation: {"in_channels": 4},
+    ResidualBlock: {"in_channels": 4, "out_channels": 2},
+    BlurPool: {"channels": 2},
 }
 INTEGER = [
     (0, "at least 1"),
@@ -42,6 +52,7 @@ INTEGER = [
     (None, "as an integer"),
     ([3], "as an integer"),
 ]
+INTEGER_OR_NONE = [(value, text) for value, text in INTEGER if value is not None]
 INTEGERS = [
     ([], "as a list of integers"),
     (3, "as a list of integers"),
@@ -90,6 +101,18 @@ TABLE = {
     MultiScaleTransform: {"scales": SCALES, "mode": [*CHOICE, ("area", "one of")], "antialias": FLAG},
     Rescale: {"scale_factor": SCALE, "mode": CHOICE, "antialias": FLAG},
     PyramidDownsample: {"num_levels": LEVELS, "mode": CHOICE, "antialias": FLAG},
+    UNetPlusPlus: {
+        "in_channels": INTEGER,
+        "out_channels": INTEGER,
+        "features": INTEGERS,
+        "norm": NORM,
+        "final_activation": ACTIVATION,
+        "deep_supervision": FLAG,
+    },
+    AttentionGate: {"in_channels": INTEGER, "gating_channels": INTEGER, "inter_channels": INTEGER_OR_NONE, "norm": NORM},
+    SqueezeExcitation: {"in_channels": INTEGER, "squeeze_channels": INTEGER_OR_NONE},
+    ResidualBlock: {"in_channels": INTEGER, "out_channels": INTEGER, "stride": INTEGER, "norm": NORM, "squeeze_excitation": FLAG},
+    BlurPool: {"channels": INTEGER, "kernel_size": INTEGER, "stride": INTEGER},
 }
 CASES = [(kind, name, value, text) for kind, table in TABLE.items() for name, cases in table.items() for value, text in cases]
 

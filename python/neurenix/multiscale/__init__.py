@@ -1,13 +1,17 @@
-"""Multi-scale models, pooling, fusion and transforms: the twelve classes of the API document."""
+"""Multi-scale models, pooling, fusion and transforms: the twelve classes of the API document, and blocks to build others of."""
 
+from neurenix.multiscale.blur import BlurPool as BlurPool
 from neurenix.multiscale.fusion import AttentionFusion as AttentionFusion, FeatureFusion as FeatureFusion, ScaleFusion as ScaleFusion
+from neurenix.multiscale.gates import AttentionGate as AttentionGate, SqueezeExcitation as SqueezeExcitation
 from neurenix.multiscale.models import MultiScaleModel as MultiScaleModel
+from neurenix.multiscale.nested import UNetPlusPlus as UNetPlusPlus
 from neurenix.multiscale.pooling import (
     MultiScalePooling as MultiScalePooling,
     PyramidPooling as PyramidPooling,
     SpatialPyramidPooling as SpatialPyramidPooling,
 )
 from neurenix.multiscale.pyramid import PyramidNetwork as PyramidNetwork
+from neurenix.multiscale.residual import ResidualBlock as ResidualBlock
 from neurenix.multiscale.transforms import (
     MultiScaleTransform as MultiScaleTransform,
     PyramidDownsample as PyramidDownsample,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from neurenix import nn
@@ -33,6 +34,23 @@ def activate(x: Tensor, name: str | None) -> Tensor:
     if name == "sigmoid":
         return functional.sigmoid(x)
     return functional.softmax(x, dim=1) if name == "softmax" else x
+
+
+def fitted(x: Tensor, size: tuple[int, ...]) -> Tensor:
+    """``x`` at a size, from the image's origin: cropped, or its last row and column repeated."""
+    h, w = size
+    if x.shape[2:] == (h, w):
+        return x
+    x = x[:, :, :h, :w]
+    below, right = h - x.shape[2], w - x.shape[3]
+    return functional.pad(x, (0, right, 0, below), mode="replicate") if below or right else x
+
+
+def outputs(maps: Sequence[Tensor], heads: Sequence[Module], size: tuple[int, ...], activation: str | None) -> list[Tensor]:
+    """What each head makes of its map: logits, resized bilinearly to ``size``, then the final activation."""
+    logits = [head(m) for m, head in zip(maps, heads, strict=True)]
+    logits = [z if z.shape[2:] == size else functional.interpolate(z, size=size, mode="bilinear") for z in logits]
+    return [activate(z, activation) for z in logits]
 
 
 class Level(Module):

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from math import prod
+from typing import Any, Final
 
 from neurenix import nn, ops
-from neurenix.checkpoint import segment
-from neurenix.multiscale import _checks
-from neurenix.multiscale._blocks import Level, activate, check_activation, check_norm
+from neurenix.checkpoint import is_checkpointing, segment
+from neurenix.errors import ArgumentError
+from neurenix.multiscale import _checks, _encoders
+from neurenix.multiscale._blocks import check_activation, check_norm, fitted, outputs
 from neurenix.multiscale._memory import Memory
+from neurenix.multiscale.blur import MaxBlurPool
+from neurenix.multiscale.gates import AttentionGate
+from neurenix.multiscale.residual import level
 from neurenix.nn import functional
 from neurenix.nn.module import Module
-from neurenix.ops._arguments import integer
+from neurenix.ops._arguments import choice, integer
 from neurenix.tensor import Tensor
 
 Features = dict[str, list[Tensor]]
+FEATURES: Final = [64, 128, 256, 512]
 
 
 class UNet(Module):
@@ -24,6 +31,18 @@ class UNet(Module):
     the image (odd sizes round up, so no row is dropped). The bottleneck has twice the last level's channels. Every level of
     the decoder doubles the image by a 2x2 transposed convolution, cropped at the bottom and right to the skip's size, puts the
     skip before it, and convolves twice. A 1x1 convolution gives the output, of the input's size whatever that is.
+
+    For ``widths = features + [2 * features[-1]]`` and sizes ``H_i = ceil(H / 2**i)``:
+
+    ====================  ===========================================  ========================================
+    part                  from                                         to
+    ====================  ===========================================  ========================================
+    ``encoder[i]``        (N, widths[i - 1], H_i, W_i); in_channels    (N, widths[i], H_i, W_i)
+    ``bottleneck``        (N, widths[-2], H_L, W_L)                    (N, widths[-1], H_L, W_L)
+    ``ups[i]``            (N, widths[i + 1], H_(i+1), W_(i+1))         (N, widths[i], H_i, W_i)
+    ``decoder[i]``        (N, 2 * widths[i], H_i, W_i)                 (N, widths[i], H_i, W_i)
+    ``head``              (N, widths[0], H, W)                         (N, out_channels, H, W)
+    ====================  ===========================================  ========================================
 
     Parameters
     ----------
@@ -36,15 +55,37 @@ class UNet(Module):
     final_activation : {"sigmoid", "softmax"} or None
         "sigmoid" gives a probability for each class by itself, for ``BCELoss``; "softmax" one for all classes together;
         ``None`` the logits.
+    attention : bool
+        Weigh the places of each skip by an :class:`AttentionGate`, whose signal is the coarser level [2]_.
+    residual : bool
+        Levels are residual blocks (:class:`ResidualBlock`) [3]_.
+    squeeze_excitation : bool
+        Weigh the channels of each level by :class:`SqueezeExcitation` [4]_.
+    deep_supervision : bool
+        Give a list of outputs, each (N, out_channels, H, W): that of the finest level, which is what the model without
+        supervision gives, then those of every coarser level of the decoder by a 1x1 convolution each, resized bilinearly.
+    downsample : {"max", "blur"}
+        Between levels: a 2x2 max-pool, or maxima of 2x2 windows at every place, blurred before every other one is taken,
+        so that the result moves with the image [5]_.
+    encoder : Module, optional
+        Takes the image and gives a list of maps, finest first, instead of levels of our own; it says their channels in
+        ``encoder.out_channels`` and by how much each is smaller than the image in ``encoder.strides`` (without it: 1, 2, 4,
+        ...). ``features`` are then the channels of the decoder, finest first: one for each map but the coarsest, and before
+        these one for each doubling that the finest map is away from the image. Left at its default, they follow the maps.
 
     Raises
     ------
     ArgumentError
-        If a number is not an integer of at least 1, or ``norm`` or ``final_activation`` is none of these.
+        If a number is not an integer of at least 1, a choice is none of these, a flag is no bool, or the encoder does not say
+        its channels.
 
     References
     ----------
     .. [1] O. Ronneberger, P. Fischer and T. Brox, "U-Net: convolutional networks for biomedical image segmentation", MICCAI 2015.
+    .. [2] O. Oktay et al., "Attention U-Net: learning where to look for the pancreas", MIDL 2018.
+    .. [3] Z. Zhang, Q. Liu and Y. Wang, "Road extraction by deep residual U-Net", IEEE GRSL 15, 2018.
+    .. [4] J. Hu, L. Shen and G. Sun, "Squeeze-and-excitation networks", CVPR 2018.
+    .. [5] R. Zhang, "Making convolutional networks shift-invariant again", ICML 2019.
 
     Examples
     --------
@@ -54,9 +95,13 @@ class UNet(Module):
     (1, 1, 33, 50)
     >>> [f.shape for f in model.get_encoder_features()]
     [(1, 4, 33, 50), (1, 8, 17, 25), (1, 16, 9, 13)]
+    >>> supervised = nx.multiscale.UNet(3, 1, features=[4, 8], attention=True, deep_supervision=True)
+    >>> [y.shape for y in supervised(nx.Tensor(shape=(1, 3, 33, 50)))]
+    [(1, 1, 33, 50), (1, 1, 33, 50)]
     """
 
     _makes_segments = True
+    encoder: Any  # a list of levels, or the module that was given
 
     def __init__(
         self,
@@ -66,52 +111,97 @@ class UNet(Module):
         *,
         norm: str | None = "batch",
         final_activation: str | None = "sigmoid",
+        attention: bool = False,
+        residual: bool = False,
+        squeeze_excitation: bool = False,
+        deep_supervision: bool = False,
+        downsample: str = "max",
+        encoder: Module | None = None,
     ) -> None:
         self.in_channels = integer("UNet", "in_channels", in_channels, 1)
         self.out_channels = integer("UNet", "out_channels", out_channels, 1)
         self.features = _checks.integers("UNet", "features", features)
         self.norm, self.final_activation = check_norm("UNet", norm), check_activation("UNet", final_activation)
-        widths = [*self.features, 2 * self.features[-1]]
-        self.encoder = nn.ModuleList([Level(a, b, norm) for a, b in zip([self.in_channels, *widths], widths[:-1], strict=False)])
-        self.bottleneck = Level(widths[-2], widths[-1], norm)
-        self.ups = nn.ModuleList([nn.ConvTranspose2d(b, a, kernel_size=2, stride=2) for a, b in pairwise(widths)])
-        self.decoder = nn.ModuleList([Level(2 * a, a, norm) for a in self.features])
+        self.attention = _checks.flag("UNet", "attention", attention)
+        self.residual = _checks.flag("UNet", "residual", residual)
+        self.squeeze_excitation = _checks.flag("UNet", "squeeze_excitation", squeeze_excitation)
+        self.deep_supervision = _checks.flag("UNet", "deep_supervision", deep_supervision)
+        self.downsample = choice("UNet", "downsample", downsample, ("max", "blur"))
+        widths, skips, self.steps = self._make_encoder(encoder)
+        self.ups = nn.ModuleList([nn.ConvTranspose2d(b, a, n, stride=n) for (a, b), n in zip(pairwise(widths), self.steps, strict=True)])
+        self.decoder = nn.ModuleList([self._level(skip + a, a) for skip, a in zip(skips, widths, strict=False)])
         self.head = nn.Conv2d(widths[0], self.out_channels, kernel_size=1)
+        if attention:
+            gates = [AttentionGate(skip, below) if skip else nn.Identity() for skip, below in zip(skips, widths[1:], strict=True)]
+            self.gates = nn.ModuleList(gates)
+        if deep_supervision:
+            self.heads = nn.ModuleList([nn.Conv2d(a, self.out_channels, kernel_size=1) for a in widths[1:-1]])
         self._memory = Memory()
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Give (N, out_channels, H, W) of (N, in_channels, H, W)."""
+    def _level(self, in_channels: int, out_channels: int) -> Module:
+        return level(in_channels, out_channels, self.norm, self.residual, self.squeeze_excitation)
+
+    def _make_encoder(self, given: Module | None) -> tuple[list[int], list[int], list[int]]:
+        """Make the encoder or take the one given: channels of the decoder's levels and what is below, of the skips; steps."""
+        if given is not None:
+            if self.downsample != "max":
+                raise ArgumentError(f"UNet: expected downsample='max' with an encoder, got {self.downsample!r}; the encoder has its own")
+            planned = _encoders.plan("UNet", given)
+            self.encoder = given
+            self.features = _encoders.widths("UNet", planned, None if self.features == FEATURES else self.features)
+            return [*self.features, planned.bottom], planned.skips, planned.steps
+        widths = [*self.features, 2 * self.features[-1]]
+        self.encoder = nn.ModuleList([self._level(a, b) for a, b in zip([self.in_channels, *widths], widths[:-1], strict=False)])
+        self.bottleneck = self._level(widths[-2], widths[-1])
+        if self.downsample == "blur":
+            self.pools = nn.ModuleList([MaxBlurPool(a) for a in self.features])
+        return widths, widths[:-1], [2] * len(self.features)
+
+    def forward(self, x: Tensor) -> Tensor | list[Tensor]:
+        """Give (N, out_channels, H, W) of (N, in_channels, H, W), or with deep supervision a list of such."""
         x = _checks.float_map("UNet", x, self.in_channels)
         self._memory.begin(self)
         features = self._compute(x)
-        out = activate(self.head(features["decoder"][0]), self.final_activation)
+        heads = [self.head, *self.heads] if self.deep_supervision else [self.head]
+        found = outputs(features["decoder"][: len(heads)], heads, x.shape[2:], self.final_activation)
         self._memory.end(self, x, features)
-        return out
+        return found if self.deep_supervision else found[0]
 
     def _compute(self, x: Tensor) -> Features:
-        encoded: list[Tensor] = []
+        encoded = self._encoded(x)
+        finer = len(self.features) + 1 - len(encoded)  # levels of the decoder for which a given encoder has no map
+        skips = [*[None] * finer, *encoded]
+        sizes = [scaled_down(x, prod(self.steps[:i])) for i in range(finer)] + [m.shape[2:] for m in encoded]
+        decoded, y = [], encoded[-1]
+        for i in reversed(range(len(self.features))):
+            y = segment(self._decode, y, skips[i], sizes[i], i)
+            decoded.append(y)
+        return {"encoder": encoded, "decoder": decoded[::-1]}
+
+    def _encoded(self, x: Tensor) -> list[Tensor]:
+        """Maps of the encoder, finest first, the bottleneck's last."""
+        if not hasattr(self, "bottleneck"):
+            whole = is_checkpointing() and not self.encoder.has_segments()
+            return _encoders.maps("UNet", self.encoder, segment(self.encoder, x) if whole else self.encoder(x), x)
+        found: list[Tensor] = []
         for i in range(len(self.features) + 1):
             x = segment(self._encode, x, i)
-            encoded.append(x)
-        decoded: list[Tensor] = []
-        for i in reversed(range(len(self.features))):
-            x = segment(self._decode, x, encoded[i], i)
-            decoded.append(x)
-        return {"encoder": encoded, "decoder": decoded[::-1]}
+            found.append(x)
+        return found
 
     def _encode(self, x: Tensor, i: int) -> Tensor:
         """One level of the encoder, or the bottleneck: halve what the level before gave, convolve."""
-        level = self.encoder[i] if i < len(self.features) else self.bottleneck
-        out: Tensor = level(x if i == 0 else half(x))
+        if i > 0:
+            x = half(x) if self.downsample == "max" else self.pools[i - 1](x)
+        out: Tensor = (self.encoder[i] if i < len(self.features) else self.bottleneck)(x)
         return out
 
-    def _decode(self, x: Tensor, skip: Tensor, i: int) -> Tensor:
-        """One level of the decoder: up, crop to the skip, put the skip before it, convolve."""
-        h, w = skip.shape[2:]
-        up = self.ups[i](x)
-        if up.shape[2:] != (h, w):
-            up = up[:, :, :h, :w]
-        out: Tensor = self.decoder[i](ops.cat([skip, up], dim=1))
+    def _decode(self, x: Tensor, skip: Tensor | None, size: tuple[int, ...], i: int) -> Tensor:
+        """One level of the decoder: up, to the skip's size, the skip before it, convolve."""
+        up = fitted(self.ups[i](x), size)
+        if skip is not None:
+            up = ops.cat([self.gates[i](skip, x) if self.attention else skip, up], dim=1)
+        out: Tensor = self.decoder[i](up)
         return out
 
     def get_encoder_features(self) -> list[Tensor]:
@@ -138,3 +228,8 @@ def half(x: Tensor) -> Tensor:
     """Half the size by 2x2 maxima, odd sizes rounded up."""
     out: Tensor = functional.max_pool2d(x, 2, ceil_mode=True)
     return out
+
+
+def scaled_down(x: Tensor, by: int) -> tuple[int, int]:
+    """Height and width over an integer, rounded up."""
+    return -(-x.shape[2] // by), -(-x.shape[3] // by)
