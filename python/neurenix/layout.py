@@ -38,8 +38,8 @@ def empty_map(like: Array, n: int, c: int, h: int, w: int, dtype: DTypeLike | No
 
 
 def channels_last(x: Array) -> Array:
-    """The dense (N, H, W, C) buffer of a logical (N, C, H, W) map: a view where it already lies so, else a copy."""
-    y = x.transpose(0, 2, 3, 1)
+    """The dense (N, H, W, C) buffer of a logical (N, C, H, W) map, any axes behind C: a view where it already lies so, else a copy."""
+    y = x.transpose(0, *range(2, x.ndim), 1)
     if y.flags.c_contiguous:
         return y
     buffer = backend.new(x, y.shape)

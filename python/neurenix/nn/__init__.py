@@ -23,7 +23,10 @@ from neurenix.nn.thresholds import (
 )  # fmt: skip
 
 # conv
-from neurenix.nn.conv import Conv1d as Conv1d, Conv2d as Conv2d, ConvTranspose1d as ConvTranspose1d, ConvTranspose2d as ConvTranspose2d
+from neurenix.nn.conv import (
+    Conv1d as Conv1d, Conv2d as Conv2d, Conv3d as Conv3d, ConvTranspose1d as ConvTranspose1d, ConvTranspose2d as ConvTranspose2d,
+    ConvTranspose3d as ConvTranspose3d,
+)  # fmt: skip
 from neurenix.nn.conv_norm_act import ConvNormAct as ConvNormAct
 
 # linear

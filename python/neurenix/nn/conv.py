@@ -170,6 +170,27 @@ class Conv2d(_Gather):
         return ops.conv2d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
+class Conv3d(_Gather):
+    """Convolve (N, C, D, H, W) or (C, D, H, W) with a window of trained weights; see :class:`Conv2d` for the arguments.
+
+    ``weight`` has the shape (out_channels, in_channels / groups, kD, kH, kW); a tuple of three numbers goes along depth,
+    height and width, e.g. ``kernel_size=(1, 3, 3)`` for stacks whose planes lie far apart.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.Conv3d(2, 4, 3, padding=1)(nx.Tensor(shape=(1, 2, 5, 6, 7))).shape
+    (1, 4, 5, 6, 7)
+    """
+
+    _axes = 3
+
+    def forward(self, input: Any) -> Tensor:
+        """Convolve."""
+        x, padding = self._surround(input)
+        return ops.conv3d(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+
 class _Scatter(_Conv):
     def __init__(
         self,
@@ -267,3 +288,23 @@ class ConvTranspose2d(_Scatter):
         """Spread; ``output_size`` chooses among the sizes that the same input could have come from."""
         extra = self._extra(input, output_size)
         return ops.conv_transpose2d(input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation)
+
+
+class ConvTranspose3d(_Scatter):
+    """Spread each voxel of (N, C, D, H, W) or (C, D, H, W) over a window; see :class:`ConvTranspose2d` for the arguments.
+
+    ``weight`` has the shape (in_channels, out_channels / groups, kD, kH, kW).
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.ConvTranspose3d(8, 4, 2, stride=2)(nx.Tensor(shape=(1, 8, 3, 5, 7))).shape
+    (1, 4, 6, 10, 14)
+    """
+
+    _axes = 3
+
+    def forward(self, input: Any, output_size: Any = None) -> Tensor:
+        """Spread; ``output_size`` chooses among the sizes that the same input could have come from."""
+        extra = self._extra(input, output_size)
+        return ops.conv_transpose3d(input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation)

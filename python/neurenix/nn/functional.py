@@ -14,6 +14,7 @@ from neurenix.ops import (
 from neurenix.ops.conv import (
     conv1d as conv1d, conv2d as conv2d, conv_transpose1d as conv_transpose1d, conv_transpose2d as conv_transpose2d,
 )  # fmt: skip
+from neurenix.ops.conv_volume import conv3d as conv3d, conv_transpose3d as conv_transpose3d
 
 # linear
 from neurenix.ops.linear import linear as linear

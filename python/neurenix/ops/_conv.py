@@ -157,8 +157,10 @@ class Epilogue(NamedTuple):
 PLAIN = Epilogue()
 
 
-def run(x: Array, weight: Tensor, window: Window, size: tuple[int, int], scatter: bool, end: Epilogue = PLAIN) -> Array:
-    """Convolve a dense (N, H, W, C) buffer: the dense (N, *size, K) buffer.
+def run(
+    x: Array, weight: Tensor, window: Window, size: tuple[int, int], scatter: bool, end: Epilogue = PLAIN, into: Array | None = None
+) -> Array:
+    """Convolve a dense (N, H, W, C) buffer: the dense (N, *size, K) buffer, ``into`` where it is given.
 
     ``weight`` is (first, second, ...): a gathering convolution gives ``first`` channels, a scattering one ``second * groups``.
     """
@@ -166,7 +168,7 @@ def run(x: Array, weight: Tensor, window: Window, size: tuple[int, int], scatter
     groups = window.groups
     outputs, channels = (second, first // groups) if scatter else (first // groups, second)
     n, h, w, c = x.shape
-    y = backend.new(x, (n, *size, outputs * groups))
+    y = backend.new(x, (n, *size, outputs * groups)) if into is None else into
     if groups > 1 and outputs == channels == 1:
         values = contiguous(weight._array)
         convolve_depthwise(y, x, values, end.bias, end.scale, end.shift, n, h, w, *size, c, *window.numbers, scatter, end.relu)

@@ -7,7 +7,7 @@ a 64-bit checksum as well, and prepared anew only where that changed: never a st
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -23,13 +23,16 @@ def checksum(x: In, sum: IndexOut) -> None:
     """sum[0] = a 64-bit checksum of the elements of x and their places."""
 
 
+Layout = TypeVar("Layout")  # an array, or a tensor that has layouts of its own
+
+
 class Kept(NamedTuple):
     """Layouts of one state of a tensor's values."""
 
     version: int
     array: Array
     sum: int | None  # None: nobody could write when the layouts were made
-    layouts: dict[object, Array]
+    layouts: dict[object, Any]
 
 
 def _sum_of(array: Array) -> int:
@@ -44,7 +47,7 @@ def _valid(t: Tensor, kept: Kept) -> bool:
     return not t._exposed or (kept.sum is not None and kept.sum == _sum_of(t._array))
 
 
-def derived(t: Tensor, key: object, make: Callable[[], Array]) -> Array:
+def derived(t: Tensor, key: object, make: Callable[[], Layout]) -> Layout:
     """``make()``, or what it gave for the same ``key`` and values of ``t`` before.
 
     Nothing is kept while a gradient of ``t`` is recorded: the values change before the layout is needed again.
@@ -53,7 +56,8 @@ def derived(t: Tensor, key: object, make: Callable[[], Array]) -> Array:
     if kept is not None and _valid(t, kept):
         if key not in kept.layouts:
             kept.layouts[key] = make()
-        return kept.layouts[key]
+        found: Layout = kept.layouts[key]
+        return found
     t._derived = None
     layout = make()
     if not (t.requires_grad and autograd.is_grad_enabled()):

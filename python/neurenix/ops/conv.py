@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from neurenix import autograd, backend
 from neurenix._typing import Array
@@ -13,28 +13,29 @@ from neurenix.ops._arguments import floats, integer, integers
 from neurenix.ops._conv import Epilogue, Window, run, sum_pixels, weight_gradient
 from neurenix.tensor import Tensor, as_tensor
 
-_AXES = {1: "L", 2: "H, W"}
+Operands: TypeAlias = tuple[Tensor, Tensor, Tensor | None]
+_AXES = {1: "L", 2: "H, W", 3: "D, H, W"}
 
 
 class Form(NamedTuple):
-    """What a map's shape lacks of (N, C, H, W)."""
+    """What a map's shape lacks of (N, C, H, W), or of (N, C, D, H, W)."""
 
     ndim: int
     batched: bool
 
     def buffer(self, x: Array) -> Array:
-        """The dense (N, H, W, C) buffer of an array of this form."""
+        """The dense (N, H, W, C) buffer of an array of this form, of a volume (N, D, H, W, C)."""
         x = x if self.batched else x[None]
         return channels_last(x[:, :, None] if self.ndim == 1 else x)
 
     def logical(self, buffer: Array) -> Array:
-        """The array of this form over a (N, H, W, C) buffer."""
-        y = buffer.transpose(0, 3, 1, 2)
+        """The array of this form over such a buffer."""
+        y = buffer.transpose(0, buffer.ndim - 1, *range(1, buffer.ndim - 1))
         y = y[:, :, 0] if self.ndim == 1 else y
         return y if self.batched else y[0]
 
 
-def operands(op: str, x: Any, weight: Any, bias: Any) -> tuple[Tensor, Tensor, Tensor | None]:
+def operands(op: str, x: Any, weight: Any, bias: Any) -> Operands:
     """Input, weight and bias as tensors of one float type on one device."""
     t, w = floats(op, x), floats(op, weight)
     b = None if bias is None else as_tensor(bias, t)
@@ -84,16 +85,31 @@ def zeros_around(op: str, padding: Any, kernel: Sequence[int], stride: Sequence[
     return [(p, p) for p in integers(op, "padding", padding, ndim, 0)]
 
 
-def _window(kernel: Sequence[int], stride: Sequence[int], pad: Sequence[int], dilation: Sequence[int], groups: int) -> Window:
-    def two(values: Sequence[int], row: int) -> tuple[int, int]:
-        return (row, values[0]) if len(values) == 1 else (values[0], values[1])
+class Fit(NamedTuple):
+    """A convolution whose arguments fit: form of the input, windows one number an axis, size of the output."""
 
-    return Window(two(kernel, 1), two(stride, 1), two(pad, 0), two(dilation, 1), groups)
+    form: Form
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    pad: tuple[int, ...]  # before the first pixel
+    dilation: tuple[int, ...]
+    groups: int
+    size: tuple[int, ...]
+
+    @property
+    def window(self) -> Window:
+        """The windows over the last two axes, a missing row axis added."""
+
+        def two(values: tuple[int, ...], row: int) -> tuple[int, int]:
+            return (row, values[0]) if len(values) == 1 else (values[-2], values[-1])
+
+        return Window(two(self.kernel, 1), two(self.stride, 1), two(self.pad, 0), two(self.dilation, 1), self.groups)
 
 
-def _record(op: str, form: Form, operands: tuple[Tensor, Tensor, Tensor | None], window: Window, size: list[int], scatter: bool) -> Tensor:
+def _record(op: str, operands: Operands, fit: Fit, scatter: bool) -> Tensor:
     """Run a convolution or its transpose; the other one is its gradient."""
     x, w, b = operands
+    form, window, size = fit.form, fit.window, fit.size
     source = form.buffer(x._array)
     to = (1, size[0]) if form.ndim == 1 else (size[0], size[1])
     y = run(source, w, window, to, scatter, Epilogue(None if b is None else contiguous(b._array)))
@@ -113,15 +129,7 @@ def _record(op: str, form: Form, operands: tuple[Tensor, Tensor, Tensor | None],
     return autograd.record(op, form.logical(y), inputs, vjp)
 
 
-class Plan(NamedTuple):
-    """A convolution whose arguments fit: form of the input, windows, size of the output."""
-
-    form: Form
-    window: Window
-    size: list[int]
-
-
-def plan(op: str, ndim: int, operands: tuple[Tensor, Tensor, Tensor | None], stride: Any, padding: Any, dilation: Any, groups: Any) -> Plan:
+def fit(op: str, ndim: int, operands: Operands, stride: Any, padding: Any, dilation: Any, groups: Any) -> Fit:
     """Check a convolution's arguments."""
     x, w, b = operands
     number = _groups(op, ndim, w, groups)
@@ -138,19 +146,14 @@ def plan(op: str, ndim: int, operands: tuple[Tensor, Tensor, Tensor | None], str
                 f" ({x.shape}, padding {padding!r}); pass a larger input or padding"
             )
         size.append((n + low + high - reach) // s + 1)
-    return Plan(form, _window(kernel, steps, [low for low, _ in zeros], spread, number), size)
+    return Fit(form, kernel, steps, tuple(low for low, _ in zeros), spread, number, tuple(size))
 
 
-def _convolution(op: str, ndim: int, input: Any, weight: Any, bias: Any, *args: Any) -> Tensor:
-    tensors = operands(op, input, weight, bias)
-    form, window, size = plan(op, ndim, tensors, *args)
-    return _record(op, form, tensors, window, size, False)
-
-
-def _transposed(
-    op: str, ndim: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, output_padding: Any, groups: Any, dilation: Any
-) -> Tensor:
-    x, w, b = operands(op, input, weight, bias)
+def fit_transposed(
+    op: str, ndim: int, operands: Operands, stride: Any, padding: Any, output_padding: Any, groups: Any, dilation: Any
+) -> Fit:
+    """Check a transposed convolution's arguments."""
+    x, w, b = operands
     number = _groups(op, ndim, w, groups)
     form = _form(op, ndim, x, w, b, (w.shape[0], w.shape[1] * number))
     kernel, sizes = w.shape[2:], x.shape[-ndim:]
@@ -163,7 +166,17 @@ def _transposed(
         size.append((n - 1) * s - 2 * p + d * (k - 1) + e + 1)
     if min(size) < 1:
         raise ShapeError(f"{op}: expected an output of at least 1 pixel, got {tuple(size)} from {x.shape}; pass less padding")
-    return _record(op, form, (x, w, b), _window(kernel, steps, pad, spread, number), size, True)
+    return Fit(form, kernel, steps, pad, spread, number, tuple(size))
+
+
+def _convolution(op: str, ndim: int, input: Any, weight: Any, bias: Any, *args: Any) -> Tensor:
+    tensors = operands(op, input, weight, bias)
+    return _record(op, tensors, fit(op, ndim, tensors, *args), False)
+
+
+def _transposed(op: str, ndim: int, input: Any, weight: Any, bias: Any, *args: Any) -> Tensor:
+    tensors = operands(op, input, weight, bias)
+    return _record(op, tensors, fit_transposed(op, ndim, tensors, *args), True)
 
 
 def conv1d(

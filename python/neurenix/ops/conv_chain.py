@@ -15,7 +15,7 @@ from neurenix.errors import ArgumentError, ShapeError
 from neurenix.layout import contiguous
 from neurenix.ops import activation, channel_norm, norm
 from neurenix.ops._conv import Epilogue, run
-from neurenix.ops.conv import conv2d, operands, plan
+from neurenix.ops.conv import conv2d, fit, operands
 from neurenix.tensor import Tensor, as_tensor
 
 
@@ -91,7 +91,8 @@ def _one_by_one(x: Tensor, unit: Unit) -> Tensor:
 
 def _in_one_pass(x: Tensor, unit: Unit) -> Tensor | None:
     tensors = x, w, b = operands("conv2d", x, unit.weight, unit.bias)
-    form, window, size = plan("conv2d", 2, tensors, unit.stride, unit.padding, unit.dilation, unit.groups)
+    fitted = fit("conv2d", 2, tensors, unit.stride, unit.padding, unit.dilation, unit.groups)
+    form, size = fitted.form, fitted.size
     end = Epilogue(None if b is None else contiguous(b._array), relu=unit.relu)
     source = form.buffer(x._array)
     if unit.norm is not None:
@@ -99,7 +100,7 @@ def _in_one_pass(x: Tensor, unit: Unit) -> Tensor | None:
         if tables is None:
             return None
         end = end._replace(scale=tables[0], shift=tables[1])
-    return Tensor._wrap(form.logical(run(source, w, window, (size[0], size[1]), False, end)))
+    return Tensor._wrap(form.logical(run(source, w, fitted.window, (size[0], size[1]), False, end)))
 
 
 def conv_chain(input: Any, units: Sequence[Unit]) -> Tensor:
