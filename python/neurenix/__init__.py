@@ -74,7 +74,7 @@ from neurenix.precision import get_float32_precision as get_float32_precision, s
 from neurenix.system import get_num_threads as get_num_threads, set_num_threads as set_num_threads, show_config as show_config
 
 # files
-from neurenix.serialization import load as load, save as save
+from neurenix.serialization import load as load, load_weights as load_weights, save as save
 
 # first hour
 from neurenix.callbacks import EarlyStopping as EarlyStopping, ModelCheckpoint as ModelCheckpoint

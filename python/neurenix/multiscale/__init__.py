@@ -1,6 +1,7 @@
-"""Multi-scale models, pooling, fusion and transforms: the twelve classes of the API document, and blocks to build others of."""
+"""Multi-scale models, pooling, fusion and transforms: the twelve classes of the API document, blocks to build others of, and encoders."""
 
 from neurenix.multiscale.blur import BlurPool as BlurPool
+from neurenix.multiscale.convnext import ConvNeXtEncoder as ConvNeXtEncoder, convnext_tiny as convnext_tiny
 from neurenix.multiscale.fusion import AttentionFusion as AttentionFusion, FeatureFusion as FeatureFusion, ScaleFusion as ScaleFusion
 from neurenix.multiscale.gates import AttentionGate as AttentionGate, SqueezeExcitation as SqueezeExcitation
 from neurenix.multiscale.models import MultiScaleModel as MultiScaleModel
@@ -12,6 +13,12 @@ from neurenix.multiscale.pooling import (
 )
 from neurenix.multiscale.pyramid import PyramidNetwork as PyramidNetwork
 from neurenix.multiscale.residual import ResidualBlock as ResidualBlock
+from neurenix.multiscale.resnet import (
+    ResNetEncoder as ResNetEncoder,
+    resnet18 as resnet18,
+    resnet34 as resnet34,
+    resnet50 as resnet50,
+)
 from neurenix.multiscale.transforms import (
     MultiScaleTransform as MultiScaleTransform,
     PyramidDownsample as PyramidDownsample,

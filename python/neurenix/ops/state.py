@@ -26,6 +26,8 @@ def read_only(t: Tensor) -> Tensor:
 def as_value(value: Any, like: Tensor) -> Tensor:
     """``value`` as a tensor, also where it is another library's tensor; numbers take ``like``'s type."""
     if not isinstance(value, Tensor) and not backend.is_array(value) and hasattr(value, "__array__"):
+        for leave in ("detach", "cpu"):  # what PyTorch asks for before it gives an array away
+            value = getattr(value, leave, lambda value=value: value)()
         return Tensor(np.asarray(value))
     return as_tensor(value, like)
 

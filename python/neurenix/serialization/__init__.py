@@ -11,10 +11,11 @@ from typing import Any
 from neurenix._rust import __version__
 from neurenix.errors import FileError
 from neurenix.nn.module import Module
-from neurenix.serialization import modules, safetensors, values
+from neurenix.serialization import modules, npz, safetensors, values
+from neurenix.serialization.weights import load_weights as load_weights
 from neurenix.tensor import Tensor
 
-__all__ = ["load", "save"]
+__all__ = ["load", "load_weights", "save"]
 
 
 def save(obj: Any, path: str | os.PathLike[str]) -> None:
@@ -59,7 +60,7 @@ def save(obj: Any, path: str | os.PathLike[str]) -> None:
 
 
 def load(path: str | os.PathLike[str], *, classes: Iterable[type] = ()) -> Any:
-    """Read what :func:`save` wrote, or any safetensors file as a dict of tensors.
+    """Read what :func:`save` wrote, or any safetensors or ``.npz`` file as a dict of tensors.
 
     Parameters
     ----------
@@ -80,6 +81,8 @@ def load(path: str | os.PathLike[str], *, classes: Iterable[type] = ()) -> Any:
     """
     known = modules.Classes(classes)
     with Path(path).open("rb") as file:
+        if npz.is_npz(file):
+            return {name: Tensor(array) for name, array in npz.read(file, str(path)).items()}
         reader = safetensors.Reader(file, str(path))
         reader.verify()
         header = reader.header

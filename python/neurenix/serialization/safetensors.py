@@ -28,6 +28,10 @@ _NAMES: Final = {
 _TYPES: Final = {code: name for name, code in _NAMES.items()}
 _LONGEST_HEADER: Final = 100_000_000
 _CHECKSUM: Final = "neurenix.checksum"
+_CONVERT: Final = (
+    "no pickle is read here; convert it once where PyTorch is: "
+    "safetensors.torch.save_file(torch.load(path, weights_only=True), 'weights.safetensors')"
+)
 _STARTS: Final = {
     b"PK\x03\x04": "a zip file (PyTorch's format holds pickles)", b"\x80\x02": "a pickle", b"\x80\x04": "a pickle", b"\x80\x05": "a pickle",
     b"\x89PNG": "a PNG image", b"\x89HDF": "an HDF5 file", b"\x93NUMPY": "a NumPy file", b"II*\x00": "a TIFF image",
@@ -122,7 +126,7 @@ class Reader:
         start = self._file.read(8)
         for magic, what in _STARTS.items():
             if start.startswith(magic):
-                raise self.fail(what, "save weights of other libraries with the safetensors package")
+                raise self.fail(what, _CONVERT if "pickle" in what else "save weights of other libraries with the safetensors package")
         length = int.from_bytes(start, "little")
         if len(start) < 8 or length < 2 or length > min(size - 8, _LONGEST_HEADER):
             raise self.fail(f"{size} bytes that begin with {start!r}", "the file is cut, or of another format")
