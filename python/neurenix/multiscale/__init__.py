@@ -4,6 +4,7 @@ from neurenix.multiscale.blur import BlurPool as BlurPool
 from neurenix.multiscale.convnext import ConvNeXtEncoder as ConvNeXtEncoder, convnext_tiny as convnext_tiny
 from neurenix.multiscale.fusion import AttentionFusion as AttentionFusion, FeatureFusion as FeatureFusion, ScaleFusion as ScaleFusion
 from neurenix.multiscale.gates import AttentionGate as AttentionGate, SqueezeExcitation as SqueezeExcitation
+from neurenix.multiscale.laplacian import GaussianPyramid as GaussianPyramid, LaplacianPyramid as LaplacianPyramid
 from neurenix.multiscale.models import MultiScaleModel as MultiScaleModel
 from neurenix.multiscale.nested import UNetPlusPlus as UNetPlusPlus
 from neurenix.multiscale.pooling import (
@@ -25,3 +26,4 @@ from neurenix.multiscale.transforms import (
     Rescale as Rescale,
 )
 from neurenix.multiscale.unet import UNet as UNet
+from neurenix.multiscale.wavelets import CDF53Wavelet as CDF53Wavelet, HaarWavelet as HaarWavelet

@@ -12,7 +12,9 @@ from neurenix.ops._arguments import choice, integer
 from neurenix.ops.inputs import refuse_raw_image
 from neurenix.tensor import Tensor
 
-__all__ = ["MODES", "MOST_LEVELS", "choice", "flag", "float_map", "integers", "levels", "position", "scale", "scaled", "scales"]
+__all__ = [
+    "MODES", "MOST_LEVELS", "choice", "flag", "float_map", "image_size", "integers", "levels", "position", "scale", "scaled", "scales",
+]  # fmt: skip
 MODES: Final = ("nearest", "bilinear", "bicubic")
 MOST_LEVELS: Final = 32
 
@@ -67,6 +69,15 @@ def scaled(size: int, by: float) -> int:
     exact = size * by
     near = round(exact)
     return max(1, near if math.isclose(exact, near, rel_tol=1e-9) else math.floor(exact))
+
+
+def image_size(op: str, x: Any) -> tuple[int, int]:
+    """Height and width of a tensor or array (N, C, H, W) or (C, H, W) that is not empty."""
+    shape = getattr(x, "shape", None)
+    if not isinstance(shape, tuple) or len(shape) not in (3, 4) or 0 in shape[-3:]:
+        got = type(x).__name__ if shape is None else f"shape {shape}"
+        raise ShapeError(f"{op}: expected x (N, C, H, W) or (C, H, W) of at least one pixel, got {got}; add the missing axes, e.g. x[None]")
+    return shape[-2], shape[-1]
 
 
 def float_map(op: str, x: Any, channels: int | None = None) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from neurenix.errors import ArgumentError, GraphError, RangeError, ShapeError
+from neurenix.errors import ArgumentError, GraphError, RangeError
 from neurenix.multiscale import _checks
 from neurenix.nn import functional
 from neurenix.nn.module import Module
@@ -30,13 +30,7 @@ class _Resizer(Module):
             raise ArgumentError(f"{op}: expected antialias only with 'bilinear' and 'bicubic', got it with 'nearest'; leave it out")
 
     def _size(self, x: Any) -> Size:
-        shape = getattr(x, "shape", None)
-        if not isinstance(shape, tuple) or len(shape) not in (3, 4) or 0 in shape[-3:]:
-            got = type(x).__name__ if shape is None else f"shape {shape}"
-            raise ShapeError(
-                f"{type(self).__name__}: expected x (N, C, H, W) or (C, H, W) of at least one pixel, got {got}; add the missing axes, e.g. x[None]"
-            )
-        return shape[-2], shape[-1]
+        return _checks.image_size(type(self).__name__, x)
 
     def _resize(self, x: Any, size: Size) -> Any:
         """``x`` at another size, of the kind that it is; itself where it has that size."""

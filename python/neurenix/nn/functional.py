@@ -36,6 +36,10 @@ from neurenix.ops.resize import interpolate as interpolate, upsample_bilinear as
 # padding
 from neurenix.ops.padding import pad as pad
 
+# pyramids
+from neurenix.ops.pyramid import pyramid_expand as pyramid_expand, pyramid_reduce as pyramid_reduce
+from neurenix.ops.smoothing import gaussian_blur as gaussian_blur
+
 # sampling
 from neurenix.ops.fold import fold as fold, unfold as unfold
 from neurenix.ops.sampling import affine_grid as affine_grid, grid_sample as grid_sample

@@ -129,6 +129,13 @@ from neurenix.ops.resize import interpolate as interpolate, upsample_bilinear as
 # padding
 from neurenix.ops.padding import pad as pad
 
+# pyramids
+from neurenix.ops.lifting import lift as lift, unlift as unlift
+from neurenix.ops.pyramid import (
+    difference_type as difference_type, fitted as fitted, pyramid_expand as pyramid_expand, pyramid_reduce as pyramid_reduce,
+)  # fmt: skip
+from neurenix.ops.smoothing import gaussian_blur as gaussian_blur
+
 # sampling
 from neurenix.ops.fold import fold as fold, unfold as unfold
 from neurenix.ops.sampling import affine_grid as affine_grid, grid_sample as grid_sample

@@ -92,7 +92,7 @@ def _sum(g: Array, row: int | None, col: int, rows: Table, cols: Table, h: int, 
 
 
 @lru_cache(maxsize=512)
-def _index(size: int, low: int, high: int, mode: str) -> Host:
+def border_index(size: int, low: int, high: int, mode: str) -> Host:
     """The input of each output along one padded axis; -1 is the fill value."""
     i = np.arange(-low, size + high, dtype=np.int64)
     if mode == "constant":
@@ -183,7 +183,7 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     order = _memory_order(x._array)
     inverse = sorted(range(x.ndim), key=order.__getitem__)
     buffer = contiguous(x._array.transpose(order))
-    index = {inverse[axis]: _index(x.shape[axis], low, high, mode) for axis, (low, high) in ends.items()}
+    index = {inverse[axis]: border_index(x.shape[axis], low, high, mode) for axis, (low, high) in ends.items()}
     y = take_many(buffer, index, 0.0 if value is None else float(value))
     sizes = {inverse[axis]: x.shape[axis] for axis in ends}
 
