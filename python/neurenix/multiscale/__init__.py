@@ -20,6 +20,7 @@ from neurenix.multiscale.resnet import (
     resnet34 as resnet34,
     resnet50 as resnet50,
 )
+from neurenix.multiscale.scale_space import DifferenceOfGaussians as DifferenceOfGaussians, ScaleSpace as ScaleSpace
 from neurenix.multiscale.transforms import (
     MultiScaleTransform as MultiScaleTransform,
     PyramidDownsample as PyramidDownsample,

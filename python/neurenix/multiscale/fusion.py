@@ -53,12 +53,19 @@ def added(maps: Sequence[Tensor]) -> Tensor:
     return total
 
 
-def weighted(maps: Sequence[Tensor], scores: Sequence[Tensor]) -> Tensor:
-    """The sum of maps, each weighted by the softmax over all of its score."""
+def weighted(maps: Sequence[Tensor], scores: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """The sum of maps, each weighted by the softmax over all of its score, and the weights (N, sources, H, W)."""
     if len(maps) == 1:
-        return maps[0]
+        return maps[0], ops.ones_like(scores[0])
     weights = functional.softmax(ops.cat(list(scores), dim=1), dim=1)
-    return added([m * weights[:, i : i + 1] for i, m in enumerate(maps)])
+    return added([m * weights[:, i : i + 1] for i, m in enumerate(maps)]), weights
+
+
+def check_weights(op: str, return_weights: Any, method: str) -> bool:
+    """Refuse to give weights where there are none."""
+    if _checks.flag(op, "return_weights", return_weights) and method != "attention":
+        raise ArgumentError(f"{op}: expected return_weights only with fusion_method 'attention', got it with {method!r}; leave it out")
+    return bool(return_weights)
 
 
 class AttentionFusion(Module):
@@ -83,6 +90,9 @@ class AttentionFusion(Module):
     >>> fuse = nx.multiscale.AttentionFusion([2, 4], 3)
     >>> fuse([nx.Tensor(shape=(1, 2, 8, 8)), nx.Tensor(shape=(1, 4, 4, 4))]).shape
     (1, 3, 8, 8)
+    >>> _, weights = fuse([nx.Tensor(shape=(1, 2, 8, 8)), nx.Tensor(shape=(1, 4, 4, 4))], return_weights=True)
+    >>> weights.shape
+    (1, 2, 8, 8)
     """
 
     def __init__(self, in_channels: list[int], out_channels: int) -> None:
@@ -91,12 +101,17 @@ class AttentionFusion(Module):
         self.projections = nn.ModuleList([nn.Conv2d(c, self.out_channels, kernel_size=1) for c in self.in_channels])
         self.score = nn.Conv2d(self.out_channels, 1, kernel_size=1, bias=False)
 
-    def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Give (N, out_channels, H, W) of a list of maps, one a source."""
+    def forward(self, features: Sequence[Tensor], *, return_weights: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        """Give (N, out_channels, H, W) of a list of maps, one a source.
+
+        With ``return_weights`` also each source's share at every pixel, (N, sources, H, W): they sum to 1 over the sources.
+        """
+        with_weights = check_weights("AttentionFusion", return_weights, "attention")
         maps = check_features("AttentionFusion", features, self.in_channels)
         size = largest(maps)
         maps = [resized(project(m), size) for project, m in zip(self.projections, maps, strict=True)]
-        return weighted(maps, [self.score(m) for m in maps])
+        fused, weights = weighted(maps, [self.score(m) for m in maps])
+        return (fused, weights) if with_weights else fused
 
 
 class FeatureFusion(Module):
@@ -144,14 +159,19 @@ class FeatureFusion(Module):
         else:
             self.attention = AttentionFusion(self.in_channels, self.out_channels)
 
-    def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Give (N, out_channels, H, W) of a list of maps, one a source."""
-        return self._fused(check_features(type(self).__name__, features, self.in_channels))
+    def forward(self, features: Sequence[Tensor], *, return_weights: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        """Give (N, out_channels, H, W) of a list of maps, one a source.
 
-    def _fused(self, maps: list[Tensor]) -> Tensor:
+        With ``return_weights``, for "attention" only, also each source's share at every pixel, (N, sources, H, W).
+        """
+        op = type(self).__name__
+        with_weights = check_weights(op, return_weights, self.fusion_method)
+        return self._fused(check_features(op, features, self.in_channels), with_weights)
+
+    def _fused(self, maps: list[Tensor], with_weights: bool) -> Tensor | tuple[Tensor, Tensor]:
         size = largest(maps)
         if self.fusion_method == "attention":
-            out: Tensor = self.attention(maps)
+            out: Tensor | tuple[Tensor, Tensor] = self.attention(maps, return_weights=with_weights)
         elif self.fusion_method == "sum":
             out = added([resized(project(m), size) for project, m in zip(self.projections, maps, strict=True)])
         else:
@@ -201,16 +221,19 @@ class ScaleFusion(FeatureFusion):
         channels = integer("ScaleFusion", "in_channels", in_channels, 1)
         super().__init__([channels] * len(self.scales), out_channels, fusion_method)
 
-    def forward(self, features: Sequence[Tensor]) -> Tensor:
+    def forward(self, features: Sequence[Tensor], *, return_weights: bool = False) -> Tensor | tuple[Tensor, Tensor]:
         """Give (N, out_channels, H, W) of a list of maps, one a scale.
+
+        With ``return_weights``, for "attention" only, also each scale's share at every pixel, (N, scales, H, W).
 
         Raises
         ------
         ArgumentError
-            If there are more or fewer maps than scales.
+            If there are more or fewer maps than scales, or weights are asked of another method.
         ShapeError
             If sizes do not follow the scales within a pixel.
         """
+        with_weights = check_weights("ScaleFusion", return_weights, self.fusion_method)
         maps = check_features("ScaleFusion", features, self.in_channels)
         top = max(range(len(maps)), key=self.scales.__getitem__)
         size = maps[top].shape[2:]
@@ -222,4 +245,4 @@ class ScaleFusion(FeatureFusion):
                     f"ScaleFusion: expected a map of about {near} at scale {scale} ({size} at {self.scales[top]}), got {m.shape[2:]}; "
                     "pass the maps in the order of scales"
                 )
-        return self._fused(maps)
+        return self._fused(maps, with_weights)

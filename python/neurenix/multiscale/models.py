@@ -9,7 +9,7 @@ from neurenix.checkpoint import is_checkpointing, segment
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.multiscale import _checks
 from neurenix.multiscale._blocks import activate, check_activation
-from neurenix.multiscale.fusion import METHODS, added, resized, weighted
+from neurenix.multiscale.fusion import METHODS, added, check_weights, resized, weighted
 from neurenix.nn import functional
 from neurenix.nn.module import Arguments, Module
 from neurenix.tensor import Tensor
@@ -47,6 +47,10 @@ class MultiScaleModel(Module):
     >>> model = nx.multiscale.MultiScaleModel(scales=[1.0, 0.5], base_model=None)
     >>> model(nx.Tensor(shape=(1, 3, 8, 8))).shape
     (1, 6, 8, 8)
+    >>> model = nx.multiscale.MultiScaleModel(scales=[1.0, 0.5], fusion_method="attention")
+    >>> fused, weights = model(nx.Tensor(shape=(1, 3, 8, 8)), return_weights=True)
+    >>> fused.shape, weights.shape
+    ((1, 3, 8, 8), (1, 2, 8, 8))
     """
 
     _makes_segments = True
@@ -108,8 +112,18 @@ class MultiScaleModel(Module):
             raise ArgumentError(f"remove_scale: expected to keep a scale, got the last one, {scale}; add another first")
         self.scales = self.scales[:place] + self.scales[place + 1 :]
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Give the fused result of (N, C, H, W) at all scales."""
+    def forward(self, x: Tensor, *, return_weights: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        """Give the fused result of (N, C, H, W) at all scales.
+
+        With ``return_weights``, for "attention" only, also each scale's share at every pixel, (N, scales, H, W): which scale
+        decides where. They sum to 1 over the scales; for results (N, F) they are (N, scales, 1, 1).
+
+        Raises
+        ------
+        ArgumentError
+            If weights are asked of another fusion method.
+        """
+        with_weights = check_weights("MultiScaleModel", return_weights, self.fusion_method)
         x = _checks.float_map("MultiScaleModel", x)
         whole = is_checkpointing() and not (self.base_model is not None and self.base_model.has_segments())
         outs = [segment(self._at, x, s) if whole else self._at(x, s) for s in self.scales]
@@ -118,7 +132,9 @@ class MultiScaleModel(Module):
             raise ShapeError(
                 f"MultiScaleModel: expected results of one kind at every scale, got {[o.shape for o in outs]}; let base_model give (N, C, H, W)"
             )
-        return activate(self._fuse(outs), self.final_activation)
+        fused, weights = self._attend(self._aligned(outs)) if self.fusion_method == "attention" else (self._fuse(outs), None)
+        out = activate(fused, self.final_activation)
+        return (out, weights) if with_weights and weights is not None else out
 
     def _at(self, x: Tensor, scale: float) -> Tensor:
         size = _checks.scaled(x.shape[2], scale), _checks.scaled(x.shape[3], scale)
@@ -132,19 +148,24 @@ class MultiScaleModel(Module):
             )
         return out
 
+    def _aligned(self, outs: list[Tensor]) -> list[Tensor]:
+        """Maps at the size of the largest scale's; vectors as they are."""
+        if len(outs) == 1 or outs[0].ndim == 2:
+            return outs
+        height, width = outs[max(range(len(outs)), key=self.scales.__getitem__)].shape[2:]
+        return [resized(o, (height, width)) for o in outs]
+
     def _fuse(self, outs: list[Tensor]) -> Tensor:
+        outs = self._aligned(outs)
         if len(outs) == 1:
             return outs[0]
-        if outs[0].ndim == 4:
-            size = outs[max(range(len(outs)), key=self.scales.__getitem__)].shape[2:]
-            outs = [resized(o, (size[0], size[1])) for o in outs]
-        if self.fusion_method == "concat":
-            return ops.cat(outs, dim=1)
-        return added(outs) if self.fusion_method == "sum" else self._attend(outs)
+        return ops.cat(outs, dim=1) if self.fusion_method == "concat" else added(outs)
 
-    def _attend(self, outs: list[Tensor]) -> Tensor:
+    def _attend(self, outs: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Weights by the place; for vectors, which have none, by the image."""
         maps = [o if o.ndim == 4 else o[:, :, None, None] for o in outs]
+        if len(maps) == 1:
+            return outs[0], ops.ones_like(maps[0][:, :1])
         scores = [self.score(ops.cat([ops.mean(m, 1, keepdim=True), ops.amax(m, 1, keepdim=True)], dim=1)) for m in maps]
-        fused = weighted(maps, scores)
-        return fused if outs[0].ndim == 4 else fused[:, :, 0, 0]
+        fused, weights = weighted(maps, scores)
+        return fused if outs[0].ndim == 4 else fused[:, :, 0, 0], weights
