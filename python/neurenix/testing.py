@@ -19,7 +19,7 @@ HostArray = np.ndarray[Any, Any]
 
 def random_array(*shape: int, seed: int = 0, dtype: Any = np.float64) -> HostArray:
     """Reproducible numbers of a standard normal distribution."""
-    return np.random.default_rng([seed, *shape]).standard_normal(shape).astype(dtype)
+    return np.asarray(np.random.default_rng([seed, *shape]).standard_normal(shape), dtype)
 
 
 def assert_same_bits(got: Any, want: Any) -> None:
@@ -93,8 +93,8 @@ def check_gradient(fn: Callable[..., Any], *arrays: HostArray, step: float = 1e-
         if array.dtype.kind != "f":
             continue
         direction = random_array(*array.shape, seed=seed + 100 + i)
-        up = _value(fn, [*arrays[:i], array + step * direction, *arrays[i + 1 :]], weights)
-        down = _value(fn, [*arrays[:i], array - step * direction, *arrays[i + 1 :]], weights)
+        up = _value(fn, [*arrays[:i], np.asarray(array + step * direction), *arrays[i + 1 :]], weights)
+        down = _value(fn, [*arrays[:i], np.asarray(array - step * direction), *arrays[i + 1 :]], weights)
         want, got = (up - down) / (2 * step), float(np.vdot(found[i], direction))
         if not abs(got - want) <= tolerance * max(1.0, abs(want)):
             raise AssertionError(f"input {i}: expected a directional derivative of {want:.12g}, got {got:.12g}")

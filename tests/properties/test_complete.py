@@ -1,0 +1,48 @@
+"""Every public operation is in the table of differentiable ones, or said not to be differentiable."""
+
+from __future__ import annotations
+
+import inspect
+
+from properties.table import load
+
+import neurenix as nx
+from neurenix.nn import functional as F
+
+NOT_DIFFERENTIABLE = {
+    # comparisons and questions
+    "all", "allclose", "any", "count_nonzero", "eq", "equal", "ge", "gt", "isclose", "isfinite", "isinf", "isnan", "le", "logical_and",
+    "logical_not", "logical_or", "logical_xor", "lt", "ne",
+    # integers
+    "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "one_hot",
+    # places
+    "argmax", "argmin", "argsort", "argwhere", "nonzero",
+    # made from sizes and numbers
+    "arange", "empty", "empty_like", "eye", "from_dlpack", "from_numpy", "full", "full_like", "linspace", "logspace", "ones", "ones_like",
+    "zeros", "zeros_like",
+}  # fmt: skip
+
+
+def operations() -> dict[object, str]:
+    """Each public function of ``neurenix.ops`` under one of its names."""
+    found: dict[object, str] = {}
+    for room in (nx, F):
+        for name, value in vars(room).items():
+            if inspect.isfunction(value) and value.__module__.startswith("neurenix.ops") and not name.startswith("_"):
+                found.setdefault(value, name)
+    return found
+
+
+def test_every_operation_is_in_the_table() -> None:
+    have = {row.function for row in load().values()}
+    known = {getattr(nx, name, None) or getattr(F, name, None) for name in NOT_DIFFERENTIABLE}
+    missing = sorted(name for function, name in operations().items() if function not in have | known)
+    assert not missing, f"add rows to tests/properties/rows_*.py (or to NOT_DIFFERENTIABLE) for: {', '.join(missing)}"
+
+
+def test_what_is_said_not_to_be_differentiable_is_there_and_not_in_the_table() -> None:
+    have = {row.function for row in load().values()}
+    for name in NOT_DIFFERENTIABLE:
+        function = getattr(nx, name, None) or getattr(F, name, None)
+        assert function in operations(), f"{name} is gone"
+        assert function not in have, f"{name} has a row"
