@@ -20,7 +20,7 @@ def backwards(a: Any, d: Draw) -> Any:
 
 def cut(a: Any, d: Draw) -> Any:
     """The middle of a larger array, the rest of which would be seen."""
-    wall = np.full([s + 3 for s in a.shape], -77, a.dtype)
+    wall = np.full([s + 3 for s in a.shape], 77, a.dtype)
     key = tuple(slice(1, s + 1) for s in a.shape)
     wall[key] = a
     return wall[key]
@@ -28,7 +28,7 @@ def cut(a: Any, d: Draw) -> Any:
 
 def spread(a: Any, d: Draw) -> Any:
     """Every second element of a larger array."""
-    wall = np.full([2 * s for s in a.shape], -77, a.dtype)
+    wall = np.full([2 * s for s in a.shape], 77, a.dtype)
     key = tuple(slice(None, None, 2) for _ in a.shape)
     wall[key] = a
     return wall[key]

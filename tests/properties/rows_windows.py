@@ -160,3 +160,18 @@ def shuffled(name: str, d: Draw) -> Example:
 
 for _name in ("pixel_shuffle", "pixel_unshuffle", "channel_shuffle"):
     row(_name, partial(shuffled, _name), linear=(0,), batched=(0,))
+
+
+def blurred(d: Draw) -> Example:
+    sigma, mode = d.numbers(2, low=0, high=1.2).tolist(), d.pick("reflect", "symmetric", "replicate", "circular")
+    return partial(F.gaussian_blur, sigma=sigma, mode=mode), d.numbers(*d.map(2, low=3))
+
+
+def expanded(d: Draw) -> Example:
+    batch, channels, height, width = d.map(2, low=1)
+    return partial(F.pyramid_expand, size=(height, width)), d.numbers(batch, channels, (height + 1) // 2, (width + 1) // 2)
+
+
+row("gaussian_blur", blurred, linear=(0,), batched=(0,))
+row("pyramid_reduce", lambda d: (F.pyramid_reduce, d.numbers(*d.map(2))), linear=(0,), batched=(0,))
+row("pyramid_expand", expanded, linear=(0,), batched=(0,))
