@@ -5,13 +5,20 @@ import pytest
 
 from neurenix.errors import ArgumentError
 from neurenix.multiscale import (
+    ASPP,
+    PPM,
+    SPPF,
     AttentionFusion,
     AttentionGate,
+    BiFPN,
     BlurPool,
     FeatureFusion,
+    FeaturePyramidNetwork,
+    LastLevelP6P7,
     MultiScaleModel,
     MultiScalePooling,
     MultiScaleTransform,
+    PANet,
     PyramidDownsample,
     PyramidNetwork,
     PyramidPooling,
@@ -22,6 +29,7 @@ from neurenix.multiscale import (
     SqueezeExcitation,
     UNet,
     UNetPlusPlus,
+    UPerHead,
 )
 
 GOOD = {
@@ -42,6 +50,14 @@ GOOD = {
     SqueezeExcitation: {"in_channels": 4},
     ResidualBlock: {"in_channels": 4, "out_channels": 2},
     BlurPool: {"channels": 2},
+    FeaturePyramidNetwork: {"in_channels_list": [2, 3], "out_channels": 4},
+    LastLevelP6P7: {"in_channels": 2, "out_channels": 4},
+    PANet: {"in_channels": [2, 3], "out_channels": 4},
+    BiFPN: {"in_channels": [2, 3], "out_channels": 4},
+    ASPP: {"in_channels": 2, "atrous_rates": [2], "out_channels": 4},
+    SPPF: {"in_channels": 2, "out_channels": 4},
+    PPM: {"in_channels": 2, "out_channels": 4},
+    UPerHead: {"in_channels": [2, 3], "out_channels": 4, "channels": 8},
 }
 INTEGER = [
     (0, "at least 1"),
@@ -80,6 +96,7 @@ ACTIVATION = [
     (True, "expected final_activation"),
 ]
 FLAG = [(1, "True or False"), (None, "True or False"), ("yes", "True or False")]
+SHARE = [(v, "as a number from 0 to 1") for v in (-0.1, 1.5, float("nan"), "0.5", None, True)]
 NORM = [("layer", "expected norm 'batch', 'group', 'instance' or None"), (3, "expected norm")]
 TABLE = {
     UNet: {"in_channels": INTEGER, "out_channels": INTEGER, "features": INTEGERS, "norm": NORM, "final_activation": ACTIVATION},
@@ -113,6 +130,26 @@ TABLE = {
     SqueezeExcitation: {"in_channels": INTEGER, "squeeze_channels": INTEGER_OR_NONE},
     ResidualBlock: {"in_channels": INTEGER, "out_channels": INTEGER, "stride": INTEGER, "norm": NORM, "squeeze_excitation": FLAG},
     BlurPool: {"channels": INTEGER, "kernel_size": INTEGER, "stride": INTEGER},
+    FeaturePyramidNetwork: {"in_channels_list": INTEGERS, "out_channels": INTEGER, "norm": NORM},
+    LastLevelP6P7: {"in_channels": INTEGER, "out_channels": INTEGER},
+    PANet: {"in_channels": INTEGERS, "out_channels": INTEGER, "norm": NORM},
+    BiFPN: {
+        "in_channels": [*INTEGERS, ([3], "of at least two levels")],
+        "out_channels": INTEGER,
+        "num_layers": INTEGER,
+        "norm": NORM,
+    },
+    ASPP: {"in_channels": INTEGER, "atrous_rates": INTEGERS, "out_channels": INTEGER, "norm": NORM, "dropout": SHARE},
+    SPPF: {"in_channels": INTEGER, "out_channels": INTEGER, "kernel_size": [*INTEGER, (4, "as an odd number")], "norm": NORM},
+    PPM: {"in_channels": INTEGER, "out_channels": INTEGER, "pool_sizes": INTEGERS, "norm": NORM},
+    UPerHead: {
+        "in_channels": INTEGERS,
+        "out_channels": INTEGER,
+        "channels": INTEGER,
+        "pool_sizes": INTEGERS,
+        "norm": NORM,
+        "dropout": SHARE,
+    },
 }
 CASES = [(kind, name, value, text) for kind, table in TABLE.items() for name, cases in table.items() for value, text in cases]
 

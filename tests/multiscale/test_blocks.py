@@ -8,7 +8,22 @@ import pytest
 
 import neurenix as nx
 from neurenix.errors import DTypeError, ShapeError
-from neurenix.multiscale import AttentionGate, BlurPool, ResidualBlock, SqueezeExcitation, UNetPlusPlus
+from neurenix.multiscale import (
+    ASPP,
+    PPM,
+    SPPF,
+    AttentionGate,
+    BiFPN,
+    BlurPool,
+    FeaturePyramidNetwork,
+    LastLevelMaxPool,
+    LastLevelP6P7,
+    PANet,
+    ResidualBlock,
+    SqueezeExcitation,
+    UNetPlusPlus,
+    UPerHead,
+)
 from neurenix.testing import assert_same_bits, check_gradient, random_array
 
 pytestmark = pytest.mark.filterwarnings("ignore::neurenix.errors.NeurenixWarning")
@@ -32,6 +47,15 @@ def up(n: int, by: int) -> int:
     return -(-n // by)
 
 
+def halves(channels: int, levels: int) -> Callable[[int, int], list[tuple[int, ...]]]:
+    return lambda h, w: [(channels, up(h, 1 << i), up(w, 1 << i)) for i in range(levels)]
+
+
+def thirds(channels: int) -> Callable[[int, int], list[tuple[int, ...]]]:
+    return lambda h, w: [(channels, up(h, n), up(w, n)) for n in (1, 3, 6)]
+
+
+HALVES = [(3, 1), (4, 2), (5, 4)]
 BLOCKS = {
     "UNetPlusPlus": Block(lambda: UNetPlusPlus(3, 2, [4, 6], norm="group"), [(3, 1)], same(2)),
     "UNetPlusPlus-supervised": Block(lambda: UNetPlusPlus(3, 2, [2, 3, 4], norm="group", deep_supervision=True), [(3, 1)], same(2, 3)),
@@ -44,6 +68,23 @@ BLOCKS = {
     ),
     "BlurPool": Block(lambda: BlurPool(3), [(3, 1)], lambda h, w: [(3, up(h, 2), up(w, 2))]),
     "BlurPool-even": Block(lambda: BlurPool(3, 4, 3), [(3, 1)], lambda h, w: [(3, up(h, 3), up(w, 3))]),
+    "FeaturePyramidNetwork": Block(lambda: FeaturePyramidNetwork([3, 4, 5], 6), HALVES, halves(6, 3), True),
+    "FeaturePyramidNetwork-norm": Block(
+        lambda: FeaturePyramidNetwork([3, 4], 6, LastLevelMaxPool(), norm="group"), [(3, 1), (4, 3)], thirds(6), True
+    ),
+    "FeaturePyramidNetwork-p6": Block(lambda: FeaturePyramidNetwork([3, 4, 5], 6, LastLevelP6P7(5, 6)), HALVES, halves(6, 5), True),
+    "FeaturePyramidNetwork-p6-of-p5": Block(lambda: FeaturePyramidNetwork([3, 4, 5], 6, LastLevelP6P7(6, 6)), HALVES, halves(6, 5), True),
+    "PANet": Block(lambda: PANet([3, 4, 5], 6), HALVES, halves(6, 3), True),
+    "PANet-quarters": Block(
+        lambda: PANet([3, 4], 6, norm="group"), [(3, 1), (4, 4)], lambda h, w: [(6, h, w), (6, up(h, 4), up(w, 4))], True
+    ),
+    "BiFPN": Block(lambda: BiFPN([3, 4, 5], 6, 2, norm="group"), HALVES, halves(6, 3), True),
+    "BiFPN-two": Block(lambda: BiFPN([3, 3], 3, 1, norm=None), [(3, 1), (3, 4)], lambda h, w: [(3, h, w), (3, up(h, 4), up(w, 4))], True),
+    "ASPP": Block(lambda: ASPP(4, [2, 3], 6, norm="group", dropout=0.0), [(4, 1)], same(6)),
+    "SPPF": Block(lambda: SPPF(4, 6, norm="group"), [(4, 1)], same(6)),
+    "PPM": Block(lambda: PPM(4, 6, norm="group"), [(4, 1)], same(6)),
+    "UPerHead": Block(lambda: UPerHead([3, 4, 5], 2, 6, norm="group", dropout=0.0), HALVES, same(2), True),
+    "UPerHead-one": Block(lambda: UPerHead([3], 2, 6, (1, 2), norm="group", dropout=0.0), [(3, 1)], same(2), True),
 }
 blocks = pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)
 

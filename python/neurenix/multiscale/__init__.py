@@ -2,11 +2,18 @@
 
 from neurenix.multiscale.blur import BlurPool as BlurPool
 from neurenix.multiscale.convnext import ConvNeXtEncoder as ConvNeXtEncoder, convnext_tiny as convnext_tiny
+from neurenix.multiscale.context import ASPP as ASPP, PPM as PPM, SPPF as SPPF
+from neurenix.multiscale.feature_pyramids import (
+    FeaturePyramidNetwork as FeaturePyramidNetwork,
+    LastLevelMaxPool as LastLevelMaxPool,
+    LastLevelP6P7 as LastLevelP6P7,
+)
 from neurenix.multiscale.fusion import AttentionFusion as AttentionFusion, FeatureFusion as FeatureFusion, ScaleFusion as ScaleFusion
 from neurenix.multiscale.gates import AttentionGate as AttentionGate, SqueezeExcitation as SqueezeExcitation
 from neurenix.multiscale.laplacian import GaussianPyramid as GaussianPyramid, LaplacianPyramid as LaplacianPyramid
 from neurenix.multiscale.models import MultiScaleModel as MultiScaleModel
 from neurenix.multiscale.nested import UNetPlusPlus as UNetPlusPlus
+from neurenix.multiscale.path_aggregation import BiFPN as BiFPN, PANet as PANet
 from neurenix.multiscale.pooling import (
     MultiScalePooling as MultiScalePooling,
     PyramidPooling as PyramidPooling,
@@ -28,3 +35,4 @@ from neurenix.multiscale.transforms import (
 )
 from neurenix.multiscale.unet import UNet as UNet
 from neurenix.multiscale.wavelets import CDF53Wavelet as CDF53Wavelet, HaarWavelet as HaarWavelet
+from neurenix.multiscale.upernet import UPerHead as UPerHead

@@ -13,7 +13,8 @@ from neurenix.ops.inputs import refuse_raw_image
 from neurenix.tensor import Tensor
 
 __all__ = [
-    "MODES", "MOST_LEVELS", "choice", "flag", "float_map", "image_size", "integers", "levels", "position", "scale", "scaled", "scales",
+    "MODES", "MOST_LEVELS", "choice", "flag", "float_map", "image_size", "integers", "levels", "position",
+    "probability", "scale", "scaled", "scales",
 ]  # fmt: skip
 MODES: Final = ("nearest", "bilinear", "bicubic")
 MOST_LEVELS: Final = 32
@@ -55,6 +56,13 @@ def scales(op: str, values: Any) -> list[float]:
 def position(values: Sequence[float], value: float) -> int | None:
     """Where a scale stands among others, but for rounding; ``None`` where it does not."""
     return next((i for i, v in enumerate(values) if math.isclose(v, value, rel_tol=1e-9)), None)
+
+
+def probability(op: str, name: str, value: Any) -> float:
+    """A number from 0 to 1."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= float(value) <= 1:
+        raise ArgumentError(f"{op}: expected {name} as a number from 0 to 1, got {value!r}; pass e.g. {name}=0.1")
+    return float(value)
 
 
 def flag(op: str, name: str, value: Any) -> bool:

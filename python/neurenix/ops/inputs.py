@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
 from neurenix import backend, layout
@@ -9,6 +10,7 @@ from neurenix._typing import DTypeLike
 from neurenix.errors import DTypeError
 from neurenix.tensor import Tensor
 
+_NAMED = frozenset({dict, OrderedDict})
 _SCALES = {"uint8": 255, "uint16": 65535}
 
 
@@ -16,15 +18,19 @@ def is_plain(value: Any) -> bool:
     """Whether ``value`` is, or holds, an array that is not a tensor yet."""
     if isinstance(value, (list, tuple)):
         return any(is_plain(v) for v in value)
+    if type(value) in _NAMED:
+        return any(is_plain(v) for v in value.values())
     return backend.is_array(value)
 
 
 def as_input(value: Any, dtype: DTypeLike | None) -> Any:
-    """``value`` with its arrays, also those in lists and tuples, as tensors; floating ones of type ``dtype`` where given."""
+    """``value`` with its arrays, also those in lists, tuples and dicts, as tensors; floating ones of type ``dtype`` where given."""
     if isinstance(value, list):
         return [as_input(v, dtype) for v in value]
     if isinstance(value, tuple) and type(value) is tuple:
         return tuple(as_input(v, dtype) for v in value)
+    if type(value) in _NAMED:
+        return type(value)((k, as_input(v, dtype)) for k, v in value.items())
     if not backend.is_array(value):
         return value
     x = Tensor(value)
@@ -34,12 +40,12 @@ def as_input(value: Any, dtype: DTypeLike | None) -> Any:
 
 
 def first_float(values: Any) -> Tensor | None:
-    """The first floating tensor among values, also in lists and tuples."""
+    """The first floating tensor among values, also in lists, tuples and dicts."""
     for value in values:
         if isinstance(value, Tensor) and value.dtype.kind == "f":
             return value
-        if isinstance(value, (list, tuple)):
-            found = first_float(value)
+        if isinstance(value, (list, tuple)) or type(value) in _NAMED:
+            found = first_float(value.values() if isinstance(value, dict) else value)
             if found is not None:
                 return found
     return None
