@@ -9,9 +9,11 @@ import neurenix
 from neurenix._compare_methods import CompareMethods
 from neurenix._dtype_methods import DTypeMethods
 from neurenix._elementwise_methods import ElementwiseMethods
+from neurenix._numpy_methods import NumpyMethods
 from neurenix._operators import TensorOperators
 from neurenix._shape_methods import ShapeMethods
 from neurenix._size_methods import SizeMethods
+from neurenix._transfer_methods import TransferMethods
 from neurenix._typing import Dims, DTypeLike
 
 if TYPE_CHECKING:
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
     from neurenix.tensor import Tensor
 
 
-class TensorMethods(TensorOperators, DTypeMethods, SizeMethods, ElementwiseMethods, CompareMethods, ShapeMethods):
+class TensorMethods(
+    TensorOperators, DTypeMethods, SizeMethods, ElementwiseMethods, CompareMethods, ShapeMethods, NumpyMethods, TransferMethods
+):
     """Reductions and products, with all other operators and methods as methods of :class:`neurenix.Tensor`."""
 
     __slots__ = ()

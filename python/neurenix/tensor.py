@@ -33,13 +33,18 @@ def _host_array(data: Any) -> np.ndarray[Any, Any]:
     return array
 
 
+def is_foreign(data: Any) -> bool:
+    """Whether ``data`` is another library's array or tensor, which gives its values by ``__array__``."""
+    return hasattr(type(data), "__array__") and not isinstance(data, (Tensor, np.ndarray, np.generic)) and not backend.is_array(data)
+
+
 class Tensor(TensorMethods):
     """An n-dimensional array that remembers how it was made.
 
     Parameters
     ----------
     data : array, sequence of numbers or Tensor, optional
-        An array is taken without a copy and keeps its element type; a list becomes float32.
+        An array, also another library's on the CPU, is taken without a copy and keeps its element type; a list becomes float32.
     shape : tuple of int, optional
         Instead of ``data``: a tensor of zeros.
     dtype : numpy dtype, optional
@@ -66,7 +71,6 @@ class Tensor(TensorMethods):
     """
 
     __slots__ = ("__weakref__", "_array", "_derived", "_exposed", "_logits", "_node", "_version", "grad", "requires_grad")
-    __array_ufunc__ = None  # NumPy's operators give way to ours
 
     _array: Array
     _node: autograd.Node | None
@@ -88,6 +92,7 @@ class Tensor(TensorMethods):
         if (data is None) == (shape is None):
             given = "neither" if data is None else "both"
             raise ArgumentError(f"Tensor: expected either data or shape=, got {given}; pass one of them")
+        data = np.asarray(data) if is_foreign(data) else data
         if shape is not None:
             array: Array = _zeros(shape, dtype)
         elif isinstance(data, Tensor):
@@ -174,6 +179,9 @@ class Tensor(TensorMethods):
         extra += f", grad_fn=<{self._node.op}>" if self._node else ", requires_grad=True" if self.requires_grad else ""
         return f"tensor({text}{extra})"
 
+    def __format__(self, form: str) -> str:
+        return format(self.item(), form) if form and not self.shape else format(str(self), form)
+
     def __bool__(self) -> bool:
         return bool(self.item())
 
@@ -189,22 +197,6 @@ class Tensor(TensorMethods):
         return int(self.item())
 
     # --- out of the library
-
-    def numpy(self) -> np.ndarray[Any, Any]:
-        """The values as a NumPy array; on the CPU a read-only view, from a GPU a copy."""
-        array = backend.to_numpy(self._array).view()
-        array.flags.writeable = False
-        return array
-
-    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        return np.array(self.numpy(), dtype=dtype, copy=copy)
-
-    def __dlpack__(self, **kwargs: Any) -> Any:
-        return self.data.__dlpack__(**kwargs)
-
-    def __dlpack_device__(self) -> tuple[int, int]:
-        device: tuple[int, int] = self._array.__dlpack_device__()
-        return device
 
     def item(self) -> Any:
         """The one element as a Python number.
@@ -368,6 +360,7 @@ def tensor(data: Any, *, dtype: DTypeLike | None = None, device: DeviceLike | No
     >>> nx.tensor([1, 2]).dtype, nx.tensor([1.0, 2]).dtype, nx.tensor([True]).dtype
     (dtype('int64'), dtype('float32'), dtype('bool'))
     """
+    data = np.asarray(data) if is_foreign(data) else data
     if isinstance(data, Tensor) or backend.is_array(data):
         source = data._array if isinstance(data, Tensor) else (_host_array(data) if isinstance(data, np.ndarray) else data)
         array = layout.copy(source)
@@ -391,8 +384,10 @@ def as_tensor(data: Any, like: Tensor | None = None) -> Tensor:
     """``data`` as a tensor: itself, around an array without a copy, or a number of ``like``'s type on ``like``'s device."""
     if isinstance(data, Tensor):
         return data
-    if backend.is_array(data) or like is None:
-        return Tensor(data) if backend.is_array(data) else tensor(data)
+    if backend.is_array(data) or is_foreign(data):
+        return Tensor(data)
+    if like is None:
+        return tensor(data)
     array = _from_sequence(data, like.dtype)
     return Tensor._wrap(backend.to_device(array, like.device))
 

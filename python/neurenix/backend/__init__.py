@@ -14,7 +14,7 @@ from neurenix import _rust
 from neurenix.backend import cpu as cpu
 from neurenix.backend.doors import door_named, door_of, same_device
 
-__all__ = ["device_of", "empty", "from_dlpack", "is_array", "new", "same_device", "to_device", "to_numpy"]
+__all__ = ["DLPACK_DEVICES", "device_of", "empty", "from_dlpack", "is_array", "new", "same_device", "to_device", "to_numpy"]
 
 
 def is_array(value: object) -> bool:
@@ -54,9 +54,13 @@ def to_numpy(array: Array) -> np.ndarray[Any, Any]:
     return door_of(array).to_numpy(array)
 
 
+_HOSTS = (1, 3, 11)  # the CPU, and its memory pinned for CUDA or ROCm
+DLPACK_DEVICES = (*_HOSTS, 2, 13)  # CUDA's own and its managed memory
+
+
 def from_dlpack(source: Any) -> Array:
     """An array that shares the memory of an object with ``__dlpack__``, on its device."""
-    if source.__dlpack_device__()[0] == 1:  # the CPU
+    if source.__dlpack_device__()[0] in _HOSTS:
         return np.from_dlpack(source)
     from neurenix.backend import cuda
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from neurenix import backend, lazy
-from neurenix._typing import DeviceLike, DTypeLike
-from neurenix.errors import ArgumentError, DTypeError, ShapeError
+from neurenix import backend, layout, lazy
+from neurenix._typing import Array, DeviceLike, DTypeLike
+from neurenix.errors import ArgumentError, DeviceError, DTypeError, NeurenixError, ShapeError
 from neurenix.tensor import Tensor, as_tensor, default_device
 
 _ONE_BY_ONE = (int, np.integer)
@@ -178,16 +178,58 @@ def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
     return Tensor(array)
 
 
-def from_dlpack(source: Any) -> Tensor:
+def from_dlpack(source: Any, *, device: DeviceLike | None = None, copy: bool | None = None) -> Tensor:
     """A tensor that shares the memory of any object with ``__dlpack__``, e.g. a PyTorch tensor.
+
+    Parameters
+    ----------
+    source : object with ``__dlpack__`` and ``__dlpack_device__``
+        On the CPU or a CUDA device, of any strides; read-only memory gives a tensor that nothing writes to.
+    device : str, optional
+        Where the tensor is to be; where the memory is if ``None``.
+    copy : bool, optional
+        True always copies, False never; ``None`` copies only to another device.
 
     Raises
     ------
     DTypeError
-        If it has no such method, or elements that a tensor cannot hold.
+        If it has no such methods, or elements that a tensor cannot hold.
+    DeviceError
+        If its memory is on a device of another kind, or elsewhere than asked for with ``copy=False``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import neurenix as nx
+    >>> array = np.zeros(2, np.float32)
+    >>> x = nx.from_dlpack(array)
+    >>> array[0] = 1.0
+    >>> x
+    tensor([1., 0.])
     """
     if isinstance(source, Tensor):
-        return source.detach()
-    if not hasattr(source, "__dlpack__"):
+        t = source.detach()
+    elif hasattr(source, "__dlpack__") and hasattr(source, "__dlpack_device__"):
+        t = Tensor(_shared(source))
+    else:
         raise DTypeError(f"from_dlpack: expected an object with __dlpack__, got {type(source).__name__}; pass an array")
-    return Tensor(backend.from_dlpack(source))
+    if device is not None and not t.device.startswith(device):
+        if copy is False:
+            raise DeviceError(f"from_dlpack: expected memory on {device} with copy=False, got {t.device}; pass copy=None")
+        return t.to(device=device)
+    return Tensor._wrap(layout.copy(t._array)) if copy else t
+
+
+def _shared(source: Any) -> Array:
+    """An array over the memory of ``source``."""
+    kind = int(source.__dlpack_device__()[0])
+    if kind not in backend.DLPACK_DEVICES:
+        raise DeviceError(f"from_dlpack: expected memory on the CPU or a CUDA device, got DLPack's device type {kind}; copy it to the CPU")
+    try:
+        return backend.from_dlpack(source)
+    except (BufferError, RuntimeError, TypeError) as error:
+        if isinstance(error, NeurenixError):
+            raise
+        raise DTypeError(
+            f"from_dlpack: expected elements and strides that can be shared, got a refusal ({error}); detach it, or convert it to float32"
+        ) from None

@@ -8,7 +8,7 @@ from typing import Any
 from neurenix import backend, layout
 from neurenix._typing import DTypeLike
 from neurenix.errors import DTypeError
-from neurenix.tensor import Tensor
+from neurenix.tensor import Tensor, is_foreign
 
 _NAMED = frozenset({dict, OrderedDict})
 _SCALES = {"uint8": 255, "uint16": 65535}
@@ -20,7 +20,11 @@ def is_plain(value: Any) -> bool:
         return any(is_plain(v) for v in value)
     if type(value) in _NAMED:
         return any(is_plain(v) for v in value.values())
-    return backend.is_array(value)
+    return _is_array(value)
+
+
+def _is_array(value: Any) -> bool:
+    return not isinstance(value, Tensor) and (backend.is_array(value) or is_foreign(value))
 
 
 def as_input(value: Any, dtype: DTypeLike | None) -> Any:
@@ -31,7 +35,7 @@ def as_input(value: Any, dtype: DTypeLike | None) -> Any:
         return tuple(as_input(v, dtype) for v in value)
     if type(value) in _NAMED:
         return type(value)((k, as_input(v, dtype)) for k, v in value.items())
-    if not backend.is_array(value):
+    if not _is_array(value):
         return value
     x = Tensor(value)
     if dtype is None or x.dtype.kind != "f" or x.dtype == dtype:

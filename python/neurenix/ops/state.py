@@ -10,7 +10,7 @@ import numpy as np
 from neurenix import backend, layout
 from neurenix._typing import DeviceLike, DTypeLike
 from neurenix.ops._derived import _sum_of
-from neurenix.tensor import Tensor, as_tensor
+from neurenix.tensor import Tensor, as_tensor, is_foreign
 
 
 def read_only(t: Tensor) -> Tensor:
@@ -25,7 +25,7 @@ def read_only(t: Tensor) -> Tensor:
 
 def as_value(value: Any, like: Tensor) -> Tensor:
     """``value`` as a tensor, also where it is another library's tensor; numbers take ``like``'s type."""
-    if not isinstance(value, Tensor) and not backend.is_array(value) and hasattr(value, "__array__"):
+    if is_foreign(value):
         for leave in ("detach", "cpu"):  # what PyTorch asks for before it gives an array away
             value = getattr(value, leave, lambda value=value: value)()
         return Tensor(np.asarray(value))

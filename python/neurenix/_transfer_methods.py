@@ -1,0 +1,61 @@
+"""A tensor's ways out: DLPack to other libraries, copies and pickles to other places and processes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from neurenix._typing import Array
+from neurenix.errors import GraphError
+
+if TYPE_CHECKING:
+    from neurenix.tensor import Tensor
+
+
+class TransferMethods:
+    """DLPack, ``copy`` and ``pickle`` for :class:`neurenix.Tensor`."""
+
+    __slots__ = ()
+    _array: Array
+
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """A capsule over the memory, for ``from_dlpack`` of another library; what is written there is seen here."""
+        asked = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
+        return cast("Tensor", self).data.__dlpack__(**{k: v for k, v in asked.items() if v is not None})
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        device: tuple[int, int] = self._array.__dlpack_device__()
+        return device
+
+    def __copy__(self) -> Any:
+        """Another tensor over the same memory and in the same graph."""
+        twin, me = object.__new__(type(self)), cast("Tensor", self)
+        _restore(twin, (me.data, True, me.grad, me.requires_grad, me._logits), getattr(self, "__dict__", None))
+        cast("Tensor", twin)._node = me._node
+        return twin
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        me = cast("Tensor", self)
+        if me._node is not None:
+            raise GraphError(
+                "copy.deepcopy and pickle: expected a leaf, got the result of an operation, whose graph stays where it is; copy x.detach()"
+            )
+        return (me._array, me._exposed, me.grad, me.requires_grad, me._logits), getattr(self, "__dict__", None)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _restore(self, *state)
+
+
+def _restore(t: Any, kept: tuple[Any, ...], more: dict[str, Any] | None) -> None:
+    """Fill an empty tensor; subclasses may have attributes of their own."""
+    array, exposed, grad, requires_grad, logits = kept
+    t._fill(array)
+    t._exposed, t.grad, t.requires_grad, t._logits = exposed, grad, requires_grad, logits
+    if more:
+        vars(t).update(more)
