@@ -9,7 +9,6 @@ import numpy as np
 
 import neurenix as nx
 from neurenix import multiscale as ms
-from neurenix.multiscale.fusion import resized
 from neurenix.nn import BCEWithLogitsLoss, functional as F
 from neurenix.optim import AdamW
 from neurenix.picture import read_picture, save_picture
@@ -84,12 +83,9 @@ def attention(image: np.ndarray, _: np.ndarray) -> np.ndarray:
     """Each source's share, as the module's own weights give it."""
     nx.manual_seed(3)
     part = image[:160, :160]
-    levels = [nx.Tensor(x) for x in ms.PyramidDownsample(num_levels=3)(part[None, None])]
-    fusion = ms.AttentionFusion([1, 1, 1], 4)
     with nx.no_grad():
-        maps = [resized(project(m), part.shape) for project, m in zip(fusion.projections, levels, strict=True)]
-        shares = F.softmax(nx.cat([fusion.score(m) for m in maps], dim=1), dim=1).numpy()[0]
-    return beside(grey(part), *(np.rint(255 * s).astype(np.uint8) for s in shares))
+        _, weights = ms.AttentionFusion([1, 1, 1], 4)(ms.PyramidDownsample(num_levels=3)(part[None, None]), return_weights=True)
+    return beside(grey(part), *np.rint(255 * weights.numpy()[0]).astype(np.uint8))
 
 
 def trained(image: np.ndarray, mask: np.ndarray) -> ms.UNet:

@@ -26,12 +26,14 @@ def on_pre_build(config: Any) -> None:
     import architectures
     import blocks
     import photographs
+    import scales
 
     folder = Path(config["docs_dir"]) / "pictures"
     folder.mkdir(exist_ok=True)
     for figure in (*architectures.FIGURES, *blocks.FIGURES):
         figure().save(folder / f"{figure.__name__}.svg")
     photographs.make_all(folder)
+    scales.make_all(folder)
 
 
 def members(match: re.Match[str]) -> str:
