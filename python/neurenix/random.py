@@ -16,7 +16,7 @@ import numpy as np
 
 from neurenix import backend, lazy
 from neurenix._typing import Array, DeviceLike, DTypeLike
-from neurenix.backend.kernel import IndexOut, Key, Offset, Out, Real, kernel
+from neurenix.backend.kernel import In, IndexOut, Key, Offset, Out, Real, kernel
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.tensor import Tensor, default_device
 
@@ -46,6 +46,11 @@ def random_integers(y: IndexOut, low: Offset, span: Key, seed: Key, call: Key) -
 @kernel("numbers")
 def random_permutation(y: IndexOut, seed: Key, call: Key) -> None:
     """y = 0 .. n - 1 in random order (Fisher and Yates)."""
+
+
+@kernel("floats")
+def random_poisson(y: Out, x: In, scale: Real, seed: Key, call: Key) -> None:
+    """y = Poisson numbers of mean x * scale, over scale."""
 
 
 class Generator:
@@ -228,6 +233,13 @@ def truncated_normal(
     y = _floats("truncated_normal", size, dtype)
     random_truncated_normal(y, float(mean), float(std), float(low), float(high), *generator().next_call())
     return _finish(y, None, device)
+
+
+def poisson(rates: Array, scale: float = 1.0) -> Array:
+    """Poisson numbers of mean ``rates * scale``, over ``scale``; float32 or float64 as the rates, on the CPU."""
+    y = backend.new(rates, rates.shape)
+    random_poisson(y, rates, float(scale), *generator().next_call())
+    return y
 
 
 def rand(*size: int, dtype: DTypeLike | None = None, device: DeviceLike | None = None, requires_grad: bool = False) -> Tensor:

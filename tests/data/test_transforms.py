@@ -96,7 +96,7 @@ def test_compose_takes_plain_functions():
         (lambda: RandomCrop(2)(np.zeros((0, 4))), ShapeError, "expected an image with pixels"),
         (lambda: RandomGamma(0.5), ArgumentError, "expected strength of at least 1, got 0.5"),
         (lambda: RandomGamma(float("nan")), ArgumentError, "got nan"),
-        (lambda: RandomGamma()(np.zeros((2, 2), np.uint8)), ArgumentError, "RandomGamma: expected a float image, got uint8"),
+        (lambda: RandomGamma()(np.zeros((2, 2), bool)), ArgumentError, "RandomGamma: expected an image of floats or integers, got bool"),
         (lambda: RandomNoise(-1), ArgumentError, "of at least 0"),
         (lambda: Compose([3]), ArgumentError, "Compose: expected a list of callables"),
         (lambda: PairedTransform()(IMAGE), NotImplementedError, "define apply"),

@@ -1,16 +1,30 @@
-"""Datasets and the loader that makes batches of them."""
+"""Datasets, the loader that makes batches of them, and transforms of images and masks."""
 
 from neurenix.data.collate import collate as collate
+from neurenix.data.crops import CenterCrop as CenterCrop, ForegroundCrop as ForegroundCrop, RandomCrop as RandomCrop
 from neurenix.data.dataset import ArrayDataset as ArrayDataset, Dataset as Dataset, TensorDataset as TensorDataset
 from neurenix.data.draws import item_seed as item_seed
 from neurenix.data.folder import ImageMaskFolder as ImageMaskFolder
-from neurenix.data.loader import DataLoader as DataLoader
-from neurenix.data.transforms import (
-    Compose as Compose,
-    PairedTransform as PairedTransform,
-    RandomCrop as RandomCrop,
-    RandomFlip as RandomFlip,
+from neurenix.data.intensity import (
+    ColorJitter as ColorJitter,
+    GaussianBlur as GaussianBlur,
+    GaussianNoise as GaussianNoise,
+    ImageTransform as ImageTransform,
+    PoissonNoise as PoissonNoise,
+    RandomBrightness as RandomBrightness,
+    RandomContrast as RandomContrast,
     RandomGamma as RandomGamma,
     RandomNoise as RandomNoise,
-    RandomTurn as RandomTurn,
 )
+from neurenix.data.loader import DataLoader as DataLoader
+from neurenix.data.spatial import (
+    ElasticTransform as ElasticTransform,
+    RandomAffine as RandomAffine,
+    RandomFlip as RandomFlip,
+    RandomHorizontalFlip as RandomHorizontalFlip,
+    RandomRotate90 as RandomRotate90,
+    RandomRotation as RandomRotation,
+    RandomTurn as RandomTurn,
+    RandomVerticalFlip as RandomVerticalFlip,
+)
+from neurenix.data.transforms import Compose as Compose, OneOf as OneOf, PairedTransform as PairedTransform

@@ -8,8 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from neurenix.data.crops import RandomCrop
 from neurenix.data.dataset import Dataset, Transform, check_count, check_transform, item_number
-from neurenix.data.transforms import Compose, RandomCrop, RandomFlip, RandomTurn
+from neurenix.data.spatial import RandomFlip, RandomTurn
+from neurenix.data.transforms import Compose
 from neurenix.errors import ArgumentError, FileError, ShapeError
 from neurenix.picture import read_picture, scaled
 

@@ -1,200 +1,207 @@
-"""Augmentation of images together with their masks.
+"""Transforms of an image and the labels that belong to it, all alike.
 
-A transform is called as ``transform(image, mask, ...)`` with arrays whose last two axes are height and width, and returns as
-many arrays as it was given. Geometry (flips, turns, crops) is applied to all of them alike; gamma and noise to the image, the
-first, alone. The random numbers are the library's, under a loader those of the item (:mod:`neurenix.data.draws`).
+A transform takes one array or several: the first is the image, float or integer, the others are label maps: masks, classes,
+instances. It also takes names, as ``transform(image=x, mask=y)`` or one dict, and then gives a dict. All have their height and
+width last. Geometry is done to every one of them, images interpolated and labels by the nearest pixel; brightness, noise and
+the like only to images. Random numbers come from the library's generator, in a loader those of the item
+(:mod:`neurenix.data.draws`), so that no number or kind of workers changes anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from neurenix.autograd import no_grad
 from neurenix.data import draws
-from neurenix.data.dataset import check_count
-from neurenix.errors import ArgumentError, ShapeError
+from neurenix.data._checks import check_probability
+from neurenix.data.geometry import Image, Scene
+from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.tensor import Tensor
 
-Image: TypeAlias = np.ndarray[Any, Any]
+_KINDS = "biuf"
 
 
 class PairedTransform:
-    """Base of the transforms: checks the arrays, then ``apply`` makes new ones of all of them together."""
+    """Base of the transforms: a subclass defines ``apply``, which makes new arrays of all of them together.
 
-    def __call__(self, *arrays: Any) -> Any:
+    Attributes
+    ----------
+    p : float
+        How probably an item is changed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurenix.data import PairedTransform
+    >>> class Invert(PairedTransform):
+    ...     def apply(self, images):
+    ...         return (1 - images[0], *images[1:])
+    >>> image, mask = Invert()(np.zeros((1, 2, 2)), np.ones((2, 2), int))
+    >>> image[0, 0].tolist(), mask[0].tolist()
+    ([1.0, 1.0], [1, 1])
+    """
+
+    p: float = 1.0
+
+    def __call__(self, *arrays: Any, **named: Any) -> Any:
         """Transform an image and what belongs to it.
+
+        Returns
+        -------
+        array, tuple of arrays or dict
+            One array for one, a tuple for several, a dict for names.
 
         Raises
         ------
         ShapeError
             If heights and widths differ, or an array has fewer than two axes.
+        DTypeError
+            If an array does not hold numbers.
         """
-        images = tuple(np.asarray(a) for a in arrays)
-        name = type(self).__name__
-        if not images or any(a.ndim < 2 for a in images):
-            raise ShapeError(f"{name}: expected arrays (..., H, W), got shapes {[a.shape for a in images]}; pass an image and its mask")
-        if len({a.shape[-2:] for a in images}) > 1:
-            raise ShapeError(f"{name}: expected one height and width, got shapes {[a.shape for a in images]}; resize the mask to its image")
-        out = self.apply(images)
+        owner = type(self).__name__
+        if len(arrays) == 1 and isinstance(arrays[0], Mapping):
+            named, arrays = {**arrays[0], **named}, ()
+        if arrays and named:
+            raise ArgumentError(f"{owner}: expected arrays or names, got both; pass e.g. image=..., mask=...")
+        if named:
+            return self._named(owner, named)
+        images = [np.asarray(a) for a in arrays]
+        scene = _scene(owner, images, [n == 0 for n in range(len(images))])
+        self.run(scene)
+        out = tuple(scene.arrays)
         return out[0] if len(out) == 1 else out
+
+    def _named(self, owner: str, named: dict[str, Any]) -> dict[str, Any]:
+        """Arrays with two axes or more are transformed, those whose names begin with "image" as images; the rest is passed on."""
+        is_map = (np.ndarray, Tensor)
+        maps = {n: np.asarray(a) for n, a in named.items() if isinstance(a, is_map) and a.ndim >= 2}
+        scene = _scene(owner, list(maps.values()), [n.startswith("image") for n in maps])
+        self.run(scene)
+        return {**named, **dict(zip(maps, scene.arrays, strict=True))}
+
+    def run(self, scene: Scene) -> None:
+        """Do it to a scene, or leave it, as the toss falls."""
+        if self.p >= 1 or draws.uniform() < self.p:
+            self.do(scene)
+
+    def do(self, scene: Scene) -> None:
+        """Do it to a scene."""
+        scene.replace(self.apply(tuple(scene.arrays)))
 
     def apply(self, images: tuple[Image, ...]) -> tuple[Image, ...]:
         """The transformed arrays; what a subclass defines."""
         raise NotImplementedError(f"{type(self).__name__}: expected an apply method; define apply(images)")
 
 
+def _scene(owner: str, arrays: list[Image], is_image: list[bool]) -> Scene:
+    shapes = [a.shape for a in arrays]
+    if not arrays or any(a.ndim < 2 for a in arrays):
+        raise ShapeError(f"{owner}: expected arrays (..., H, W), got shapes {shapes}; pass an image and its mask")
+    if len({s[-2:] for s in shapes}) > 1:
+        channels_last = any(len(s) == 3 and s[-1] in (1, 3, 4) and s[:2] in {t[-2:] for t in shapes} for s in shapes)
+        remedy = "move channels to the front with x.transpose(2, 0, 1)" if channels_last else "resize the mask to its image"
+        raise ShapeError(f"{owner}: expected one height and width, got shapes {shapes}; {remedy}")
+    for a in arrays:
+        if a.dtype.kind not in _KINDS:
+            raise DTypeError(f"{owner}: expected arrays of numbers, got {a.dtype}; convert them with .astype(...)")
+    arrays = [a.astype(np.float32) if a.dtype == np.float16 else a for a in arrays]
+    return Scene(arrays, is_image)
+
+
 class Compose(PairedTransform):
-    """Transforms one after the other.
+    """Transforms one after the other; neighbouring geometric ones are joined, so that pixels are interpolated once.
 
     Parameters
     ----------
     transforms : sequence of callables
+        Plain functions of (image, mask) too.
+    p : float
+        How probably an item goes through them.
+
+    Raises
+    ------
+    ArgumentError
+        If one cannot be called.
+
+    Notes
+    -----
+    Because geometry is joined, what comes into view from beyond the edge of a crop is the image itself where there is more of it:
+    ``Compose([CenterCrop(64), RandomRotation(45)])`` shows no filled corners while the image is large enough.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from neurenix.data import Compose, RandomCrop, RandomFlip, RandomTurn
-    >>> augment = Compose([RandomCrop(128), RandomFlip(), RandomTurn()])
+    >>> from neurenix.data import Compose, RandomCrop, RandomFlip, RandomRotation
+    >>> augment = Compose([RandomCrop(128), RandomFlip(), RandomRotation(20)])
     >>> image, mask = augment(np.zeros((3, 200, 300)), np.zeros((1, 200, 300)))
     >>> image.shape, mask.shape
     ((3, 128, 128), (1, 128, 128))
     """
 
-    def __init__(self, transforms: list[Callable[..., Any]] | tuple[Callable[..., Any], ...]) -> None:
-        if not isinstance(transforms, (list, tuple)) or not all(callable(t) for t in transforms):
-            raise ArgumentError(f"Compose: expected a list of callables, got {transforms!r}; pass e.g. [RandomFlip(), RandomTurn()]")
-        self.transforms = list(transforms)
+    def __init__(self, transforms: Sequence[Callable[..., Any]], p: float = 1.0) -> None:
+        self.transforms = _callables("Compose", transforms)
+        self.p = check_probability("Compose", "p", p)
 
-    def apply(self, images: tuple[Image, ...]) -> tuple[Image, ...]:
+    def do(self, scene: Scene) -> None:
         """Each transform in turn."""
         for transform in self.transforms:
-            if isinstance(transform, PairedTransform):
-                images = transform.apply(images)
-            else:
-                out = transform(*images)
-                images = out if isinstance(out, tuple) else (out,)
-        return images
+            _step(transform, scene)
 
 
-class RandomFlip(PairedTransform):
-    """Mirror left to right, top to bottom, both or neither, each with its own toss of a coin.
+class OneOf(PairedTransform):
+    """One of several transforms, drawn for each item.
 
     Parameters
     ----------
-    horizontal, vertical : bool
-        Which of them may happen; a photograph of a street stays upright with ``vertical=False``.
+    transforms : sequence of callables
+    weights : sequence of float, optional
+        How probable each is beside the others; equally if ``None``.
+    p : float
+        How probably an item goes through any.
+
+    Raises
+    ------
+    ArgumentError
+        If there is none, one cannot be called, or weights do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurenix.data import GaussianBlur, GaussianNoise, OneOf
+    >>> OneOf([GaussianBlur(), GaussianNoise()], weights=[1, 2])(np.ones((1, 8, 8))).shape
+    (1, 8, 8)
     """
 
-    def __init__(self, horizontal: bool = True, vertical: bool = True) -> None:
-        self.horizontal, self.vertical = bool(horizontal), bool(vertical)
+    def __init__(self, transforms: Sequence[Callable[..., Any]], weights: Sequence[float] | None = None, p: float = 1.0) -> None:
+        self.transforms = _callables("OneOf", transforms)
+        if not self.transforms:
+            raise ArgumentError("OneOf: expected at least one transform, got none; pass e.g. [RandomFlip(), RandomTurn()]")
+        shares = np.ones(len(self.transforms)) if weights is None else np.asarray(weights, np.float64)
+        if shares.shape != (len(self.transforms),) or not (shares >= 0).all() or not 0 < shares.sum() < np.inf:
+            raise ArgumentError(
+                f"OneOf: expected {len(self.transforms)} weights of at least 0, not all 0, got {weights!r}; pass one for each transform"
+            )
+        self.bounds = np.cumsum(shares / shares.sum())
+        self.p = check_probability("OneOf", "p", p)
 
-    def apply(self, images: tuple[Image, ...]) -> tuple[Image, ...]:
-        """Mirrored views."""
-        if self.horizontal and draws.below(2):
-            images = tuple(a[..., ::-1] for a in images)
-        if self.vertical and draws.below(2):
-            images = tuple(a[..., ::-1, :] for a in images)
-        return images
-
-
-class RandomTurn(PairedTransform):
-    """Turn by 0, 90, 180 or 270 degrees; images that are not square are turned by 0 or 180."""
-
-    def apply(self, images: tuple[Image, ...]) -> tuple[Image, ...]:
-        """Turned views."""
-        turns = draws.below(4)
-        height, width = images[0].shape[-2:]
-        return tuple(np.rot90(a, turns if height == width else turns // 2 * 2, (-2, -1)) for a in images)
+    def do(self, scene: Scene) -> None:
+        """The one that is drawn."""
+        number = int(np.searchsorted(self.bounds, draws.uniform(), side="right"))
+        _step(self.transforms[min(number, len(self.transforms) - 1)], scene)
 
 
-class RandomCrop(PairedTransform):
-    """A window at a random place; images smaller than it are mirrored outwards to its size first.
-
-    Parameters
-    ----------
-    size : int or (int, int)
-        Height and width of the window.
-    """
-
-    def __init__(self, size: int | tuple[int, int]) -> None:
-        pair = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
-        if len(pair) != 2:
-            raise ArgumentError(f"RandomCrop: expected size to be one integer or (height, width), got {size!r}; pass e.g. 128")
-        self.size = (check_count("RandomCrop", "size", pair[0]), check_count("RandomCrop", "size", pair[1]))
-
-    def apply(self, images: tuple[Image, ...]) -> tuple[Image, ...]:
-        """The same window of each."""
-        images = tuple(mirror_to(a, self.size) for a in images)
-        height, width = images[0].shape[-2:]
-        top, left = draws.below(height - self.size[0] + 1), draws.below(width - self.size[1] + 1)
-        return tuple(a[..., top : top + self.size[0], left : left + self.size[1]] for a in images)
+def _callables(owner: str, transforms: Any) -> list[Callable[..., Any]]:
+    if not isinstance(transforms, (list, tuple)) or not all(callable(t) for t in transforms):
+        raise ArgumentError(f"{owner}: expected a list of callables, got {transforms!r}; pass e.g. [RandomFlip(), RandomTurn()]")
+    return list(transforms)
 
 
-class RandomGamma(PairedTransform):
-    """Raise the image, whose values lie in [0, 1], to a power between ``1 / strength`` and ``strength``.
-
-    Powers below one brighten, above one darken; both are equally likely. Values outside [0, 1] are clipped.
-
-    Parameters
-    ----------
-    strength : float
-        At least 1; 1 changes nothing.
-    """
-
-    def __init__(self, strength: float = 1.5) -> None:
-        if not strength >= 1:
-            raise ArgumentError(f"RandomGamma: expected strength of at least 1, got {strength!r}; pass e.g. 1.5")
-        self.strength = float(strength)
-
-    def apply(self, images: tuple[Image, ...]) -> tuple[Image, ...]:
-        """The image changed, the rest as it was."""
-        image = _floats("RandomGamma", images[0])
-        power = _power(np.array(self.strength), draws.uniform(-1, 1)).item()
-        return (_power(np.clip(image, 0, 1), power), *images[1:])
-
-
-class RandomNoise(PairedTransform):
-    """Add normally distributed noise of a standard deviation between 0 and ``deviation`` to the image.
-
-    Parameters
-    ----------
-    deviation : float
-        The largest standard deviation, in the image's units.
-    """
-
-    def __init__(self, deviation: float = 0.05) -> None:
-        if not deviation >= 0:
-            raise ArgumentError(f"RandomNoise: expected a deviation of at least 0, got {deviation!r}; pass e.g. 0.05")
-        self.deviation = float(deviation)
-
-    def apply(self, images: tuple[Image, ...]) -> tuple[Image, ...]:
-        """The image changed, the rest as it was."""
-        image = _floats("RandomNoise", images[0])
-        amount = image.dtype.type(draws.uniform(0, self.deviation))
-        return (image + amount * draws.normal(image.shape, image.dtype), *images[1:])
-
-
-def mirror_to(image: Image, size: tuple[int, int]) -> Image:
-    """``image`` mirrored outwards at its right and bottom where it is smaller than ``size``."""
-    short = [max(0, want - have) for want, have in zip(size, image.shape[-2:], strict=True)]
-    if not any(short):
-        return image
-    if 0 in image.shape:
-        raise ShapeError(f"RandomCrop: expected an image with pixels, got shape {image.shape}; remove it from the dataset")
-    return np.pad(image, [(0, 0)] * (image.ndim - 2) + [(0, s) for s in short], mode="symmetric")
-
-
-def _power(base: Image, exponent: float) -> Image:
-    """``base ** exponent`` by the library: the same bits on every machine, which a platform's power does not promise."""
-    with no_grad():
-        raised: Image = (Tensor(base) ** exponent)._array
-    return raised
-
-
-def _floats(owner: str, image: Image) -> Image:
-    if image.dtype.kind != "f":
-        raise ArgumentError(f"{owner}: expected a float image, got {image.dtype}; divide it by its largest value first, e.g. image / 255.0")
-    return image
+def _step(transform: Callable[..., Any], scene: Scene) -> None:
+    if isinstance(transform, PairedTransform):
+        transform.run(scene)
+        return
+    out = transform(*scene.arrays)
+    images = [np.asarray(a) for a in (out if isinstance(out, tuple) else (out,))]
+    scene.replace(_scene("Compose", images, [False] * len(images)).arrays)

@@ -51,7 +51,7 @@ impl Stream {
 
 /// A number in [0, 1) with 53 random bits.
 #[inline(always)]
-fn unit(low: u32, high: u32) -> f64 {
+pub(crate) fn unit(low: u32, high: u32) -> f64 {
     (((u64::from(high) << 32) | u64::from(low)) >> 11) as f64 * (1.0 / 9_007_199_254_740_992.0)
 }
 

@@ -235,6 +235,10 @@ kernels! {
     grid_sample_backward<floats>(dx: Out, dy: In, grid: In, n: Size, outer: Size, d: Size, h: Size, w: Size, inner: Size, points: Size, axes: Size, mode: Enum, padding: Enum, align: Enum) = sampling::grid_sample_backward;
     grid_sample_grid_backward<floats>(dgrid: Out, dy: In, x: In, grid: In, n: Size, outer: Size, d: Size, h: Size, w: Size, inner: Size, points: Size, axes: Size, mode: Enum, padding: Enum, align: Enum) = sampling::grid_sample_grid_backward;
 
+    // warp
+    warp_points<floats>(field: In, points: DoubleOut, matrix: Double, fh: Size, fw: Size, oh: Size, ow: Size) = warp::points;
+    warp_sample<numbers>(y: Out, x: In, points: Double, planes: Size, h: Size, w: Size, oh: Size, ow: Size, order: Enum, mode: Enum, fill: Real) = warp::sample;
+
     // norm
     norm_moments<floats>(x: In, mean: DoubleOut, square: DoubleOut, n: Size, h: Size, w: Size, c: Size) = norm::moments;
     norm_tables<floats>(scale: Out, shift: Out, mean: DoubleOut, rstd: DoubleOut, running_mean: Optional<InOut>, running_var: Optional<InOut>, moment_mean: Double, moment_square: Double, weight: Optional<In>, bias: Optional<In>, n: Size, c: Size, pixels: Size, groups: Size, eps: Real, momentum: Real) = norm_tables::from_moments;
@@ -269,6 +273,7 @@ kernels! {
     random_truncated_normal<floats>(y: Out, mean: Real, deviation: Real, low: Real, high: Real, seed: Key, call: Key) = random::truncated_normal;
     random_integers<numbers>(y: IndexOut, low: Offset, span: Key, seed: Key, call: Key) = random::integers;
     random_permutation<numbers>(y: IndexOut, seed: Key, call: Key) = random::permutation;
+    random_poisson<floats>(y: Out, x: In, scale: Real, seed: Key, call: Key) = poisson::poisson;
     dropout_into<floats>(y: Out, x: In, samples: Size, size: Size, period: Size, drop: Real, scale: Real, shift: Real, fill: Real, seed: Key, call: Key, first: Key) = random::dropout;
 
     // optim
