@@ -6,6 +6,7 @@ import pytest
 from neurenix.errors import ArgumentError
 from neurenix.multiscale import (
     ASPP,
+    DAPPM,
     PPM,
     SPPF,
     AttentionFusion,
@@ -57,6 +58,7 @@ GOOD = {
     ASPP: {"in_channels": 2, "atrous_rates": [2], "out_channels": 4},
     SPPF: {"in_channels": 2, "out_channels": 4},
     PPM: {"in_channels": 2, "out_channels": 4},
+    DAPPM: {"in_channels": 2, "branch_channels": 3, "out_channels": 4},
     UPerHead: {"in_channels": [2, 3], "out_channels": 4, "channels": 8},
 }
 INTEGER = [
@@ -142,6 +144,7 @@ TABLE = {
     ASPP: {"in_channels": INTEGER, "atrous_rates": INTEGERS, "out_channels": INTEGER, "norm": NORM, "dropout": SHARE},
     SPPF: {"in_channels": INTEGER, "out_channels": INTEGER, "kernel_size": [*INTEGER, (4, "as an odd number")], "norm": NORM},
     PPM: {"in_channels": INTEGER, "out_channels": INTEGER, "pool_sizes": INTEGERS, "norm": NORM},
+    DAPPM: {"in_channels": INTEGER, "branch_channels": INTEGER, "out_channels": INTEGER, "norm": NORM},
     UPerHead: {
         "in_channels": INTEGERS,
         "out_channels": INTEGER,

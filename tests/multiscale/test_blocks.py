@@ -10,6 +10,7 @@ import neurenix as nx
 from neurenix.errors import DTypeError, ShapeError
 from neurenix.multiscale import (
     ASPP,
+    DAPPM,
     PPM,
     SPPF,
     AttentionGate,
@@ -83,6 +84,7 @@ BLOCKS = {
     "ASPP": Block(lambda: ASPP(4, [2, 3], 6, norm="group", dropout=0.0), [(4, 1)], same(6)),
     "SPPF": Block(lambda: SPPF(4, 6, norm="group"), [(4, 1)], same(6)),
     "PPM": Block(lambda: PPM(4, 6, norm="group"), [(4, 1)], same(6)),
+    "DAPPM": Block(lambda: DAPPM(4, 3, 6, norm="group"), [(4, 1)], same(6)),
     "UPerHead": Block(lambda: UPerHead([3, 4, 5], 2, 6, norm="group", dropout=0.0), HALVES, same(2), True),
     "UPerHead-one": Block(lambda: UPerHead([3], 2, 6, (1, 2), norm="group", dropout=0.0), [(3, 1)], same(2), True),
 }

@@ -10,6 +10,7 @@ from neurenix import nn
 from neurenix.errors import ArgumentError, DTypeError
 from neurenix.multiscale import (
     ASPP,
+    DAPPM,
     PPM,
     SPPF,
     BiFPN,
@@ -17,7 +18,9 @@ from neurenix.multiscale import (
     LastLevelMaxPool,
     LastLevelP6P7,
     PANet,
+    UNet,
     UPerHead,
+    resnet18,
 )
 from neurenix.nn import functional as F
 from neurenix.testing import assert_same_bits, random_array
@@ -148,6 +151,20 @@ def test_any_encoder_under_a_pyramid_and_a_head():
     assert all(p.grad is not None for p in model.parameters())
 
 
+def test_encoders_of_the_library():
+    nx.manual_seed(0)
+    encoder = resnet18(in_channels=1)
+    x = nx.Tensor(random_array(1, 1, 45, 33, dtype=np.float32))
+    with nx.no_grad():
+        model = UNet(1, 2, encoder=encoder, norm="group").eval()
+        assert model(x).shape == (1, 2, 45, 33)
+        assert model.features == [32, 64, 64, 128, 256]
+        maps = [m.shape[2:] for m in model.get_encoder_features()]
+        assert maps == [(23, 17), (12, 9), (6, 5), (3, 3), (2, 2)]
+        pyramid = nn.Sequential(encoder, FeaturePyramidNetwork(encoder.out_channels, 8))
+        assert [y.shape[1:] for y in pyramid(x)] == [(8, *m) for m in maps]
+
+
 # --- both directions
 
 
@@ -235,6 +252,24 @@ def test_ppm_by_hand():
     want = np.maximum(conv3(np.concatenate([x, *branches], axis=1), s["bottleneck.0.weight"], s["bottleneck.0.bias"]), 0)
     np.testing.assert_allclose(ppm(x).numpy(), want, rtol=1e-9, atol=1e-12)
     assert not any(isinstance(m, nn.BatchNorm2d) for m in PPM(3, 4).reductions[0])
+
+
+def test_dappm_by_hand():
+    module = DAPPM(3, 4, 5, norm=None).double()
+    x = nx.Tensor(random_array(2, 3, 19, 14))
+
+    def conv(block, y):
+        return F.conv2d(F.relu(y), block[1].weight, block[1].bias, padding=block[1].weight.shape[2] // 2)
+
+    pools = [F.avg_pool2d(x, k, s, k // 2, count_include_pad=False) for k, s in ((5, 2), (9, 4), (17, 8))]
+    ys = [conv(module.scales[0], x)]
+    for i, pool in enumerate([*pools, x.mean(dim=(2, 3), keepdim=True)]):
+        scaled = F.interpolate(conv(module.scales[i + 1], pool), size=(19, 14), mode="bilinear")
+        ys.append(conv(module.processes[i], scaled + ys[-1]))
+    want = conv(module.compression, nx.cat(ys, dim=1)) + conv(module.shortcut, x)
+    np.testing.assert_allclose(module(x).numpy(), want.numpy(), rtol=1e-10, atol=1e-12)
+    assert isinstance(DAPPM(3, 4, 5).scales[0][0], nn.BatchNorm2d)
+    assert isinstance(DAPPM(3, 4, 5).scales[4][0], nn.ReLU)
 
 
 def test_upernet_head_by_hand():

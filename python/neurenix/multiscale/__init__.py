@@ -1,8 +1,8 @@
 """Multi-scale models, pooling, fusion and transforms: the twelve classes of the API document, blocks to build others of, and encoders."""
 
 from neurenix.multiscale.blur import BlurPool as BlurPool
+from neurenix.multiscale.context import ASPP as ASPP, DAPPM as DAPPM, PPM as PPM, SPPF as SPPF
 from neurenix.multiscale.convnext import ConvNeXtEncoder as ConvNeXtEncoder, convnext_tiny as convnext_tiny
-from neurenix.multiscale.context import ASPP as ASPP, PPM as PPM, SPPF as SPPF
 from neurenix.multiscale.feature_pyramids import (
     FeaturePyramidNetwork as FeaturePyramidNetwork,
     LastLevelMaxPool as LastLevelMaxPool,
@@ -34,5 +34,5 @@ from neurenix.multiscale.transforms import (
     Rescale as Rescale,
 )
 from neurenix.multiscale.unet import UNet as UNet
-from neurenix.multiscale.wavelets import CDF53Wavelet as CDF53Wavelet, HaarWavelet as HaarWavelet
 from neurenix.multiscale.upernet import UPerHead as UPerHead
+from neurenix.multiscale.wavelets import CDF53Wavelet as CDF53Wavelet, HaarWavelet as HaarWavelet

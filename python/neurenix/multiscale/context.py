@@ -10,6 +10,7 @@ from neurenix.multiscale import _checks
 from neurenix.multiscale._blocks import check_norm
 from neurenix.multiscale.fusion import resized
 from neurenix.nn import functional
+from neurenix.nn.conv_norm_act import normalization
 from neurenix.nn.module import Module
 from neurenix.ops._arguments import integer
 from neurenix.tensor import Tensor
@@ -193,3 +194,70 @@ class PPM(Module):
         found = [reduce(functional.adaptive_avg_pool2d(x, p)) for p, reduce in branches]
         out: Tensor = self.bottleneck(ops.cat([x, *(resized(y, (x.shape[2], x.shape[3])) for y in found)], dim=1))
         return out
+
+
+class DAPPM(Module):
+    """Deep aggregation pyramid pooling: averages over ever larger windows, each convolved together with the one before.
+
+    Every convolution comes behind its norm and ReLU. Padding counts in no average.
+
+    ====================  ==========================  =================================================================
+    step                  shape                       of
+    ====================  ==========================  =================================================================
+    ``scales[0]``         (N, B, H, W)                1x1 convolution of the map: ``y_0``
+    ``scales[i]``         (N, B, H_i, W_i)            1x1 convolution of averages over windows of 5, 9 and 17 pixels at
+                                                      every 2nd, 4th and 8th pixel, and of the whole map
+    ``processes[i - 1]``  (N, B, H, W)                3x3 convolution of that, resized bilinearly, plus ``y_(i-1)``: ``y_i``
+    ``compression``       (N, O, H, W)                1x1 convolution of ``y_0`` to ``y_4``
+    ``shortcut``          (N, O, H, W)                1x1 convolution of the map, added to it
+    ====================  ==========================  =================================================================
+
+    Parameters
+    ----------
+    in_channels, branch_channels, out_channels : int
+        Channels of the map, B of each branch, and O.
+    norm : {"batch", "group", "instance"} or None
+        Normalisation before each convolution; none of the whole map's average.
+
+    Raises
+    ------
+    ArgumentError
+        If a number is not an integer of at least 1, or ``norm`` is none of these.
+
+    References
+    ----------
+    .. [1] Y. Hong et al., "Deep dual-resolution networks for real-time and accurate semantic segmentation of road scenes", 2021.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.multiscale.DAPPM(8, 4, 16)(nx.Tensor(shape=(1, 8, 9, 7))).shape
+    (1, 16, 9, 7)
+    """
+
+    def __init__(self, in_channels: int, branch_channels: int, out_channels: int, *, norm: str | None = "batch") -> None:
+        self.in_channels = inner = integer("DAPPM", "in_channels", in_channels, 1)
+        self.branch_channels = width = integer("DAPPM", "branch_channels", branch_channels, 1)
+        self.out_channels = outer = integer("DAPPM", "out_channels", out_channels, 1)
+        self.norm = check_norm("DAPPM", norm)
+        norms = [norm] * 4 + [None]
+        self.scales = nn.ModuleList([_norm_act_conv(inner, width, 1, n) for n in norms])
+        self.processes = nn.ModuleList([_norm_act_conv(width, width, 3, norm) for _ in norms[1:]])
+        self.compression = _norm_act_conv(width * len(norms), outer, 1, norm)
+        self.shortcut = _norm_act_conv(inner, outer, 1, norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Give (N, out_channels, H, W) of (N, in_channels, H, W)."""
+        x = _checks.float_map("DAPPM", x, self.in_channels)
+        maps = [functional.avg_pool2d(x, 2 * n + 1, n, n, count_include_pad=False) for n in (2, 4, 8)]
+        maps.append(ops.mean(x, (2, 3), keepdim=True))
+        found = [self.scales[0](x)]
+        for m, scale, process in zip(maps, self.scales[1:], self.processes, strict=True):
+            found.append(process(resized(scale(m), (x.shape[2], x.shape[3])) + found[-1]))
+        out: Tensor = self.compression(ops.cat(found, dim=1)) + self.shortcut(x)
+        return out
+
+
+def _norm_act_conv(in_channels: int, out_channels: int, kernel_size: int, norm: str | None) -> Module:
+    conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=norm is None)
+    return nn.Sequential(*([] if norm is None else [normalization(norm, in_channels)]), nn.ReLU(), conv)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from neurenix import nn, ops
 from neurenix.checkpoint import is_checkpointing, segment
 from neurenix.errors import ArgumentError
-from neurenix.multiscale import _checks, _encoders
+from neurenix.multiscale import _checks, _given_encoder
 from neurenix.multiscale._blocks import check_activation, check_norm, fitted, outputs
 from neurenix.multiscale._memory import Memory
 from neurenix.multiscale.blur import MaxBlurPool
@@ -146,9 +146,9 @@ class UNet(Module):
         if given is not None:
             if self.downsample != "max":
                 raise ArgumentError(f"UNet: expected downsample='max' with an encoder, got {self.downsample!r}; the encoder has its own")
-            planned = _encoders.plan("UNet", given)
+            planned = _given_encoder.plan("UNet", given)
             self.encoder = given
-            self.features = _encoders.widths("UNet", planned, None if self.features == FEATURES else self.features)
+            self.features = _given_encoder.widths("UNet", planned, None if self.features == FEATURES else self.features)
             return [*self.features, planned.bottom], planned.skips, planned.steps
         widths = [*self.features, 2 * self.features[-1]]
         self.encoder = nn.ModuleList([self._level(a, b) for a, b in zip([self.in_channels, *widths], widths[:-1], strict=False)])
@@ -182,7 +182,7 @@ class UNet(Module):
         """Maps of the encoder, finest first, the bottleneck's last."""
         if not hasattr(self, "bottleneck"):
             whole = is_checkpointing() and not self.encoder.has_segments()
-            return _encoders.maps("UNet", self.encoder, segment(self.encoder, x) if whole else self.encoder(x), x)
+            return _given_encoder.maps("UNet", self.encoder, segment(self.encoder, x) if whole else self.encoder(x), x)
         found: list[Tensor] = []
         for i in range(len(self.features) + 1):
             x = segment(self._encode, x, i)

@@ -76,13 +76,14 @@ class ConvNormAct(Sequential):
         conv = Conv2d(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype)
         layers: list[Module] = [conv]
         if norm is not None:
-            layers.append(_norm(choice(name, "norm", norm, _NORMS), out_channels, device, dtype))
+            layers.append(normalization(choice(name, "norm", norm, _NORMS), out_channels, device, dtype))
         if activation is not None:
             layers.append(_ACTIVATIONS[choice(name, "activation", activation, tuple(_ACTIVATIONS))]())
         super().__init__(*layers)
 
 
-def _norm(kind: str, channels: int, device: DeviceLike | None, dtype: DTypeLike | None) -> Module:
+def normalization(kind: str, channels: int, device: DeviceLike | None = None, dtype: DTypeLike | None = None) -> Module:
+    """The layer that a name of :class:`ConvNormAct` stands for."""
     if kind == "group":
         return GroupNorm(math.gcd(32, channels), channels, device=device, dtype=dtype)
     if kind == "instance":
