@@ -13,7 +13,7 @@ BORDERS = {"reflect": "mirror", "symmetric": "reflect", "replicate": "nearest", 
 
 
 @pytest.mark.parametrize("mode", BORDERS)
-@pytest.mark.parametrize("sigma", [0.4, 1.0, 2.7, (3.0, 0.5), (0.0, 1.5)])
+@pytest.mark.parametrize("sigma", [0.4, 1.0, 2.7, 9.0, (3.0, 0.5), (0.0, 1.5)])
 @pytest.mark.parametrize("size", [(13, 17), (1, 9), (4, 1), (2, 3)])
 def test_same_as_scipy(mode, sigma, size):
     x = random_array(2, 3, *size)
@@ -41,6 +41,17 @@ def test_nothing_to_do_changes_no_bit():
     x = random_array(2, 5, 6, dtype=np.float32)
     assert_same_bits(gaussian_blur(x, 0.0), x)
     assert_same_bits(gaussian_blur(x, 0.1), x)  # not half a pixel within four standard deviations
+
+
+def test_a_blur_far_wider_than_the_image_is_its_mean():
+    x = random_array(1, 9, 14)
+    for mode in ("symmetric", "circular"):
+        np.testing.assert_allclose(gaussian_blur(x, 1e5, mode=mode).numpy(), x.mean(), atol=1e-9)
+    assert gaussian_blur(x, 2e5, mode="replicate").numpy().std() < 1e-4
+    with pytest.raises(
+        ArgumentError, match="gaussian_blur: expected a filter of at most 1048576 pixels to either side, got 4000000000000; take"
+    ):
+        gaussian_blur(x, 1e12)
 
 
 def test_symmetric_keeps_the_mean():

@@ -15,12 +15,18 @@ import pytest
 import neurenix as nx
 from neurenix import data, errors, nn, optim
 from neurenix.multiscale import (
+    CDF53Wavelet,
+    DifferenceOfGaussians,
     FeatureFusion,
+    GaussianPyramid,
+    HaarWavelet,
+    LaplacianPyramid,
     MultiScaleModel,
     MultiScalePooling,
     PyramidDownsample,
     Rescale,
     ScaleFusion,
+    ScaleSpace,
     SpatialPyramidPooling,
     UNet,
 )
@@ -112,6 +118,32 @@ CASES: list[tuple[type[Exception], str, Callable[[], Any]]] = [
         lambda: Rescale(0.5, "lanczos"),
     ),
     (errors.GraphError, "get_level: expected a forward pass before it, got none", lambda: PyramidDownsample(2).get_level(0)),
+    (errors.ArgumentError, "GaussianPyramid: expected num_levels of at most 32, got 33", lambda: GaussianPyramid(33)),
+    (errors.ArgumentError, "LaplacianPyramid: expected 2 levels, got 1", lambda: LaplacianPyramid(2).inverse([X])),
+    (
+        errors.ArgumentError,
+        "HaarWavelet: expected 1 triples of bands and a low band, got 1 entries",
+        lambda: HaarWavelet(1).inverse([X]),
+    ),
+    (
+        errors.DTypeError,
+        "CDF53Wavelet: expected float32, float64 or integers up to int64, got bool; convert it with .to(nx.uint8)",
+        lambda: CDF53Wavelet(1)(np.zeros((1, 2, 2), bool)),
+    ),
+    (errors.ArgumentError, "ScaleSpace: expected assumed_blur of at most sigma, 1.6, got 2.0", lambda: ScaleSpace(assumed_blur=2.0)),
+    (errors.ShapeError, "DifferenceOfGaussians: expected x (N, C, H, W) or (C, H, W)", lambda: DifferenceOfGaussians()(np.zeros((4, 4)))),
+    (
+        errors.ArgumentError,
+        "MultiScaleModel: expected return_weights only with fusion_method 'attention', got it with 'concat'; leave it out",
+        lambda: MultiScaleModel([1.0])(X, return_weights=True),
+    ),
+    (
+        errors.ShapeError,
+        "pyramid_expand: expected size of which (8, 8) is half, rounded up, got (8, 8)",
+        lambda: F.pyramid_expand(X, (8, 8)),
+    ),
+    (errors.ShapeError, "pyramid_reduce: expected x (N, C, H, W) or (C, H, W)", lambda: F.pyramid_reduce(np.zeros(4))),
+    (errors.ArgumentError, "gaussian_blur: expected sigma as finite numbers of at least 0, got -1", lambda: F.gaussian_blur(X, -1)),
     (errors.ArgumentError, "MultiScalePooling: expected pool_sizes[0] of at least 1, got 0", lambda: MultiScalePooling([0])),
     (
         errors.ArgumentError,

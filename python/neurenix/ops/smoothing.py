@@ -14,11 +14,11 @@ from neurenix import autograd
 from neurenix.errors import ArgumentError, ShapeError
 from neurenix.ops._arguments import choice, floats
 from neurenix.ops._axis import Host, Table, identity
-from neurenix.ops.padding import border_index
 from neurenix.ops.resize import apply_tables
 from neurenix.tensor import Tensor
 
 BORDERS = ("symmetric", "reflect", "replicate", "circular")
+WIDEST = 1 << 20  # pixels; beyond it a blur is the mean of any image
 
 
 def gaussian_blur(input: Any, sigma: Any, *, spacing: Any = 1.0, mode: str = "reflect", truncate: float = 4.0) -> Tensor:
@@ -74,6 +74,9 @@ def gaussian_blur(input: Any, sigma: Any, *, spacing: Any = 1.0, mode: str = "re
     (reach,) = _numbers(op, "truncate", truncate, 1, 0.0)
     steps = _numbers(op, "spacing", spacing, n, None)
     widths = [s / d for s, d in zip(_numbers(op, "sigma", sigma, n, 0.0), steps, strict=True)]
+    widest = round(reach * max(widths))
+    if widest > WIDEST:
+        raise ArgumentError(f"{op}: expected a filter of at most {WIDEST} pixels to either side, got {widest}; take the mean instead")
     tables = [_table(size, w, reach, mode) for size, w in zip(x.shape[-n:], widths, strict=True)]
     if all(t is None for t in tables):
         return autograd.record(op, x._array, (x,), lambda g: (g,))
@@ -93,29 +96,40 @@ def _numbers(op: str, name: str, value: Any, n: int, least: float | None) -> lis
     return [float(v) for v in given] * (n // len(given))
 
 
-def weights_of(sigma: float, truncate: float) -> Host:
-    """A sampled Gaussian that sums to 1, ``round(truncate * sigma)`` pixels to either side."""
-    radius = int(truncate * sigma + 0.5)
-    weight = np.exp(-0.5 / (sigma * sigma) * np.arange(-radius, radius + 1, dtype=np.float64) ** 2) if radius else np.ones(1)
-    normal: Host = weight / weight.sum()
-    return normal
-
-
 @lru_cache(maxsize=128)
 def _table(size: int, sigma: float, truncate: float, mode: str) -> Table | None:
     """The sparse matrix of a blurred axis; ``None`` where it changes nothing."""
     radius = int(truncate * sigma + 0.5)
     if radius == 0 or size == 1:
         return None
-    weight = weights_of(sigma, truncate)
-    if mode == "symmetric":
-        i = np.mod(np.arange(-radius, size + radius), 2 * size)
-        index = np.where(i >= size, 2 * size - 1 - i, i)
-    else:
-        index = border_index(size, radius, radius, mode)
-    source = index[np.arange(size)[:, None] + np.arange(2 * radius + 1)]
-    if 2 * radius + 1 <= size:
-        return Table((2 * radius + 1) * np.arange(size + 1), source.reshape(-1), np.tile(weight, size))
+    offset = np.arange(-radius, radius + 1)
+    weight = np.exp(-0.5 / (sigma * sigma) * offset.astype(np.float64) ** 2)
+    offset, weight = _folded(offset, weight / weight.sum(), size, mode)
+    source = _inside(np.arange(size)[:, None] + offset, size, mode)
+    if len(offset) <= size:
+        return Table(len(offset) * np.arange(size + 1), source.reshape(-1), np.tile(weight, size))
     whole = np.zeros((size, size))  # a filter longer than the axis: each pixel once, with the sum of its weights
     np.add.at(whole, (np.arange(size)[:, None], source), weight)
     return Table(size * np.arange(size + 1), np.tile(np.arange(size), size), whole.reshape(-1))
+
+
+def _period(size: int, mode: str) -> int:
+    """After how many pixels an axis repeats beyond its border."""
+    return {"symmetric": 2 * size, "reflect": 2 * (size - 1), "circular": size}[mode]
+
+
+def _folded(offset: Host, weight: Host, size: int, mode: str) -> tuple[Host, Host]:
+    """Offsets that reach the same pixel from wherever, once each, with the sum of their weights."""
+    least, most = (-size, size) if mode == "replicate" else (0, _period(size, mode) - 1)
+    if len(offset) <= most - least + 1:
+        return offset, weight
+    near = np.clip(offset, least, most) if mode == "replicate" else np.mod(offset, most + 1)
+    return np.arange(least, most + 1), np.bincount(near - least, weight, most - least + 1)
+
+
+def _inside(index: Host, size: int, mode: str) -> Host:
+    """The pixel that stands for each place on or beyond the axis."""
+    if mode == "replicate":
+        return np.clip(index, 0, size - 1)
+    index = np.mod(index, _period(size, mode))
+    return np.where(index >= size, 2 * size - 1 - (mode == "reflect") - index, index)
