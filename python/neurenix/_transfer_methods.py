@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from neurenix import layout
 from neurenix._typing import Array
 from neurenix.errors import GraphError
 
@@ -25,9 +26,15 @@ class TransferMethods:
         dl_device: tuple[int, int] | None = None,
         copy: bool | None = None,
     ) -> Any:
-        """A capsule over the memory, for ``from_dlpack`` of another library; what is written there is seen here."""
+        """A capsule over the memory, for ``from_dlpack`` of another library; what is written there is seen here.
+
+        A flipped view, whose steps are negative, is copied unless ``copy=False``: PyTorch takes none.
+        """
         asked = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
-        return cast("Tensor", self).data.__dlpack__(**{k: v for k, v in asked.items() if v is not None})
+        array = cast("Tensor", self).data
+        if copy is None and any(step < 0 for step in array.strides):
+            array = layout.copy(array)
+        return array.__dlpack__(**{k: v for k, v in asked.items() if v is not None})
 
     def __dlpack_device__(self) -> tuple[int, int]:
         device: tuple[int, int] = self._array.__dlpack_device__()

@@ -1,6 +1,7 @@
 """Weights of other libraries: by name from mappings, safetensors and .npz files."""
 
 import io
+import json
 import zipfile
 
 import numpy as np
@@ -114,6 +115,15 @@ def test_files(tmp_path):
         nx.load_weights(own, tmp_path / path)
         assert np.array_equal(own[2].weight.numpy(), given["2.weight"])
     assert {n: t.tolist() for n, t in nx.load(tmp_path / "plain.npz").items()} == {n: a.tolist() for n, a in given.items()}
+
+
+def test_bfloat16_becomes_float32(tmp_path):
+    values = np.array([1.0, -2.5, 3.140625, np.inf], np.float32)
+    data = (values.view(np.uint32) >> 16).astype(np.uint16).tobytes()
+    header = json.dumps({"w": {"dtype": "BF16", "shape": [2, 2], "data_offsets": [0, 8]}}).encode()
+    (tmp_path / "w.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + data)
+    got = nx.load(tmp_path / "w.safetensors")["w"]
+    assert got.dtype == np.float32 and np.array_equal(got.numpy().ravel(), values)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int64", "uint8", "bool", ">f4"])

@@ -10,7 +10,7 @@ import numpy as np
 from neurenix import backend
 from neurenix._typing import DTypeLike
 from neurenix.errors import DTypeError, ShapeError
-from neurenix.tensor import Tensor
+from neurenix.tensor import Tensor, is_foreign
 
 
 def collate(items: Sequence[Any], dtype: DTypeLike | None = np.float32) -> Any:
@@ -49,7 +49,7 @@ def collate(items: Sequence[Any], dtype: DTypeLike | None = np.float32) -> Any:
             )
         parts = [collate(part, dtype) for part in zip(*items, strict=True)]
         return type(first)(*parts) if hasattr(first, "_fields") else type(first)(parts)
-    if isinstance(first, (Tensor, np.ndarray, np.generic, bool, int, float)) or backend.is_array(first):
+    if isinstance(first, (Tensor, np.ndarray, np.generic, bool, int, float)) or backend.is_array(first) or is_foreign(first):
         return _stack(items, dtype)
     return list(items)
 

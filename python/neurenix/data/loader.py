@@ -18,6 +18,7 @@ from neurenix._typing import DTypeLike
 from neurenix.data import draws
 from neurenix.data.collate import collate, to_tensors
 from neurenix.data.dataset import check_count
+from neurenix.data.stream import Stream, check_stream
 from neurenix.errors import ArgumentError, DTypeError
 
 Collate = Callable[[Sequence[Any]], Any]
@@ -31,8 +32,9 @@ class DataLoader:
 
     Parameters
     ----------
-    dataset : object with ``__len__`` and ``__getitem__``
-        Items are arrays, tensors, numbers, strings, and tuples or dicts of them.
+    dataset : object with ``__len__`` and ``__getitem__``, or an iterable
+        Items are arrays, tensors, also another library's, numbers, strings, and tuples or dicts of them. PyTorch's datasets are
+        taken as they are. An iterable without numbered items gives its own order; with workers, one thread reads ahead.
     batch_size : int
         Items a batch; the last one may be smaller.
     shuffle : bool
@@ -84,7 +86,8 @@ class DataLoader:
         seed: int | None = None,
         dtype: DTypeLike | None = np.float32,
     ) -> None:
-        if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+        self._streams = check_stream(dataset, shuffle or sampler is not None or worker == "process")
+        if not self._streams and not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
             raise ArgumentError(
                 f"DataLoader: expected a dataset with __len__ and __getitem__, got {type(dataset).__name__}; see neurenix.data.Dataset"
             )
@@ -106,6 +109,8 @@ class DataLoader:
         self.collate_fn: Collate = collate_fn if collate_fn is not None else partial(collate, dtype=_float_type(dtype))
 
     def __len__(self) -> int:
+        if self._streams and not hasattr(self.dataset, "__len__"):
+            raise DTypeError(f"len: expected a dataset with a length, got the iterable {type(self.dataset).__name__}; count its batches")
         count = len(self.dataset) if self.sampler is None else len(self.sampler)
         return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
 
@@ -115,6 +120,9 @@ class DataLoader:
 
     def __iter__(self) -> Iterator[Any]:
         epoch, self.epoch = self.epoch, self.epoch + 1
+        if self._streams:
+            stream = Stream(self.dataset, self.batch_size, self.drop_last, self.collate_fn, self.seed, epoch)
+            return map(to_tensors, stream.ahead(self.num_workers * self.prefetch_factor) if self.num_workers else stream)
         batches = self._batches(epoch)
         fetch = partial(fetch_batch, self.dataset, self.collate_fn, self.seed, epoch)
         if self.num_workers == 0:

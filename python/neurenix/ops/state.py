@@ -28,6 +28,8 @@ def as_value(value: Any, like: Tensor) -> Tensor:
     if is_foreign(value):
         for leave in ("detach", "cpu"):  # what PyTorch asks for before it gives an array away
             value = getattr(value, leave, lambda value=value: value)()
+        if str(getattr(value, "dtype", "")).endswith("bfloat16"):  # which NumPy has no type for
+            value = value.float() if hasattr(value, "float") else np.asarray(value).astype(np.float32)
         return Tensor(np.asarray(value))
     return as_tensor(value, like)
 

@@ -71,7 +71,8 @@ def load(path: str | os.PathLike[str], *, classes: Iterable[type] = ()) -> Any:
 
     Returns
     -------
-    What was saved: tensors as tensors on the CPU, arrays as arrays, models in the mode they were in.
+    What was saved: tensors as tensors on the CPU, arrays as arrays, models in the mode they were in. bfloat16 of other
+    libraries' files becomes float32, which has all its numbers.
 
     Raises
     ------

@@ -39,8 +39,9 @@ _STARTS: Final = {
 
 
 class Entry(NamedTuple):
-    """Where a tensor lies in a file, counted from the end of the header."""
+    """Where a tensor lies in a file, counted from the end of the header; bfloat16 as the 16 bits that it is."""
 
+    code: str
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     start: int
@@ -164,12 +165,10 @@ class Reader:
             raise self.fail(f"{str(value)[:80]} for tensor {name!r}", "the file is damaged")
         dtype = _dtype(code)
         if dtype is None:
-            raise self.fail(
-                f"element type {code!r} for tensor {name!r}", "convert it to a type of NumPy (bfloat16 needs the package ml_dtypes)"
-            )
+            raise self.fail(f"element type {code!r} for tensor {name!r}", "convert it to a type of NumPy")
         if math.prod(shape) * dtype.itemsize != end - start:
             raise self.fail(f"{end - start} bytes for tensor {name!r} of shape {shape}", "the file is damaged")
-        return Entry(dtype, tuple(shape), start, end)
+        return Entry(code, dtype, tuple(shape), start, end)
 
     def verify(self) -> None:
         """Compare every byte with the checksum in the metadata; do nothing for other libraries' files, which have none."""
@@ -180,33 +179,23 @@ class Reader:
         checksum = 0
         while block := self._file.read(1 << 22):
             checksum = zlib.crc32(block, checksum)
-        entries = {
-            n: {"dtype": _NAMES[str(e.dtype)], "shape": list(e.shape), "data_offsets": [e.start, e.end]}
-            for n, e in self.header.entries.items()
-        }
+        entries = {n: {"dtype": e.code, "shape": list(e.shape), "data_offsets": [e.start, e.end]} for n, e in self.header.entries.items()}
         if metadata.get(_CHECKSUM) != f"{_header_sum(entries, metadata, checksum):08x}":
             raise self.fail("bytes that do not fit their checksum", "the file is damaged")
 
     def array(self, name: str) -> HostArray:
-        """Read one tensor into new memory."""
+        """Read one tensor into new memory, bfloat16 as the same numbers in float32."""
         entry = self.header.entries[name]
         array = np.empty(entry.shape, entry.dtype)
         self._file.seek(self.header.size + entry.start)
         if self._file.readinto(_bytes(array)) != array.nbytes:
             raise self.fail(f"an end within tensor {name!r}", "the file was cut while it was read")
-        return array
+        return (array.astype(np.uint32) << 16).view(np.float32) if entry.code == "BF16" else array
 
 
 def _dtype(code: Any) -> np.dtype[Any] | None:
     name = _TYPES.get(code) if isinstance(code, str) else None
-    if name == "bfloat16":
-        try:
-            import ml_dtypes
-        except ImportError:
-            return None
-        found: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
-        return found
-    return None if name is None else np.dtype(name)
+    return None if name is None else np.dtype("uint16" if name == "bfloat16" else name)
 
 
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
