@@ -67,6 +67,15 @@ pytest: .venv/built-test ## the Python tests, warnings as errors, in two process
 oracle: .venv/built-test ## expected results of operations, layers and optimizers, in both precisions: a table by family
 	$(PY) tests/oracle/table.py
 
+.PHONY: fuzz
+fuzz: .venv/built-test ## random calls of kernels, model and image files for MINUTES=10; findings are kept in tests/fuzz/corpus
+	$(PY) tests/fuzz/run.py
+
+.PHONY: sanitize
+sanitize: ## the Rust core's tests under address sanitizer, and a part of them under Miri where a nightly toolchain has it (minutes)
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address ASAN_OPTIONS=detect_leaks=0 \
+	  cargo test --quiet --package neurenix-core --lib --target x86_64-unknown-linux-gnu --target-dir target/sanitize
+
 .PHONY: wheel-test
 wheel-test: .venv/built-test ## build wheel and sdist, install the wheel in a new environment outside the tree, use it there
 	$(PY) tests/tools/check_wheel.py

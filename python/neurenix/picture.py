@@ -155,7 +155,9 @@ def read_picture(path: str | os.PathLike[str], channels: int | None = None) -> P
             deep = picture.mode in ("I", "F", "1") or picture.mode.startswith("I;")
             keep = channels is None or (deep and channels == 1)
             return np.asarray(picture if keep else picture.convert("L" if channels == 1 else "RGB"))
-    except (OSError, ValueError, SyntaxError) as error:
+    except BackendUnavailableError:
+        raise
+    except Exception as error:  # decoders fail in ways of their own at damaged files
         raise FileError(f"read_picture: expected a picture, got {str(path)!r}: {error}; check that the file is whole") from error
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from neurenix import lazy, random
-from neurenix.errors import ArgumentError, FileError, NeurenixError
+from neurenix.errors import ArgumentError, FileError
 from neurenix.nn.module import Module
 from neurenix.nn.parameter import Buffer, Parameter
 from neurenix.normalization import Normalization
@@ -263,7 +263,7 @@ def _construct(record: Any, classes: Classes, arrays: Callable[[str], Any]) -> t
     )
     try:
         return kind(*args, **kwargs), given
-    except (NeurenixError, TypeError, ValueError, OverflowError, MemoryError) as error:
+    except Exception as error:  # a constructor, perhaps the user's, may fail in any way at what a file says
         text = f"{kind.__name__}({', '.join([*map(repr, args), *(f'{k}={v!r}' for k, v in dict(kwargs).items())])[:200]})"
         raise FileError(
             f"load: expected arguments that {kind.__name__} takes, got {text} ({error}); the file is damaged, or another version's"
@@ -291,7 +291,7 @@ def _change(module: Module, record: Record, classes: Classes, arrays: Callable[[
         attributes.update({n: attributes.pop(n) for n in record.get("order", []) if n in attributes})
     except FileError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise FileError(f"load: expected changes that {type(module).__name__} can take, got {error!r}; the file is damaged") from error
 
 

@@ -106,7 +106,7 @@ def unpack(value: Any, arrays: Callable[[str], Any], module: Callable[[Any], Any
         if kind in ("float", "dtype"):
             return float(inside) if kind == "float" else np.dtype(inside)
         return {"array": arrays, "module": module, "class": find}[kind](inside)
-    except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, FileError):
-            raise
-        raise FileError(f"load: expected a stored value, got {str(value)[:80]}; the file is damaged") from None
+    except FileError:
+        raise
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+        raise FileError(f"load: expected a stored value, got {str(value)[:80]}; the file is damaged") from error

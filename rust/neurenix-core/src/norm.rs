@@ -230,7 +230,7 @@ fn per_image<T: Float>(
     unit: impl Fn(usize, &Unit, &mut [T], &mut [T]) + Sync,
     merge: impl Fn(Part, Part) -> Part + Sync,
 ) -> Result {
-    if c == 0 {
+    if n == 0 || c == 0 {
         return Ok(());
     }
     let units = Unit::count(h, w);

@@ -14,18 +14,19 @@ const RUN: usize = 1 << 14;
 /// The state arrays of an optimizer, one list a kind; an empty list where a kind is not used.
 pub(crate) type States<'a, T, const S: usize> = [Vec<&'a mut [T]>; S];
 
-/// Calls `f(p, g, states)` for runs of every parameter; unused states are empty slices.
+/// Calls `f(p, g, states)` for runs of every parameter; states after the first `needed` may be unused: empty slices.
 pub(crate) fn update<T: Float, const S: usize>(
     p: Vec<&mut [T]>,
     g: Vec<&[T]>,
     states: States<'_, T, S>,
+    needed: usize,
     f: impl Fn(&mut [T], &[T], [&mut [T]; S]) + Sync,
 ) -> Result {
     ensure_shape!(p.len() == g.len(), "optim: expected {} gradients, got {}", p.len(), g.len());
     for (i, (p, g)) in p.iter().zip(&g).enumerate() {
         ensure_shape!(p.len() == g.len(), "optim: expected {} elements in gradient {i}, got {}", p.len(), g.len());
     }
-    for list in states.iter().filter(|list| !list.is_empty()) {
+    for list in states.iter().enumerate().filter(|(i, list)| *i < needed || !list.is_empty()).map(|(_, list)| list) {
         let fits = list.len() == p.len() && list.iter().zip(&p).all(|(s, p)| s.len() == p.len());
         ensure_shape!(fits, "optim: expected a state of each parameter's size");
     }
@@ -124,7 +125,7 @@ pub fn sgd<T: Float>(
         nesterov: nesterov != 0,
         first: first != 0,
     };
-    update(p, g, [buffer], |p, g, [b]| sgd_run(p, g, b, &h))
+    update(p, g, [buffer], 0, |p, g, [b]| sgd_run(p, g, b, &h))
 }
 
 struct Adam<T> {
@@ -197,7 +198,7 @@ pub fn adam<T: Float>(
         inverse2: T::of(1.0 / correction2.sqrt()),
         eps: T::of(eps),
     };
-    update(p, g, [m, v, largest], |p, g, [m, v, largest]| adam_run(p, g, m, v, largest, &h))
+    update(p, g, [m, v, largest], 2, |p, g, [m, v, largest]| adam_run(p, g, m, v, largest, &h))
 }
 
 levels! {
@@ -241,7 +242,7 @@ pub fn nadam<T: Float>(
         inverse2: T::of(1.0 / correction2.sqrt()),
         eps: T::of(eps),
     };
-    update(p, g, [m, v], |p, g, [m, v]| nadam_run(p, g, m, v, &h, T::of(by_gradient)))
+    update(p, g, [m, v], 2, |p, g, [m, v]| nadam_run(p, g, m, v, &h, T::of(by_gradient)))
 }
 
 levels! {
@@ -284,7 +285,7 @@ pub fn adamax<T: Float>(
         inverse2: T::ONE,
         eps: T::of(eps),
     };
-    update(p, g, [m, largest], |p, g, [m, largest]| adamax_run(p, g, m, largest, &h))
+    update(p, g, [m, largest], 2, |p, g, [m, largest]| adamax_run(p, g, m, largest, &h))
 }
 
 levels! {
@@ -325,7 +326,7 @@ pub fn lion<T: Float>(
         inverse2: T::ONE,
         eps: T::ZERO,
     };
-    update(p, g, [m], |p, g, [m]| lion_run(p, g, m, &h))
+    update(p, g, [m], 1, |p, g, [m]| lion_run(p, g, m, &h))
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ pub fn rmsprop<T: Float>(
         eps: T::of(eps),
         momentum: T::of(momentum),
     };
-    update(p, g, [square, mean, buffer], |p, g, [square, mean, buffer]| rmsprop_run(p, g, square, mean, buffer, &h))
+    update(p, g, [square, mean, buffer], 1, |p, g, [square, mean, buffer]| rmsprop_run(p, g, square, mean, buffer, &h))
 }
 
 levels! {
@@ -92,7 +92,7 @@ pub fn adagrad<T: Float>(
     maximize: usize,
 ) -> Result {
     let gradient = Gradient::new(maximize, weight_decay);
-    update(p, g, [sum], |p, g, [sum]| adagrad_run(p, g, sum, &gradient, T::of(lr), T::of(eps)))
+    update(p, g, [sum], 1, |p, g, [sum]| adagrad_run(p, g, sum, &gradient, T::of(lr), T::of(eps)))
 }
 
 levels! {
@@ -127,7 +127,7 @@ pub fn adadelta<T: Float>(
 ) -> Result {
     let gradient = Gradient::new(maximize, weight_decay);
     let h = [lr, 1.0 - rho, eps].map(T::of);
-    update(p, g, [square, delta], |p, g, [square, delta]| adadelta_run(p, g, square, delta, &gradient, h))
+    update(p, g, [square, delta], 2, |p, g, [square, delta]| adadelta_run(p, g, square, delta, &gradient, h))
 }
 
 levels! {
@@ -169,7 +169,7 @@ pub fn rprop<T: Float>(
 ) -> Result {
     let h = [slower, faster, least, most].map(T::of);
     let gradient = Gradient::new(maximize, 0.0);
-    update(p, g, [before, size], |p, g, [before, size]| rprop_run(p, g, before, size, &gradient, h))
+    update(p, g, [before, size], 2, |p, g, [before, size]| rprop_run(p, g, before, size, &gradient, h))
 }
 
 levels! {
@@ -201,7 +201,7 @@ pub fn asgd<T: Float>(
 ) -> Result {
     let gradient = Gradient::new(maximize, weight_decay);
     let h = [1.0 - lambda * eta, eta, mu].map(T::of);
-    update(p, g, [average], |p, g, [average]| asgd_run(p, g, average, &gradient, h))
+    update(p, g, [average], 1, |p, g, [average]| asgd_run(p, g, average, &gradient, h))
 }
 
 /// average += (1 - decay) (p - average), for every parameter.
@@ -210,7 +210,7 @@ pub fn asgd<T: Float>(
 /// [`crate::error::Error::Shape`] for lists that do not fit.
 pub fn average<T: Float>(average: Vec<&mut [T]>, p: Vec<&[T]>, decay: f64) -> Result {
     let new = T::of(1.0 - decay);
-    update(average, p, [], |a, p, []| a.iter_mut().zip(p).for_each(|(a, &p)| *a = (p - *a).mul_add(new, *a)))
+    update(average, p, [], 0, |a, p, []| a.iter_mut().zip(p).for_each(|(a, &p)| *a = (p - *a).mul_add(new, *a)))
 }
 
 levels! {

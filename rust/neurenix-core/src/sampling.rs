@@ -142,6 +142,7 @@ impl Sizes {
         let [d, h, w] = self.size;
         ensure_shape!(self.axes == 2 && d == 1 || self.axes == 3, "grid_sample: expected 2 or 3 axes, got {}", self.axes);
         ensure_shape!(self.rule.mode <= BICUBIC && self.rule.padding <= REFLECTION, "grid_sample: expected known modes");
+        ensure_shape!(self.axes == 2 || self.rule.mode != BICUBIC, "grid_sample: expected bicubic on 2 axes only");
         expect_len("grid_sample: x", x, &[self.n, self.outer, d, h, w, self.inner])?;
         expect_len("grid_sample: grid", grid, &[self.n, self.points, self.axes])?;
         expect_len("grid_sample: y", y, &[self.n, self.outer, self.points, self.inner])
