@@ -131,7 +131,8 @@ class LaplacianPyramid(_Pyramid):
 
     ``inverse(forward(x))`` is ``x``, at every size: to the bit for integers; for floats within one ulp (unit in the last place) of
     the largest magnitude in ``x``, as long as that is below half the largest float. Levels of floats are predicted from the
-    coarser image as ``inverse`` will find it, so that errors do not add up. Both ways are differentiable for floats.
+    coarser image as ``inverse`` will find it, so that errors do not add up. NaN and infinities spread to what is predicted from
+    them. Both ways are differentiable for floats.
 
     References
     ----------
