@@ -17,13 +17,11 @@ class BlurPool(Module):
 
     The filter is the outer product of a row of Pascal's triangle, divided by its sum: fixed, saved as the buffer ``filter``.
 
-    ==========  ===========================================  =====================================================
-    step        shape                                        of
-    ==========  ===========================================  =====================================================
-    input       (N, C, H, W)
-    pad         (N, C, H + K - 1, W + K - 1)                 mirrored without the edge; the edge where it is too short
-    output      (N, C, ceil(H / stride), ceil(W / stride))   each channel by itself
-    ==========  ===========================================  =====================================================
+    | step   | shape                                      | of                                                        |
+    | ------ | ------------------------------------------ | --------------------------------------------------------- |
+    | input  | (N, C, H, W)                               |                                                           |
+    | pad    | (N, C, H + K - 1, W + K - 1)               | mirrored without the edge; the edge where it is too short |
+    | output | (N, C, ceil(H / stride), ceil(W / stride)) | each channel by itself                                    |
 
     Parameters
     ----------

@@ -21,14 +21,12 @@ class ASPP(Module):
 
     State names are torchvision's, whose ``DeepLabHead`` begins with this.
 
-    ==================  ==========================  ==========================================================
-    step                shape                       of
-    ==================  ==========================  ==========================================================
-    ``convs[0]``        (N, O, H, W)                1x1 convolution, norm, ReLU
-    ``convs[i]``        (N, O, H, W)                3x3 convolution of dilation ``atrous_rates[i - 1]``, norm, ReLU
-    ``convs[-1]``       (N, O, H, W)                the average, 1x1 convolution, norm, ReLU, everywhere the same
-    ``project``         (N, O, H, W)                1x1 convolution of all of these, norm, ReLU, dropout
-    ==================  ==========================  ==========================================================
+    | step          | shape        | of                                                              |
+    | ------------- | ------------ | --------------------------------------------------------------- |
+    | ``convs[0]``  | (N, O, H, W) | 1x1 convolution, norm, ReLU                                     |
+    | ``convs[i]``  | (N, O, H, W) | 3x3 convolution of dilation ``atrous_rates[i - 1]``, norm, ReLU |
+    | ``convs[-1]`` | (N, O, H, W) | the average, 1x1 convolution, norm, ReLU, everywhere the same   |
+    | ``project``   | (N, O, H, W) | 1x1 convolution of all of these, norm, ReLU, dropout            |
 
     Parameters
     ----------
@@ -85,13 +83,11 @@ class ASPP(Module):
 class SPPF(Module):
     """Fast spatial pyramid pooling: one max-pool three times, whose windows grow to 5, 9 and 13 pixels for a kernel of 5.
 
-    ==========  ============================  ============================================
-    step        shape                         of
-    ==========  ============================  ============================================
-    ``cv1``     (N, C // 2, H, W)             1x1 convolution, norm, SiLU
-    pools       (N, C // 2, H, W), 3 times    each the largest of windows of the one before
-    ``cv2``     (N, O, H, W)                  1x1 convolution of all four, norm, SiLU
-    ==========  ============================  ============================================
+    | step    | shape                      | of                                            |
+    | ------- | -------------------------- | --------------------------------------------- |
+    | ``cv1`` | (N, C // 2, H, W)          | 1x1 convolution, norm, SiLU                   |
+    | pools   | (N, C // 2, H, W), 3 times | each the largest of windows of the one before |
+    | ``cv2`` | (N, O, H, W)               | 1x1 convolution of all four, norm, SiLU       |
 
     Parameters
     ----------
@@ -143,14 +139,11 @@ class PPM(Module):
 
     :class:`PyramidPooling` is PSPNet's, with narrow branches and a 1x1 convolution at the end.
 
-    ==================  ==========================  =================================================================
-    step                shape                       of
-    ==================  ==========================  =================================================================
-    ``reductions[i]``   (N, O, p_i, p_i)            averages over a grid of ``p_i`` by ``p_i`` bins, 1x1 convolution,
-                                                    norm (where there is more than one bin), ReLU
-    resized             (N, O, H, W)                bilinearly
-    ``bottleneck``      (N, O, H, W)                3x3 convolution of the map and all of these, norm, ReLU
-    ==================  ==========================  =================================================================
+    | step              | shape            | of                                                                                   |
+    | ----------------- | ---------------- | ------------------------------------------------------------------------------------ |
+    | ``reductions[i]`` | (N, O, p_i, p_i) | averages over ``p_i`` by ``p_i`` bins, 1x1 convolution, norm (of several bins), ReLU |
+    | resized           | (N, O, H, W)     | bilinearly                                                                           |
+    | ``bottleneck``    | (N, O, H, W)     | 3x3 convolution of the map and all of these, norm, ReLU                              |
 
     Parameters
     ----------
@@ -201,16 +194,13 @@ class DAPPM(Module):
 
     Every convolution comes behind its norm and ReLU. Padding counts in no average.
 
-    ====================  ==========================  =================================================================
-    step                  shape                       of
-    ====================  ==========================  =================================================================
-    ``scales[0]``         (N, B, H, W)                1x1 convolution of the map: ``y_0``
-    ``scales[i]``         (N, B, H_i, W_i)            1x1 convolution of averages over windows of 5, 9 and 17 pixels at
-                                                      every 2nd, 4th and 8th pixel, and of the whole map
-    ``processes[i - 1]``  (N, B, H, W)                3x3 convolution of that, resized bilinearly, plus ``y_(i-1)``: ``y_i``
-    ``compression``       (N, O, H, W)                1x1 convolution of ``y_0`` to ``y_4``
-    ``shortcut``          (N, O, H, W)                1x1 convolution of the map, added to it
-    ====================  ==========================  =================================================================
+    | step                 | shape            | of                                                                                  |
+    | -------------------- | ---------------- | ----------------------------------------------------------------------------------- |
+    | ``scales[0]``        | (N, B, H, W)     | 1x1 convolution of the map: ``y_0``                                                 |
+    | ``scales[i]``        | (N, B, H_i, W_i) | 1x1 convolution of averages over 5, 9, 17 pixels, every 2nd, 4th, 8th, and over all |
+    | ``processes[i - 1]`` | (N, B, H, W)     | 3x3 convolution of that, resized bilinearly, plus ``y_(i-1)``: ``y_i``              |
+    | ``compression``      | (N, O, H, W)     | 1x1 convolution of ``y_0`` to ``y_4``                                               |
+    | ``shortcut``         | (N, O, H, W)     | 1x1 convolution of the map, added to it                                             |
 
     Parameters
     ----------

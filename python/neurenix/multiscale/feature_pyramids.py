@@ -36,14 +36,12 @@ class FeaturePyramidNetwork(Module):
     Each map goes through a 1x1 convolution; the coarser result, resized to its size by nearest pixels, is added; a 3x3
     convolution gives the output. State names, initial weights and values are torchvision's.
 
-    ======================  ======================  ========================================================
-    step                    shape                   of
-    ======================  ======================  ========================================================
-    input ``i``             (N, C_i, H_i, W_i)      of any sizes, finest first
-    ``inner_blocks[i]``     (N, O, H_i, W_i)        1x1 convolution, plus the coarser sum, resized
-    ``layer_blocks[i]``     (N, O, H_i, W_i)        3x3 convolution of that sum: output ``i``
-    ``extra_blocks``        (N, O, ...)             more outputs, coarser than the last
-    ======================  ======================  ========================================================
+    | step                | shape              | of                                             |
+    | ------------------- | ------------------ | ---------------------------------------------- |
+    | input ``i``         | (N, C_i, H_i, W_i) | of any sizes, finest first                     |
+    | ``inner_blocks[i]`` | (N, O, H_i, W_i)   | 1x1 convolution, plus the coarser sum, resized |
+    | ``layer_blocks[i]`` | (N, O, H_i, W_i)   | 3x3 convolution of that sum: output ``i``      |
+    | ``extra_blocks``    | (N, O, ...)        | more outputs, coarser than the last            |
 
     Parameters
     ----------
@@ -137,18 +135,16 @@ class LastLevelMaxPool(Module):
 class LastLevelP6P7(Module):
     """Two outputs more for a :class:`FeaturePyramidNetwork`, as in RetinaNet: "p6" and "p7".
 
-    ==========  ==============================  =================================================================
-    step        shape                           of
-    ==========  ==============================  =================================================================
-    ``p6``      (N, O, ceil(H/2), ceil(W/2))    3x3 convolution with stride 2 of the coarsest output where
-                                                ``in_channels == out_channels``, otherwise of the coarsest input
-    ``p7``      (N, O, ceil(H/4), ceil(W/4))    ReLU of that, 3x3 convolution with stride 2
-    ==========  ==============================  =================================================================
+    | step   | shape                        | of                                                                                 |
+    | ------ | ---------------------------- | ---------------------------------------------------------------------------------- |
+    | ``p6`` | (N, O, ceil(H/2), ceil(W/2)) | 3x3 convolution with stride 2 of the coarsest output or input, see ``in_channels`` |
+    | ``p7`` | (N, O, ceil(H/4), ceil(W/4)) | ReLU of that, 3x3 convolution with stride 2                                        |
 
     Parameters
     ----------
     in_channels, out_channels : int
-        Channels of what ``p6`` convolves, and O of both outputs.
+        Channels of what ``p6`` convolves, and O of both outputs. Where they are equal that is the coarsest output, otherwise the
+        coarsest input.
 
     Raises
     ------

@@ -20,15 +20,13 @@ class SqueezeExcitation(Module):
     Each channel's average goes through two 1x1 convolutions, ReLU between them and a sigmoid behind; the channel is
     multiplied by the result. State names are torchvision's.
 
-    ==========  ==================  ===========================================
-    step        shape               of
-    ==========  ==================  ===========================================
-    input       (N, C, H, W)
-    squeeze     (N, C, 1, 1)        averages
-    ``fc1``     (N, S, 1, 1)        1x1 convolution and ReLU
-    ``fc2``     (N, C, 1, 1)        1x1 convolution and sigmoid
-    output      (N, C, H, W)        the input times that
-    ==========  ==================  ===========================================
+    | step    | shape        | of                          |
+    | ------- | ------------ | --------------------------- |
+    | input   | (N, C, H, W) |                             |
+    | squeeze | (N, C, 1, 1) | averages                    |
+    | ``fc1`` | (N, S, 1, 1) | 1x1 convolution and ReLU    |
+    | ``fc2`` | (N, C, 1, 1) | 1x1 convolution and sigmoid |
+    | output  | (N, C, H, W) | the input times that        |
 
     Parameters
     ----------
@@ -78,16 +76,14 @@ class AttentionGate(Module):
     ``alpha = sigmoid(psi(relu(theta(x) + phi(g))))``; the output is ``alpha * x``. ``g`` is projected at its own size and then
     resized bilinearly to that of ``x``, so that any two sizes go together.
 
-    ==========  ==================  ==================================================
-    step        shape               of
-    ==========  ==================  ==================================================
-    ``x``       (N, C, H, W)        the skip
-    ``g``       (N, G, h, w)        the gating signal, mostly coarser
-    ``theta``   (N, I, H, W)        1x1 convolution of ``x`` without bias
-    ``phi``     (N, I, h, w)        1x1 convolution of ``g``, resized to (H, W)
-    ``psi``     (N, 1, H, W)        1x1 convolution and sigmoid: ``alpha``
-    output      (N, C, H, W)        ``alpha * x``
-    ==========  ==================  ==================================================
+    | step      | shape        | of                                          |
+    | --------- | ------------ | ------------------------------------------- |
+    | ``x``     | (N, C, H, W) | the skip                                    |
+    | ``g``     | (N, G, h, w) | the gating signal, mostly coarser           |
+    | ``theta`` | (N, I, H, W) | 1x1 convolution of ``x`` without bias       |
+    | ``phi``   | (N, I, h, w) | 1x1 convolution of ``g``, resized to (H, W) |
+    | ``psi``   | (N, 1, H, W) | 1x1 convolution and sigmoid: ``alpha``      |
+    | output    | (N, C, H, W) | ``alpha * x``                               |
 
     Parameters
     ----------

@@ -20,14 +20,12 @@ class UNetPlusPlus(Module):
 
     For ``L = len(features)``, ``widths = features + [2 * features[-1]]``, sizes ``H_i = ceil(H / 2**i)``:
 
-    ====================  =======================================  ==================================================
-    node                  input channels                           output
-    ====================  =======================================  ==================================================
-    ``X[0, 0]``           in_channels                              (N, widths[0], H, W)
-    ``X[i, 0]``, i >= 1   widths[i - 1]                            (N, widths[i], H_i, W_i)
-    ``X[i, j]``, j >= 1   (j + 1) * widths[i], i + j <= L          (N, widths[i], H_i, W_i)
-    output                widths[0], of ``X[0, L]``                (N, out_channels, H, W)
-    ====================  =======================================  ==================================================
+    | node                | input channels                  | output                   |
+    | ------------------- | ------------------------------- | ------------------------ |
+    | ``X[0, 0]``         | in_channels                     | (N, widths[0], H, W)     |
+    | ``X[i, 0]``, i >= 1 | widths[i - 1]                   | (N, widths[i], H_i, W_i) |
+    | ``X[i, j]``, j >= 1 | (j + 1) * widths[i], i + j <= L | (N, widths[i], H_i, W_i) |
+    | output              | widths[0], of ``X[0, L]``       | (N, out_channels, H, W)  |
 
     Parameters
     ----------

@@ -23,17 +23,14 @@ EPSILON = 1e-4  # EfficientDet's
 class PANet(Module):
     """Path aggregation: a feature pyramid, and after it a short way back up from the finest level to the coarsest.
 
-    ==================  ======================  =====================================================================
-    step                shape                   of
-    ==================  ======================  =====================================================================
-    input ``i``         (N, C_i, H_i, W_i)      each mostly half the size of the one before
-    ``pyramid``         (N, O, H_i, W_i)        :class:`FeaturePyramidNetwork`: ``P_i``
-    ``downs[i]``        (N, O, H_i+1, W_i+1)    3x3 convolution of output ``i`` with stride 2, norm, ReLU; resized by
-                                                nearest pixels where that is not the next size
-    ``fuses[i]``        (N, O, H_i+1, W_i+1)    3x3 convolution of that plus ``P_i+1``, norm, ReLU: output ``i + 1``
-    ==================  ======================  =====================================================================
+    | step         | shape                    | of                                                                          |
+    | ------------ | ------------------------ | --------------------------------------------------------------------------- |
+    | input ``i``  | (N, C_i, H_i, W_i)       | each mostly half the size of the one before                                 |
+    | ``pyramid``  | (N, O, H_i, W_i)         | :class:`FeaturePyramidNetwork`: ``P_i``                                     |
+    | ``downs[i]`` | (N, O, H_(i+1), W_(i+1)) | 3x3 convolution of output ``i`` with stride 2, norm, ReLU, at the next size |
+    | ``fuses[i]`` | (N, O, H_(i+1), W_(i+1)) | 3x3 convolution of that plus ``P_(i+1)``, norm, ReLU: output ``i + 1``      |
 
-    Output 0 is ``P_0``.
+    Output 0 is ``P_0``. A map that stride 2 does not bring to the next one's size is resized by nearest pixels.
 
     Parameters
     ----------
@@ -89,18 +86,16 @@ class BiFPN(Module):
     """Levels merged from the coarsest down and back up, again and again, each sum with weights that are learned.
 
     The first layer takes the maps through a 1x1 convolution each, to one number of channels. In every layer, for ``n`` levels:
-    ``T_i = node(P_i, up(T_i+1))`` from the coarsest down, ``T_n-1 = P_n-1``, then ``Q_i = node(P_i, T_i, down(Q_i-1))`` from
+    ``T_i = node(P_i, up(T_(i+1)))`` from the coarsest down, ``T_(n-1) = P_(n-1)``, then ``Q_i = node(P_i, T_i, down(Q_(i-1)))`` from
     the finest up, ``Q_0 = T_0``; the coarsest takes no ``T``. ``up`` takes nearest pixels, ``down`` the largest of 3x3 windows.
     A node is ``separable(silu(sum of relu(w_k) * x_k / (sum of relu(w_k) + 1e-4)))``, the "fast normalised fusion".
 
-    ==================  ======================  ==================================================================
-    step                shape                   of
-    ==================  ======================  ==================================================================
-    input ``i``         (N, C_i, H_i, W_i)      each mostly half the size of the one before
-    ``projections[i]``  (N, O, H_i, W_i)        1x1 convolution and norm; the input itself where C_i == O
-    ``T_i``, ``Q_i``    (N, O, H_i, W_i)        depthwise 3x3, 1x1 convolution and norm of the weighted sum
-    output ``i``        (N, O, H_i, W_i)        ``Q_i`` of the last layer
-    ==================  ======================  ==================================================================
+    | step               | shape              | of                                                          |
+    | ------------------ | ------------------ | ----------------------------------------------------------- |
+    | input ``i``        | (N, C_i, H_i, W_i) | each mostly half the size of the one before                 |
+    | ``projections[i]`` | (N, O, H_i, W_i)   | 1x1 convolution and norm; the input itself where C_i == O   |
+    | ``T_i``, ``Q_i``   | (N, O, H_i, W_i)   | depthwise 3x3, 1x1 convolution and norm of the weighted sum |
+    | output ``i``       | (N, O, H_i, W_i)   | ``Q_i`` of the last layer                                   |
 
     Parameters
     ----------

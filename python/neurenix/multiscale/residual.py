@@ -15,16 +15,14 @@ from neurenix.tensor import Tensor
 class ResidualBlock(Module):
     """Two 3x3 convolutions whose result is added to the input, then ReLU.
 
-    ============  ===========================  =========================================================
-    step          shape                        of
-    ============  ===========================  =========================================================
-    input         (N, C, H, W)
-    ``first``     (N, O, ceil(H/s), ceil(W/s)) 3x3 convolution with stride s, norm, ReLU
-    ``second``    as ``first``                 3x3 convolution, norm
-    ``squeeze``   as ``first``                 squeeze and excitation, if asked for
-    ``shortcut``  as ``first``                 the input; 1x1 convolution and norm where C != O or s > 1
-    output        as ``first``                 ReLU of the sum
-    ============  ===========================  =========================================================
+    | step         | shape                        | of                                                        |
+    | ------------ | ---------------------------- | --------------------------------------------------------- |
+    | input        | (N, C, H, W)                 |                                                           |
+    | ``first``    | (N, O, ceil(H/s), ceil(W/s)) | 3x3 convolution with stride s, norm, ReLU                 |
+    | ``second``   | as ``first``                 | 3x3 convolution, norm                                     |
+    | ``squeeze``  | as ``first``                 | squeeze and excitation, if asked for                      |
+    | ``shortcut`` | as ``first``                 | the input; 1x1 convolution and norm where C != O or s > 1 |
+    | output       | as ``first``                 | ReLU of the sum                                           |
 
     Parameters
     ----------

@@ -34,15 +34,13 @@ class UNet(Module):
 
     For ``widths = features + [2 * features[-1]]`` and sizes ``H_i = ceil(H / 2**i)``:
 
-    ====================  ===========================================  ========================================
-    part                  from                                         to
-    ====================  ===========================================  ========================================
-    ``encoder[i]``        (N, widths[i - 1], H_i, W_i); in_channels    (N, widths[i], H_i, W_i)
-    ``bottleneck``        (N, widths[-2], H_L, W_L)                    (N, widths[-1], H_L, W_L)
-    ``ups[i]``            (N, widths[i + 1], H_(i+1), W_(i+1))         (N, widths[i], H_i, W_i)
-    ``decoder[i]``        (N, 2 * widths[i], H_i, W_i)                 (N, widths[i], H_i, W_i)
-    ``head``              (N, widths[0], H, W)                         (N, out_channels, H, W)
-    ====================  ===========================================  ========================================
+    | part           | from                                      | to                        |
+    | -------------- | ----------------------------------------- | ------------------------- |
+    | ``encoder[i]`` | (N, widths[i - 1], H_i, W_i); in_channels | (N, widths[i], H_i, W_i)  |
+    | ``bottleneck`` | (N, widths[-2], H_L, W_L)                 | (N, widths[-1], H_L, W_L) |
+    | ``ups[i]``     | (N, widths[i + 1], H_(i+1), W_(i+1))      | (N, widths[i], H_i, W_i)  |
+    | ``decoder[i]`` | (N, 2 * widths[i], H_i, W_i)              | (N, widths[i], H_i, W_i)  |
+    | ``head``       | (N, widths[0], H, W)                      | (N, out_channels, H, W)   |
 
     Parameters
     ----------

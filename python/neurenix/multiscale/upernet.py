@@ -19,16 +19,14 @@ from neurenix.tensor import Tensor
 class UPerHead(Module):
     """From the maps of an encoder to logits: context of the coarsest, a feature pyramid, all its levels together.
 
-    ======================  ==========================  ==============================================================
-    step                    shape                       of
-    ======================  ==========================  ==============================================================
-    input ``i``             (N, C_i, H_i, W_i)          of any sizes, finest first
-    ``context``             (N, M, H_n, W_n)            :class:`PPM` of the coarsest
-    ``laterals[i]``         (N, M, H_i, W_i)            1x1 convolution, norm, ReLU, plus the coarser sum, resized
-    ``smooths[i]``          (N, M, H_i, W_i)            3x3 convolution of that sum, norm, ReLU
-    ``bottleneck``          (N, M, H_0, W_0)            3x3 convolution of all levels, resized bilinearly, norm, ReLU
-    ``head``                (N, O, H_0, W_0)            dropout, 1x1 convolution
-    ======================  ==========================  ==============================================================
+    | step            | shape              | of                                                            |
+    | --------------- | ------------------ | ------------------------------------------------------------- |
+    | input ``i``     | (N, C_i, H_i, W_i) | of any sizes, finest first                                    |
+    | ``context``     | (N, M, H_n, W_n)   | :class:`PPM` of the coarsest                                  |
+    | ``laterals[i]`` | (N, M, H_i, W_i)   | 1x1 convolution, norm, ReLU, plus the coarser sum, resized    |
+    | ``smooths[i]``  | (N, M, H_i, W_i)   | 3x3 convolution of that sum, norm, ReLU                       |
+    | ``bottleneck``  | (N, M, H_0, W_0)   | 3x3 convolution of all levels, resized bilinearly, norm, ReLU |
+    | ``head``        | (N, O, H_0, W_0)   | dropout, 1x1 convolution                                      |
 
     Parameters
     ----------
