@@ -96,14 +96,12 @@ class ConvNeXtEncoder(Encoder):
 
     Notes
     -----
-    =====  ==============  ======  ========
-    index  map             stride  channels
-    =====  ==============  ======  ========
-    0      ``features.1``  4       96
-    1      ``features.3``  8       192
-    2      ``features.5``  16      384
-    3      ``features.7``  32      768
-    =====  ==============  ======  ========
+    | index | map            | stride | channels |
+    | ----- | -------------- | ------ | -------- |
+    | 0     | ``features.1`` | 4      | 96       |
+    | 1     | ``features.3`` | 8      | 192      |
+    | 2     | ``features.5`` | 16     | 384      |
+    | 3     | ``features.7`` | 32     | 768      |
 
     A map at stride ``s`` has ``ceil(H / s)`` rows, for every H of at least 1: zeros at the bottom and right complete the last
     patches. Where ``s`` divides the size the values are torchvision's, which drops the rest elsewhere.

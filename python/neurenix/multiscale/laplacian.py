@@ -66,12 +66,10 @@ class GaussianPyramid(_Pyramid):
 
     Notes
     -----
-    =======  ==============================================  ======================
-    level    shape                                           element type
-    =======  ==============================================  ======================
-    0        (N, C, H, W) or (C, H, W)                       float32, float64, or
-    i        (..., ceil(H / 2**i), ceil(W / 2**i))           integers up to int64
-    =======  ==============================================  ======================
+    | level | shape                                     | element type                           |
+    | ----- | ----------------------------------------- | -------------------------------------- |
+    | 0     | (N, C, H, W) or (C, H, W)                 | float32, float64, or integers to int64 |
+    | ``i`` | ``(..., ceil(H / 2**i), ceil(W / 2**i))`` | the same                               |
 
     See :func:`neurenix.nn.functional.pyramid_reduce` for the filter. A tensor gives tensors, an array arrays.
 
@@ -122,12 +120,10 @@ class LaplacianPyramid(_Pyramid):
     Level ``i`` is the Gaussian level ``i`` less what :func:`neurenix.nn.functional.pyramid_expand` predicts from the next one;
     the last level is the Gaussian level itself.
 
-    =========  =====================================  =================================================================
-    level      shape                                  element type
-    =========  =====================================  =================================================================
-    i          (..., ceil(H / 2**i), ceil(W / 2**i))  the image's for floats; int16 for 8 bits, int32 for 16, else int64
-    last       likewise                               the image's
-    =========  =====================================  =================================================================
+    | level | shape                                     | element type                                                       |
+    | ----- | ----------------------------------------- | ------------------------------------------------------------------ |
+    | ``i`` | ``(..., ceil(H / 2**i), ceil(W / 2**i))`` | the image's for floats; int16 for 8 bits, int32 for 16, else int64 |
+    | last  | likewise                                  | the image's                                                        |
 
     ``inverse(forward(x))`` is ``x``, at every size: to the bit for integers; for floats within one ulp (unit in the last place) of
     the largest magnitude in ``x``, as long as that is below half the largest float. Levels of floats are predicted from the

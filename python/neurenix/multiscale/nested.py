@@ -40,7 +40,7 @@ class UNetPlusPlus(Module):
     deep_supervision : bool
         Give a list of outputs, each (N, out_channels, H, W): of ``X[0, L]`` first, which is what the model without
         supervision gives, then of ``X[0, L - 1]`` down to ``X[0, 1]``. Train on all of them; any one alone, or their mean,
-        is a prediction ([1]_: the "fast" and "accurate" modes).
+        is a prediction ([1]: the "fast" and "accurate" modes).
 
     Raises
     ------

@@ -99,15 +99,13 @@ class ResNetEncoder(Encoder):
 
     Notes
     -----
-    =====  ==========  ======  ====================
-    index  map         stride  channels (18/34, 50)
-    =====  ==========  ======  ====================
-    0      stem        2       64, 64
-    1      ``layer1``  4       64, 256
-    2      ``layer2``  8       128, 512
-    3      ``layer3``  16      256, 1024
-    4      ``layer4``  32      512, 2048
-    =====  ==========  ======  ====================
+    | index | map        | stride | channels (18/34, 50) |
+    | ----- | ---------- | ------ | -------------------- |
+    | 0     | stem       | 2      | 64, 64               |
+    | 1     | ``layer1`` | 4      | 64, 256              |
+    | 2     | ``layer2`` | 8      | 128, 512             |
+    | 3     | ``layer3`` | 16     | 256, 1024            |
+    | 4     | ``layer4`` | 32     | 512, 2048            |
 
     A map at stride ``s`` has ``ceil(H / s)`` rows, for every H of at least 1. torchvision's arithmetic at every size.
 

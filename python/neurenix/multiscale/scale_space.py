@@ -47,9 +47,9 @@ class ScaleSpace(Module):
     -----
     Map ``j`` of octave ``i`` has sigma ``sigma * 2 ** (i + j / levels_per_octave)`` (see :meth:`sigmas`); shapes:
 
-    =======================  =======================================================
-    forward(x)[i][j]         (..., ceil(H / 2**i), ceil(W / 2**i)), of x's type
-    =======================  =======================================================
+    | map                  | shape                                     | element type |
+    | -------------------- | ----------------------------------------- | ------------ |
+    | ``forward(x)[i][j]`` | ``(..., ceil(H / 2**i), ceil(W / 2**i))`` | that of x    |
 
     Each is blurred from the one before by what lacks (variances of Gaussians add up), and each octave begins with every second
     pixel of the map of twice its first sigma. Differentiable.
@@ -144,9 +144,9 @@ class DifferenceOfGaussians(ScaleSpace):
     on bright ground answers with a maximum where its radius is near ``sqrt(2)`` times sigma, a bright one with a minimum. Divided by
     ``2 ** (1 / levels_per_octave) - 1`` it approximates the scale-normalised Laplacian ``sigma**2 * (Lxx + Lyy)``.
 
-    =======================  =======================================================
-    forward(x)[i][j]         (..., ceil(H / 2**i), ceil(W / 2**i)), of x's type
-    =======================  =======================================================
+    | map                  | shape                                     | element type |
+    | -------------------- | ----------------------------------------- | ------------ |
+    | ``forward(x)[i][j]`` | ``(..., ceil(H / 2**i), ceil(W / 2**i))`` | that of x    |
 
     References
     ----------

@@ -54,17 +54,17 @@ class UNet(Module):
         "sigmoid" gives a probability for each class by itself, for ``BCELoss``; "softmax" one for all classes together;
         ``None`` the logits.
     attention : bool
-        Weigh the places of each skip by an :class:`AttentionGate`, whose signal is the coarser level [2]_.
+        Weigh the places of each skip by an :class:`AttentionGate`, whose signal is the coarser level [2].
     residual : bool
-        Levels are residual blocks (:class:`ResidualBlock`) [3]_.
+        Levels are residual blocks (:class:`ResidualBlock`) [3].
     squeeze_excitation : bool
-        Weigh the channels of each level by :class:`SqueezeExcitation` [4]_.
+        Weigh the channels of each level by :class:`SqueezeExcitation` [4].
     deep_supervision : bool
         Give a list of outputs, each (N, out_channels, H, W): that of the finest level, which is what the model without
         supervision gives, then those of every coarser level of the decoder by a 1x1 convolution each, resized bilinearly.
     downsample : {"max", "blur"}
         Between levels: a 2x2 max-pool, or maxima of 2x2 windows at every place, blurred before every other one is taken,
-        so that the result moves with the image [5]_.
+        so that the result moves with the image [5].
     encoder : Module, optional
         Takes the image and gives a list of maps, finest first, instead of levels of our own; it says their channels in
         ``encoder.out_channels`` and by how much each is smaller than the image in ``encoder.strides`` (without it: 1, 2, 4,

@@ -136,14 +136,12 @@ class HaarWavelet(_Wavelet):
     Of two pixels ``a, b`` the difference is ``d = a - b`` and the mean ``b + d / 2``, for integers rounded down (the S-transform).
     The low band is an image in the range of the first; a last row or column without a partner is its own mean.
 
-    ===================  ======================================  ====================================================
-    entry                shape                                   element type
-    ===================  ======================================  ====================================================
-    i.horizontal         (..., floor(h / 2), ceil(w / 2))        the image's for floats; int16 for 8 bits, int32 for
-    i.vertical           (..., ceil(h / 2), floor(w / 2))        16, otherwise int64
-    i.diagonal           (..., floor(h / 2), floor(w / 2))
-    last                 (..., ceil(h / 2), ceil(w / 2))
-    ===================  ======================================  ====================================================
+    | entry            | shape                                 | element type                                                       |
+    | ---------------- | ------------------------------------- | ------------------------------------------------------------------ |
+    | ``i.horizontal`` | ``(..., floor(h / 2), ceil(w / 2))``  | the image's for floats; int16 for 8 bits, int32 for 16, else int64 |
+    | ``i.vertical``   | ``(..., ceil(h / 2), floor(w / 2))``  | likewise                                                           |
+    | ``i.diagonal``   | ``(..., floor(h / 2), floor(w / 2))`` | likewise                                                           |
+    | last             | ``(..., ceil(h / 2), ceil(w / 2))``   | likewise                                                           |
 
     with h = ceil(H / 2**i), w = ceil(W / 2**i). ``inverse(forward(x))`` is ``x``, at every size: to the bit for integers; for
     floats within ``4 + num_levels`` ulps (units in the last place) of the largest magnitude in ``x``. Both ways are differentiable for
@@ -189,14 +187,12 @@ class CDF53Wavelet(_Wavelet):
     others gain a quarter of both distances, ``s[k] = x[2k] + (d[k - 1] + d[k]) / 4``. Integers are rounded as JPEG 2000 does without
     loss (down, and to the nearest). Beyond the border the image is mirrored about its edge pixels; rows come first.
 
-    ===================  ======================================  ====================================================
-    entry                shape                                   element type
-    ===================  ======================================  ====================================================
-    i.horizontal         (..., floor(h / 2), ceil(w / 2))        the image's for floats; int16 for 8 bits, int32 for
-    i.vertical           (..., ceil(h / 2), floor(w / 2))        16, otherwise int64
-    i.diagonal           (..., floor(h / 2), floor(w / 2))
-    last                 (..., ceil(h / 2), ceil(w / 2))
-    ===================  ======================================  ====================================================
+    | entry            | shape                                 | element type                                                       |
+    | ---------------- | ------------------------------------- | ------------------------------------------------------------------ |
+    | ``i.horizontal`` | ``(..., floor(h / 2), ceil(w / 2))``  | the image's for floats; int16 for 8 bits, int32 for 16, else int64 |
+    | ``i.vertical``   | ``(..., ceil(h / 2), floor(w / 2))``  | likewise                                                           |
+    | ``i.diagonal``   | ``(..., floor(h / 2), floor(w / 2))`` | likewise                                                           |
+    | last             | ``(..., ceil(h / 2), ceil(w / 2))``   | likewise                                                           |
 
     with h = ceil(H / 2**i), w = ceil(W / 2**i). ``inverse(forward(x))`` is ``x``, at every size: to the bit for integers; for
     floats within ``8 + num_levels`` ulps (units in the last place) of the largest magnitude in ``x``. Both ways are differentiable for
