@@ -54,6 +54,10 @@ stub: .venv/built-test ## write python/neurenix/_rust.pyi from the kernel table,
 names: .venv/built-test ## write tests/unit/public_names.txt, after adding a public name
 	$(PY) tests/unit/test_public_names.py
 
+.PHONY: misuses
+misuses: .venv/built-test ## write what each line of tests/unit/misuses.txt raises, after adding a public name
+	$(PY) tests/unit/test_misuses.py
+
 .PHONY: rust-test
 rust-test: ## the Rust core's own tests
 	@tests/tools/check_machine

@@ -9,7 +9,7 @@ import numpy as np
 
 from neurenix import backend
 from neurenix._typing import DTypeLike
-from neurenix.errors import DTypeError, ShapeError
+from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.tensor import Tensor, is_foreign
 
 
@@ -37,6 +37,9 @@ def collate(items: Sequence[Any], dtype: DTypeLike | None = np.float32) -> Any:
     >>> collate([{"x": 1.0, "name": "a"}, {"x": 2.0, "name": "b"}])
     {'x': array([1., 2.], dtype=float32), 'name': ['a', 'b']}
     """
+    if not isinstance(items, Sequence) or not len(items):
+        got = f"an empty {type(items).__name__}" if isinstance(items, Sequence) else type(items).__name__
+        raise ArgumentError(f"collate: expected a list of items, got {got}; pass at least one")
     first = items[0]
     if isinstance(first, Mapping):
         if any(not isinstance(i, Mapping) or i.keys() != first.keys() for i in items):

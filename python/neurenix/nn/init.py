@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from neurenix import lazy, random
-from neurenix.errors import ArgumentError, ShapeError
+from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.tensor import Tensor
 
 _GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3.0, "relu": math.sqrt(2.0), "selu": 0.75}
@@ -34,8 +34,15 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     return _GAINS[nonlinearity]
 
 
+def _checked(op: str, t: Tensor) -> Tensor:
+    if not isinstance(t, Tensor) or not t.is_floating_point():
+        what = f"{t.dtype} numbers" if isinstance(t, Tensor) else type(t).__name__
+        raise DTypeError(f"{op}: expected a tensor of floats, got {what}; pass a parameter, e.g. layer.weight")
+    return t
+
+
 def _fans(op: str, t: Tensor) -> tuple[int, int]:
-    if t.ndim < 2:
+    if _checked(op, t).ndim < 2:
         raise ShapeError(f"{op}: expected a weight of at least 2 axes, got {t.shape}; use uniform_ or zeros_ for a bias")
     field = math.prod(t.shape[2:])
     return t.shape[1] * field, t.shape[0] * field
@@ -49,11 +56,13 @@ def _fan(op: str, t: Tensor, mode: str) -> int:
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """Fill with numbers of [a, b), each equally likely."""
+    _checked("uniform_", tensor)
     return tensor.assign_(random.uniform(tensor.shape, a, b, dtype=tensor.dtype, device=tensor.device))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Fill with normal numbers of this mean and standard deviation."""
+    _checked("normal_", tensor)
     return tensor.assign_(random.normal(tensor.shape, mean, std, dtype=tensor.dtype, device=tensor.device))
 
 
@@ -65,6 +74,7 @@ def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float 
     ArgumentError
         If [a, b] is so far from the mean that no draw would fall into it.
     """
+    _checked("trunc_normal_", tensor)
     if not a < b or a > mean + 5 * std or b < mean - 5 * std:
         raise ArgumentError(f"trunc_normal_: expected a < b near mean={mean} with std={std}, got a={a}, b={b}; widen the range")
     return tensor.assign_(random.truncated_normal(tensor.shape, mean, std, a, b, dtype=tensor.dtype, device=tensor.device))
@@ -72,6 +82,12 @@ def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """Fill with one number."""
+    return _filled("constant_", tensor, val)
+
+
+def _filled(op: str, tensor: Tensor, val: float) -> Tensor:
+    if not isinstance(tensor, Tensor):
+        raise DTypeError(f"{op}: expected a tensor, got {type(tensor).__name__}; pass a parameter, e.g. layer.bias")
     if lazy.is_loading():
         return tensor
     values = Tensor(shape=tensor.shape, dtype=tensor.dtype, device="cpu")
@@ -81,17 +97,17 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
 
 def zeros_(tensor: Tensor) -> Tensor:
     """Fill with zeros."""
-    return constant_(tensor, 0.0)
+    return _filled("zeros_", tensor, 0.0)
 
 
 def ones_(tensor: Tensor) -> Tensor:
     """Fill with ones."""
-    return constant_(tensor, 1.0)
+    return _filled("ones_", tensor, 1.0)
 
 
 def eye_(tensor: Tensor) -> Tensor:
     """Make a matrix the identity: ones on the diagonal, zeros elsewhere."""
-    if tensor.ndim != 2:
+    if _checked("eye_", tensor).ndim != 2:
         raise ShapeError(f"eye_: expected a matrix, got {tensor.shape}; pass a 2-D weight")
     if lazy.is_loading():
         return tensor

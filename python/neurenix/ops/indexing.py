@@ -63,7 +63,8 @@ def _readable(key: Any, x: Tensor) -> Any:
             return int(index)
         if index.ndim and index.dtype.kind in "iub":
             return index.to(device=x.device) if index.device == "cpu" else index
-    raise DTypeError(f"getitem: expected integers, slices, ..., None, or integer or bool tensors, got {key!r}; convert it with nx.tensor")
+    got = f"{key.dtype}{tuple(key.shape)}" if isinstance(key, Tensor) or backend.is_array(key) else repr(key)
+    raise DTypeError(f"getitem: expected integers, slices, ..., None, or integer or bool tensors, got {got}; convert it with nx.tensor")
 
 
 def _chosen(x: Tensor, keys: list[Any]) -> Tensor:

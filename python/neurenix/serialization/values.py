@@ -10,6 +10,7 @@ import numpy as np
 
 from neurenix.errors import ArgumentError, FileError
 from neurenix.nn.module import Module
+from neurenix.serialization.safetensors import STORED
 from neurenix.tensor import Tensor
 
 
@@ -48,6 +49,10 @@ class Packer:
             return value if math.isfinite(value) else {"float": repr(value)}
         if isinstance(value, (Tensor, np.ndarray)):
             kind = "tensor" if isinstance(value, Tensor) else "array"
+            if value.dtype.name not in STORED:
+                raise ArgumentError(
+                    f"save: expected numbers in arrays, got {value.dtype} at {place or 'the top'!r}; convert it, or leave it out"
+                )
             return {kind: self.keep(place, value.numpy() if isinstance(value, Tensor) else value)}
         if isinstance(value, Module):
             return {"module": self._module(value, place)}

@@ -1,0 +1,123 @@
+"""Each public name misused at least once: which error, and its whole text.
+
+``misuses.txt`` holds blocks of three lines: the name, an expression, and what it raises. To add a name, write the first two lines and
+run ``make misuses``, which fills in what is raised; then read whether the text says what was expected, what came and what to do.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import neurenix as nx
+from neurenix import data, errors, multiscale, nn, optim
+from neurenix.backend.kernel import KERNELS
+from neurenix.nn import functional as F
+
+HERE = Path(__file__).parent
+TABLE, NAMES = HERE / "misuses.txt", HERE / "public_names.txt"
+
+NOTHING_TO_MISUSE = {
+    "element types, which are NumPy's": r"neurenix\.(float(16|32|64)|u?int(8|16|32|64)|bool_)",
+    "rooms": r"neurenix\.(data|errors|functional|multiscale|nn|optim)|neurenix\.nn\.(functional|init)",
+    "errors, which are raised": r"neurenix\.errors\.\w+|neurenix\.nn\.init\.\w+Error",
+    "takes no argument": r"neurenix\.(empty_cache|get_float32_precision|get_num_threads|get_rng_state|initial_seed|is_grad_enabled"
+    r"|show_config|enable_grad|no_grad|detect_anomaly|enable_gradient_checkpointing)|neurenix\.data\.item_seed",
+    "nothing is passed to it: subclasses have entries": r"neurenix\.data\.Dataset",
+    "the class has an entry of its own": r"neurenix\.nn\.init\.Tensor",
+}
+
+
+class Misuse(NamedTuple):
+    """One block of the table."""
+
+    name: str
+    expression: str
+    raised: str
+
+
+def table() -> list[Misuse]:
+    """Every block; a block without its third line has nothing raised yet."""
+    blocks = [b.splitlines() for b in TABLE.read_text().strip().split("\n\n")]
+    return [Misuse(b[0].strip(), b[1].strip(), " ".join(line.strip() for line in b[2:])) for b in blocks]
+
+
+def scope() -> dict[str, Any]:
+    """What expressions may use: the library's rooms, NumPy, a picture ``X``, a module ``M`` and a file that is none."""
+    file = Path(tempfile.gettempdir()) / "neurenix-no-such-file.nx"
+    return {
+        **{"nx": nx, "nn": nn, "F": F, "optim": optim, "data": data, "multiscale": multiscale, "np": np, "file": file},
+        "X": nx.zeros(1, 3, 8, 8),
+        "I": nx.tensor([1, 2], dtype=np.int64),
+        "M": nn.Linear(2, 2),
+    }
+
+
+def outcome(expression: str) -> str:
+    """``Kind: text`` of what an expression raises."""
+    nx.manual_seed(0)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            eval(expression, scope())
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "nothing"
+
+
+def value_of(name: str) -> Any:
+    """What a dotted public name stands for."""
+    found: Any = nx
+    for part in name.split(".")[1:]:
+        found = getattr(found, part)
+    return found
+
+
+def excused(name: str) -> bool:
+    return any(re.fullmatch(pattern, name) for pattern in NOTHING_TO_MISUSE.values())
+
+
+def missing() -> list[str]:
+    """Public names that have no block, no reason, and are not another name for what has one."""
+    have = {id(value_of(m.name)) for m in table()}
+    return [n for n in NAMES.read_text().split() if not excused(n) and id(value_of(n)) not in have]
+
+
+def internals() -> re.Pattern[str]:
+    """Names that no user should meet: the extension, attributes of ours, files and paths of Rust, rows of the kernel table."""
+    public = {name.rpartition(".")[2] for name in NAMES.read_text().split()} | set(vars(nx.Tensor))
+    rows = sorted(row for row in KERNELS if "_" in row and row not in public)
+    return re.compile(rf"\b(_\w*rust|_array|_node|neurenix_core|internal|\w+\.rs|{'|'.join(rows)})\b|\w::\w|/root/|site-packages")
+
+
+@pytest.mark.parametrize("misuse", table(), ids=lambda m: f"{m.name}: {m.expression}")
+def test_raises_what_the_table_says(misuse: Misuse) -> None:
+    got = outcome(misuse.expression)
+    assert got == misuse.raised, "if on purpose, run: make misuses"
+    kind, _, text = got.partition(": ")
+    assert issubclass(getattr(errors, kind, type(None)), errors.NeurenixError), f"{kind} is not one of ours"
+    assert re.search(r"^[\w. ]+: expected .+, got .+; .+$", text), "the form is: operation: expected what, got what; what to do"
+    assert not internals().search(text), "names an internal"
+
+
+def test_every_public_name_has_a_misuse() -> None:
+    assert not missing(), f"add a name and an expression to tests/unit/misuses.txt, then run make misuses: {missing()}"
+
+
+def test_reasons_are_few() -> None:
+    names = NAMES.read_text().split()
+    callables = [n for n in names if excused(n) and inspect.isroutine(value_of(n))]
+    assert len(callables) <= 12, callables
+
+
+if __name__ == "__main__":
+    written = "\n\n".join(f"{m.name}\n    {m.expression}\n    {outcome(m.expression)}" for m in sorted(table()))
+    TABLE.write_text(written + "\n")
+    print(f"{len(table())} misuses; names without one: {', '.join(missing()) or 'none'}")
