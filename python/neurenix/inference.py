@@ -38,7 +38,7 @@ def predict(model: Module, image: Any, *, tta: bool = False, channel_axis: int |
     -------
     array or Tensor, what the image was
         From one output channel (H, W), from several with the channels where the image has them, first for (H, W); (N, K, H, W)
-        for a batch.
+        for a batch. Of a model with deep supervision: its first output.
 
     Raises
     ------
