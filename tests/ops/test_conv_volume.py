@@ -103,6 +103,15 @@ def test_transposed_is_the_transpose(case):
     check_adjoint(lambda w: F.conv_transpose3d(y, w, output_padding=extra, **case.options), w)
 
 
+@pytest.mark.usefixtures("slabs")
+def test_planes_that_meet_themselves_only_and_planes_added_behind():
+    x, w = random_array(2, 3, 4, 5, 6), random_array(3, 2, 1, 2, 2)
+    y = F.conv_transpose3d(x, w, bias=[1.0, 2.0], output_padding=(1, 0, 0), dilation=(2, 1, 1))
+    np.testing.assert_array_equal(y.numpy()[:, :, 4], np.broadcast_to(np.array([1.0, 2.0])[:, None, None], (2, 2, 6, 7)))
+    np.testing.assert_allclose(y.numpy()[:, :, :4], F.conv_transpose3d(x, w, bias=[1.0, 2.0]).numpy(), rtol=1e-12)
+    check_gradient(lambda x, w: F.conv_transpose3d(x, w, output_padding=(1, 0, 0), dilation=(2, 1, 1)), x, w)
+
+
 def test_one_plane_is_a_map():
     x, w, b = random_array(2, 6, 9, 8), random_array(4, 3, 3, 3), random_array(4)
     options = {"stride": (1, 2), "padding": (1, 0), "dilation": (1, 2), "groups": 2}

@@ -30,8 +30,8 @@ class Planes(NamedTuple):
     dilation: int
     groups: int
 
-    def whole(self) -> bool:
-        """Whether both volumes have the same planes, each of which meets itself only."""
+    def alone(self) -> bool:
+        """Whether each plane meets itself only."""
         return (self.taps, self.stride, self.pad) == (1, 1, 0)
 
     def met(self, tap: int, large: int, planes: slice) -> tuple[slice, slice]:
@@ -59,9 +59,9 @@ def _folded(x: Array, windows: Planes, slab: tuple[slice, slice]) -> Array:
     images, planes = slab
     part = x[images]
     n, d, h, w, c = part.shape
-    if windows.whole():
-        return part[:, planes].reshape(-1, h, w, c)
     count, each = planes.stop - planes.start, c // windows.groups
+    if windows.alone() and (n == 1 or d == count):
+        return part[:, planes].reshape(n * count, h, w, c)
     pairs = [windows.met(tap, d, planes) for tap in range(windows.taps)]
     shape = (n, count, h, w, windows.groups, windows.taps, each)
     full = all(here.stop - here.start == count for here, _ in pairs)
@@ -111,7 +111,7 @@ class _Volume(NamedTuple):
         """Spread: windows lie in the result."""
         k = self.weight.shape[1] // self.fit.kernel[0] * self.fit.groups
         shape = (x.shape[0], *size, k)
-        if self.planes.whole():
+        if self.planes.alone() and size[0] == x.shape[1]:
             plane = run(x.reshape(-1, *x.shape[2:]), self.weight, self.fit.window, (size[1], size[2]), True, end)
             return plane.reshape(shape)
         y = filled(x, shape, 0.0)
