@@ -69,7 +69,7 @@ def test_reprs_are_pytorchs():
     assert repr(nn.Conv2d(3, 8, 3)) == "Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))"
     got = repr(nn.Conv2d(4, 8, 3, padding="same", dilation=2, groups=2, bias=False, padding_mode="reflect"))
     assert got == (
-        "Conv2d(4, 8, kernel_size=(3, 3), stride=(1, 1), padding='same', dilation=(2, 2), groups=2, bias=False, padding_mode='reflect')"
+        "Conv2d(4, 8, kernel_size=(3, 3), stride=(1, 1), padding=same, dilation=(2, 2), groups=2, bias=False, padding_mode=reflect)"
     )
     got = repr(nn.ConvTranspose2d(4, 8, 3, stride=2, padding=1, output_padding=1))
     assert got == "ConvTranspose2d(4, 8, kernel_size=(3, 3), stride=(2, 2), padding=(1, 1), output_padding=(1, 1))"

@@ -14,7 +14,7 @@ def test_only_while_training():
         for layer in (nn.Dropout(0.5), nn.Dropout2d(0.5), nn.AlphaDropout(0.5)):
             assert (layer(x).numpy() != 1).any()
             assert (layer.eval()(x).numpy() == 1).all()
-    assert repr(nn.Dropout(0.25)) == "Dropout(p=0.25)"
+    assert repr(nn.Dropout(0.25)) == "Dropout(p=0.25, inplace=False)"
 
 
 def test_errors():

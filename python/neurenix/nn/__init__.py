@@ -8,10 +8,11 @@ from neurenix.nn.summary import summary as summary
 
 # container
 from neurenix.nn.containers import ModuleDict as ModuleDict, ModuleList as ModuleList, Sequential as Sequential
+from neurenix.nn.parameter_containers import ParameterDict as ParameterDict, ParameterList as ParameterList
 
 # activation
 from neurenix.nn.activation import (
-    CELU as CELU, ELU as ELU, GELU as GELU, LeakyReLU as LeakyReLU, LogSigmoid as LogSigmoid, Mish as Mish, PReLU as PReLU, ReLU as
+    CELU as CELU, ELU as ELU, GELU as GELU, LeakyReLU as LeakyReLU, LogSigmoid as LogSigmoid, Mish as Mish, PReLU as PReLU, RReLU as RReLU, ReLU as
     ReLU, SELU as SELU, SiLU as SiLU, Sigmoid as Sigmoid, Softplus as Softplus, Softsign as Softsign, Tanh as Tanh,
 )  # fmt: skip
 from neurenix.nn.softmax import (
@@ -30,13 +31,22 @@ from neurenix.nn.conv import (
 from neurenix.nn.conv_norm_act import ConvNormAct as ConvNormAct
 
 # linear
-from neurenix.nn.linear import Flatten as Flatten, Identity as Identity, Linear as Linear
+from neurenix.nn.linear import (
+    Bilinear as Bilinear, Flatten as Flatten, Identity as Identity, Linear as Linear, Unflatten as Unflatten,
+)  # fmt: skip
+from neurenix.nn.distance import CosineSimilarity as CosineSimilarity, PairwiseDistance as PairwiseDistance
+from neurenix.nn.embedding import Embedding as Embedding
+from neurenix.nn.attention import MultiheadAttention as MultiheadAttention
 
 # pooling
 from neurenix.nn.pooling import (
-    AdaptiveAvgPool1d as AdaptiveAvgPool1d, AdaptiveAvgPool2d as AdaptiveAvgPool2d, AdaptiveMaxPool1d as AdaptiveMaxPool1d,
-    AdaptiveMaxPool2d as AdaptiveMaxPool2d, AvgPool1d as AvgPool1d, AvgPool2d as AvgPool2d, MaxPool1d as MaxPool1d,
-    MaxPool2d as MaxPool2d, MaxUnpool2d as MaxUnpool2d,
+    AvgPool1d as AvgPool1d, AvgPool2d as AvgPool2d, AvgPool3d as AvgPool3d, MaxPool1d as MaxPool1d, MaxPool2d as MaxPool2d, MaxPool3d as
+    MaxPool3d, MaxUnpool1d as MaxUnpool1d, MaxUnpool2d as MaxUnpool2d, MaxUnpool3d as MaxUnpool3d,
+)  # fmt: skip
+from neurenix.nn.adaptive_pooling import (
+    AdaptiveAvgPool1d as AdaptiveAvgPool1d, AdaptiveAvgPool2d as AdaptiveAvgPool2d, AdaptiveAvgPool3d as AdaptiveAvgPool3d,
+    AdaptiveMaxPool1d as AdaptiveMaxPool1d, AdaptiveMaxPool2d as AdaptiveMaxPool2d, AdaptiveMaxPool3d as AdaptiveMaxPool3d,
+    LPPool1d as LPPool1d, LPPool2d as LPPool2d, LPPool3d as LPPool3d,
 )  # fmt: skip
 
 # resize
@@ -50,12 +60,14 @@ from neurenix.nn.padding import (
     CircularPad1d as CircularPad1d, CircularPad2d as CircularPad2d, ConstantPad1d as ConstantPad1d, ConstantPad2d as ConstantPad2d,
     ReflectionPad1d as ReflectionPad1d, ReflectionPad2d as ReflectionPad2d, ReplicationPad1d as ReplicationPad1d,
     ReplicationPad2d as ReplicationPad2d, ZeroPad1d as ZeroPad1d, ZeroPad2d as ZeroPad2d,
+    CircularPad3d as CircularPad3d, ConstantPad3d as ConstantPad3d, ReflectionPad3d as ReflectionPad3d, ReplicationPad3d as
+    ReplicationPad3d, ZeroPad3d as ZeroPad3d,
 )  # fmt: skip
 
 # norm
 from neurenix.nn.norm import (
     BatchNorm1d as BatchNorm1d, BatchNorm2d as BatchNorm2d, BatchNorm3d as BatchNorm3d, GroupNorm as GroupNorm, InstanceNorm1d as
-    InstanceNorm1d, InstanceNorm2d as InstanceNorm2d, LayerNorm as LayerNorm, LocalResponseNorm as
+    InstanceNorm1d, InstanceNorm2d as InstanceNorm2d, InstanceNorm3d as InstanceNorm3d, LayerNorm as LayerNorm, LocalResponseNorm as
     LocalResponseNorm, RMSNorm as RMSNorm,
 )  # fmt: skip
 
@@ -69,5 +81,6 @@ from neurenix.nn.loss import (
 
 # dropout
 from neurenix.nn.dropout import (
-    AlphaDropout as AlphaDropout, Dropout as Dropout, Dropout2d as Dropout2d,
+    AlphaDropout as AlphaDropout, Dropout as Dropout, Dropout1d as Dropout1d, Dropout2d as Dropout2d, Dropout3d as Dropout3d,
+    FeatureAlphaDropout as FeatureAlphaDropout,
 )  # fmt: skip

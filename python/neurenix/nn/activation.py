@@ -127,6 +127,8 @@ class LeakyReLU(Module):
     tensor([-0.01,  0.  ,  2.  ])
     """
 
+    _shown = ("negative_slope",)
+
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         self.negative_slope = negative_slope
         self.inplace = inplace
@@ -145,6 +147,8 @@ class ELU(Module):
     >>> nx.nn.ELU()(nx.tensor([-1.0, 0.0, 2.0]))
     tensor([-0.6321,  0.    ,  2.    ])
     """
+
+    _shown = ("alpha",)
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         self.alpha = alpha
@@ -170,6 +174,8 @@ class CELU(Module):
     tensor([-0.6321,  0.    ,  2.    ])
     """
 
+    _shown = ("alpha",)
+
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         if alpha == 0:
             raise ArgumentError("CELU: expected alpha other than 0, got 0; use ReLU")
@@ -190,6 +196,8 @@ class Softplus(Module):
     >>> nx.nn.Softplus()(nx.tensor([-1.0, 0.0, 2.0]))
     tensor([0.3133, 0.6931, 2.1269])
     """
+
+    _shown = ("beta", "threshold")
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         self.beta = beta
@@ -214,6 +222,8 @@ class GELU(Module):
     >>> nx.nn.GELU()(nx.tensor([-1.0, 0.0, 2.0]))
     tensor([-0.1587,  0.    ,  1.9545])
     """
+
+    _shown = ("approximate",)
 
     def __init__(self, approximate: str = "none") -> None:
         if approximate not in ("none", "tanh"):
@@ -257,3 +267,40 @@ class PReLU(Module):
     def forward(self, x: Any) -> Tensor:
         """Apply it to every element."""
         return ops.prelu(x, self.weight)
+
+    def extra_repr(self) -> str:
+        """The number of slopes."""
+        return f"num_parameters={self.weight.shape[0]}"
+
+
+class RReLU(Module):
+    """``x`` where positive, else a slope times ``x``, drawn for each element in training, see :func:`neurenix.nn.functional.rrelu`.
+
+    Parameters
+    ----------
+    lower, upper : float
+        Slopes are uniform between them; evaluation takes their mean.
+    inplace : bool
+
+    Raises
+    ------
+    ArgumentError
+        If ``lower`` is above ``upper``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.RReLU(0.25, 0.75).eval()(nx.tensor([-1.0, 2.0]))
+    tensor([-0.5,  2. ])
+    """
+
+    _shown = ("lower", "upper")
+
+    def __init__(self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False) -> None:
+        if not lower <= upper:
+            raise ArgumentError(f"RReLU: expected lower <= upper, got {lower!r} and {upper!r}; exchange them")
+        self.lower, self.upper, self.inplace = lower, upper, inplace
+
+    def forward(self, x: Any) -> Tensor:
+        """Apply it to every element."""
+        return ops.rrelu(x, self.lower, self.upper, self.training)

@@ -70,13 +70,13 @@ class _Conv(Module):
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
         ones, zeros = (1,) * self._axes, (0,) * self._axes
         if self.padding != zeros:
-            text += f", padding={self.padding!r}"
+            text += f", padding={self.padding}"
         if self.dilation != ones:
             text += f", dilation={self.dilation}"
         text += f", output_padding={out}" if (out := getattr(self, "output_padding", zeros)) != zeros else ""
         text += f", groups={self.groups}" if self.groups != 1 else ""
         text += ", bias=False" if self.bias is None else ""
-        return text + (f", padding_mode={self.padding_mode!r}" if self.padding_mode != "zeros" else "")
+        return text + (f", padding_mode={self.padding_mode}" if self.padding_mode != "zeros" else "")
 
 
 class _Gather(_Conv):

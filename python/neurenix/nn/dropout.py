@@ -42,8 +42,8 @@ class Dropout(Module):
         return ops.dropout(input, self.p, self.training)
 
     def extra_repr(self) -> str:
-        """The probability."""
-        return f"p={self.p}"
+        """The settings."""
+        return f"p={self.p}, inplace={self.inplace}"
 
 
 class Dropout2d(Dropout):
@@ -52,6 +52,30 @@ class Dropout2d(Dropout):
     def forward(self, input: Any) -> Tensor:
         """Drop channels while training."""
         return ops.dropout2d(input, self.p, self.training)
+
+
+class Dropout1d(Dropout):
+    """Set whole channels of (N, C, L) or (C, L) to zero at random while training, see :class:`Dropout`."""
+
+    def forward(self, input: Any) -> Tensor:
+        """Drop channels while training."""
+        return ops.dropout1d(input, self.p, self.training)
+
+
+class Dropout3d(Dropout):
+    """Set whole channels of (N, C, D, H, W) or (C, D, H, W) to zero at random while training, see :class:`Dropout`."""
+
+    def forward(self, input: Any) -> Tensor:
+        """Drop channels while training."""
+        return ops.dropout3d(input, self.p, self.training)
+
+
+class FeatureAlphaDropout(Dropout):
+    """:class:`AlphaDropout` of whole channels of (N, C, ...)."""
+
+    def forward(self, input: Any) -> Tensor:
+        """Drop channels while training."""
+        return ops.feature_alpha_dropout(input, self.p, self.training)
 
 
 class AlphaDropout(Dropout):

@@ -26,9 +26,17 @@ from neurenix.ops.adaptive_pooling import (
 )  # fmt: skip
 from neurenix.ops.pooling import (
     avg_pool1d as avg_pool1d, avg_pool2d as avg_pool2d, avg_pool3d as avg_pool3d, max_pool1d as max_pool1d, max_pool2d as max_pool2d,
-    max_pool3d as max_pool3d,
 )  # fmt: skip
-from neurenix.ops.unpooling import max_unpool2d as max_unpool2d
+from neurenix.ops.unpooling import max_unpool1d as max_unpool1d, max_unpool2d as max_unpool2d, max_unpool3d as max_unpool3d
+from neurenix.ops.pooling_volume import (
+    adaptive_max_pool3d as adaptive_max_pool3d, lp_pool1d as lp_pool1d, lp_pool2d as lp_pool2d, lp_pool3d as lp_pool3d, max_pool3d as
+    max_pool3d,
+)  # fmt: skip
+from neurenix.ops.pooling_indices import (
+    adaptive_max_pool1d_with_indices as adaptive_max_pool1d_with_indices, adaptive_max_pool2d_with_indices as
+    adaptive_max_pool2d_with_indices, adaptive_max_pool3d_with_indices as adaptive_max_pool3d_with_indices, max_pool1d_with_indices as
+    max_pool1d_with_indices, max_pool2d_with_indices as max_pool2d_with_indices, max_pool3d_with_indices as max_pool3d_with_indices,
+)  # fmt: skip
 
 # resize
 from neurenix.ops.resize import interpolate as interpolate, upsample_bilinear as upsample_bilinear, upsample_nearest as upsample_nearest
@@ -73,4 +81,8 @@ from neurenix.ops.class_loss import (
 )
 
 # dropout
-from neurenix.ops.dropout import alpha_dropout as alpha_dropout, dropout as dropout, dropout2d as dropout2d
+from neurenix.ops.dropout import (
+    alpha_dropout as alpha_dropout, dropout as dropout, dropout1d as dropout1d, dropout2d as dropout2d, dropout3d as dropout3d,
+    feature_alpha_dropout as feature_alpha_dropout,
+)  # fmt: skip
+from neurenix.ops.rrelu import rrelu as rrelu

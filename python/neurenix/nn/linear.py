@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from neurenix import ops
@@ -68,6 +69,69 @@ class Linear(Module):
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
 
 
+class Bilinear(Module):
+    """``x1^T weight[o] x2 + bias[o]`` for every output o: (*, in1_features) and (*, in2_features) give (*, out_features).
+
+    Parameters
+    ----------
+    in1_features, in2_features, out_features : int
+    bias : bool
+        Whether to add a trained number to each output.
+    device, dtype
+        Of the parameters; the default device and float32 where ``None``.
+
+    Attributes
+    ----------
+    weight : Parameter, shape (out_features, in1_features, in2_features)
+        Uniform in plus or minus ``1 / sqrt(in1_features)`` at first.
+    bias : Parameter, shape (out_features,), or None
+
+    Raises
+    ------
+    ArgumentError
+        If a size is not an integer of at least 1.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.Bilinear(3, 4, 5)(nx.Tensor(shape=(2, 3)), nx.Tensor(shape=(2, 4))).shape
+    (2, 5)
+    """
+
+    def __init__(
+        self,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: DeviceLike | None = None,
+        dtype: DTypeLike | None = None,
+    ) -> None:
+        self.in1_features = integer("Bilinear", "in1_features", in1_features, 1)
+        self.in2_features = integer("Bilinear", "in2_features", in2_features, 1)
+        self.out_features = integer("Bilinear", "out_features", out_features, 1)
+        shape = (self.out_features, self.in1_features, self.in2_features)
+        self.weight = Parameter(Tensor(shape=shape, dtype=dtype, device=device))
+        self.bias = Parameter(Tensor(shape=(self.out_features,), dtype=dtype, device=device)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weight and bias anew, each uniform in plus or minus ``1 / sqrt(in1_features)``."""
+        bound = 1.0 / math.sqrt(self.in1_features)
+        init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, input1: Any, input2: Any) -> Tensor:
+        """Join the last axes of both."""
+        return ops.bilinear(input1, input2, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        """Sizes, and whether there is a bias."""
+        sizes = f"in1_features={self.in1_features}, in2_features={self.in2_features}, out_features={self.out_features}"
+        return f"{sizes}, bias={self.bias is not None}"
+
+
 class Identity(Module):
     """Give the input back; takes any arguments, so that it can stand in for any layer."""
 
@@ -104,3 +168,31 @@ class Flatten(Module):
     def extra_repr(self) -> str:
         """Both axes."""
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Module):
+    """Cut one axis into several.
+
+    Parameters
+    ----------
+    dim : int
+        The axis.
+    unflattened_size : sequence of int
+        What becomes of it; one may be -1.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.Unflatten(1, (3, 4))(nx.Tensor(shape=(2, 12))).shape
+    (2, 3, 4)
+    """
+
+    _shown = ("dim", "unflattened_size")
+
+    def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
+        self.dim = integer("Unflatten", "dim", dim, -(1 << 30))
+        self.unflattened_size = tuple(integer("Unflatten", "unflattened_size", n, -1) for n in unflattened_size)
+
+    def forward(self, input: Any) -> Tensor:
+        """Cut the axis."""
+        return ops.unflatten(input, self.dim, self.unflattened_size)

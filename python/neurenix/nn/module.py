@@ -56,6 +56,7 @@ class Module:
     input_normalization: Normalization | None = None
     forward: Callable[..., Any]
     _takes_arrays: bool = False  # whether forward wants plain arrays as they are
+    _shown: tuple[str, ...] = ()  # attributes that ``repr`` shows
     _makes_segments: bool = False  # whether forward runs parts of itself through checkpoint.segment
     _arguments: Arguments
     _hooks: hooks.Hooks | None = None
@@ -302,7 +303,9 @@ class Module:
     # --- printing
 
     def extra_repr(self) -> str:
-        """What stands between the parentheses of a module without children: its constructor's arguments."""
+        """What stands between the parentheses of a module without children: its constructor's arguments, or named settings."""
+        if self._shown:
+            return ", ".join(f"{name}={getattr(self, name)!r}" for name in self._shown)
         args, kwargs = self._arguments
         return ", ".join([*map(repr, args), *(f"{k}={v!r}" for k, v in kwargs.items())])
 

@@ -219,6 +219,13 @@ class InstanceNorm1d(InstanceNorm2d):
     _unbatched = 2
 
 
+class InstanceNorm3d(InstanceNorm2d):
+    """Normalise each channel of each sample of (N, C, D, H, W) or (C, D, H, W), see :class:`InstanceNorm2d`."""
+
+    _ndims = (5,)
+    _unbatched = 4
+
+
 class GroupNorm(Module):
     """Normalise groups of channels of each sample of (N, C, ...), see :func:`neurenix.nn.functional.group_norm`.
 

@@ -24,6 +24,10 @@ class _Pad(Module):
         """Pad."""
         return ops.pad(x, self.padding, self._mode)
 
+    def extra_repr(self) -> str:
+        """Both ends of each axis, the last axis first."""
+        return f"{self.padding}"
+
 
 def _ends(name: str, padding: Any, axes: int) -> tuple[int, ...]:
     values = list(padding) if isinstance(padding, Sequence) else [padding] * (2 * axes)
@@ -54,6 +58,10 @@ class ConstantPad2d(_Pad):
     def forward(self, x: Any) -> Tensor:
         """Pad."""
         return ops.pad(x, self.padding, "constant", self.value)
+
+    def extra_repr(self) -> str:
+        """Both ends of each axis, the last axis first, and the value."""
+        return f"padding={self.padding}, value={self.value}"
 
 
 class ConstantPad1d(ConstantPad2d):
@@ -150,3 +158,43 @@ class CircularPad1d(CircularPad2d):
     """The signal's other end; see :class:`CircularPad2d`."""
 
     _axes = 1
+
+
+class ConstantPad3d(ConstantPad2d):
+    """Voxels of one value around (N, C, D, H, W) or (C, D, H, W); see :class:`ConstantPad2d`.
+
+    ``padding`` is one number or six: (left, right, top, bottom, front, back).
+    """
+
+    _axes = 3
+
+
+class ZeroPad3d(_Pad):
+    """Zeros around (N, C, D, H, W) or (C, D, H, W), six numbers or one; see :class:`ZeroPad2d`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.ZeroPad3d((0, 0, 0, 0, 1, 2))(nx.Tensor(shape=(1, 2, 4, 5, 6))).shape
+    (1, 2, 7, 5, 6)
+    """
+
+    _axes = 3
+
+
+class ReflectionPad3d(ReflectionPad2d):
+    """The volume mirrored at its faces; see :class:`ReflectionPad2d`."""
+
+    _axes = 3
+
+
+class ReplicationPad3d(ReplicationPad2d):
+    """The volume's faces repeated; see :class:`ReplicationPad2d`."""
+
+    _axes = 3
+
+
+class CircularPad3d(CircularPad2d):
+    """The volume's other end; see :class:`CircularPad2d`."""
+
+    _axes = 3

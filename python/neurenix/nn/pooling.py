@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from neurenix import ops
-from neurenix.errors import ArgumentError
 from neurenix.nn.module import Module
-from neurenix.ops._arguments import integer
 from neurenix.ops._windows import slide
 from neurenix.tensor import Tensor
 
@@ -55,8 +53,10 @@ class MaxPool2d(Module):
 
     def forward(self, x: Any) -> Any:
         """Pool; with ``return_indices`` a pair."""
-        pool = ops.max_pool2d if self._axes == 2 else ops.max_pool1d
+        pool = (ops.max_pool1d, ops.max_pool2d, ops.max_pool3d)[self._axes - 1]
         return pool(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices)
+
+    _shown = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
 
 
 class MaxPool1d(MaxPool2d):
@@ -70,6 +70,19 @@ class MaxPool1d(MaxPool2d):
     """
 
     _axes = 1
+
+
+class MaxPool3d(MaxPool2d):
+    """The maximum over sliding windows of (N, C, D, H, W) or (C, D, H, W); see :class:`MaxPool2d`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.MaxPool3d((1, 2, 2))(nx.Tensor(shape=(1, 3, 5, 8, 8))).shape
+    (1, 3, 5, 4, 4)
+    """
+
+    _axes = 3
 
 
 class MaxUnpool2d(Module):
@@ -89,12 +102,29 @@ class MaxUnpool2d(Module):
     """
 
     def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0) -> None:
-        slide(type(self).__name__, 2, kernel_size, stride, padding)
-        self.kernel_size, self.stride, self.padding = kernel_size, kernel_size if stride is None else stride, padding
+        window = slide(type(self).__name__, self._axes, kernel_size, stride, padding)
+        self.kernel_size, self.stride, self.padding = window.kernel, window.stride, window.low
+
+    _axes = 2
 
     def forward(self, x: Any, indices: Any, output_size: Sequence[int] | None = None) -> Tensor:
         """Spread ``x`` by ``indices``."""
-        return ops.max_unpool2d(x, indices, self.kernel_size, self.stride, self.padding, output_size)
+        unpool = (ops.max_unpool1d, ops.max_unpool2d, ops.max_unpool3d)[self._axes - 1]
+        return unpool(x, indices, self.kernel_size, self.stride, self.padding, output_size)
+
+    _shown = ("kernel_size", "stride", "padding")
+
+
+class MaxUnpool1d(MaxUnpool2d):
+    """Put each value of (N, C, L) or (C, L) where the maximum was; see :class:`MaxUnpool2d`."""
+
+    _axes = 1
+
+
+class MaxUnpool3d(MaxUnpool2d):
+    """Put each value of (N, C, D, H, W) or (C, D, H, W) where the maximum was; see :class:`MaxUnpool2d`."""
+
+    _axes = 3
 
 
 class AvgPool2d(Module):
@@ -127,14 +157,32 @@ class AvgPool2d(Module):
         count_include_pad: bool = True,
         divisor_override: int | None = None,
     ) -> None:
-        slide(type(self).__name__, 2, kernel_size, stride, padding)
+        slide(type(self).__name__, self._axes, kernel_size, stride, padding)
         self.kernel_size, self.stride, self.padding = kernel_size, kernel_size if stride is None else stride, padding
         self.ceil_mode, self.count_include_pad, self.divisor_override = ceil_mode, count_include_pad, divisor_override
 
+    _axes = 2
+
     def forward(self, x: Any) -> Tensor:
         """Pool."""
+        pool = ops.avg_pool2d if self._axes == 2 else ops.avg_pool3d
         window = (self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
-        return ops.avg_pool2d(x, *window, self.divisor_override)
+        return pool(x, *window, self.divisor_override)
+
+    _shown = ("kernel_size", "stride", "padding")
+
+
+class AvgPool3d(AvgPool2d):
+    """The average over sliding windows of (N, C, D, H, W) or (C, D, H, W); see :class:`AvgPool2d`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.AvgPool3d(2)(nx.Tensor(shape=(1, 3, 4, 8, 8))).shape
+    (1, 3, 2, 4, 4)
+    """
+
+    _axes = 3
 
 
 class AvgPool1d(Module):
@@ -150,107 +198,12 @@ class AvgPool1d(Module):
     def __init__(
         self, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True
     ) -> None:
-        slide(type(self).__name__, 1, kernel_size, stride, padding)
-        self.kernel_size, self.stride, self.padding = kernel_size, kernel_size if stride is None else stride, padding
+        window = slide(type(self).__name__, 1, kernel_size, stride, padding)
+        self.kernel_size, self.stride, self.padding = window.kernel, window.stride, window.low
         self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
 
     def forward(self, x: Any) -> Tensor:
         """Pool."""
         return ops.avg_pool1d(x, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
 
-
-def _check_bins(name: str, output_size: Any, axes: int) -> None:
-    values = list(output_size) if isinstance(output_size, Sequence) else [output_size]
-    if len(values) not in (1, axes):
-        raise ArgumentError(f"{name}: expected output_size as one number or {axes}, got {output_size!r}; pass one for each spatial axis")
-    for value in values:
-        if value is not None:
-            integer(name, "output_size", value, 0)
-
-
-class AdaptiveAvgPool2d(Module):
-    """The average over a number of bins, whatever the size of the map.
-
-    Parameters
-    ----------
-    output_size : int or (int or None, int or None)
-        Bins along height and width; ``None`` keeps the size.
-
-    Examples
-    --------
-    >>> import neurenix as nx
-    >>> nx.nn.AdaptiveAvgPool2d((1, 3))(nx.Tensor(shape=(1, 3, 8, 8))).shape
-    (1, 3, 1, 3)
-    """
-
-    def __init__(self, output_size: Any) -> None:
-        _check_bins(type(self).__name__, output_size, 2)
-        self.output_size = output_size
-
-    def forward(self, x: Any) -> Tensor:
-        """Pool."""
-        return ops.adaptive_avg_pool2d(x, self.output_size)
-
-
-class AdaptiveAvgPool1d(Module):
-    """The average over a number of bins of (N, C, L) or (C, L); see :class:`AdaptiveAvgPool2d`.
-
-    Examples
-    --------
-    >>> import neurenix as nx
-    >>> nx.nn.AdaptiveAvgPool1d(3)(nx.Tensor(shape=(1, 3, 8))).shape
-    (1, 3, 3)
-    """
-
-    def __init__(self, output_size: Any) -> None:
-        _check_bins(type(self).__name__, output_size, 1)
-        self.output_size = output_size
-
-    def forward(self, x: Any) -> Tensor:
-        """Pool."""
-        return ops.adaptive_avg_pool1d(x, self.output_size)
-
-
-class AdaptiveMaxPool2d(Module):
-    """The maximum over a number of bins, whatever the size of the map.
-
-    Parameters
-    ----------
-    output_size : int or (int or None, int or None)
-        Bins along height and width; ``None`` keeps the size.
-    return_indices : bool
-        Also give each maximum's place ``row * W + column``.
-
-    Examples
-    --------
-    >>> import neurenix as nx
-    >>> nx.nn.AdaptiveMaxPool2d(3)(nx.Tensor(shape=(1, 3, 8, 8))).shape
-    (1, 3, 3, 3)
-    """
-
-    def __init__(self, output_size: Any, return_indices: bool = False) -> None:
-        _check_bins(type(self).__name__, output_size, 2)
-        self.output_size, self.return_indices = output_size, return_indices
-
-    def forward(self, x: Any) -> Any:
-        """Pool; with ``return_indices`` a pair."""
-        return ops.adaptive_max_pool2d(x, self.output_size, self.return_indices)
-
-
-class AdaptiveMaxPool1d(Module):
-    """The maximum over a number of bins of (N, C, L) or (C, L); see :class:`AdaptiveMaxPool2d`.
-
-    Examples
-    --------
-    >>> import neurenix as nx
-    >>> nx.nn.AdaptiveMaxPool1d(3)(nx.Tensor(shape=(1, 3, 8))).shape
-    (1, 3, 3)
-    """
-
-    def __init__(self, output_size: Any, return_indices: bool = False) -> None:
-        _check_bins(type(self).__name__, output_size, 1)
-        self.output_size, self.return_indices = output_size, return_indices
-
-    def forward(self, x: Any) -> Any:
-        """Pool; with ``return_indices`` a pair."""
-        return ops.adaptive_max_pool1d(x, self.output_size, self.return_indices)
+    _shown = ("kernel_size", "stride", "padding")

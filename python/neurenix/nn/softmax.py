@@ -20,6 +20,8 @@ class GLU(Module):
     (1,)
     """
 
+    _shown = ("dim",)
+
     def __init__(self, dim: int = -1) -> None:
         self.dim = dim
 
@@ -37,6 +39,8 @@ class Softmax(Module):
     >>> nx.nn.Softmax(dim=1)(nx.tensor([[0.0, 0.0]])).shape
     (1, 2)
     """
+
+    _shown = ("dim",)
 
     def __init__(self, dim: int | None = None) -> None:
         self.dim = dim
@@ -56,6 +60,8 @@ class LogSoftmax(Module):
     (1, 2)
     """
 
+    _shown = ("dim",)
+
     def __init__(self, dim: int | None = None) -> None:
         self.dim = dim
 
@@ -73,6 +79,8 @@ class Softmin(Module):
     >>> nx.nn.Softmin(dim=1)(nx.tensor([[0.0, 0.0]])).shape
     (1, 2)
     """
+
+    _shown = ("dim",)
 
     def __init__(self, dim: int | None = None) -> None:
         self.dim = dim

@@ -78,6 +78,8 @@ class Hardtanh(Module):
     tensor([-1.,  0.,  1.])
     """
 
+    _shown = ("min_val", "max_val")
+
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
         if min_val > max_val:
             raise ArgumentError(f"Hardtanh: expected min_val up to max_val, got {min_val} and {max_val}; swap them")
@@ -99,6 +101,8 @@ class Threshold(Module):
     >>> nx.nn.Threshold(0.0, 0.5)(nx.tensor([-1.0, 0.0, 2.0]))
     tensor([0.5, 0.5, 2. ])
     """
+
+    _shown = ("threshold", "value")
 
     def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
         self.threshold = threshold
@@ -127,6 +131,10 @@ class Hardshrink(Module):
         """Apply it to every element."""
         return ops.hardshrink(x, self.lambd)
 
+    def extra_repr(self) -> str:
+        """The threshold."""
+        return f"{self.lambd}"
+
 
 class Softshrink(Module):
     """``x`` moved towards 0 by ``lambd``.
@@ -151,3 +159,7 @@ class Softshrink(Module):
     def forward(self, x: Any) -> Tensor:
         """Apply it to every element."""
         return ops.softshrink(x, self.lambd)
+
+    def extra_repr(self) -> str:
+        """The threshold."""
+        return f"{self.lambd}"

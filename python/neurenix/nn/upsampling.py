@@ -52,12 +52,16 @@ class Upsample(Module):
             given = "neither" if size is None else "both"
             raise ArgumentError(f"Upsample: expected either size or scale_factor, got {given}; pass one of them")
         self.mode = choice("Upsample", "mode", mode, MODES)
-        self.size, self.scale_factor = size, scale_factor
+        self.size, self.scale_factor = size, float(scale_factor) if isinstance(scale_factor, int) else scale_factor
         self.align_corners, self.recompute_scale_factor = align_corners, recompute_scale_factor
 
     def forward(self, x: Any) -> Tensor:
         """Resample."""
         return ops.interpolate(x, self.size, self.scale_factor, self.mode, self.align_corners, self.recompute_scale_factor)
+
+    def extra_repr(self) -> str:
+        """The size or the factor, and the mode."""
+        return f"{f'scale_factor={self.scale_factor}' if self.size is None else f'size={self.size}'}, mode={self.mode!r}"
 
 
 class UpsamplingNearest2d(Upsample):
@@ -104,6 +108,8 @@ class PixelShuffle(Module):
     (1, 3, 8, 8)
     """
 
+    _shown = ("upscale_factor",)
+
     def __init__(self, upscale_factor: int) -> None:
         self.upscale_factor = integer("PixelShuffle", "upscale_factor", upscale_factor, 1)
 
@@ -127,6 +133,8 @@ class PixelUnshuffle(Module):
     (1, 12, 4, 4)
     """
 
+    _shown = ("downscale_factor",)
+
     def __init__(self, downscale_factor: int) -> None:
         self.downscale_factor = integer("PixelUnshuffle", "downscale_factor", downscale_factor, 1)
 
@@ -149,6 +157,8 @@ class ChannelShuffle(Module):
     (1, 4, 8, 8)
     """
 
+    _shown = ("groups",)
+
     def __init__(self, groups: int) -> None:
         self.groups = integer("ChannelShuffle", "groups", groups, 1)
 
@@ -167,6 +177,8 @@ class Unfold(Module):
     (1, 18, 16)
     """
 
+    _shown = ("kernel_size", "dilation", "padding", "stride")
+
     def __init__(self, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> None:
         self.kernel_size, self.dilation, self.padding, self.stride = kernel_size, dilation, padding, stride
 
@@ -184,6 +196,8 @@ class Fold(Module):
     >>> nx.nn.Fold((4, 4), 3, padding=1)(nx.Tensor(shape=(1, 18, 16))).shape
     (1, 2, 4, 4)
     """
+
+    _shown = ("output_size", "kernel_size", "dilation", "padding", "stride")
 
     def __init__(self, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> None:
         self.output_size, self.kernel_size = output_size, kernel_size

@@ -9,8 +9,10 @@ from neurenix import autograd, backend, layout, random
 from neurenix._typing import Array
 from neurenix.backend.kernel import In, Key, Out, Real, Size, kernel
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
+from neurenix.ops.shape import squeeze, unsqueeze
 from neurenix.tensor import Tensor, as_tensor
 
+_SPATIAL = {1: "L", 2: "H, W", 3: "D, H, W"}
 _SELU_FLOOR = -1.0507009873554804934193349852946 * 1.6732632423543772848170429916717
 
 
@@ -113,6 +115,26 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = F
     return _drop("dropout", x, p, False, 1.0 / (1.0 - p) if p < 1 else 0.0, 0.0, 0.0)
 
 
+def _channels(op: str, input: Any, p: float, training: bool, spatial: int) -> Tensor:
+    """Drop whole channels of (N, C, ...), or of (C, ...) with exactly ``spatial`` axes behind."""
+    x = as_tensor(input)
+    _check(op, x, p)
+    least = spatial + 1 if spatial != 2 else 3
+    if x.ndim < least:
+        raise ShapeError(f"{op}: expected (N, C, {_SPATIAL[spatial]}), got {x.shape}; use dropout for other shapes")
+    if not training or p == 0:
+        return x
+    scale = 1.0 / (1.0 - p) if p < 1 else 0.0
+    if spatial != 2 and x.ndim == least:
+        return squeeze(_drop(op, unsqueeze(x, 0), p, True, scale, 0.0, 0.0), 0)
+    return _drop(op, x, p, True, scale, 0.0, 0.0)
+
+
+def dropout1d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Set whole channels of (N, C, L) or (C, L) to zero with probability ``p`` and scale the rest; see :func:`dropout2d`."""
+    return _channels("dropout1d", input, p, training, 1)
+
+
 def dropout2d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Set whole channels of (N, C, ...) to zero with probability ``p`` and scale the rest by 1 / (1 - p).
 
@@ -121,13 +143,12 @@ def dropout2d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
     ShapeError
         If ``input`` has fewer than three axes.
     """
-    x = as_tensor(input)
-    _check("dropout2d", x, p)
-    if x.ndim < 3:
-        raise ShapeError(f"dropout2d: expected (N, C, H, W), got {x.shape}; use dropout for other shapes")
-    if not training or p == 0:
-        return x
-    return _drop("dropout2d", x, p, True, 1.0 / (1.0 - p) if p < 1 else 0.0, 0.0, 0.0)
+    return _channels("dropout2d", input, p, training, 2)
+
+
+def dropout3d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Set whole channels of (N, C, D, H, W) or (C, D, H, W) to zero with probability ``p``; see :func:`dropout2d`."""
+    return _channels("dropout3d", input, p, training, 3)
 
 
 def alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
@@ -137,12 +158,23 @@ def alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: b
     ----------
     .. [1] G. Klambauer et al., "Self-normalizing neural networks", NeurIPS 2017.
     """
+    return _alpha("alpha_dropout", input, p, training, False)
+
+
+def feature_alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
+    """:func:`alpha_dropout` of whole channels of (N, C, ...)."""
+    return _alpha("feature_alpha_dropout", input, p, training, True)
+
+
+def _alpha(op: str, input: Any, p: float, training: bool, channels: bool) -> Tensor:
     x = as_tensor(input)
-    _check("alpha_dropout", x, p)
+    _check(op, x, p)
+    if channels and x.ndim < 2:
+        raise ShapeError(f"{op}: expected (N, C, ...), got {x.shape}; use alpha_dropout for other shapes")
     if not training or p == 0:
         return x
     if p == 1:
-        return _drop("alpha_dropout", x, p, False, 0.0, 0.0, 0.0)
+        return _drop(op, x, p, channels, 0.0, 0.0, 0.0)
     scale = (1.0 / ((1.0 - p) * (1.0 + p * _SELU_FLOOR**2))) ** 0.5
     shift = -scale * p * _SELU_FLOOR
-    return _drop("alpha_dropout", x, p, False, scale, shift, scale * _SELU_FLOOR + shift)
+    return _drop(op, x, p, channels, scale, shift, scale * _SELU_FLOOR + shift)

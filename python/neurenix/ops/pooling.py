@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ from neurenix import autograd, backend
 from neurenix._typing import Array
 from neurenix.backend.kernel import In, Index, IndexOut, Mask, MaskOut, Optional, Out, Size, kernel
 from neurenix.errors import ArgumentError
-from neurenix.layout import contiguous
 from neurenix.ops._arguments import choice, floats, integer, spatial
 from neurenix.ops._axis import placed, sums
 from neurenix.ops._frame import Frame, frame
@@ -168,31 +166,6 @@ def max_pool1d(
 ) -> Any:
     """Take the maximum over sliding windows of (N, C, L) or (C, L); see :func:`max_pool2d`."""
     return _max("max_pool1d", 1, input, slide("max_pool1d", 1, kernel_size, stride, padding, dilation, ceil_mode), return_indices)
-
-
-def max_pool3d(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False) -> Tensor:
-    """Take the maximum over sliding windows of (N, C, D, H, W) or (C, D, H, W), without indices; see :func:`max_pool2d`."""
-    op = "max_pool3d"
-    window = slide(op, 3, kernel_size, stride, padding, dilation, ceil_mode)
-    x = spatial(op, floats(op, input), 3)
-    depth, *plane = window.windows(op, x)
-    sizes, lead = x.shape[-3:], x.shape[:-3]
-    planes = _reshaped(x, (*lead, sizes[0], *sizes[1:]))
-    y, _ = max_windows(op, planes, plane, False)
-    oh, ow = y.shape[-2:]
-    y, _ = max_windows(op, _reshaped(y, (*lead[:-1], lead[-1], sizes[0], oh * ow)), [depth, _every(oh * ow)], False)
-    return _reshaped(y, (*lead, len(depth.table), oh, ow))
-
-
-@lru_cache(maxsize=64)
-def _every(size: int) -> Windows:
-    return Windows(np.stack([np.arange(size), np.ones(size, np.int64)], axis=1), np.ones(size), 1, 1)
-
-
-def _reshaped(x: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """A dense reshape that is recorded."""
-    before = x.shape
-    return autograd.record("reshape", contiguous(x._array).reshape(shape), (x,), lambda g: (contiguous(g).reshape(before),))
 
 
 def _average(op: str, n: int, x: Any, window: Slide, include: bool, override: int | None) -> Tensor:

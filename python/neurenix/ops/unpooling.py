@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -66,19 +67,36 @@ def max_unpool2d(
     array([[0., 0.],
            [5., 0.]], dtype=float32)
     """
-    op = "max_unpool2d"
-    window = slide(op, 2, kernel_size, stride, padding)
-    x, indices = spatial(op, floats(op, input), 2), as_tensor(indices)
+    return _unpool("max_unpool2d", 2, input, indices, kernel_size, stride, padding, output_size)
+
+
+def max_unpool1d(
+    input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Sequence[int] | None = None
+) -> Tensor:
+    """Put each value of (N, C, L) or (C, L) where the maximum was; see :func:`max_unpool2d`."""
+    return _unpool("max_unpool1d", 1, input, indices, kernel_size, stride, padding, output_size)
+
+
+def max_unpool3d(
+    input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Sequence[int] | None = None
+) -> Tensor:
+    """Put each value of (N, C, D, H, W) or (C, D, H, W) where the maximum was; see :func:`max_unpool2d`."""
+    return _unpool("max_unpool3d", 3, input, indices, kernel_size, stride, padding, output_size)
+
+
+def _unpool(op: str, n: int, input: Any, indices: Any, kernel_size: Any, stride: Any, padding: Any, output_size: Any) -> Tensor:
+    window = slide(op, n, kernel_size, stride, padding)
+    x, indices = spatial(op, floats(op, input), n), as_tensor(indices)
     if indices.shape != x.shape or indices.dtype != np.int64:
         raise ShapeError(
-            f"{op}: expected int64 indices of shape {x.shape}, got {indices.dtype}{indices.shape}; pass those of max_pool2d(return_indices=True)"
+            f"{op}: expected int64 indices of shape {x.shape}, got {indices.dtype}{indices.shape}; pass those of max_pool{n}d(return_indices=True)"
         )
     backend.same_device(op, x._array, indices._array)
     out = _unpooled(op, x, window, output_size)
-    f = frame(x._array, 2)
+    f = frame(x._array, n)
     index = f.buffer_of(indices._array)
     y = f.new(out)
-    sizes = (f.outer, f.spatial[0] * f.spatial[1], f.channels, out[0] * out[1])
+    sizes = (f.outer, math.prod(f.spatial), f.channels, math.prod(out))
     unpool(y, f.buffer, index, *sizes)
 
     def vjp(g: Array) -> tuple[Array]:
@@ -90,11 +108,13 @@ def max_unpool2d(
 
 
 def _unpooled(op: str, x: Tensor, window: Slide, output_size: Sequence[int] | None) -> tuple[int, ...]:
-    natural = tuple((n - 1) * s + k - 2 * p for n, k, s, p in zip(x.shape[-2:], window.kernel, window.stride, window.low, strict=True))
+    axes = len(window.kernel)
+    sizes = zip(x.shape[-axes:], window.kernel, window.stride, window.low, strict=True)
+    natural = tuple((n - 1) * s + k - 2 * p for n, k, s, p in sizes)
     if output_size is None:
         return natural
-    out = tuple(integer(op, "output_size", n, 1) for n in output_size)[-2:]
-    if len(out) != 2 or any(abs(n - m) >= s for n, m, s in zip(out, natural, window.stride, strict=True)):
+    out = tuple(integer(op, "output_size", n, 1) for n in output_size)[-axes:]
+    if len(out) != axes or any(abs(n - m) >= s for n, m, s in zip(out, natural, window.stride, strict=True)):
         raise ShapeError(
             f"{op}: expected output_size within a stride of {natural}, got {tuple(output_size)}; pass the size that was pooled"
         )

@@ -44,7 +44,7 @@ fn spread<T: Float>(y: &mut [T], x: &[T], index: &[i64], outer: usize, pixels: u
     });
     if outside.load(Ordering::Relaxed) {
         return Err(Error::Argument(format!(
-            "max_unpool2d: expected indices from 0 to {}, got others; pass the indices of max_pool2d and its input's size",
+            "max_unpool: expected indices from 0 to {}, got others; pass the indices of the max pool and its input's size",
             count.saturating_sub(1)
         )));
     }
