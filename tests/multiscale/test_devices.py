@@ -6,6 +6,7 @@ import pytest
 import neurenix as nx
 from neurenix.multiscale import (
     AttentionFusion,
+    ConvNeXtEncoder,
     FeatureFusion,
     MultiScaleModel,
     MultiScalePooling,
@@ -30,6 +31,7 @@ MODELS = {
     "context": lambda: PyramidPooling(2, 3, [1, 2]),
     "rescale": lambda: Rescale(0.5),
     "scales": lambda: MultiScaleTransform([0.5]),
+    "convnext": lambda: ConvNeXtEncoder(2, depths=[1, 1], widths=[2, 3], stochastic_depth_prob=0.5, layer_scale=0.5),
     "levels": lambda: PyramidDownsample(2),
 }
 

@@ -175,6 +175,10 @@ class PyramidDownsample(_Resizer):
         self._set(mode, antialias)
         self._levels: list[Any] | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy starts without a last pass."""
+        return {**vars(self), "_levels": None}
+
     def forward(self, x: Any) -> list[Any]:
         """Give all levels, finest first: each halves the one before, rounded up."""
         found = [x]

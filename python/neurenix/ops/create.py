@@ -213,7 +213,7 @@ def from_dlpack(source: Any, *, device: DeviceLike | None = None, copy: bool | N
         t = Tensor(_shared(source))
     else:
         raise DTypeError(f"from_dlpack: expected an object with __dlpack__, got {type(source).__name__}; pass an array")
-    if device is not None and not t.device.startswith(device):
+    if device not in (None, t.device, t.device.partition(":")[0]):
         if copy is False:
             raise DeviceError(f"from_dlpack: expected memory on {device} with copy=False, got {t.device}; pass copy=None")
         return t.to(device=device)
