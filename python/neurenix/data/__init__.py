@@ -1,6 +1,6 @@
 """Datasets, the loader that makes batches of them, and transforms of images and masks."""
 
-from neurenix.data.collate import collate as collate
+from neurenix.data.collate import collate as collate, pad_collate as pad_collate
 from neurenix.data.crops import CenterCrop as CenterCrop, ForegroundCrop as ForegroundCrop, RandomCrop as RandomCrop
 from neurenix.data.dataset import ArrayDataset as ArrayDataset, Dataset as Dataset, TensorDataset as TensorDataset
 from neurenix.data.draws import item_seed as item_seed
@@ -17,6 +17,13 @@ from neurenix.data.intensity import (
     RandomNoise as RandomNoise,
 )
 from neurenix.data.loader import DataLoader as DataLoader
+from neurenix.data.normalize import Normalize as Normalize, PercentileNormalize as PercentileNormalize
+from neurenix.data.samplers import (
+    BucketBatchSampler as BucketBatchSampler,
+    BucketSampler as BucketSampler,
+    RandomSampler as RandomSampler,
+    WeightedRandomSampler as WeightedRandomSampler,
+)
 from neurenix.data.spatial import (
     ElasticTransform as ElasticTransform,
     RandomAffine as RandomAffine,

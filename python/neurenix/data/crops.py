@@ -20,7 +20,9 @@ _ATTEMPTS = 10  # at a foreground pixel that is still in sight
 class _Crop(PairedTransform):
     """A window whose place a subclass chooses."""
 
-    def __init__(self, size: int | tuple[int, int], fill_mode: str = "reflect", fill: float = 0.0, ignore_index: int | None = None) -> None:
+    def __init__(
+        self, size: int | tuple[int, int], fill_mode: str = "symmetric", fill: float = 0.0, ignore_index: int | None = None
+    ) -> None:
         owner = type(self).__name__
         pair = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
         if len(pair) != 2:
@@ -62,9 +64,9 @@ class RandomCrop(_Crop):
     ----------
     size : int or (int, int)
         Height and width of the window.
-    fill_mode : {"reflect", "replicate", "constant"}
-        How an image that is smaller than the window goes on at its right and bottom: mirrored at its edge, with its edge's
-        pixels, or with ``fill``.
+    fill_mode : {"symmetric", "reflect", "replicate", "constant"}
+        How an image that is smaller than the window goes on at its right and bottom: mirrored with its edge's pixels or without
+        them, with its edge's pixels, or with ``fill``.
     fill : float
         Value outside for images with ``fill_mode="constant"``; labels get 0 there.
     ignore_index : int, optional
@@ -146,7 +148,7 @@ class ForegroundCrop(_Crop):
         size: int | tuple[int, int],
         foreground: float = 0.67,
         per_label: bool = False,
-        fill_mode: str = "reflect",
+        fill_mode: str = "symmetric",
         fill: float = 0.0,
         ignore_index: int | None = None,
     ) -> None:

@@ -25,7 +25,7 @@ class Rule(NamedTuple):
     """How images are interpolated, and what lies outside them."""
 
     interpolation: str | None = "bilinear"  # None where pixels are only moved
-    fill_mode: str = "reflect"
+    fill_mode: str = "symmetric"
     fill: float = 0.0
     ignore_index: int | None = None
 
@@ -171,9 +171,11 @@ def _picked(array: Image, index: Image, axis: int, mode: str, fill: float) -> Im
         stop = int(index[-1] + step)
         part = slice(int(index[0]), None if stop < 0 else stop, int(step))
         return array[(..., part, *[slice(None)] * (-axis - 1))]
-    if mode == "reflect":
-        index = np.mod(index, 2 * length)
-        index = np.minimum(index, 2 * length - 1 - index)
+    if mode in ("symmetric", "reflect"):
+        shared = int(mode == "reflect")
+        period = max(2 * (length - shared), 1)
+        index = np.mod(index, period)
+        index = np.minimum(index, period - 1 + shared - index)
     out = np.take(array, np.clip(index, 0, length - 1), axis=axis)
     if mode == "constant":
         out[(..., ~inside, *[slice(None)] * (-axis - 1))] = fill

@@ -14,7 +14,7 @@ from neurenix.data.dataset import check_count
 from neurenix.data.geometry import Image, Scene
 from neurenix.data.transforms import PairedTransform
 from neurenix.errors import ArgumentError, ShapeError
-from neurenix.ops import warp
+from neurenix.ops.smoothing import gaussian_blur
 from neurenix.tensor import Tensor
 
 Change = Callable[[Image], Image]
@@ -290,8 +290,17 @@ class GaussianBlur(ImageTransform):
     def drawn(self) -> Change:
         """One filter."""
         sigma = draws.uniform(*self.sigma)
-        reach = int(np.ceil(4 * sigma)) if self.kernel_size is None else self.kernel_size // 2
-        return lambda image: warp.blurred(np.ascontiguousarray(image), sigma, reach)
+        truncate = 4.0 if self.kernel_size is None else (self.kernel_size // 2) / sigma
+        return lambda image: _blurred(image, sigma, truncate)
+
+
+def _blurred(image: Image, sigma: float, truncate: float) -> Image:
+    if 0 in image.shape:
+        return image
+    planes = np.ascontiguousarray(image).reshape(1, -1, *image.shape[-2:])
+    with no_grad():
+        smooth = gaussian_blur(planes, sigma, mode="symmetric", truncate=truncate)
+    return smooth.numpy().reshape(image.shape)
 
 
 class RandomNoise(ImageTransform):

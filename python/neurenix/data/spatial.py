@@ -130,8 +130,8 @@ class RandomRotation(PairedTransform):
         Range of angles, against the clock; one number is from its negative to itself.
     interpolation : {"nearest", "bilinear", "bicubic"}
         Of images; labels always take the nearest pixel.
-    fill_mode : {"reflect", "replicate", "constant"}
-        What lies outside: the image mirrored at its edge, its edge's pixels, or ``fill``.
+    fill_mode : {"symmetric", "reflect", "replicate", "constant"}
+        What lies outside: the image mirrored with its edge's pixels or without them, its edge's pixels, or ``fill``.
     fill : float
         Value outside, for images with ``fill_mode="constant"``; labels get 0 there.
     ignore_index : int, optional
@@ -157,7 +157,7 @@ class RandomRotation(PairedTransform):
         self,
         degrees: float | tuple[float, float],
         interpolation: str = "bilinear",
-        fill_mode: str = "reflect",
+        fill_mode: str = "symmetric",
         fill: float = 0.0,
         ignore_index: int | None = None,
         p: float = 1.0,
@@ -207,7 +207,7 @@ class RandomAffine(PairedTransform):
         scale: tuple[float, float] | None = None,
         shear: float | tuple[float, float] | None = None,
         interpolation: str = "bilinear",
-        fill_mode: str = "reflect",
+        fill_mode: str = "symmetric",
         fill: float = 0.0,
         ignore_index: int | None = None,
         p: float = 1.0,
@@ -279,7 +279,7 @@ class ElasticTransform(PairedTransform):
         alpha: float | tuple[float, float] = 50.0,
         sigma: float | tuple[float, float] = 5.0,
         interpolation: str = "bilinear",
-        fill_mode: str = "reflect",
+        fill_mode: str = "symmetric",
         fill: float = 0.0,
         ignore_index: int | None = None,
         p: float = 1.0,

@@ -7,11 +7,11 @@ import numpy as np
 from neurenix import backend
 from neurenix._typing import Array
 from neurenix.backend.kernel import Double, DoubleOut, Enum, In, Out, Real, Size, kernel
-from neurenix.ops._axis import Host, Table, identity, table_of
+from neurenix.ops._axis import Host, Table, table_of
 from neurenix.ops.resize import run_tables
 
 ORDERS = {"nearest": 0, "bilinear": 1, "bicubic": 2}
-FILL_MODES = {"constant": 0, "replicate": 1, "reflect": 2}
+FILL_MODES = {"constant": 0, "replicate": 1, "symmetric": 2, "reflect": 3}
 
 
 @kernel("floats")
@@ -76,26 +76,3 @@ def _gaussian(size: int, sigma: float, step: int) -> Table:
     weight = np.exp(-0.5 * ((pixel[:, None] - places) / sigma) ** 2)
     weight /= weight.sum(axis=1, keepdims=True) * np.sqrt(step)
     return table_of(first, weight)
-
-
-def blurred(x: Array, sigma: float, reach: int) -> Array:
-    """``x`` (..., H, W) smoothed by a Gaussian of ``2 reach + 1`` taps, mirrored at its edges."""
-    h, w = x.shape[-2:]
-    if reach == 0 or x.size == 0:
-        return x
-    y = backend.new(x, x.shape)
-    planes = x.size // (h * w)
-    run_tables(y, x, [_mirrored(h, sigma, reach), _mirrored(w, sigma, reach)], None, (planes, h, w, 1, h, w))
-    return y
-
-
-def _mirrored(size: int, sigma: float, reach: int) -> Table:
-    taps = np.arange(-reach, reach + 1)
-    weight = np.exp(-0.5 * (taps / sigma) ** 2)
-    if size == 1:
-        return identity(1)
-    index = np.arange(size)[:, None] + taps
-    index = np.mod(index, 2 * size)
-    index = np.minimum(index, 2 * size - 1 - index)
-    plain = table_of(np.arange(size), np.broadcast_to(weight / weight.sum(), (size, len(taps))))
-    return plain._replace(source=index.reshape(-1).astype(np.int64))
