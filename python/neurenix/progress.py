@@ -50,7 +50,7 @@ class Progress(Generic[T]):
         return iter(self._bar) if self._bar is not None else self._plain()
 
     def _plain(self) -> Iterator[T]:
-        total = len(self.items) if isinstance(self.items, Sized) else None
+        total = _length(self.items)
         begun = shown = time.monotonic()
         done = 0
         for done, item in enumerate(self.items, 1):
@@ -65,6 +65,14 @@ class Progress(Generic[T]):
         count = f"{done}" if total is None else f"{done}/{total}"
         parts = [f"{self.name} {count}", *([self._text] if self._text else []), f"{seconds:.0f} s"]
         print(", ".join(parts), file=self.stream, flush=True)
+
+
+def _length(items: object) -> int | None:
+    """How many there are, where that is known: a loader of an iterable has ``__len__`` and no length."""
+    try:
+        return len(items) if isinstance(items, Sized) else None
+    except TypeError:
+        return None
 
 
 def _is_terminal(stream: TextIO) -> bool:

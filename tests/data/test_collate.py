@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from neurenix import Tensor
+from neurenix.data import DataLoader, pad_collate
 from neurenix.data.collate import collate, to_tensors
-from neurenix.errors import DTypeError, ShapeError
+from neurenix.errors import ArgumentError, DTypeError, ShapeError
 
 Pair = namedtuple("Pair", "image label")
 
@@ -50,3 +51,71 @@ def test_views_of_any_order_are_stacked():
 def test_errors(items, error, text):
     with pytest.raises(error, match=text):
         collate(items)
+
+
+def pairs(mask_type=np.int64):
+    return [(np.full((2, h, w), float(h)), np.full((h, w), 1, mask_type), h) for h, w in ((3, 7), (5, 4))]
+
+
+def test_padding_fills_and_says_what_is_real():
+    images, masks, numbers, valid = pad_collate(pairs(), fill=-1.0)
+    assert (images.shape, masks.shape, valid.shape) == ((2, 2, 5, 7), (2, 5, 7), (2, 5, 7))
+    assert (images.dtype, masks.dtype, valid.dtype) == (np.float32, np.int64, np.bool_)
+    assert numbers.tolist() == [3, 5]
+    assert (images == np.where(valid[:, None], images[:, :, :1, :1], -1)).all()
+    assert (masks == np.where(valid, 1, -100)).all()
+    assert valid.sum(axis=(1, 2)).tolist() == [21, 20]
+
+
+def test_padding_to_a_multiple_names_and_single_images():
+    assert pad_collate(pairs(), multiple=4)[0].shape == (2, 2, 8, 8)
+    assert pad_collate(pairs(), multiple=(4, 10))[0].shape == (2, 2, 8, 10)
+    batch = pad_collate([{"image": x, "mask": m > 0, "label": n} for x, m, n in pairs()])
+    assert set(batch) == {"image", "mask", "label", "valid"}
+    assert (batch["mask"] == batch["valid"]).all()
+    images, valid = pad_collate([x for x, _, _ in pairs()], dtype=None)
+    assert (images.dtype, valid.shape) == (np.float64, (2, 5, 7))
+    images, valid = pad_collate([Tensor(np.ones((2, 2))), Tensor(np.ones((3, 1)))])
+    assert images.shape == valid.shape == (2, 3, 2)
+    floats = pad_collate([(x, x[:1]) for x, _, _ in pairs()])[1]
+    assert floats[0, 0, 4, 6] == 0
+
+
+def test_mixed_sizes_say_what_helps():
+    with pytest.raises(ShapeError) as caught:
+        next(iter(DataLoader([x for x, _, _ in pairs()], 2)))
+    assert str(caught.value) == (
+        "DataLoader: expected items of one shape, got (2, 3, 7) and, at place 1 of the batch, (2, 5, 4); "
+        "use collate_fn=pad_collate, crop or resize them alike, or use batch_size=1"
+    )
+    images, _, _, valid = next(iter(DataLoader(pairs(), 2, collate_fn=pad_collate)))
+    assert isinstance(valid, Tensor)
+    assert images.shape == (2, 2, 5, 7)
+
+
+@pytest.mark.parametrize(
+    ("items", "error", "text"),
+    [
+        (
+            pairs(np.uint8),
+            ArgumentError,
+            "pad_collate: expected an ignore_index that uint8 holds, got -100; pass partial(pad_collate, ignore_index=255) "
+            "and ignore_index=255 to the loss, or store masks as int64",
+        ),
+        (
+            [3, 4],
+            ShapeError,
+            "pad_collate: expected an image (..., H, W) as the first part of each item, got none; return (image, ...)",
+        ),
+        (
+            [np.ones((1, 2, 2)), np.ones((3, 2, 2))],
+            ShapeError,
+            "pad_collate: expected items that differ in height and width only, got (1, 2, 2) float64 and, at place 1 of the batch, "
+            "(3, 2, 2) float64; convert them in the dataset",
+        ),
+    ],
+)
+def test_padding_errors(items, error, text):
+    with pytest.raises(error) as caught:
+        pad_collate(items)
+    assert str(caught.value) == text

@@ -1,12 +1,29 @@
+import io
+import multiprocessing
 import threading
 import time
 
 import numpy as np
 import pytest
 
+import neurenix as nx
 from neurenix import Tensor
-from neurenix.data import ArrayDataset, Compose, DataLoader, Dataset, RandomCrop, RandomNoise, RandomTurn, TensorDataset
-from neurenix.errors import ArgumentError, DTypeError
+from neurenix.data import (
+    ArrayDataset,
+    Compose,
+    DataLoader,
+    Dataset,
+    ElasticTransform,
+    GaussianNoise,
+    RandomCrop,
+    RandomNoise,
+    RandomRotation,
+    RandomSampler,
+    RandomTurn,
+    TensorDataset,
+)
+from neurenix.errors import ArgumentError, DTypeError, StateError
+from neurenix.progress import Progress
 
 IMAGES = np.random.default_rng(0).random((10, 1, 12, 12))
 
@@ -18,7 +35,7 @@ def dataset():
 class Augment:
     """A transform that also passes the label."""
 
-    steps = Compose([RandomCrop(8), RandomTurn(), RandomNoise()])
+    steps = Compose([ElasticTransform(20, 3), RandomRotation(90), RandomCrop(8), RandomTurn(), RandomNoise(), GaussianNoise()])
 
     def __call__(self, image, label):
         return self.steps(image), label
@@ -29,7 +46,7 @@ def epochs(count=2, **kwargs):
     return [(images.numpy().copy(), labels.tolist()) for _ in range(count) for images, labels in loader]
 
 
-@pytest.mark.parametrize("workers", [{"num_workers": 1}, {"num_workers": 3, "prefetch_factor": 1}, {"num_workers": 2, "worker": "process"}])
+@pytest.mark.parametrize("workers", [{"num_workers": 1}, {"num_workers": 4, "prefetch_factor": 1}, {"num_workers": 2, "worker": "process"}])
 def test_order_and_bits_do_not_depend_on_the_workers(workers):
     for (x, a), (y, b) in zip(epochs(), epochs(**workers), strict=True):
         assert a == b
@@ -138,3 +155,125 @@ def test_a_failing_item_is_named(workers):
 def test_errors(make, error, text):
     with pytest.raises(error, match=text):
         make()
+
+
+class Bad(Dataset):
+    """Item 5 fails in one way or another."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        if index == 5:
+            raise self.error("broken", "file") if self.error is AwkwardError else self.error("broken file")
+        return index
+
+
+class AwkwardError(Exception):
+    """Cannot be pickled: two arguments, of which one is kept."""
+
+    def __init__(self, first, second):
+        super().__init__(first)
+
+
+def test_a_failing_item_of_a_process_is_named():
+    with pytest.raises(OSError, match="broken file") as caught:
+        list(DataLoader(Bad(OSError), 2, num_workers=1, worker="process"))
+    assert "read item 5 of Bad" in caught.value.__notes__[0]
+    with pytest.raises(StateError, match=r"got AwkwardError: broken \(while a DataLoader read item 5 of Bad"):
+        list(DataLoader(Bad(AwkwardError), 2, num_workers=1, worker="process"))
+
+
+def test_a_broken_off_iteration_leaves_no_process():
+    before = len(multiprocessing.active_children())
+    for _ in DataLoader(list(range(20)), 2, num_workers=2, worker="process"):
+        break
+    assert len(multiprocessing.active_children()) == before
+
+
+@pytest.mark.parametrize("workers", [{}, {"num_workers": 1}, {"num_workers": 4}])
+@pytest.mark.parametrize("given", [0, 1, 2, 3])
+def test_another_run_goes_on_with_the_next_batch(workers, given):
+    whole = DataLoader(dataset(), 4, shuffle=True, seed=3)
+    wanted = [[(x.numpy().tobytes(), y.tolist()) for x, y in whole] for _ in range(3)]
+    loader = DataLoader(dataset(), 4, shuffle=True, seed=3, **workers)
+    list(loader)
+    iterator = iter(loader)
+    for _ in range(given):
+        next(iterator)
+    state = loader.state_dict()
+    assert state == {"epoch": 1, "batch": given, "seed": 3}
+    iterator.close()
+    again = DataLoader(dataset(), 4, shuffle=True, **workers)
+    again.load_state_dict(state)
+    assert again.state_dict() == state
+    found = [[(x.numpy().tobytes(), y.tolist()) for x, y in again] for _ in range(2)]
+    assert found == [wanted[1][given:], wanted[2]]
+    assert again.state_dict() == {"epoch": 3, "batch": 0, "seed": 3}
+
+
+def test_what_is_skipped_is_not_read():
+    slow = Slow()
+    loader = DataLoader(slow, 4)
+    loader.load_state_dict({"epoch": 0, "batch": 9, "seed": 0})
+    assert [b.tolist() for b in loader] == [[36, 37, 38, 39]]
+    assert slow.read == 4
+
+
+def test_an_iterable_goes_on_too():
+    class Stream:
+        def __iter__(self):
+            return (nx.rand(1) for _ in range(7))
+
+    wanted = [x.tolist() for x in DataLoader(Stream(), 2, seed=1)]
+    again = DataLoader(Stream(), 2, seed=1)
+    again.load_state_dict({"epoch": 0, "batch": 2, "seed": 1})
+    assert [x.tolist() for x in again] == wanted[2:]
+
+
+def test_batch_samplers_decide():
+    loader = DataLoader(list(range(6)), batch_sampler=[[5, 0], [1], [2, 3, 4]], num_workers=2)
+    assert [b.tolist() for b in loader] == [[5, 0], [1], [2, 3, 4]]
+    assert len(loader) == 3
+
+    class Numbered:
+        def __getitem__(self, index):
+            return 10 * index
+
+    assert [b.tolist() for b in DataLoader(Numbered(), 2, sampler=(n for n in (4, 1, 7)))] == [[40, 10], [70]]
+
+
+def test_a_sampler_is_told_the_epoch():
+    sampler = RandomSampler(range(10), seed=5)
+    first = [DataLoader(list(range(10)), 10, sampler=sampler) for _ in range(2)]
+    assert [b.tolist() for b in first[0]] == [b.tolist() for b in first[1]] != [b.tolist() for b in first[0]]
+
+
+def test_progress_shows_a_loader_with_and_without_length():
+    for data, text in ((list(range(5)), "step 3/3"), ((n for n in range(5)), "step 3,")):
+        out = io.StringIO()
+        assert len(list(Progress(DataLoader(data, 2), stream=out))) == 3
+        assert out.getvalue().startswith(text)
+
+
+@pytest.mark.parametrize(
+    "state", [None, {}, {"epoch": 1, "batch": 2}, {"epoch": 1, "batch": -1, "seed": 0}, {"epoch": 1.0, "batch": 1, "seed": 0}]
+)
+def test_a_state_that_is_none_is_refused(state):
+    loader = DataLoader([1], seed=0)
+    with pytest.raises(StateError, match="DataLoader: expected a state with the integers epoch, batch and seed, got .*; pass what"):
+        loader.load_state_dict(state)
+    assert loader.state_dict() == {"epoch": 0, "batch": 0, "seed": 0}
+
+
+@pytest.mark.parametrize("settings", [{"batch_size": 2}, {"shuffle": True}, {"sampler": [0]}, {"drop_last": True}])
+def test_a_batch_sampler_stands_alone(settings):
+    with pytest.raises(ArgumentError) as caught:
+        DataLoader([1], batch_sampler=[[0]], **settings)
+    assert str(caught.value) == (
+        "DataLoader: expected batch_sampler without batch_size, shuffle, sampler and drop_last, got one of them too; "
+        "let the batch_sampler decide"
+    )

@@ -6,9 +6,12 @@ import contextvars
 import os
 import pickle
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from functools import partial
+from itertools import islice
 from multiprocessing import get_context
 from typing import Any, Literal
 
@@ -19,7 +22,7 @@ from neurenix.data import draws
 from neurenix.data.collate import collate, to_tensors
 from neurenix.data.dataset import check_count
 from neurenix.data.stream import Stream, check_stream
-from neurenix.errors import ArgumentError, DTypeError
+from neurenix.errors import ArgumentError, DTypeError, StateError
 
 Collate = Callable[[Sequence[Any]], Any]
 
@@ -28,7 +31,8 @@ class DataLoader:
     """Iterate over a dataset in batches; each iteration is the next epoch.
 
     Batches hold tensors. Order, augmentation and every bit depend on ``seed``, the epoch and the item only: not on
-    the number or the kind of workers. An iteration that is broken off costs nothing but what was prepared ahead.
+    the number or the kind of workers. An iteration that is broken off costs nothing but what was prepared ahead, and
+    :meth:`state_dict` says where it stood, so that another run goes on with the next batch.
 
     Parameters
     ----------
@@ -40,7 +44,10 @@ class DataLoader:
     shuffle : bool
         Another order each epoch.
     sampler : iterable of int, optional
-        Item numbers of an epoch, instead of all of them.
+        Item numbers of an epoch, instead of all of them. One with a method ``set_epoch`` is told the epoch.
+    batch_sampler : iterable of sequence of int, optional
+        Item numbers of each batch, instead of ``batch_size``, ``shuffle``, ``sampler`` and ``drop_last``:
+        :class:`BucketBatchSampler`.
     num_workers : int
         How many batches are prepared at once beside the caller's work; with 0 the caller does it.
     collate_fn : callable, optional
@@ -78,6 +85,7 @@ class DataLoader:
         shuffle: bool = False,
         *,
         sampler: Any = None,
+        batch_sampler: Any = None,
         num_workers: int = 0,
         collate_fn: Collate | None = None,
         drop_last: bool = False,
@@ -86,8 +94,9 @@ class DataLoader:
         seed: int | None = None,
         dtype: DTypeLike | None = np.float32,
     ) -> None:
-        self._streams = check_stream(dataset, shuffle or sampler is not None or worker == "process")
-        if not self._streams and not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+        self._streams = check_stream(dataset, shuffle or sampler is not None or batch_sampler is not None or worker == "process")
+        ordered = sampler is not None or batch_sampler is not None
+        if not self._streams and not (hasattr(dataset, "__getitem__") and (ordered or hasattr(dataset, "__len__"))):
             raise ArgumentError(
                 f"DataLoader: expected a dataset with __len__ and __getitem__, got {type(dataset).__name__}; see neurenix.data.Dataset"
             )
@@ -95,64 +104,141 @@ class DataLoader:
             raise ArgumentError(f"DataLoader: expected worker to be 'thread' or 'process', got {worker!r}; pass one of them")
         if sampler is not None and shuffle:
             raise ArgumentError("DataLoader: expected either a sampler or shuffle=True, got both; let the sampler shuffle")
+        if batch_sampler is not None and (shuffle or drop_last or sampler is not None or batch_size != 1):
+            raise ArgumentError(
+                "DataLoader: expected batch_sampler without batch_size, shuffle, sampler and drop_last, got one of them too; "
+                "let the batch_sampler decide"
+            )
         if collate_fn is not None and not callable(collate_fn):
             raise ArgumentError(
                 f"DataLoader: expected collate_fn to be callable, got {type(collate_fn).__name__}; pass a function of a list of items"
             )
-        self.dataset, self.sampler, self.worker = dataset, sampler, worker
+        self.dataset, self.sampler, self.batch_sampler, self.worker = dataset, sampler, batch_sampler, worker
         self.batch_size = check_count("DataLoader", "batch_size", batch_size)
         self.num_workers = check_count("DataLoader", "num_workers", num_workers, 0)
         self.prefetch_factor = check_count("DataLoader", "prefetch_factor", prefetch_factor)
         self.shuffle, self.drop_last = bool(shuffle), bool(drop_last)
         self.seed = draws.item_seed() if seed is None else check_count("DataLoader", "seed", seed, 0)
-        self.epoch = 0
+        self.epoch, self._skip, self._running = 0, 0, False
+        self._place = (0, 0)  # of the iteration that runs: its epoch, and how many batches it gave
         self.collate_fn: Collate = collate_fn if collate_fn is not None else partial(collate, dtype=_float_type(dtype))
 
     def __len__(self) -> int:
         if self._streams and not hasattr(self.dataset, "__len__"):
             raise DTypeError(f"len: expected a dataset with a length, got the iterable {type(self.dataset).__name__}; count its batches")
+        if self.batch_sampler is not None:
+            return len(self.batch_sampler)
         count = len(self.dataset) if self.sampler is None else len(self.sampler)
         return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
 
     def set_epoch(self, epoch: int) -> None:
         """Make the next iteration that of ``epoch``, to go on where an earlier run stopped."""
         self.epoch = check_count("DataLoader", "epoch", epoch, 0)
+        self._skip, self._running = 0, False
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the iteration stands: the epoch, how many of its batches were given, and the seed.
+
+        In a loop the batch at hand counts as given. After the last batch it is the next epoch, before its first.
+
+        Examples
+        --------
+        >>> from neurenix.data import DataLoader
+        >>> loader = DataLoader(range(6), batch_size=2, shuffle=True, seed=0)
+        >>> batches = iter(loader)
+        >>> first, state = next(batches), loader.state_dict()
+        >>> again = DataLoader(range(6), batch_size=2, shuffle=True)
+        >>> again.load_state_dict(state)
+        >>> [b.tolist() for b in again] == [b.tolist() for b in batches]
+        True
+        """
+        epoch, batch = self._place if self._running else (self.epoch, self._skip)
+        return {"epoch": epoch, "batch": batch, "seed": self.seed}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Go on where ``state_dict`` was taken: the next iteration begins with the batch after it.
+
+        What is skipped is not read (an iterable dataset has to be). A sampler must give the same numbers again: ours do for the same
+        seed, those with ``set_epoch`` are told the epoch.
+
+        Raises
+        ------
+        StateError
+            If ``state`` is not what :meth:`state_dict` gives.
+        """
+        found = dict(state) if isinstance(state, Mapping) else {}
+        if found.keys() != {"epoch", "batch", "seed"} or not all(type(v) is int and v >= 0 for v in found.values()):
+            raise StateError(
+                f"DataLoader: expected a state with the integers epoch, batch and seed, got {state!r}; pass what state_dict() gave"
+            )
+        self.epoch, self._skip, self.seed, self._running = found["epoch"], found["batch"], found["seed"], False
 
     def __iter__(self) -> Iterator[Any]:
-        epoch, self.epoch = self.epoch, self.epoch + 1
+        epoch, skip = self.epoch, self._skip
+        self.epoch, self._skip, self._running, self._place = epoch + 1, 0, True, (epoch, skip)
+        return self._counted(self._epoch(epoch, skip), epoch, skip)
+
+    def _counted(self, batches: Iterator[Any], epoch: int, skip: int) -> Iterator[Any]:
+        """The batches as tensors; how many were given is remembered for :meth:`state_dict`."""
+        number = skip
+        with closing(batches):  # type: ignore[type-var]  # all of them are generators
+            for number, batch in enumerate(batches, skip + 1):
+                if self._place[0] == epoch:
+                    self._place = (epoch, number)
+                yield to_tensors(batch)
+        if self._place == (epoch, number):
+            self._running = False
+
+    def _epoch(self, epoch: int, skip: int) -> Iterator[Any]:
+        """Batches of arrays from number ``skip`` on."""
         if self._streams:
             stream = Stream(self.dataset, self.batch_size, self.drop_last, self.collate_fn, self.seed, epoch)
-            return map(to_tensors, stream.ahead(self.num_workers * self.prefetch_factor) if self.num_workers else stream)
-        batches = self._batches(epoch)
+            for _ in range(skip):
+                stream.next_batch()
+            yield from stream.ahead(self.num_workers * self.prefetch_factor) if self.num_workers else stream
+            return
+        batches = islice(self._batches(epoch), skip, None)
         fetch = partial(fetch_batch, self.dataset, self.collate_fn, self.seed, epoch)
-        if self.num_workers == 0:
-            return (to_tensors(fetch(batch)) for batch in batches)
-        return self._ahead(fetch, batches)
+        yield from map(fetch, batches) if self.num_workers == 0 else self._ahead(fetch, batches)
 
-    def _batches(self, epoch: int) -> list[list[int]]:
+    def _batches(self, epoch: int) -> Iterator[list[int]]:
         """The item numbers of each batch of an epoch."""
-        if self.sampler is not None:
-            numbers = [int(i) for i in self.sampler]
-        elif self.shuffle:
-            with draws.item(self.seed, epoch, draws.EPOCH_ORDER):
-                numbers = draws.order(len(self.dataset))
-        else:
-            numbers = list(range(len(self.dataset)))
-        batches = [numbers[i : i + self.batch_size] for i in range(0, len(numbers), self.batch_size)]
-        return batches[:-1] if self.drop_last and batches and len(batches[-1]) < self.batch_size else batches
+        sampler = self.batch_sampler if self.batch_sampler is not None else self.sampler
+        if hasattr(sampler, "set_epoch"):
+            sampler.set_epoch(epoch)
+        if self.batch_sampler is not None:
+            return ([int(i) for i in batch] for batch in self.batch_sampler)
+        return self._cut(self._numbers(epoch))
 
-    def _ahead(self, fetch: Callable[[list[int]], Any], batches: list[list[int]]) -> Iterator[Any]:
+    def _numbers(self, epoch: int) -> Iterator[int]:
+        if self.sampler is not None:
+            return map(int, self.sampler)
+        if self.shuffle:
+            with draws.item(self.seed, epoch, draws.EPOCH_ORDER):
+                return iter(draws.order(len(self.dataset)))
+        return iter(range(len(self.dataset)))
+
+    def _cut(self, numbers: Iterator[int]) -> Iterator[list[int]]:
+        while batch := list(islice(numbers, self.batch_size)):
+            if len(batch) == self.batch_size or not self.drop_last:
+                yield batch
+
+    def _ahead(self, fetch: Callable[[list[int]], Any], batches: Iterator[list[int]]) -> Iterator[Any]:
         """Batches in order, some of them prepared ahead."""
         pool, task = self._pool(fetch)
         waiting: deque[Future[Any]] = deque()
-        rest = iter(batches)
         try:
-            for batch in rest:
+            for batch in batches:
                 waiting.append(_submit(pool, task, batch))
                 if len(waiting) > self.num_workers * self.prefetch_factor:
-                    yield to_tensors(waiting.popleft().result())
+                    yield waiting.popleft().result()
             while waiting:
-                yield to_tensors(waiting.popleft().result())
+                yield waiting.popleft().result()
+        except BrokenProcessPool as error:
+            error.add_note(
+                "a worker process of a DataLoader ended by itself: out of memory? Use fewer workers, or worker='thread' to see more"
+            )
+            raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -201,7 +287,22 @@ def _unpack(parcel: bytes) -> None:
 
 def _fetch_unpacked(numbers: list[int]) -> Any:
     assert _fetch is not None  # set by _unpack before any batch is asked for
-    return _fetch(numbers)
+    try:
+        return _fetch(numbers)
+    except Exception as error:
+        if _travels(error):
+            raise
+        note = "; ".join(getattr(error, "__notes__", []))
+        text = f"DataLoader: expected a batch, got {type(error).__name__}: {error} ({note}); use worker='thread' to see where"
+    raise StateError(text)
+
+
+def _travels(error: Exception) -> bool:
+    """Whether an exception arrives in the main process; otherwise it would end the pool there, and nobody would learn why."""
+    try:
+        return type(pickle.loads(pickle.dumps(error))) is type(error)
+    except Exception:
+        return False
 
 
 def _float_type(dtype: DTypeLike | None) -> np.dtype[Any] | None:

@@ -76,7 +76,7 @@ class PercentileNormalize(PairedTransform):
         kind, (b_min, b_max) = x.dtype.type, self.target
         scale = (b_max - b_min) / (high - low) if high > low else 0.0
         out = (x - kind(low)) * kind(scale) + kind(b_min)
-        return np.clip(out, kind(b_min), kind(b_max)) if self.clip else out
+        return np.asarray(np.clip(out, kind(b_min), kind(b_max)) if self.clip else out)
 
 
 class Normalize(PairedTransform):
