@@ -153,8 +153,10 @@ def read_picture(path: str | os.PathLike[str], channels: int | None = None) -> P
             return pixels
         with pillow(f"reading {path.name}").open(path) as picture:
             deep = picture.mode in ("I", "F", "1") or picture.mode.startswith("I;")
-            keep = channels is None or (deep and channels == 1)
-            return np.asarray(picture if keep else picture.convert("L" if channels == 1 else "RGB"))
+            if channels is None or deep:  # Pillow would cut deep pixels at 255
+                pixels = np.asarray(picture)
+                return np.repeat(pixels[..., None], 3, axis=-1) if channels == 3 else pixels
+            return np.asarray(picture.convert("L" if channels == 1 else "RGB"))
     except BackendUnavailableError:
         raise
     except Exception as error:  # decoders fail in ways of their own at damaged files

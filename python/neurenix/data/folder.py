@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
+from neurenix.data._checks import check_choice
 from neurenix.data.crops import RandomCrop
 from neurenix.data.dataset import Dataset, Transform, check_count, check_transform, item_number
+from neurenix.data.files import ENDINGS, count_pages, planes, read_page
+from neurenix.data.masks import mask_rule, read_mask
 from neurenix.data.spatial import RandomFlip, RandomTurn
 from neurenix.data.transforms import Compose
-from neurenix.errors import ArgumentError, FileError, ShapeError
-from neurenix.picture import read_picture, scaled
+from neurenix.errors import FileError, ShapeError
+from neurenix.picture import scaled
 
-_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".npy")
 _NAMED = 5  # so many file names in a message
 
 
 class ImageMaskFolder(Dataset):
     """Images in one folder and their masks in another, paired by file name.
 
-    An item is ``(image, mask)``: the image float32 (C, H, W) in [0, 1]; the mask float32 (1, H, W) of zeros and ones
-    ("binary": whatever is not zero is one), or int64 (H, W) as stored ("classes"). They are read when they are asked for.
+    An item is ``(image, mask)``: the image float32 (C, H, W), integers divided by their type's largest value; the mask float32
+    (1, H, W) of zeros and ones ("binary"), or int64 (H, W) ("classes", "instances"). They are read when they are asked for.
 
     Parameters
     ----------
     images, masks : path
-        The folders. Files are PNG, JPEG, BMP, GIF, TIFF (read with Pillow) or ``.npy``, in any mixture.
-    mask_type : {"binary", "classes"}
-        What the masks hold.
+        The folders, or one file each. Files are PNG, JPEG, BMP, GIF (read with Pillow), ``.npy``, TIFF (tifffile, else Pillow) or Zarr
+        arrays (zarr), in any mixture. Each page of a TIFF and each entry of a Zarr array (N, H, W) or (N, C, H, W) is an item.
+    mask_type : {"binary", "classes", "instances"}
+        What the masks hold: two values, 0 and another; numbers of classes; numbers of objects, 0 for background. A file that holds
+        something else is refused, with what was seen in it.
     mask_suffix : str
         What a mask's name has more than its image's: ``"_mask"`` pairs ``a.jpg`` with ``a_mask.png``.
     channels : {1, 3}, optional
@@ -45,13 +48,29 @@ class ImageMaskFolder(Dataset):
         How often each pair is counted.
     unpaired : {"error", "skip"}
         What to do about files without a partner; they are listed in the attribute of that name.
+    num_classes : int, optional
+        With "classes": numbers must be below it. Without it, what looks like a binary mask or like numbers of objects is refused.
+    ignore_index : int, optional
+        With "classes": a number that marks unlabelled pixels, kept as it is.
+    colors : sequence of (int, int, int), optional
+        With "classes", for masks that are pictures in colours: each class's red, green and blue, from class 0 on.
+    threshold : float, optional
+        With "binary", for masks in shades of grey: what lies above is 1.
 
     Raises
     ------
     FileError
-        If a folder is missing, has no pairs, or has files without a partner.
+        If a folder is missing, has no pairs, or has files without a partner; when read, if a file cannot be, or a mask is not what
+        ``mask_type`` says.
+    ShapeError
+        When read, if a mask has not its image's height and width.
     BackendUnavailableError
-        If a file needs Pillow and it is not installed.
+        If a file needs a package that is not installed.
+
+    Notes
+    -----
+    A palette's numbers are the mask's numbers. Masks in grey that are stored as RGB are read as grey. In "instances", colours become
+    numbers as ``red + 256 * green + 65536 * blue``. The check of a mask is made when it is read first.
     """
 
     def __init__(
@@ -59,7 +78,7 @@ class ImageMaskFolder(Dataset):
         images: str | os.PathLike[str],
         masks: str | os.PathLike[str],
         *,
-        mask_type: Literal["binary", "classes"] = "binary",
+        mask_type: Literal["binary", "classes", "instances"] = "binary",
         mask_suffix: str = "",
         channels: int | None = None,
         crop: int | tuple[int, int] | None = None,
@@ -68,17 +87,20 @@ class ImageMaskFolder(Dataset):
         transform: Transform | None = None,
         repeats: int = 1,
         unpaired: Literal["error", "skip"] = "error",
+        num_classes: int | None = None,
+        ignore_index: int | None = None,
+        colors: Sequence[tuple[int, int, int]] | None = None,
+        threshold: float | None = None,
     ) -> None:
-        _check_choice("mask_type", mask_type, ("binary", "classes"))
-        _check_choice("unpaired", unpaired, ("error", "skip"))
-        _check_choice("channels", channels, (None, 1, 3))
+        self.rule = mask_rule(mask_type, num_classes, ignore_index, colors, threshold)
+        check_choice("ImageMaskFolder", "unpaired", unpaired, ("error", "skip"))
+        self.channels = check_choice("ImageMaskFolder", "channels", channels, (None, 1, 3))
+        self.repeats = check_count("ImageMaskFolder", "repeats", repeats)
         steps: list[Any] = [] if crop is None else [RandomCrop(crop)]
-        steps += [RandomFlip()] if flips else []
-        steps += [RandomTurn()] if turns else []
+        steps += [*([RandomFlip()] if flips else []), *([RandomTurn()] if turns else [])]
         extra = check_transform("ImageMaskFolder", transform)
         self.transform = Compose(steps if extra is None else [*steps, extra])
-        self.repeats = check_count("ImageMaskFolder", "repeats", repeats)
-        self.mask_type, self.channels = mask_type, channels
+        self.mask_type = mask_type
         self.pairs, self.unpaired = find_pairs(Path(images), Path(masks), mask_suffix)
         if self.unpaired and unpaired == "error":
             raise FileError(
@@ -89,25 +111,31 @@ class ImageMaskFolder(Dataset):
             raise FileError(
                 f"ImageMaskFolder: expected images in {images} with masks in {masks}, got no pair; check the folders and mask_suffix="
             )
+        self.items = [(*pair, page) for pair in self.pairs for page in range(_pages(*pair))]
+        self._checked: set[int] = set()
 
     def __len__(self) -> int:
-        return len(self.pairs) * self.repeats
+        return len(self.items) * self.repeats
 
     def __getitem__(self, index: int) -> Any:
-        image_path, mask_path = self.pairs[item_number("ImageMaskFolder", index, len(self)) % len(self.pairs)]
-        image = _planes(scaled(read_picture(image_path, self.channels)), image_path)
-        mask = read_picture(mask_path, 1 if self.mask_type == "binary" else None)
-        if mask.ndim != 2 or mask.shape != image.shape[-2:]:
+        number = item_number("ImageMaskFolder", index, len(self)) % len(self.items)
+        image_path, mask_path, page = self.items[number]
+        image = scaled(planes(read_page(image_path, page, self.channels), image_path, self.channels))
+        pixels = read_page(mask_path, page)
+        if pixels.shape[:2] != image.shape[-2:]:
             raise ShapeError(
-                f"ImageMaskFolder: expected a mask of {image.shape[-2:]} pixels and one channel for {image_path.name}, "
-                f"got {mask.shape} in {mask_path.name}; the mask must have its image's size"
+                f"ImageMaskFolder: expected a mask of {image.shape[-2:]} pixels for {image_path.name}, "
+                f"got {pixels.shape[:2]} in {mask_path.name}; the mask must have its image's size"
             )
-        mask = (mask != 0).astype(np.float32)[None] if self.mask_type == "binary" else mask.astype(np.int64)
+        mask = read_mask(pixels, mask_path.name, self.rule, number not in self._checked)
+        self._checked.add(number)
         return self.transform(image, mask)
 
 
 def find_pairs(images: Path, masks: Path, suffix: str = "") -> tuple[list[tuple[Path, Path]], list[Path]]:
-    """Pairs of files, in order of name, and the files that have no partner."""
+    """Pairs of files, in order of name, and the files that have no partner; two files are a pair whatever their names."""
+    if all(p.exists() and p.suffix.lower() in ENDINGS for p in (images, masks)):
+        return [(images, masks)], []
     pictures, drawings = _by_stem(images), _by_stem(masks)
     pairs = [(path, drawings[stem + suffix]) for stem, path in pictures.items() if stem + suffix in drawings]
     used = {path for pair in pairs for path in pair}
@@ -119,7 +147,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
         raise FileError(f"ImageMaskFolder: expected a folder, got {str(folder)!r}, which is none; check the path")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in _ENDINGS or path.name.startswith("."):
+        if path.suffix.lower() not in ENDINGS or path.name.startswith("."):
             continue
         if path.stem in found:
             raise FileError(
@@ -129,20 +157,17 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _planes(image: np.ndarray[Any, Any], path: Path) -> np.ndarray[Any, Any]:
-    """(H, W) or (H, W, C) pixels as (C, H, W)."""
-    if image.ndim not in (2, 3):
-        raise ShapeError(
-            f"ImageMaskFolder: expected (H, W) or (H, W, C) pixels, got shape {image.shape} in {path.name}; store one image a file"
+def _pages(image: Path, mask: Path) -> int:
+    """How many items a pair of files holds."""
+    count, other = count_pages(image), count_pages(mask)
+    if count != other:
+        raise FileError(
+            f"ImageMaskFolder: expected as many masks in {mask.name} as images in {image.name} ({count}), got {other}; "
+            "remove the pages that have no partner"
         )
-    return image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
+    return count
 
 
 def _listed(paths: list[Path]) -> str:
     names = ", ".join(f"{p.parent.name}/{p.name}" for p in paths[:_NAMED])
     return names if len(paths) <= _NAMED else f"{names} and {len(paths) - _NAMED} more"
-
-
-def _check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
-    if value not in choices:
-        raise ArgumentError(f"ImageMaskFolder: expected {name} to be one of {choices}, got {value!r}; pass one of them")

@@ -102,13 +102,7 @@ class DataLoader:
             )
         if worker not in ("thread", "process"):
             raise ArgumentError(f"DataLoader: expected worker to be 'thread' or 'process', got {worker!r}; pass one of them")
-        if sampler is not None and shuffle:
-            raise ArgumentError("DataLoader: expected either a sampler or shuffle=True, got both; let the sampler shuffle")
-        if batch_sampler is not None and (shuffle or drop_last or sampler is not None or batch_size != 1):
-            raise ArgumentError(
-                "DataLoader: expected batch_sampler without batch_size, shuffle, sampler and drop_last, got one of them too; "
-                "let the batch_sampler decide"
-            )
+        _check_order(sampler, batch_sampler, shuffle, drop_last or batch_size != 1)
         if collate_fn is not None and not callable(collate_fn):
             raise ArgumentError(
                 f"DataLoader: expected collate_fn to be callable, got {type(collate_fn).__name__}; pass a function of a list of items"
@@ -303,6 +297,17 @@ def _travels(error: Exception) -> bool:
         return type(pickle.loads(pickle.dumps(error))) is type(error)
     except Exception:
         return False
+
+
+def _check_order(sampler: Any, batch_sampler: Any, shuffle: bool, cut: bool) -> None:
+    """Refuse two who decide the order, or how it is cut into batches."""
+    if sampler is not None and shuffle:
+        raise ArgumentError("DataLoader: expected either a sampler or shuffle=True, got both; let the sampler shuffle")
+    if batch_sampler is not None and (shuffle or cut or sampler is not None):
+        raise ArgumentError(
+            "DataLoader: expected batch_sampler without batch_size, shuffle, sampler and drop_last, got one of them too; "
+            "let the batch_sampler decide"
+        )
 
 
 def _float_type(dtype: DTypeLike | None) -> np.dtype[Any] | None:
