@@ -226,7 +226,7 @@ def test_names_choose_what_is_interpolated():
         (
             lambda: RandomRotation(3, fill_mode="wrap"),
             ArgumentError,
-            "RandomRotation: expected fill_mode to be one of ('constant', 'replicate', 'symmetric', 'reflect'), got 'wrap'; pass one of them",
+            "RandomRotation: expected fill_mode to be one of ('constant', 'replicate', 'symmetric'), got 'wrap'; pass one of them",
         ),
         (
             lambda: RandomRotation(3, ignore_index=0.5),
