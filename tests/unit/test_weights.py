@@ -146,6 +146,12 @@ def test_npz_that_are_not_what_they_should_be(tmp_path):
         archive.writestr("a.npy", header.getvalue())
     with pytest.raises(FileError, match=r"bytes for 'a\.npy' of shape \(1000000000000,\)"):
         nx.load(path)
+    for line in ("'descr': '<,8'", "'descr': '<08'", "'descr': ('<f8'", "b'descr': '<f8'"):  # each of which NumPy answers by another error
+        bad = f"{{{line}, 'fortran_order': False, 'shape': (0,), }}".ljust(117).encode() + b"\n"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("a.npy", b"\x93NUMPY\x01\x00" + len(bad).to_bytes(2, "little") + bad)
+        with pytest.raises(FileError, match="a header that is none"):
+            nx.load(path)
     np.savez(path, a=np.zeros(1000))
     content = path.read_bytes()
     path.write_bytes(content[:500] + b"\1" + content[501:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tokenize
 import zipfile
 import zlib
 from io import BufferedReader
@@ -52,8 +53,7 @@ def read(file: BufferedReader, path: str) -> dict[str, HostArray]:
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> HostArray:
     with archive.open(info) as member:
-        version = npy.read_magic(member)
-        shape, fortran, dtype = (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(member)
+        shape, fortran, dtype = _header(member)
         if dtype.hasobject or dtype.kind not in "biuf":
             raise FileError(f"elements of type {dtype} for {info.filename!r}")
         size = math.prod(shape) * dtype.itemsize
@@ -65,3 +65,11 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> HostArray:
             raise FileError(f"{len(block)} bytes for {info.filename!r} of shape {shape}")
         array.view(np.uint8).reshape(-1)[:] = np.frombuffer(block, np.uint8)
         return array.reshape(shape[::-1]).transpose() if fortran else array.reshape(shape)
+
+
+def _header(member: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    try:
+        version = npy.read_magic(member)
+        return (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(member)
+    except (ValueError, TypeError, SyntaxError, tokenize.TokenError) as error:
+        raise FileError(f"a header that is none ({error})") from None
