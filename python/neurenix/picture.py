@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from neurenix.errors import ArgumentError, BackendUnavailableError, DTypeError, FileError, ShapeError
-from neurenix.metrics import host
+from neurenix.metrics._inputs import host
 
 Pixels: TypeAlias = np.ndarray[Any, Any]
 Colour: TypeAlias = tuple[int, int, int]

@@ -23,10 +23,12 @@ MODULES = (
     "neurenix.optim",
     "neurenix.data",
     "neurenix.errors",
+    "neurenix.labelling",
+    "neurenix.metrics",
 )
 
 
-ROOMS = {"data", "errors", "functional", "init", "multiscale", "nn", "optim"}
+ROOMS = {"data", "errors", "functional", "init", "labelling", "metrics", "multiscale", "nn", "optim"}
 
 
 def is_ours(value: object) -> bool:

@@ -78,6 +78,7 @@ from neurenix.nn.loss import (
     MultiLabelSoftMarginLoss as MultiLabelSoftMarginLoss, MultiMarginLoss as MultiMarginLoss, NLLLoss as NLLLoss, PoissonNLLLoss as
     PoissonNLLLoss, SmoothL1Loss as SmoothL1Loss, SoftMarginLoss as SoftMarginLoss,
 )  # fmt: skip
+from neurenix.nn.combined_loss import CombinedLoss as CombinedLoss, DeepSupervisionLoss as DeepSupervisionLoss
 
 # dropout
 from neurenix.nn.dropout import (

@@ -73,6 +73,7 @@ from neurenix.ops.loss import (
     soft_margin_loss as soft_margin_loss,
 )
 from neurenix.ops.dice import dice_loss as dice_loss
+from neurenix.ops.resize_labels import resize_labels as resize_labels
 from neurenix.ops.class_loss import (
     cross_entropy as cross_entropy,
     multi_margin_loss as multi_margin_loss,

@@ -68,9 +68,10 @@ class BCELoss(_WeightedLoss):
         super().__init__(weight, size_average, reduce, reduction)
         self.ignore_index = ignore_index
 
-    def forward(self, input: Any, target: Any, mask: Any = None) -> Tensor:
-        """The loss; where ``mask`` is false an element does not count."""
-        return ops.binary_cross_entropy(input, target, self.weight, reduction=self.reduction, mask=mask, ignore_index=self.ignore_index)
+    def forward(self, input: Any, target: Any, mask: Any = None, pixel_weight: Any = None) -> Tensor:
+        """The loss; where ``mask`` is false an element does not count, and ``pixel_weight`` says how much the others do."""
+        settings: dict[str, Any] = {"mask": mask, "ignore_index": self.ignore_index, "pixel_weight": pixel_weight}
+        return ops.binary_cross_entropy(input, target, self.weight, reduction=self.reduction, **settings)
 
 
 class BCEWithLogitsLoss(_WeightedLoss):
@@ -103,13 +104,14 @@ class BCEWithLogitsLoss(_WeightedLoss):
         self.pos_weight = None if pos_weight is None else Buffer(pos_weight)
         self.ignore_index = ignore_index
 
-    def forward(self, input: Any, target: Any, mask: Any = None) -> Tensor:
-        """The loss; where ``mask`` is false an element does not count."""
+    def forward(self, input: Any, target: Any, mask: Any = None, pixel_weight: Any = None) -> Tensor:
+        """The loss; where ``mask`` is false an element does not count, and ``pixel_weight`` says how much the others do."""
         settings: dict[str, Any] = {
             "reduction": self.reduction,
             "pos_weight": self.pos_weight,
             "mask": mask,
             "ignore_index": self.ignore_index,
+            "pixel_weight": pixel_weight,
         }
         return ops.binary_cross_entropy_with_logits(input, target, self.weight, **settings)
 
@@ -146,10 +148,10 @@ class CrossEntropyLoss(_WeightedLoss):
         super().__init__(weight, size_average, reduce, reduction)
         self.ignore_index, self.label_smoothing = ignore_index, label_smoothing
 
-    def forward(self, input: Any, target: Any) -> Tensor:
-        """The loss of logits and class numbers or probabilities."""
+    def forward(self, input: Any, target: Any, mask: Any = None, pixel_weight: Any = None) -> Tensor:
+        """The loss of logits and class numbers or probabilities; ``mask`` and ``pixel_weight`` say how much each pixel counts."""
         settings: dict[str, Any] = {"ignore_index": self.ignore_index, "reduction": self.reduction, "label_smoothing": self.label_smoothing}
-        return ops.cross_entropy(input, target, self.weight, **settings)
+        return ops.cross_entropy(input, target, self.weight, mask=mask, pixel_weight=pixel_weight, **settings)
 
 
 class NLLLoss(_WeightedLoss):
@@ -175,9 +177,10 @@ class NLLLoss(_WeightedLoss):
         super().__init__(weight, size_average, reduce, reduction)
         self.ignore_index = ignore_index
 
-    def forward(self, input: Any, target: Any) -> Tensor:
-        """The loss of log-probabilities and class numbers."""
-        return ops.nll_loss(input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction)
+    def forward(self, input: Any, target: Any, mask: Any = None, pixel_weight: Any = None) -> Tensor:
+        """The loss of log-probabilities and class numbers; ``mask`` and ``pixel_weight`` say how much each pixel counts."""
+        settings: dict[str, Any] = {"ignore_index": self.ignore_index, "reduction": self.reduction}
+        return ops.nll_loss(input, target, self.weight, mask=mask, pixel_weight=pixel_weight, **settings)
 
 
 class MSELoss(_Loss):

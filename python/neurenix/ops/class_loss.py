@@ -14,6 +14,7 @@ from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.ops._reduction import prediction, reduction_of, refuse_probabilities, target_like
 from neurenix.ops.loss import loss_ratio, loss_sum
 from neurenix.ops.norm import from_last, to_last
+from neurenix.ops.pixel_weight import weighted_pixels
 from neurenix.tensor import Tensor, as_tensor
 
 
@@ -202,6 +203,9 @@ def cross_entropy(
     reduce: bool | None = None,
     reduction: str = "mean",
     label_smoothing: float = 0.0,
+    *,
+    mask: Any = None,
+    pixel_weight: Any = None,
 ) -> Tensor:
     """``-w[t] log softmax(x)[t]`` of logits over classes.
 
@@ -218,6 +222,10 @@ def cross_entropy(
         A mean over class numbers is divided by the sum of their weights.
     label_smoothing : float
         The share of the target that is spread evenly over all classes.
+    mask : Tensor, optional
+        True where a class number counts.
+    pixel_weight : Tensor, optional
+        A weight for each class number; a mean is divided by the sum of these times the class weights.
 
     Returns
     -------
@@ -240,6 +248,9 @@ def cross_entropy(
         raise ShapeError("cross_entropy: expected (C,), (N, C) or (N, C, ...), got a 0-d input; give one logit a class")
     refuse_probabilities(op, x, "nll_loss (NLLLoss)")
     t, smoothing = as_tensor(target), _smoothing(label_smoothing)
+    if mask is not None or pixel_weight is not None:
+        settings: dict[str, Any] = {"ignore_index": ignore_index, "label_smoothing": smoothing}
+        return weighted_pixels(op, cross_entropy, x, t, weight, how, mask, pixel_weight, settings)
     if t.dtype.kind == "f":
         return _with_probabilities(x, t, weight, how, smoothing)
     return _from_logits(op, x, t, weight, how, ignore_index, smoothing, math.inf)
@@ -253,6 +264,9 @@ def nll_loss(
     ignore_index: int = -100,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    mask: Any = None,
+    pixel_weight: Any = None,
 ) -> Tensor:
     """``-w[t] x[t]`` of log-probabilities over classes, see :func:`cross_entropy` for the arguments.
 
@@ -270,6 +284,8 @@ def nll_loss(
     if x.ndim < 1:
         raise ShapeError("nll_loss: expected (C,), (N, C) or (N, C, ...), got a 0-d input; give one log-probability a class")
     t = as_tensor(target)
+    if mask is not None or pixel_weight is not None:
+        return weighted_pixels(op, nll_loss, x, t, weight, how, mask, pixel_weight, {"ignore_index": ignore_index})
     if x._logits is not None and not (x.is_leaf and x.requires_grad):
         kind, z, axis = x._logits
         if kind != "softmax" or axis % x.ndim != min(1, x.ndim - 1):

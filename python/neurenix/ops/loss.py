@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import IntEnum
 from typing import Any
 
@@ -108,25 +109,42 @@ def _elementwise(
     return autograd.record(op, y, (x, t), vjp)
 
 
+def counts(t: Tensor, ignore: float) -> Tensor:
+    """Where a target is not the value to ignore, which may be NaN."""
+    return ops.logical_not(ops.isnan(t.detach())) if math.isnan(ignore) else ops.ne(t.detach(), ignore)
+
+
 def kept_weights(
-    op: str, x: Tensor, t: Tensor, weight: Array | None, mask: Any, ignore: float | None
+    op: str, x: Tensor, t: Tensor, weight: Array | None, mask: Any, ignore: float | None, pixel_weight: Any = None
 ) -> tuple[Array | None, Tensor | None]:
-    """Weights with 0 where an element is left out, and how many are kept, where anything is left out at all."""
-    if mask is None and ignore is None:
+    """Weights with 0 where an element is left out, and what a mean is divided by, where it is not the number of elements."""
+    if mask is None and ignore is None and pixel_weight is None:
         return weight, None
     kept = Tensor._wrap(spread_over(op, "mask", as_tensor(mask, x).bool(), x)) if mask is not None else None
     if ignore is not None:
-        inside = ops.ne(t.detach(), ignore).to(dtype=x.dtype)
+        inside = counts(t, ignore).to(dtype=x.dtype)
         kept = inside if kept is None else kept * inside
+    if pixel_weight is not None:
+        heavy = Tensor._wrap(spread_over(op, "pixel_weight", pixel_weight, x))
+        kept = heavy if kept is None else kept * heavy
     assert kept is not None
     weights = kept if weight is None else kept * Tensor._wrap(weight)
     return layout.contiguous(weights._array), kept.sum()
 
 
 def _with_mask(
-    op: str, way: Way, x: Tensor, t: Tensor, reduction: str, weight: Array | None, mask: Any, ignore: float | None, **more: Any
+    op: str,
+    way: Way,
+    x: Tensor,
+    t: Tensor,
+    reduction: str,
+    weight: Array | None,
+    mask: Any,
+    ignore: float | None,
+    pixel_weight: Any = None,
+    **more: Any,
 ) -> Tensor:
-    weight, count = kept_weights(op, x, t, weight, mask, ignore)
+    weight, count = kept_weights(op, x, t, weight, mask, ignore, pixel_weight)
     if count is None or reduction != "mean":
         return _elementwise(op, way, x, t, reduction, weight=weight, **more)
     return _elementwise(op, way, x, t, "sum", weight=weight, **more) / count
@@ -142,6 +160,7 @@ def binary_cross_entropy(
     *,
     mask: Any = None,
     ignore_index: float | None = None,
+    pixel_weight: Any = None,
 ) -> Tensor:
     """``-(t log p + (1 - t) log(1 - p))`` of probabilities, each logarithm at least -100.
 
@@ -158,7 +177,9 @@ def binary_cross_entropy(
     mask : Tensor, optional
         True where an element counts; the mean is over those.
     ignore_index : number, optional
-        Value of the target where an element does not count.
+        Value of the target where an element does not count; may be NaN.
+    pixel_weight : Tensor, optional
+        Spreads over ``input`` as ``weight`` does, but the mean is divided by its sum.
 
     Returns
     -------
@@ -182,7 +203,7 @@ def binary_cross_entropy(
     t, way = target_like(op, target, x), Way.BCE
     if x._logits is not None and x._logits[0] == "sigmoid" and not (x.is_leaf and x.requires_grad):
         x, way = x._logits[1], Way.BCE_OF_SIGMOID
-    return _with_mask(op, way, x, t, how, spread_over(op, "weight", weight, x), mask, ignore_index)
+    return _with_mask(op, way, x, t, how, spread_over(op, "weight", weight, x), mask, ignore_index, pixel_weight)
 
 
 def binary_cross_entropy_with_logits(
@@ -196,6 +217,7 @@ def binary_cross_entropy_with_logits(
     *,
     mask: Any = None,
     ignore_index: float | None = None,
+    pixel_weight: Any = None,
 ) -> Tensor:
     """Binary cross entropy of ``sigmoid(input)``, stable for any logit; ``pos_weight`` multiplies the first term.
 
@@ -217,7 +239,8 @@ def binary_cross_entropy_with_logits(
     refuse_probabilities(op, x, "binary_cross_entropy (BCELoss)")
     t = target_like(op, target, x)
     positive = spread_over(op, "pos_weight", pos_weight, x)
-    return _with_mask(op, Way.BCE_LOGITS, x, t, how, spread_over(op, "weight", weight, x), mask, ignore_index, positive=positive)
+    left_out = mask, ignore_index, pixel_weight
+    return _with_mask(op, Way.BCE_LOGITS, x, t, how, spread_over(op, "weight", weight, x), *left_out, positive=positive)
 
 
 def _weighted_error(op: str, way: Way, input: Any, target: Any, how: str, weight: Any, mask: Any, a: float = 0.0) -> Tensor:

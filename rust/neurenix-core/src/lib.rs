@@ -15,8 +15,10 @@ pub mod layout;
 // One module an operation family, in the order of the kernel table.
 pub mod arg_reduce;
 pub mod class_loss;
+pub mod components;
 pub mod conv;
 pub mod derived;
+pub mod distance;
 pub mod elementwise;
 pub mod layer_norm;
 pub mod loss;
@@ -45,3 +47,4 @@ pub mod softmax;
 pub mod sort;
 pub mod unpooling;
 pub mod warp;
+pub mod watershed;

@@ -267,6 +267,11 @@ kernels! {
     multilabel_margin_rows<floats>(loss: Out, dx: Out, x: In, target: Index, rows: Size, classes: Size) = margin_loss::multilabel_margin;
     scale_rows<floats>(y: Out, x: In, g: In, rows: Size, classes: Size, divisor: Real) = margin_loss::scale_rows;
 
+    // regions
+    label_components<integers>(values: In, labels: IndexOut, depth: Size, height: Size, width: Size, connectivity: Size) = components::label;
+    distance_pass<floats>(y: Out, x: In, outer: Size, n: Size, inner: Size, spacing: Real) = distance::pass;
+    watershed_flood<floats>(image: In, markers: Index, mask: Mask, labels: IndexOut, depth: Size, height: Size, width: Size, connectivity: Size, line: Enum) = watershed::flood;
+
     // random
     random_uniform<floats>(y: Out, low: Real, high: Real, seed: Key, call: Key) = random::uniform;
     random_normal<floats>(y: Out, mean: Real, deviation: Real, seed: Key, call: Key) = random::normal;

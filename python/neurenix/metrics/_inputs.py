@@ -1,0 +1,75 @@
+"""What metrics take: arrays and tensors as NumPy arrays on the host, and what counts in them."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from neurenix import backend
+from neurenix.errors import ArgumentError, DTypeError, ShapeError
+from neurenix.tensor import Tensor
+
+Mask: TypeAlias = np.ndarray[Any, Any]
+
+
+def host(value: Any, owner: str) -> Mask:
+    """``value`` as a NumPy array of numbers."""
+    value = value._array if isinstance(value, Tensor) else value
+    array = backend.to_numpy(value) if backend.is_array(value) else np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise DTypeError(f"{owner}: expected an array of numbers, got {array.dtype}; pass a NumPy array or a Tensor")
+    return array
+
+
+def as_mask(values: Mask) -> Mask:
+    """What counts as foreground: bools as they are, floats above 0.5, integers above 0."""
+    return values if values.dtype.kind == "b" else values > (0.5 if values.dtype.kind == "f" else 0)
+
+
+def whole_labels(owner: str, labels: Any) -> Mask:
+    """Numbers of objects or segments, as integers."""
+    array = host(labels, owner)
+    if array.dtype.kind not in "biu":
+        raise DTypeError(f"{owner}: expected integer labels, got {array.dtype}; use neurenix.labelling.connected_components(mask)")
+    return array
+
+
+def same_shape(owner: str, prediction: Mask, truth: Mask) -> None:
+    """Refuse what is not one image twice."""
+    if prediction.shape != truth.shape:
+        raise ShapeError(f"{owner}: expected one shape, got {prediction.shape} and {truth.shape}; squeeze or crop one of them")
+
+
+def kept_pixels(owner: str, target: Mask, mask: Any, ignore_index: float | None) -> Mask | None:
+    """Where pixels count, or None for everywhere: not where ``mask`` is false, the target is ``ignore_index``, or NaN."""
+    kept: Mask | None = None
+    if mask is not None:
+        kept = as_mask(host(mask, owner))
+        try:
+            kept = np.broadcast_to(kept, target.shape)
+        except ValueError:
+            raise ShapeError(
+                f"{owner}: expected a mask that spreads over {target.shape}, got {kept.shape}; give one value a pixel"
+            ) from None
+    for left_out in (
+        None if ignore_index is None else target == ignore_index,
+        np.isnan(target) if target.dtype.kind == "f" else None,
+    ):
+        if left_out is not None and left_out.any():
+            kept = ~left_out if kept is None else kept & ~left_out
+    return kept
+
+
+def batches(owner: str, *arrays: Mask) -> None:
+    """Refuse what has no axis of images in front."""
+    for array in arrays:
+        if array.ndim < 2:
+            raise ShapeError(f"{owner}: expected (N, ...), images along the first axis, got {array.shape}; add it with x[None]")
+
+
+def chosen(owner: str, name: str, value: Any, choices: tuple[str, ...]) -> str:
+    """Refuse an unknown name, and say which there are."""
+    if value not in choices:
+        raise ArgumentError(f"{owner}: expected {name} one of {', '.join(map(repr, choices))}, got {value!r}; pass one of them")
+    return str(value)
