@@ -39,7 +39,9 @@ def test_pairs_by_hand():
 def test_information_by_hand():
     assert variation_of_information([1, 1, 1, 1], [1, 1, 2, 2]) == (0, 1)
     assert variation_of_information([1, 2, 3, 4], [1, 1, 2, 2]) == (1, 0)
-    assert variation_of_information(np.zeros(0, int), np.zeros(0, int)) == variation_of_information([5, 5], [0, 0], ignore_labels=0) == (0, 0)
+    assert (
+        variation_of_information(np.zeros(0, int), np.zeros(0, int)) == variation_of_information([5, 5], [0, 0], ignore_labels=0) == (0, 0)
+    )
 
 
 @pytest.mark.parametrize("make", [AdaptedRandError, lambda: AdaptedRandError(average="pairs"), VariationOfInformation])
