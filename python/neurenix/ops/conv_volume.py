@@ -84,6 +84,10 @@ def _unfold_into(y: Array, folded: Array, windows: Planes, slab: tuple[slice, sl
         accumulate(total[:, there], source[:, here, ..., tap, :])
 
 
+def _planes(fit: Fit) -> Planes:
+    return Planes(fit.kernel[0], fit.stride[0], fit.pad[0], fit.dilation[0], fit.groups)
+
+
 class _Volume(NamedTuple):
     """A convolution of volumes: planes' windows, the windows in a plane, the folded weight (first, taps * second, kH, kW)."""
 
@@ -92,8 +96,7 @@ class _Volume(NamedTuple):
 
     @property
     def planes(self) -> Planes:
-        fit = self.fit
-        return Planes(fit.kernel[0], fit.stride[0], fit.pad[0], fit.dilation[0], fit.groups)
+        return _planes(self.fit)
 
     def _slabs(self, small: Array, large: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
         """Slabs of the volume whose pixels are windows; ``large`` is the shape of the volume that they lie in."""
@@ -138,6 +141,50 @@ class _Volume(NamedTuple):
         return contiguous(total.reshape(first, taps, folded // taps, *kernel).transpose(0, 2, 1, 3, 4))
 
 
+class _Depthwise(NamedTuple):
+    """As :class:`_Volume` where each channel has its own window: nothing to fold, the planes' sums are added tap by tap."""
+
+    fit: Fit
+    weights: list[Tensor]  # (C, 1, kH, kW) for each tap over depth
+
+    def _run(self, x: Array, size: tuple[int, ...], scatter: bool, end: Epilogue) -> Array:
+        n, d, h, w, c = x.shape
+        y = filled(x, (n, *size, c), 0.0)
+        for tap, weight in enumerate(self.weights):
+            small, large = _planes(self.fit).met(tap, size[0] if scatter else d, slice(0, d if scatter else size[0]))
+            source, target = (small, large) if scatter else (large, small)
+            part = contiguous(x[:, source])
+            planes = run(part.reshape(n * part.shape[1], h, w, c), weight, self.fit.window, (size[1], size[2]), scatter)
+            accumulate(y[:, target], planes.reshape(n, part.shape[1], size[1], size[2], c))
+        if end.bias is not None:
+            accumulate(y, expanded(end.bias, y.shape))
+        return y
+
+    def gather(self, x: Array, size: tuple[int, ...], end: Epilogue = PLAIN) -> Array:
+        """Convolve: windows lie in ``x``."""
+        return self._run(x, size, False, end)
+
+    def scatter(self, x: Array, size: tuple[int, ...], end: Epilogue = PLAIN) -> Array:
+        """Spread: windows lie in the result."""
+        return self._run(x, size, True, end)
+
+    def weight_gradient(self, small: Array, large: Array) -> Array:
+        """The gradient of the weight (C, 1, kD, kH, kW)."""
+        dw = backend.new(small, (small.shape[4], 1, *self.fit.kernel))
+        for tap, weight in enumerate(self.weights):
+            here, there = _planes(self.fit).met(tap, large.shape[1], slice(0, small.shape[1]))
+            first, second = contiguous(small[:, here]), contiguous(large[:, there])
+            rows = first.shape[0] * first.shape[1]
+            first, second = first.reshape(rows, *first.shape[2:]), second.reshape(rows, *second.shape[2:])
+            copy_into(dw[:, :, tap], weight_gradient(first, second, weight, self.fit.window))
+        return dw
+
+
+def _taps(weight: Tensor) -> list[Tensor]:
+    """The parts (C, 1, kH, kW) of a weight (C, 1, kD, kH, kW), kept until it changes."""
+    return derived(weight, "taps", lambda: [Tensor._wrap(contiguous(weight._array[:, :, tap])) for tap in range(weight.shape[2])])
+
+
 def _folded_weight(weight: Tensor) -> Tensor:
     """A weight (first, second, kD, kH, kW) as (first, kD * second, kH, kW), kept until it changes."""
 
@@ -152,7 +199,8 @@ def _folded_weight(weight: Tensor) -> Tensor:
 def _record(op: str, operands: Operands, fit: Fit, scatter: bool) -> Tensor:
     """Run a convolution or its transpose; the other one is its gradient."""
     x, w, b = operands
-    volume = _Volume(fit, _folded_weight(w))
+    alone = fit.groups > 1 and (fit.groups, 1) == w.shape[:2]
+    volume = _Depthwise(fit, _taps(w)) if alone else _Volume(fit, _folded_weight(w))
     source = fit.form.buffer(x._array)
     end = Epilogue(None if b is None else contiguous(b._array))
     y = (volume.scatter if scatter else volume.gather)(source, fit.size, end)
