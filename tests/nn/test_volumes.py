@@ -83,6 +83,13 @@ def test_unpooling_undoes_pooling():
     assert nn.MaxUnpool1d(2)(line, where).shape == (5, 6, 6)
 
 
+def test_layers_keep_channels_last():
+    x = nn.Conv3d(4, 3, 3, padding=1)(X)
+    for y in (nn.ReLU()(x), nn.BatchNorm3d(3)(x), nn.MaxPool3d(2)(x), nn.AvgPool3d(2)(x), nn.ZeroPad3d(1)(x), nx.cat([x, x], 1), x + x):
+        assert y._array.transpose(0, 2, 3, 4, 1).flags.c_contiguous
+        assert not y._array.flags.c_contiguous
+
+
 def test_instance_norm_of_volumes():
     y = nn.InstanceNorm3d(4)(X).numpy()
     np.testing.assert_allclose(y.mean(axis=(2, 3, 4)), 0, atol=1e-6)

@@ -20,12 +20,14 @@ from neurenix.tensor import Tensor, as_tensor
 
 
 def _joined(arrays: Sequence[Array], dim: int) -> Array:
-    """The arrays one after the other along ``dim``; channels-last maps give one."""
+    """The arrays one after the other along ``dim``; channels-last maps and volumes give one."""
     first = arrays[0]
     shape = list(first.shape)
     shape[dim] = sum(a.shape[dim] for a in arrays)
-    if first.ndim == 4 and all(a.transpose(0, 2, 3, 1).flags.c_contiguous for a in arrays) and not first.flags.c_contiguous:
-        y = layout.empty_map(first, *shape)
+    last = (0, *range(2, first.ndim), 1)
+    if first.ndim in (4, 5) and all(a.transpose(last).flags.c_contiguous for a in arrays) and not first.flags.c_contiguous:
+        n, c, *pixels = shape
+        y = backend.new(first, (n, *pixels, c)).transpose(0, first.ndim - 1, *range(1, first.ndim - 1))
     else:
         y = backend.new(first, tuple(shape))
     at = 0
@@ -43,7 +45,7 @@ def _span(x: Array, dim: int, start: int, length: int, step: int = 1) -> Array:
 def cat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
     """The tensors one after the other along ``dim``; an empty 1-d tensor fits anywhere.
 
-    Maps that lie channels-last in memory give one that does.
+    Maps and volumes that lie channels-last in memory give one that does.
 
     Raises
     ------
