@@ -12,6 +12,9 @@ from neurenix.ops._arguments import integer
 from neurenix.tensor import Tensor
 
 
+_ENDS = ("left", "right", "top", "bottom", "front", "back")
+
+
 class _Pad(Module):
     """Pad the last axes the same way at every call."""
 
@@ -32,7 +35,8 @@ class _Pad(Module):
 def _ends(name: str, padding: Any, axes: int) -> tuple[int, ...]:
     values = list(padding) if isinstance(padding, Sequence) else [padding] * (2 * axes)
     if len(values) != 2 * axes:
-        raise ArgumentError(f"{name}: expected padding as one number or {2 * axes}, got {padding!r}; pass (left, right, top, bottom)")
+        ends = ", ".join(_ENDS[: 2 * axes])
+        raise ArgumentError(f"{name}: expected padding as one number or {2 * axes}, got {padding!r}; pass ({ends})")
     return tuple(integer(name, "padding", v, -(1 << 62)) for v in values)
 
 
