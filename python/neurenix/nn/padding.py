@@ -11,7 +11,6 @@ from neurenix.nn.module import Module
 from neurenix.ops._arguments import integer
 from neurenix.tensor import Tensor
 
-
 _ENDS = ("left", "right", "top", "bottom", "front", "back")
 
 
