@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 
 
-def _numbers(shape: tuple[int, ...], start: int) -> np.ndarray:
+def numbers(shape: tuple[int, ...], start: int) -> np.ndarray:
     """Doubles in [-0.5, 0.5) that look random: multiples of the golden ratio, modulo 1."""
     n = np.arange(int(np.prod(shape)), dtype=np.int64) + start
     return (((n * 2654435761) % 2**32) / 2**32 - 0.5).reshape(shape)
@@ -13,14 +13,14 @@ def _numbers(shape: tuple[int, ...], start: int) -> np.ndarray:
 
 def image(shape: tuple[int, ...]) -> np.ndarray:
     """An image of shape (N, C, H, W)."""
-    return _numbers(shape, 12345)
+    return numbers(shape, 12345)
 
 
 def weights(shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
     """Values for each entry of a network's state: of a size that keeps maps near 1."""
     made = {}
     for name, shape in shapes.items():
-        values = _numbers(shape, zlib.crc32(name.encode()) % 10**6)
+        values = numbers(shape, zlib.crc32(name.encode()) % 10**6)
         if name.endswith("num_batches_tracked"):
             made[name] = np.array(100)
         elif name.endswith("running_var") or (name.endswith("weight") and len(shape) == 1):

@@ -117,7 +117,7 @@ def test_errors():
         ls.LinearLR(o, 0)
     with pytest.raises(ArgumentError, match=r"LinearLR: expected an end_factor in \[0, 1\], got 2"):
         ls.LinearLR(o, 1.0, 2)
-    with pytest.raises(ArgumentError, match="CosineAnnealingLR: expected T_max of at least 1, got 0"):
+    with pytest.raises(ArgumentError, match="CosineAnnealingLR: expected a T_max of at least 1, got 0"):
         ls.CosineAnnealingLR(o, 0)
     with pytest.raises(ArgumentError, match="OneCycleLR: expected total_steps"):
         ls.OneCycleLR(o, 1.0)

@@ -370,6 +370,16 @@ def test_every_cut_and_every_flipped_bit_is_noticed(tmp_path):
             nx.load(damaged, classes=CLASSES)
 
 
+def test_headers_of_every_length(tmp_path):
+    """A header of 640, 1152 or 1408 bytes begins with the bytes of a pickle."""
+    starts = set()
+    for n in range(300, 1300, 8):
+        nx.save({"text": "x" * n}, tmp_path / "a.nx")
+        starts.add((tmp_path / "a.nx").read_bytes()[:2])
+        assert nx.load(tmp_path / "a.nx") == {"text": "x" * n}
+    assert {b"\x80\x02", b"\x80\x04", b"\x80\x05"} <= starts
+
+
 def test_a_missing_file_is_pythons_own_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         nx.load(tmp_path / "nothing.nx")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from neurenix.ops import optim as steps
 from neurenix.optim.optimizer import Batch, Group, Optimizer
 
@@ -26,7 +28,11 @@ class Adam(Optimizer):
         Added to the gradient as ``weight_decay * p``.
     amsgrad : bool
         Divide by the largest ``v`` so far.
+    foreach, capturable, fused : bool, optional
+        Taken for PyTorch's sake and without effect: a step is one call for all parameters of a kind in any case.
     maximize : bool
+    differentiable : bool
+        Refused: steps are not recorded.
     decoupled_weight_decay : bool
         Shrink ``p`` by ``lr * weight_decay`` instead, as :class:`AdamW` does.
 
@@ -53,11 +59,16 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
         amsgrad: bool = False,
         *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ) -> None:
-        settings = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
-        super().__init__(params, {**settings, "maximize": maximize, "decoupled_weight_decay": decoupled_weight_decay})
+        settings = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad, "maximize": maximize}
+        how = {"foreach": foreach, "capturable": capturable, "differentiable": differentiable, "fused": fused}
+        super().__init__(params, {**settings, **how, "decoupled_weight_decay": decoupled_weight_decay})
 
     def update(self, group: Group, batch: Batch) -> None:
         """Take one step of one batch of parameters."""
@@ -101,8 +112,13 @@ class AdamW(Adam):
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True)
+        how = {"foreach": foreach, "capturable": capturable, "differentiable": bool(differentiable), "fused": fused}
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True, **how)  # type: ignore[arg-type]
 
 
 class Adamax(Optimizer):
@@ -118,10 +134,14 @@ class Adamax(Optimizer):
         betas: Betas = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        foreach: bool | None = None,
         *,
         maximize: bool = False,
+        differentiable: bool = False,
+        capturable: bool = False,
     ) -> None:
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize})
+        settings = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
+        super().__init__(params, {**settings, "foreach": foreach, "differentiable": differentiable, "capturable": capturable})
 
     def update(self, group: Group, batch: Batch) -> None:
         """Take one step of one batch of parameters."""
@@ -184,16 +204,20 @@ class NAdam(_Rectified):
         momentum_decay: float = 4e-3,
         decoupled_weight_decay: bool = False,
         *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
     ) -> None:
         settings = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "momentum_decay": momentum_decay}
-        super().__init__(params, {**settings, "decoupled_weight_decay": decoupled_weight_decay, "maximize": maximize})
+        how = {"foreach": foreach, "capturable": capturable, "differentiable": differentiable}
+        super().__init__(params, {**settings, **how, "decoupled_weight_decay": decoupled_weight_decay, "maximize": maximize})
 
     def update(self, group: Group, batch: Batch) -> None:
         """Take one step of one batch of parameters."""
         beta1, beta2 = group["betas"]
         now, later = (beta1 * (1.0 - 0.5 * 0.96 ** (t * group["momentum_decay"])) for t in (batch.step, batch.step + 1))
-        product = batch.states[0].get("mu_product", 1.0) * now
+        product = float(np.float32(batch.states[0].get("mu_product", 1.0)) * np.float32(now))  # in which PyTorch keeps it
         for s in batch.states:
             s["mu_product"] = product
         by_gradient = group["lr"] * (1.0 - now) / (1.0 - product)
@@ -218,10 +242,14 @@ class RAdam(_Rectified):
         weight_decay: float = 0.0,
         decoupled_weight_decay: bool = False,
         *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
     ) -> None:
         settings = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        super().__init__(params, {**settings, "decoupled_weight_decay": decoupled_weight_decay, "maximize": maximize})
+        how = {"foreach": foreach, "capturable": capturable, "differentiable": differentiable}
+        super().__init__(params, {**settings, **how, "decoupled_weight_decay": decoupled_weight_decay, "maximize": maximize})
 
     def update(self, group: Group, batch: Batch) -> None:
         """Take one step of one batch of parameters."""

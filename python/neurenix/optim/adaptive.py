@@ -40,11 +40,14 @@ class RMSprop(Optimizer):
         weight_decay: float = 0.0,
         momentum: float = 0.0,
         centered: bool = False,
-        *,
+        capturable: bool = False,
+        foreach: bool | None = None,
         maximize: bool = False,
+        differentiable: bool = False,
     ) -> None:
         settings = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum}
-        super().__init__(params, {**settings, "centered": centered, "maximize": maximize})
+        how = {"capturable": capturable, "foreach": foreach, "differentiable": differentiable}
+        super().__init__(params, {**settings, **how, "centered": centered, "maximize": maximize})
 
     def update(self, group: Group, batch: Batch) -> None:
         """Take one step of one batch of parameters."""
@@ -81,11 +84,15 @@ class Adagrad(Optimizer):
         weight_decay: float = 0.0,
         initial_accumulator_value: float = 0.0,
         eps: float = 1e-10,
+        foreach: bool | None = None,
         *,
         maximize: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
         settings = {"lr": lr, "lr_decay": lr_decay, "weight_decay": weight_decay, "eps": eps}
-        super().__init__(params, {**settings, "initial_accumulator_value": initial_accumulator_value, "maximize": maximize})
+        how = {"foreach": foreach, "differentiable": differentiable, "fused": fused}
+        super().__init__(params, {**settings, **how, "initial_accumulator_value": initial_accumulator_value, "maximize": maximize})
 
     def update(self, group: Group, batch: Batch) -> None:
         """Take one step of one batch of parameters."""
@@ -112,10 +119,14 @@ class Adadelta(Optimizer):
         rho: float = 0.9,
         eps: float = 1e-6,
         weight_decay: float = 0.0,
+        foreach: bool | None = None,
         *,
+        capturable: bool = False,
         maximize: bool = False,
+        differentiable: bool = False,
     ) -> None:
-        super().__init__(params, {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize})
+        settings = {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
+        super().__init__(params, {**settings, "capturable": capturable, "foreach": foreach, "differentiable": differentiable})
 
     def update(self, group: Group, batch: Batch) -> None:
         """Take one step of one batch of parameters."""
@@ -140,9 +151,13 @@ class Rprop(Optimizer):
         etas: tuple[float, float] = (0.5, 1.2),
         step_sizes: tuple[float, float] = (1e-6, 50.0),
         *,
+        capturable: bool = False,
+        foreach: bool | None = None,
         maximize: bool = False,
+        differentiable: bool = False,
     ) -> None:
-        super().__init__(params, {"lr": lr, "etas": etas, "step_sizes": step_sizes, "maximize": maximize})
+        settings = {"lr": lr, "etas": etas, "step_sizes": step_sizes, "maximize": maximize}
+        super().__init__(params, {**settings, "foreach": foreach, "differentiable": differentiable, "capturable": capturable})
 
     def check(self, group: Group) -> None:
         """Refuse settings out of range."""
@@ -178,11 +193,13 @@ class ASGD(Optimizer):
         alpha: float = 0.75,
         t0: float = 1e6,
         weight_decay: float = 0.0,
-        *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        differentiable: bool = False,
+        capturable: bool = False,
     ) -> None:
-        settings = {"lr": lr, "lambd": lambd, "alpha": alpha, "t0": t0, "weight_decay": weight_decay}
-        super().__init__(params, {**settings, "maximize": maximize})
+        settings = {"lr": lr, "lambd": lambd, "alpha": alpha, "t0": t0, "weight_decay": weight_decay, "maximize": maximize}
+        super().__init__(params, {**settings, "foreach": foreach, "differentiable": differentiable, "capturable": capturable})
 
     def update(self, group: Group, batch: Batch) -> None:
         """Take one step of one batch of parameters."""

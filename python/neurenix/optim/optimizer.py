@@ -14,6 +14,7 @@ from neurenix.errors import ArgumentError, DTypeError, FileError, ShapeError
 from neurenix.tensor import Tensor
 
 Group = dict[str, Any]
+_AT_LEAST_ZERO = ("lr", "weight_decay", "eps", "momentum_decay", "lr_decay", "initial_accumulator_value", "lambd", "alpha", "rho")
 _NUMBERS = ("step", "mu_product", "eta", "mu")  # entries of a state that are one number whatever the parameter
 
 
@@ -61,8 +62,9 @@ class Optimizer:
 
     Parameters
     ----------
-    params : iterable of Tensor, or of dict
-        What to update; dictionaries are groups with their own settings under ``"params"``.
+    params : iterable of Tensor, of (str, Tensor), or of dict
+        What to update; dictionaries are groups with their own settings beside ``"params"``. Names, as ``named_parameters()``
+        gives them, are kept in the groups as ``"param_names"``.
     defaults : dict
         Settings of groups that do not name them.
 
@@ -101,7 +103,9 @@ class Optimizer:
         if not isinstance(param_group, dict) or "params" not in param_group:
             raise ArgumentError(f"{self._name}: expected a dict with 'params', got {param_group!r}; pass {{'params': ..., 'lr': ...}}")
         group = {**self.defaults, **param_group}
-        params = [group["params"]] if isinstance(group["params"], Tensor) else list(group["params"])
+        params, names = self._unnamed([group["params"]] if isinstance(group["params"], Tensor) else list(group["params"]))
+        if names:
+            group["param_names"] = names
         seen = {id(p) for g in self.param_groups for p in g["params"]}
         for p in params:
             if not isinstance(p, Tensor) or not p.is_floating_point() or not p.is_leaf:
@@ -115,15 +119,27 @@ class Optimizer:
         self.check(group)
         self.param_groups.append(group)
 
+    def _unnamed(self, given: list[Any]) -> tuple[list[Any], list[str]]:
+        """Parameters and their names, which ``named_parameters()`` gives; those of earlier groups must have names too, or none."""
+        named = [isinstance(p, tuple) and len(p) == 2 for p in given]
+        before = ["param_names" in g for g in self.param_groups]
+        if (any(named) and not all(named)) or (before and before[0] != all(named)):
+            raise ArgumentError(f"{self._name}: expected names for all parameters or for none, got some; pass named_parameters() of each")
+        return ([p for _, p in given], [str(name) for name, _ in given]) if given and all(named) else (given, [])
+
     def check(self, group: Group) -> None:
         """Refuse settings out of range."""
-        for name in ("lr", "weight_decay", "eps"):
+        for name in _AT_LEAST_ZERO:
             value = group.get(name, 0.0)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
                 raise ArgumentError(f"{self._name}: expected {name} of at least 0, got {value!r}; pass e.g. {name}=0.001")
         betas = group.get("betas", (0.0, 0.0))
         if len(betas) != 2 or not all(0.0 <= b < 1.0 for b in betas):
             raise ArgumentError(f"{self._name}: expected two betas in [0, 1), got {betas!r}; pass e.g. (0.9, 0.999)")
+        if group.get("differentiable"):
+            raise ArgumentError(f"{self._name}: expected differentiable=False, got True; steps are not recorded")
+        if group.get("fused") and group.get("foreach"):
+            raise ArgumentError(f"{self._name}: expected at most one of fused and foreach, got both; leave both out, they change nothing")
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients, or with ``set_to_none=False`` set them to zero."""
@@ -190,6 +206,8 @@ class Optimizer:
         ------
         FileError
             If groups, their sizes or a state's shape do not fit; nothing is changed then.
+        ArgumentError
+            If a setting is out of range; nothing is changed then.
         """
         try:
             groups, states = list(state_dict["param_groups"]), dict(state_dict["state"])
@@ -200,18 +218,23 @@ class Optimizer:
         if sizes != have:
             raise FileError(f"load_state_dict: expected groups of {have} parameters, got {sizes}; build the optimizer with the same groups")
         loaded: dict[Tensor, dict[str, Any]] = {}
+        settings = []
         for mine, theirs in zip(self.param_groups, groups, strict=True):
             for p, number in zip(mine["params"], theirs["params"], strict=True):
                 entry = states.get(number, states.get(str(number)))
                 if entry is not None:
                     loaded[p] = {k: _restore(k, v, p) for k, v in entry.items()}
-        for mine, theirs in zip(self.param_groups, groups, strict=True):
-            mine.update({k: v for k, v in theirs.items() if k != "params"})
+            settings.append({k: _setting(v) for k, v in theirs.items() if k != "params"})
+            self.check({**mine, **settings[-1]})
+        for mine, new in zip(self.param_groups, settings, strict=True):
+            mine.update(new)
         self.state = loaded
 
     def __repr__(self) -> str:
-        settings = [{k: v for k, v in g.items() if k != "params"} for g in self.param_groups]
-        return f"{self._name}({', '.join(map(repr, settings))})"
+        lines = [f"{self._name} ("]
+        for i, group in enumerate(self.param_groups):
+            lines += [f"Parameter Group {i}", *(f"    {k}: {group[k]}" for k in sorted(group) if k not in ("params", "param_names"))]
+        return "\n".join([*lines, ")"])
 
 
 def _own(array: Array) -> Array:
@@ -226,6 +249,11 @@ def _view(value: Any) -> Any:
     view = backend.to_numpy(value).view()
     view.flags.writeable = False
     return view
+
+
+def _setting(value: Any) -> Any:
+    """A setting as a number where it is one in an array or another library's tensor."""
+    return value.item() if hasattr(value, "item") else value
 
 
 def _restore(name: str, value: Any, p: Tensor) -> Any:

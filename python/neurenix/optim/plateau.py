@@ -8,9 +8,10 @@ from typing import Any
 
 from neurenix.errors import ArgumentError
 from neurenix.optim.optimizer import Optimizer
+from neurenix.optim.schedule import LRScheduler, check_optimizer, one_a_group
 
 
-class ReduceLROnPlateau:
+class ReduceLROnPlateau(LRScheduler):
     """Times ``factor`` when a metric has not improved for more than ``patience`` epochs; ``step(metric)`` after each.
 
     Parameters
@@ -18,8 +19,29 @@ class ReduceLROnPlateau:
     optimizer : Optimizer
     mode : {"min", "max"}
         Whether the metric is to fall or to rise.
-    factor, patience, threshold, threshold_mode, cooldown, min_lr, eps
-        As in PyTorch.
+    factor : float
+        Below 1.
+    patience : int
+        So many epochs without improvement are tolerated.
+    threshold : float
+    threshold_mode : {"rel", "abs"}
+        A change smaller than ``threshold`` times the best value, or than ``threshold``, is no improvement.
+    cooldown : int
+        After a reduction, so many epochs do not count.
+    min_lr : float or list of float
+        No rate falls below it; one for all groups, or one a group.
+    eps : float
+        A smaller change of the rate is not made.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> optimizer = nx.optim.SGD([nx.tensor([1.0])], lr=1.0)
+    >>> schedule = nx.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=1)
+    >>> for loss in [3.0, 2.0, 2.0, 2.0]:
+    ...     schedule.step(loss)
+    >>> optimizer.param_groups[0]["lr"]
+    0.5
     """
 
     def __init__(
@@ -39,15 +61,16 @@ class ReduceLROnPlateau:
                 raise ArgumentError(f"ReduceLROnPlateau: expected {name} {choices[0]!r} or {choices[1]!r}, got {value!r}; pass one of them")
         if not factor < 1.0:
             raise ArgumentError(f"ReduceLROnPlateau: expected a factor below 1, got {factor!r}; pass e.g. 0.1")
-        self.optimizer = optimizer
+        self.optimizer = check_optimizer(self, optimizer)
         self.mode, self.threshold, self.threshold_mode = mode, threshold, threshold_mode
         self.factor, self.patience, self.cooldown, self.eps = factor, patience, cooldown, eps
-        self.min_lrs = list(min_lr) if isinstance(min_lr, Sequence) else [min_lr] * len(optimizer.param_groups)
+        self.min_lrs = one_a_group(self, "min_lr", min_lr, optimizer)
+        self.default_min_lr = None if isinstance(min_lr, Sequence) else min_lr
         self.best = math.inf if mode == "min" else -math.inf
         self.cooldown_counter, self.num_bad_epochs, self.last_epoch = 0, 0, 0
         self._last_lr = [g["lr"] for g in optimizer.param_groups]
 
-    def step(self, metrics: Any) -> None:
+    def step(self, metrics: Any) -> None:  # type: ignore[override]
         """Look at one epoch's metric."""
         current = float(metrics)
         self.last_epoch += 1
@@ -58,11 +81,17 @@ class ReduceLROnPlateau:
         if self.cooldown_counter > 0:
             self.cooldown_counter, self.num_bad_epochs = self.cooldown_counter - 1, 0
         if self.num_bad_epochs > self.patience:
-            for group, least in zip(self.optimizer.param_groups, self.min_lrs, strict=True):
-                rate = max(group["lr"] * self.factor, least)
-                group["lr"] = rate if group["lr"] - rate > self.eps else group["lr"]
+            self._reduce()
             self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
         self._last_lr = [g["lr"] for g in self.optimizer.param_groups]
+
+    def _reduce(self) -> None:
+        groups = self.optimizer.param_groups
+        if self.default_min_lr is not None:  # groups may have been added
+            self.min_lrs = [self.default_min_lr] * len(groups)
+        for group, least in zip(groups, one_a_group(self, "min_lr", self.min_lrs, self.optimizer), strict=True):
+            rate = max(group["lr"] * self.factor, least)
+            group["lr"] = rate if group["lr"] - rate > self.eps else group["lr"]
 
     def _better(self, current: float) -> bool:
         sign = 1.0 if self.mode == "max" else -1.0
@@ -71,15 +100,3 @@ class ReduceLROnPlateau:
         if math.isinf(self.best):
             return sign * current > sign * self.best
         return sign * current > sign * self.best * (1.0 + sign * self.threshold)
-
-    def get_last_lr(self) -> list[float]:
-        """Learning rates in force, one a group."""
-        return self._last_lr
-
-    def state_dict(self) -> dict[str, Any]:
-        """Where the schedule stands."""
-        return {k: v for k, v in vars(self).items() if k != "optimizer"}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` gave."""
-        vars(self).update(state_dict)

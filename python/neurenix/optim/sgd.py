@@ -21,6 +21,8 @@ class SGD(Optimizer):
     params : iterable of Tensor, or of dict
     lr, momentum, dampening, weight_decay : float
     nesterov, maximize : bool
+    foreach, differentiable, fused
+        As in :class:`Adam`.
 
     Examples
     --------
@@ -42,9 +44,12 @@ class SGD(Optimizer):
         nesterov: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
     ) -> None:
-        settings = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
-        super().__init__(params, {**settings, "nesterov": nesterov, "maximize": maximize})
+        settings = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay, "nesterov": nesterov}
+        super().__init__(params, {**settings, "maximize": maximize, "foreach": foreach, "differentiable": differentiable, "fused": fused})
 
     def check(self, group: Group) -> None:
         """Refuse settings out of range."""

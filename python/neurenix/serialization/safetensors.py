@@ -126,11 +126,11 @@ class Reader:
 
     def _read_header(self, size: int) -> tuple[dict[str, Any], int]:
         start = self._file.read(8)
-        for magic, what in _STARTS.items():
-            if start.startswith(magic):
-                raise self.fail(what, _CONVERT if "pickle" in what else "save weights of other libraries with the safetensors package")
         length = int.from_bytes(start, "little")
         if len(start) < 8 or length < 2 or length > min(size - 8, _LONGEST_HEADER):
+            for magic, what in _STARTS.items():  # asked only now: a header of 1152 bytes begins like a pickle
+                if start.startswith(magic):
+                    raise self.fail(what, _CONVERT if "pickle" in what else "save weights of other libraries with the safetensors package")
             raise self.fail(f"{size} bytes that begin with {start!r}", "the file is cut, or of another format")
         try:
             header = json.loads(self._file.read(length).decode("utf-8"), object_pairs_hook=_no_twins)
