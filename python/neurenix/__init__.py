@@ -48,6 +48,22 @@ from neurenix.ops import (
     unsqueeze as unsqueeze, var as var, var_mean as var_mean, view as view, view_as as view_as, vstack as vstack,
     where as where, xlogy as xlogy, zeros as zeros, zeros_like as zeros_like,
 )  # fmt: skip
+from neurenix.ops import (
+    addr as addr, atleast_1d as atleast_1d, atleast_2d as atleast_2d, atleast_3d as atleast_3d, bincount as bincount, block_diag as
+    block_diag, broadcast_shapes as broadcast_shapes, bucketize as bucketize, cartesian_prod as cartesian_prod, column_stack as
+    column_stack, combinations as combinations, copysign as copysign, corrcoef as corrcoef, cov as cov, cross as cross, cummax as cummax,
+    cummin as cummin, cumulative_trapezoid as cumulative_trapezoid, diagflat as diagflat, diagonal_scatter as diagonal_scatter, digamma as
+    digamma, dsplit as dsplit, erfinv as erfinv, float_power as float_power, fmax as fmax, fmin as fmin, gcd as gcd, ger as ger, gradient
+    as gradient, heaviside as heaviside, histc as histc, hsplit as hsplit, i0 as i0, index_add as index_add, index_copy as index_copy,
+    index_fill as index_fill, index_put as index_put, index_reduce as index_reduce, isin as isin, isneginf as isneginf, isposinf as
+    isposinf, isreal as isreal, kron as kron, lcm as lcm, ldexp as ldexp, lgamma as lgamma, logaddexp2 as logaddexp2, logcumsumexp as
+    logcumsumexp, masked_scatter as masked_scatter, matrix_power as matrix_power, mode as mode, msort as msort, mvlgamma as mvlgamma,
+    nanmedian as nanmedian, nanquantile as nanquantile, pdist as pdist, polygamma as polygamma, positive as positive, quantile as
+    quantile, renorm as renorm, row_stack as row_stack, scatter_reduce as scatter_reduce, searchsorted as searchsorted, select_scatter as
+    select_scatter, sgn as sgn, signbit as signbit, sinc as sinc, slice_scatter as slice_scatter, tensor_split as tensor_split, trace as
+    trace, trapezoid as trapezoid, trapz as trapz, tril_indices as tril_indices, triu_indices as triu_indices, unique as unique,
+    unique_consecutive as unique_consecutive, unravel_index as unravel_index, vdot as vdot, vsplit as vsplit,
+)  # fmt: skip
 from neurenix.ops import vector_norm as norm  # noqa: F401 - the name that PyTorch has for it
 
 # random numbers
@@ -56,8 +72,11 @@ from neurenix.random import (
     initial_seed as initial_seed,
     manual_seed as manual_seed,
     rand as rand,
+    rand_like as rand_like,
     randint as randint,
+    randint_like as randint_like,
     randn as randn,
+    randn_like as randn_like,
     randperm as randperm,
     set_rng_state as set_rng_state,
 )
@@ -88,6 +107,6 @@ from neurenix import multiscale as multiscale, nn as nn, optim as optim
 
 def __getattr__(name: str) -> Any:
     """``neurenix.data`` and such load when first used: the loader's workers alone take a quarter of the whole import."""
-    if name in ("data", "metrics", "testing"):
+    if name in ("data", "linalg", "metrics", "special", "testing"):
         return importlib.import_module(f"neurenix.{name}")
     raise AttributeError(f"module 'neurenix' has no attribute {name!r}")

@@ -37,6 +37,18 @@ class DTypeMethods:
         """As int32."""
         return self.type("int32")
 
+    def short(self) -> Tensor:
+        """As int16."""
+        return self.type("int16")
+
+    def char(self) -> Tensor:
+        """As int8."""
+        return self.type("int8")
+
+    def byte(self) -> Tensor:
+        """As uint8."""
+        return self.type("uint8")
+
     def bool(self) -> Tensor:
         """As bool: whether an element is not zero."""
         return self.type("bool")

@@ -9,8 +9,10 @@ import neurenix
 from neurenix._compare_methods import CompareMethods
 from neurenix._dtype_methods import DTypeMethods
 from neurenix._elementwise_methods import ElementwiseMethods
+from neurenix._numeric_methods import NumericMethods
 from neurenix._numpy_methods import NumpyMethods
 from neurenix._operators import TensorOperators
+from neurenix._replace_methods import ReplaceMethods
 from neurenix._shape_methods import ShapeMethods
 from neurenix._size_methods import SizeMethods
 from neurenix._transfer_methods import TransferMethods
@@ -22,7 +24,16 @@ if TYPE_CHECKING:
 
 
 class TensorMethods(
-    TensorOperators, DTypeMethods, SizeMethods, ElementwiseMethods, CompareMethods, ShapeMethods, NumpyMethods, TransferMethods
+    TensorOperators,
+    DTypeMethods,
+    SizeMethods,
+    ElementwiseMethods,
+    CompareMethods,
+    ShapeMethods,
+    NumericMethods,
+    ReplaceMethods,
+    NumpyMethods,
+    TransferMethods,
 ):
     """Reductions and products, with all other operators and methods as methods of :class:`neurenix.Tensor`."""
 
@@ -36,9 +47,9 @@ class TensorMethods(
         """See :func:`neurenix.ops.diag_embed`."""
         return neurenix.ops.diag_embed(self, offset, dim1, dim2)
 
-    def diff(self, n: int = 1, dim: int = -1) -> Tensor:
+    def diff(self, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Tensor:
         """See :func:`neurenix.ops.diff`."""
-        return neurenix.ops.diff(self, n, dim)
+        return neurenix.ops.diff(self, n, dim, prepend, append)
 
     def nanmean(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
         """See :func:`neurenix.ops.nanmean`."""
@@ -152,9 +163,9 @@ class TensorMethods(
         """See :func:`neurenix.ops.repeat`."""
         return neurenix.ops.repeat(self, *args, repeats=repeats)
 
-    def repeat_interleave(self, repeats: int, dim: int | None = None) -> Tensor:
+    def repeat_interleave(self, repeats: Any, dim: int | None = None, *, output_size: int | None = None) -> Tensor:
         """See :func:`neurenix.ops.repeat_interleave`."""
-        return neurenix.ops.repeat_interleave(self, repeats, dim)
+        return neurenix.ops.repeat_interleave(self, repeats, dim, output_size=output_size)
 
     def roll(self, shifts: Any, dims: Any = None) -> Tensor:
         """See :func:`neurenix.ops.roll`."""

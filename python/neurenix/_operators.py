@@ -147,6 +147,16 @@ class TensorOperators:
         return neurenix.ops.t(self)
 
     @property
+    def H(self) -> Tensor:  # noqa: N802 - PyTorch's name
+        """The matrix transposed: numbers are real."""
+        return neurenix.ops.t(self)
+
+    @property
+    def mH(self) -> Tensor:  # noqa: N802 - PyTorch's name
+        """The last two axes exchanged: numbers are real."""
+        return neurenix.ops.transpose(self, -2, -1)
+
+    @property
     def mT(self) -> Tensor:  # noqa: N802 - PyTorch's name
         """The last two axes exchanged."""
         return neurenix.ops.transpose(self, -2, -1)

@@ -170,14 +170,14 @@ class ShapeMethods:
         """See :func:`neurenix.ops.index_select`."""
         return neurenix.ops.index_select(self, dim, index)
 
-    def scatter(self, dim: int, index: Any, src: Any) -> Tensor:
+    def scatter(self, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Tensor:
         """See :func:`neurenix.ops.scatter`."""
-        return neurenix.ops.scatter(self, dim, index, src)
+        return neurenix.ops.scatter(self, dim, index, src, value=value, reduce=reduce)
 
     def scatter_add(self, dim: int, index: Any, src: Any) -> Tensor:
         """See :func:`neurenix.ops.scatter_add`."""
         return neurenix.ops.scatter_add(self, dim, index, src)
 
-    def take_along_dim(self, indices: Any, dim: int) -> Tensor:
+    def take_along_dim(self, indices: Any, dim: int | None = None) -> Tensor:
         """See :func:`neurenix.ops.take_along_dim`."""
         return neurenix.ops.take_along_dim(self, indices, dim)

@@ -5,7 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, cast
 
+import neurenix
+from neurenix._typing import DTypeLike
+
 if TYPE_CHECKING:
+    import neurenix.ops
     from neurenix.tensor import Tensor
 
 
@@ -34,6 +38,29 @@ class SizeMethods:
     def is_contiguous(self) -> bool:
         """Whether the elements lie in C order without gaps; a channels-last map does not."""
         return bool(cast("Tensor", self)._array.flags.c_contiguous)
+
+    def new_empty(self, *size: Any, dtype: DTypeLike | None = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+        """Zeros to be overwritten, of this tensor's type and device unless given."""
+        return self.new_zeros(*size, dtype=dtype, device=device, requires_grad=requires_grad)
+
+    def new_zeros(self, *size: Any, dtype: DTypeLike | None = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+        """Zeros of another shape, of this tensor's type and device unless given."""
+        return self._new(neurenix.ops.zeros, size, dtype, device, requires_grad)
+
+    def new_ones(self, *size: Any, dtype: DTypeLike | None = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+        """Ones of another shape, of this tensor's type and device unless given."""
+        return self._new(neurenix.ops.ones, size, dtype, device, requires_grad)
+
+    def new_full(
+        self, size: Any, fill_value: Any, *, dtype: DTypeLike | None = None, device: str | None = None, requires_grad: bool = False
+    ) -> Tensor:
+        """One value in another shape, of this tensor's type and device unless given."""
+        return self._new(neurenix.ops.full, (size, fill_value), dtype, device, requires_grad)
+
+    def _new(self, make: Any, args: tuple[Any, ...], dtype: DTypeLike | None, device: str | None, requires_grad: bool) -> Tensor:
+        this = cast("Tensor", self)
+        made = make(*args, dtype=this.dtype if dtype is None else dtype, device=device or this.device, requires_grad=requires_grad)
+        return cast("Tensor", made)
 
     @property
     def nbytes(self) -> int:

@@ -307,3 +307,21 @@ def randperm(n: int, *, dtype: DTypeLike | None = None, device: DeviceLike | Non
     y = backend.empty(_sizes("randperm", (n,)), "int64", "cpu")
     random_permutation(y, *generator().next_call())
     return _finish(y, dtype, device)
+
+
+def rand_like(input: Tensor, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None, requires_grad: bool = False) -> Tensor:
+    """Uniform numbers of [0, 1) in the shape, type and device of ``input``."""
+    return rand(input.shape, dtype=dtype or input.dtype, device=device or input.device, requires_grad=requires_grad)  # type: ignore[arg-type]  # a shape
+
+
+def randn_like(input: Tensor, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None, requires_grad: bool = False) -> Tensor:
+    """Standard normal numbers in the shape, type and device of ``input``."""
+    return randn(input.shape, dtype=dtype or input.dtype, device=device or input.device, requires_grad=requires_grad)  # type: ignore[arg-type]  # a shape
+
+
+def randint_like(
+    input: Tensor, low: int, high: int | None = None, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None
+) -> Tensor:
+    """Integers of [low, high), or of [0, low), in the shape, type and device of ``input``."""
+    first, last = (0, low) if high is None else (low, high)
+    return randint(first, last, input.shape, dtype=dtype or input.dtype, device=device or input.device)

@@ -22,6 +22,9 @@ class Backend:
             return getitem
         if op.startswith(FUNCTIONAL):
             return getattr(nn.functional, op.removeprefix(FUNCTIONAL), None)
+        room, _, name = op.rpartition(".")
+        if room:
+            return getattr(getattr(nx, room, None), name, None)
         return getattr(nx, op, None) or getattr(nx.Tensor, op, None)
 
     def tensor(self, array, requires_grad):

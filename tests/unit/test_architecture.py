@@ -19,7 +19,7 @@ ROOMS = (
     ("layout", "lazy", "memory", "system"),
     ("_methods", "anomaly", "autograd", "tensor"),
     ("checkpoint", "normalization", "ops", "random"),
-    ("nn", "serialization", "testing"),
+    ("linalg", "nn", "serialization", "special", "testing"),
     ("callbacks", "data", "inference", "labelling", "metrics", "multiscale", "optim", "picture", "progress"),
     ("__init__",),
     ("examples",),

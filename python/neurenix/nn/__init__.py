@@ -80,6 +80,12 @@ from neurenix.nn.loss import (
 )  # fmt: skip
 from neurenix.nn.combined_loss import CombinedLoss as CombinedLoss, DeepSupervisionLoss as DeepSupervisionLoss
 
+from neurenix.nn.distance_loss import (
+    CosineEmbeddingLoss as CosineEmbeddingLoss, GaussianNLLLoss as GaussianNLLLoss, HingeEmbeddingLoss as HingeEmbeddingLoss,
+    MarginRankingLoss as MarginRankingLoss, TripletMarginLoss as TripletMarginLoss, TripletMarginWithDistanceLoss as
+    TripletMarginWithDistanceLoss,
+)  # fmt: skip
+
 # dropout
 from neurenix.nn.dropout import (
     AlphaDropout as AlphaDropout, Dropout as Dropout, Dropout1d as Dropout1d, Dropout2d as Dropout2d, Dropout3d as Dropout3d,

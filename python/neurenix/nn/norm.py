@@ -205,7 +205,8 @@ class InstanceNorm2d(_Norm):
     def forward(self, input: Any) -> Tensor:
         """Normalise, and move the running statistics while training."""
         self.check_input(input)
-        own, momentum = self.begin()
+        own = self.training or self.running_mean is None
+        momentum = 0.0 if self.momentum is None else self.momentum
         single = input.ndim == self._unbatched
         x = input.unsqueeze(0) if single else input
         y = ops.instance_norm(x, self.running_mean, self.running_var, self.weight, self.bias, own, momentum, self.eps)

@@ -34,7 +34,7 @@ from neurenix.ops.activation import (
 )  # fmt: skip
 from neurenix.ops.compound import (
     addcdiv as addcdiv, addcmul as addcmul, aminmax as aminmax, cdist as cdist, deg2rad as deg2rad, diag_embed as diag_embed, diff as
-    diff, dstack as dstack, erfc as erfc, hstack as hstack, hypot as hypot, lerp as lerp, logaddexp as logaddexp, logit as logit,
+    diff, dstack as dstack, erfc as erfc, hstack as hstack, hypot as hypot, lerp as lerp, logit as logit,
     nanmean as nanmean, nansum as nansum, rad2deg as rad2deg, vstack as vstack, xlogy as xlogy,
 )  # fmt: skip
 
@@ -186,3 +186,46 @@ from neurenix.ops.dropout import (
     feature_alpha_dropout as feature_alpha_dropout,
 )  # fmt: skip
 from neurenix.ops.rrelu import rrelu as rrelu
+
+# families of rarer functions
+from neurenix.ops.pairwise import (
+    copysign as copysign, float_power as float_power, fmax as fmax, fmin as fmin, gcd as gcd, heaviside as heaviside, isneginf as
+    isneginf, isposinf as isposinf, isreal as isreal, lcm as lcm, ldexp as ldexp, logaddexp as logaddexp, logaddexp2 as logaddexp2,
+    positive as positive, sgn as sgn, signbit as signbit,
+)  # fmt: skip
+from neurenix.ops.special import (
+    digamma as digamma, entr as entr, erfcx as erfcx, erfinv as erfinv, i0 as i0, i0e as i0e, i1 as i1, i1e as i1e, lgamma as lgamma,
+    log_ndtr as log_ndtr, mvlgamma as mvlgamma, ndtr as ndtr, ndtri as ndtri, polygamma as polygamma, sinc as sinc, xlog1py as xlog1py,
+)  # fmt: skip
+from neurenix.ops.searching import (
+    bincount as bincount, bucketize as bucketize, histc as histc, isin as isin, mode as mode, msort as msort, searchsorted as
+    searchsorted, tril_indices as tril_indices, triu_indices as triu_indices, unique as unique, unique_consecutive as unique_consecutive,
+    unravel_index as unravel_index,
+)  # fmt: skip
+from neurenix.ops.quantiles import (
+    nanmedian as nanmedian, nanquantile as nanquantile, quantile as quantile,
+)  # fmt: skip
+from neurenix.ops.running import (
+    cummax as cummax, cummin as cummin, cumulative_trapezoid as cumulative_trapezoid, gradient as gradient, logcumsumexp as logcumsumexp,
+    trapezoid as trapezoid, trapz as trapz,
+)  # fmt: skip
+from neurenix.ops.replace import (
+    diagonal_scatter as diagonal_scatter, index_add as index_add, index_copy as index_copy, index_fill as index_fill, index_put as
+    index_put, index_reduce as index_reduce, masked_scatter as masked_scatter, put as put, scatter_reduce as scatter_reduce,
+    select_scatter as select_scatter, slice_scatter as slice_scatter,
+)  # fmt: skip
+from neurenix.ops.arrangement import (
+    atleast_1d as atleast_1d, atleast_2d as atleast_2d, atleast_3d as atleast_3d, block_diag as block_diag, broadcast_shapes as
+    broadcast_shapes, cartesian_prod as cartesian_prod, column_stack as column_stack, combinations as combinations, diagflat as diagflat,
+    dsplit as dsplit, hsplit as hsplit, renorm as renorm, row_stack as row_stack, sliding_windows as sliding_windows, sum_to_size as
+    sum_to_size, tensor_split as tensor_split, vsplit as vsplit,
+)  # fmt: skip
+from neurenix.ops.vectors import (
+    addr as addr, corrcoef as corrcoef, cov as cov, cross as cross, ger as ger, kron as kron, matrix_power as matrix_power, trace as
+    trace, vdot as vdot,
+)  # fmt: skip
+from neurenix.ops.distance_loss import (
+    cosine_embedding_loss as cosine_embedding_loss, gaussian_nll_loss as gaussian_nll_loss, hinge_embedding_loss as hinge_embedding_loss,
+    margin_ranking_loss as margin_ranking_loss, pdist as pdist, triplet_margin_loss as triplet_margin_loss,
+    triplet_margin_with_distance_loss as triplet_margin_with_distance_loss,
+)  # fmt: skip

@@ -129,7 +129,7 @@ def _labels(op: str, target: Tensor, x: Tensor) -> Array:
 def _class_weight(op: str, weight: Any, x: Tensor) -> Array | None:
     if weight is None:
         return None
-    w, classes = as_tensor(weight, x), x.shape[1] if x.ndim > 1 else x.shape[0]
+    w, classes = as_tensor(weight, x), x.shape[1] if x.ndim > 1 else (x.shape or (1,))[0]
     if w.shape != (classes,) or w.dtype != x.dtype:
         raise ShapeError(f"{op}: expected a weight {x.dtype}({classes},), one a class, got {w.dtype}{w.shape}; give it that shape and type")
     return layout.contiguous(w._array)

@@ -8,7 +8,7 @@ import numpy as np
 
 from neurenix import layout
 from neurenix._typing import Array
-from neurenix.errors import DTypeError
+from neurenix.errors import ArgumentError, DTypeError
 from neurenix.ops.arithmetic import operands
 from neurenix.ops.elementwise import IntegerBinary, IntegerUnary, Question, ask, integer_map2, integer_unary, result, scalar
 from neurenix.tensor import Tensor, as_tensor
@@ -77,7 +77,11 @@ def isclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equa
     from neurenix.ops.arithmetic import add, mul, sub
     from neurenix.ops.unary import abs as magnitude
 
+    if rtol < 0 or atol < 0:
+        raise ArgumentError(f"isclose: expected tolerances of at least 0, got rtol={rtol} and atol={atol}; change them")
     x, y = (t.detach() for t in operands("isclose", input, other))
+    if x.dtype == np.bool_:
+        return eq(x, y)
     near = logical_and(le(magnitude(sub(x, y)), add(mul(magnitude(y), rtol), atol)), isfinite(y))
     same = logical_or(near, eq(x, y))
     return logical_or(same, logical_and(isnan(x), isnan(y))) if equal_nan else same

@@ -10,18 +10,19 @@ import numpy as np
 
 from neurenix import autograd
 from neurenix._typing import Array, Dims
-from neurenix.errors import ArgumentError
-from neurenix.ops.arithmetic import add, div, maximum, mul, operands, sub
-from neurenix.ops.compare import isnan
+from neurenix.errors import ArgumentError, ShapeError
+from neurenix.ops.arithmetic import add, div, mul, operands, sub
+from neurenix.ops.compare import eq, gt, isnan, le, logical_and, logical_not, logical_or, logical_xor, lt
 from neurenix.ops.convert import cast
 from neurenix.ops.elementwise import Binary, Unary, map1, map2
 from neurenix.ops.layouts import where
 from neurenix.ops.parts import cat, narrow
-from neurenix.ops.power import clamp
 from neurenix.ops.reduce import amax, amin, axis_of, sum as sum_of, sum_to
 from neurenix.ops.shape import movedim, reshape, transpose, unsqueeze
-from neurenix.ops.unary import abs as magnitude, as_floats, exp, log, log1p, neg, sqrt, square
+from neurenix.ops.unary import as_floats, log, sqrt, square
 from neurenix.tensor import Tensor, as_tensor
+
+_DISTANCE_MODES = (None, "use_mm_for_euclid_dist_if_necessary", "use_mm_for_euclid_dist", "donot_use_mm_for_euclid_dist")
 
 
 def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Tensor:
@@ -40,14 +41,21 @@ def lerp(input: Any, end: Any, weight: Any) -> Tensor:
 
 
 def hypot(input: Any, other: Any) -> Tensor:
-    """``sqrt(input ** 2 + other ** 2)``, broadcast."""
-    return sqrt(add(square(input), square(other)))
+    """``sqrt(input ** 2 + other ** 2)`` without overflow, broadcast."""
+    x, y = (as_floats("hypot", t) for t in operands("hypot", input, other))
+    a, b = map1(Unary.ABS, x._array), map1(Unary.ABS, y._array)
+    long, short = Tensor._wrap(map2(Binary.MAXIMUM, a, b)), Tensor._wrap(map2(Binary.MINIMUM, a, b))
+    endless = logical_or(eq(Tensor._wrap(a), math.inf), eq(Tensor._wrap(b), math.inf))
+    ratio = div(short, where(eq(long, 0), 1.0, long))
+    r = where(endless, math.inf, mul(long, sqrt(add(square(ratio), 1.0))))._array
+    needs, u, v = (x.requires_grad, y.requires_grad), x._array, y._array
 
+    def vjp(g: Array) -> tuple[Array | None, ...]:
+        return tuple(
+            sum_to(map2(Binary.MUL, g, map2(Binary.DIV, t, r)), t.shape) if need else None for need, t in zip(needs, (u, v), strict=True)
+        )
 
-def logaddexp(input: Any, other: Any) -> Tensor:
-    """``log(exp(input) + exp(other))`` without overflow, broadcast."""
-    x, y = operands("logaddexp", input, other)
-    return add(maximum(x, y), log1p(exp(neg(magnitude(sub(x, y))))))
+    return autograd.record("hypot", r, (x, y), vjp)
 
 
 def xlogy(input: Any, other: Any) -> Tensor:
@@ -58,11 +66,17 @@ def xlogy(input: Any, other: Any) -> Tensor:
 
     def vjp(g: Array) -> tuple[Array | None, ...]:
         return (
-            sum_to(map2(Binary.XLOGY, g, b), a.shape) if needs[0] else None,
+            sum_to(_xlogy_slope(g, a, b), a.shape) if needs[0] else None,
             sum_to(map2(Binary.DIV, map2(Binary.MUL, g, a), b), b.shape) if needs[1] else None,
         )
 
     return autograd.record("xlogy", map2(Binary.XLOGY, a, b), (x, y), vjp)
+
+
+def _xlogy_slope(g: Array, a: Array, b: Array) -> Array:
+    """``g log(b)``, and 0 where there is no slope: the input 0, the logarithm infinite or none."""
+    none = logical_and(eq(Tensor._wrap(a), 0), le(Tensor._wrap(b), 0))
+    return where(none, 0.0, Tensor._wrap(map2(Binary.XLOGY, g, b)))._array
 
 
 def erfc(input: Any) -> Tensor:
@@ -77,10 +91,22 @@ def erfc(input: Any) -> Tensor:
 
 
 def logit(input: Any, eps: float | None = None) -> Tensor:
-    """``log(input / (1 - input))``, the inverse of sigmoid; the input is kept ``eps`` away from 0 and 1."""
+    """``log(input / (1 - input))``, the inverse of sigmoid; the input is kept ``eps`` away from 0 and 1.
+
+    The gradient of what lies outside is 0 with ``eps`` and NaN without.
+    """
     x = as_floats("logit", input)
-    x = x if eps is None else clamp(x, eps, 1 - eps)
-    return log(div(x, sub(1, x)))
+    low, high = (0.0, 1.0) if eps is None else (eps, 1 - eps)
+    plain = x.detach()
+    inside = logical_not(logical_or(lt(plain, low), gt(plain, high)))
+    kept = plain if eps is None else where(lt(plain, low), low, where(gt(plain, high), high, plain))
+    y = log(div(kept, sub(1, kept)))._array
+
+    def vjp(g: Array) -> tuple[Array]:
+        slope = div(Tensor._wrap(g), mul(plain, sub(1, plain)))
+        return (where(inside, slope, math.nan if eps is None else 0.0)._array,)
+
+    return autograd.record("logit", y, (x,), vjp)
 
 
 def deg2rad(input: Any) -> Tensor:
@@ -112,21 +138,30 @@ def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False) -> tup
     return amin(input, dims, keepdim), amax(input, dims, keepdim)
 
 
-def diff(input: Any, n: int = 1, dim: int = -1) -> Tensor:
-    """Differences of neighbours along ``dim``, ``n`` times.
+def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Tensor:
+    """Differences of neighbours along ``dim``, ``n`` times; whether they differ for bools.
+
+    ``prepend`` and ``append`` are put before and behind the input first.
 
     Raises
     ------
     ArgumentError
         If ``n`` is negative.
+    ShapeError
+        For a 0-d input.
     """
     x = as_tensor(input)
+    if not x.ndim:
+        raise ShapeError("diff: expected at least 1 axis, got a 0-d tensor; reshape it to (1,)")
     at = axis_of("diff", dim, x.ndim)
     if n < 0:
         raise ArgumentError(f"diff: expected n of at least 0, got {n}; pass how often to take differences")
+    parts = [t for t in (prepend, x, append) if t is not None]
+    x = cat(parts, at) if len(parts) > 1 and n else x
+    between = logical_xor if x.dtype == np.bool_ else sub
     for _ in range(n):
         size = max(x.shape[at] - 1, 0)
-        x = sub(narrow(x, at, min(1, x.shape[at]), size), narrow(x, at, 0, size))
+        x = between(narrow(x, at, min(1, x.shape[at]), size), narrow(x, at, 0, size))
     return x
 
 
@@ -164,12 +199,22 @@ def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> T
         gap = list(room.shape)
         gap[-2 if offset > 0 else -1] = abs(offset)
         room = cat([room, as_tensor(np.zeros(gap, x.dtype)).to(device=x.device)], -2 if offset > 0 else -1)
-    return movedim(where(places, room, 0), (-2, -1), (dim1, dim2))
+    return movedim(where(places, room, as_tensor(np.zeros((), x.dtype), x)), (-2, -1), (dim1, dim2))
 
 
-def cdist(x1: Any, x2: Any, p: float = 2.0) -> Tensor:
-    """The distance of order ``p`` between each row of one and each row of the other matrix, batched."""
+def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = None) -> Tensor:
+    """The distance of order ``p`` between each row of one and each row of the other matrix, batched.
+
+    ``compute_mode`` chooses between PyTorch's ways to the same numbers; here differences are always taken.
+
+    Raises
+    ------
+    ArgumentError
+        For an unknown ``compute_mode``, or a negative ``p``.
+    """
     from neurenix.ops.statistics import vector_norm
 
+    if compute_mode not in _DISTANCE_MODES or p < 0:
+        raise ArgumentError(f"cdist: expected p of at least 0 and a compute_mode of PyTorch, got {p} and {compute_mode!r}; leave it out")
     x, y = operands("cdist", unsqueeze(x1, -2), transpose(unsqueeze(x2, -2), -2, -3))
     return vector_norm(sub(x, y), p, -1)

@@ -111,21 +111,36 @@ def arange(
     tensor([2, 4, 6])
     """
     first, last = (0, start) if end is None else (start, end)
+    if not all(math.isfinite(v) for v in (first, last, step)):
+        raise ArgumentError(f"arange: expected finite numbers, got {first}, {last} and {step}; check them")
     if step == 0 or (last - first) * step < 0:
         raise ArgumentError(f"arange: expected a step that leads from {first} to {last}, got {step}; change its sign or size")
     whole = all(isinstance(v, _ONE_BY_ONE) for v in (first, last, step))
     count = math.ceil((last - first) / step)
-    values = first + step * np.arange(count)
-    return _made(values.astype((np.int64 if whole else np.float32) if dtype is None else dtype), device, requires_grad)
+    kind = np.dtype((np.int64 if whole else np.float32) if dtype is None else dtype)
+    if kind.kind in "iu":
+        first, step = int(first), int(step)
+    return _made((first + step * np.arange(count)).astype(kind), device, requires_grad)
 
 
 def linspace(
     start: float, end: float, steps: int, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None, requires_grad: bool = False
 ) -> Tensor:
     """``steps`` numbers from ``start`` to ``end``, both included."""
-    if steps < 0:
-        raise ArgumentError(f"linspace: expected at least 0 steps, got {steps}; pass how many numbers to make")
-    return _made(np.linspace(start, end, steps).astype(np.float32 if dtype is None else dtype), device, requires_grad)
+    _steps("linspace", steps)
+    return _made(_spaced(start, end, steps).astype(np.float32 if dtype is None else dtype), device, requires_grad)
+
+
+def _steps(name: str, steps: Any) -> None:
+    if isinstance(steps, bool) or not isinstance(steps, _ONE_BY_ONE) or steps < 0:
+        raise ArgumentError(f"{name}: expected a whole number of at least 0 for steps, got {steps!r}; pass how many numbers to make")
+
+
+def _spaced(start: float, end: float, steps: int) -> np.ndarray[Any, Any]:
+    """Numbers counted from both ends, so that each end is exact."""
+    first, last = float(start), float(end)
+    step, k = (last - first) / max(steps - 1, 1), np.arange(steps)
+    return np.where(k < steps // 2, first + step * k, last - step * (steps - 1 - k)) if steps > 1 else np.full(steps, first)
 
 
 def logspace(
@@ -139,7 +154,8 @@ def logspace(
     requires_grad: bool = False,
 ) -> Tensor:
     """``steps`` powers of ``base`` from ``base ** start`` to ``base ** end``, both included."""
-    return _made((base ** np.linspace(start, end, steps)).astype(np.float32 if dtype is None else dtype), device, requires_grad)
+    _steps("logspace", steps)
+    return _made((base ** _spaced(start, end, steps)).astype(np.float32 if dtype is None else dtype), device, requires_grad)
 
 
 def eye(

@@ -148,6 +148,11 @@ def tensordot(a: Any, b: Any, dims: int | Sequence[Sequence[int]] = 2) -> Tensor
     else:
         first = [axis_of("tensordot", d, x.ndim) for d in dims[0]]
         second = [axis_of("tensordot", d, y.ndim) for d in dims[1]]
+    for i, j in zip(first, second, strict=False):  # an axis of size 1 stands for any size
+        if x.shape[i] == 1 != y.shape[j]:
+            y = sum_of(y, j, True)
+        elif y.shape[j] == 1 != x.shape[i]:
+            x = sum_of(x, i, True)
     if [x.shape[i] for i in first] != [y.shape[i] for i in second]:
         raise ShapeError(f"tensordot: expected axes of equal sizes, got {x.shape} along {first} and {y.shape} along {second}; check dims")
     k = math.prod(x.shape[i] for i in first)

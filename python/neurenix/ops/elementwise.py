@@ -114,6 +114,15 @@ class Unary(IntEnum):
     CUBE = 58
     ERFC = 59
     NAN_TO = 60
+    ERFINV = 61
+    LGAMMA = 62
+    DIGAMMA = 63
+    TRIGAMMA = 64
+    I0 = 65
+    I0E = 66
+    I1 = 67
+    I1E = 68
+    NDTRI = 69
 
 
 class Binary(IntEnum):

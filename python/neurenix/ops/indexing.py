@@ -180,6 +180,8 @@ def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
     from neurenix.ops.parts import stack
 
     x = as_tensor(input)
+    if as_tuple and not x.ndim:
+        x = Tensor._wrap(x._array.reshape(1))
     indices = nonzero_indices(Tensor._wrap(layout.cast(x._array, np.bool_)))
     if not x.ndim:
         return Tensor._wrap(backend.empty((int(bool(x.item())), 0), np.int64, x.device))

@@ -96,7 +96,10 @@ def rot90(input: Any, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     from neurenix.ops.shape import transpose
 
     x = as_tensor(input)
-    a, b = (axis_of("rot90", d, x.ndim) for d in dims)
+    axes = [axis_of("rot90", d, x.ndim) for d in dims]
+    if len(axes) != 2 or axes[0] == axes[1]:
+        raise ArgumentError(f"rot90: expected two different axes, got dims={tuple(dims)}; name the plane to turn in")
+    a, b = axes
     if k % 4 == 0:
         return flip(x)
     if k % 4 == 2:
@@ -119,7 +122,7 @@ def roll(input: Any, shifts: Any, dims: Any = None) -> Tensor:
         from neurenix.ops.shape import ravel, reshape
 
         return x if not x.ndim else reshape(_rolled(ravel(x), (0,), moves), x.shape)
-    if len(moves) != len(named):
+    if len(moves) != len(named) or not moves or (named and not x.ndim):
         raise ArgumentError(f"roll: expected as many shifts as dims, got {moves} and {named}; give one shift a dim")
     return _rolled(x, tuple(axis_of("roll", d, x.ndim) for d in named), moves)
 
@@ -169,14 +172,29 @@ def tile(input: Any, *args: Any, dims: Any = None) -> Tensor:
     return repeat(x, (1,) * (x.ndim - len(counts)) + tuple(counts))
 
 
-def repeat_interleave(input: Any, repeats: int, dim: int | None = None) -> Tensor:
-    """Each slice along ``dim`` so many times, one after the other; flattened without ``dim``."""
-    from neurenix.ops.shape import broadcast_to, flatten, ravel, unsqueeze
+def repeat_interleave(input: Any, repeats: Any, dim: int | None = None, *, output_size: int | None = None) -> Tensor:
+    """Each slice along ``dim`` so many times, one after the other; flattened without ``dim``.
+
+    ``repeats`` may be a vector, one number a slice. ``output_size`` is checked.
+
+    Raises
+    ------
+    ShapeError
+        If there are not as many numbers as slices, or they do not sum to ``output_size``.
+    """
+    from neurenix.ops.scatter import index_select
+    from neurenix.ops.shape import ravel
 
     x = ravel(input) if dim is None else as_tensor(input)
     at = axis_of("repeat_interleave", 0 if dim is None else dim, x.ndim)
-    wide = unsqueeze(x, at + 1)
-    return flatten(broadcast_to(wide, (*x.shape[: at + 1], int(repeats), *x.shape[at + 1 :])), at, at + 1)
+    n = x.shape[at]
+    counts = repeats.numpy().ravel() if isinstance(repeats, Tensor) else np.asarray(repeats).ravel()
+    if counts.size not in (1, n) or (counts < 0).any() or counts.dtype.kind not in "iu":
+        raise ShapeError(f"repeat_interleave: expected 1 or {n} whole numbers of at least 0, got {counts.tolist()}; give one a slice")
+    places = np.repeat(np.arange(n), np.broadcast_to(counts, n))
+    if output_size is not None and places.size != output_size:
+        raise ShapeError(f"repeat_interleave: expected repeats that sum to {output_size}, got {places.size}; leave output_size out")
+    return index_select(x, at, Tensor(places, device=x.device))
 
 
 def tril(input: Any, diagonal: int = 0) -> Tensor:
@@ -253,7 +271,7 @@ def diag(input: Any, diagonal: int = 0) -> Tensor:
 
     empty = Tensor._wrap(filled(x._array, (builtins.abs(diagonal), 1) if diagonal >= 0 else (1, builtins.abs(diagonal)), 0))
     spread = broadcast_to(cat([column, empty], 0 if diagonal >= 0 else 1), (n, n))
-    made: Tensor = where(Tensor._wrap(backend.to_device(places, x.device)), spread, 0)
+    made: Tensor = where(Tensor._wrap(backend.to_device(places, x.device)), spread, Tensor._wrap(scalar(x._array, 0)))
     return made
 
 

@@ -173,6 +173,8 @@ def unbind(input: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """The slices along ``dim``, without that axis."""
     x = as_tensor(input)
     at = axis_of("unbind", dim, x.ndim)
+    if not x.ndim:
+        raise ShapeError("unbind: expected a tensor with axes, got a 0-d tensor; use the tensor itself")
     return tuple(_without(part, at) for part in _pieces("unbind", x, at, [1] * x.shape[at]))
 
 
@@ -192,6 +194,8 @@ def narrow(input: Any, dim: int, start: int, length: int) -> Tensor:
     """
     x = as_tensor(input)
     at = axis_of("narrow", dim, x.ndim)
+    if not x.ndim:
+        raise ShapeError("narrow: expected a tensor with axes, got a 0-d tensor; reshape it to (1,)")
     first = int(start) + (x.shape[at] if start < 0 else 0)
     if first < 0 or length < 0 or first + length > x.shape[at]:
         raise RangeError(f"narrow: expected a part of 0 to {x.shape[at]}, got start {start} and length {length}; shorten it")

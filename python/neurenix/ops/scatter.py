@@ -14,7 +14,7 @@ from neurenix._typing import Array
 from neurenix.backend import new, same_device, to_numpy
 from neurenix.backend.kernel import In, Index, IndexOut, InOut, Mask, Out, Size, kernel
 from neurenix.errors import ArgumentError, DTypeError, RangeError, ShapeError
-from neurenix.ops.elementwise import Binary, IntegerBinary, Question, ask, choose, filled, integer_map2, map2, scalar
+from neurenix.ops.elementwise import Binary, IntegerBinary, Question, ask, choose, common_shape, filled, integer_map2, map2, scalar
 from neurenix.ops.reduce import Fold, axis_of, fold
 from neurenix.ops.softmax import sizes_around
 from neurenix.tensor import Tensor, as_tensor
@@ -146,6 +146,8 @@ def gather(input: Any, dim: int, index: Any) -> Tensor:
     The index may be smaller than the input along the other axes.
     """
     x, i = as_tensor(input), as_tensor(index)
+    if not i._array.size and i.ndim != max(x.ndim, 1):  # nothing to take: the index may have any axes
+        return _nothing_of(x, i.shape)
     at, where, part = _aligned("gather", x, dim, i)
     shape, ndim = x.shape, x.ndim
     array = x._array[part] if ndim else x._array.reshape(1)
@@ -162,9 +164,36 @@ def gather(input: Any, dim: int, index: Any) -> Tensor:
     return autograd.record("gather", y, (x,), vjp)
 
 
-def take_along_dim(input: Any, indices: Any, dim: int) -> Tensor:
-    """:func:`gather` with the arguments the other way round."""
-    return gather(input, dim, indices)
+def _nothing_of(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """No elements in a shape, with a gradient of zeros."""
+    whole = x.shape
+
+    def vjp(g: Array) -> tuple[Array]:
+        return (filled(g, whole, 0.0),)
+
+    return autograd.record("gather", new(x._array, shape), (x,), vjp)
+
+
+def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Tensor:
+    """:func:`gather` of input and indices broadcast along the other axes; of the flattened input without ``dim``.
+
+    Raises
+    ------
+    ShapeError
+        If they have different numbers of axes.
+    """
+    from neurenix.ops.shape import broadcast_to, ravel
+
+    x, i = as_tensor(input), as_tensor(indices)
+    if dim is None:
+        return gather(ravel(x), 0, ravel(i))
+    if x.ndim != i.ndim:
+        raise ShapeError(f"take_along_dim: expected indices with {x.ndim} axes, got shape {i.shape}; give them the input's axes")
+    at = axis_of("take_along_dim", dim, x.ndim)
+    shapes = [(*t.shape[:at], 1, *t.shape[at + 1 :]) if t.ndim else () for t in (x, i)]
+    common = common_shape("take_along_dim", *shapes)
+    x, i = (broadcast_to(t, (*common[:at], *t.shape[at : at + 1], *common[at + 1 :])) for t in (x, i))
+    return gather(x, at, i)
 
 
 def _aligned(op: str, x: Tensor, dim: int, index: Tensor) -> tuple[int, Array, tuple[slice, ...]]:
@@ -224,31 +253,63 @@ def _put_into(y: Array, part: tuple[slice, ...], where: Array, source: Array, at
         layout.copy_into(target, inside)
 
 
-def scatter(input: Any, dim: int, index: Any, src: Any) -> Tensor:
-    """``input`` with elements of ``src``, a tensor or a number, put at ``index`` along ``dim``; the last of equals wins."""
+def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Tensor:
+    """``input`` with elements of ``src``, a tensor or a number (also ``value``), put at ``index`` along ``dim``; the last of equals wins.
+
+    With ``reduce="add"`` or ``"multiply"`` they are added to or multiplied with what is there.
+
+    Raises
+    ------
+    ArgumentError
+        For another ``reduce``.
+    """
     x, i = as_tensor(input), as_tensor(index)
-    s = as_tensor(src, x)
+    s = as_tensor(value if src is None else src, x)
     if x.dtype != s.dtype:
         raise DTypeError(f"scatter: expected src of type {x.dtype}, got {s.dtype}; convert it with .to({x.dtype})")
-    at, where, part = _aligned("scatter", x, dim, i)
-    spread = s.ndim == 0 and where.ndim > 0
-    source = np.broadcast_to(s._array, where.shape) if spread else s._array.reshape(s.shape or (1,))
+    if reduce not in (None, "add", "multiply"):
+        raise ArgumentError(f'scatter: expected reduce "add" or "multiply", got {reduce!r}; use scatter_reduce')
+    if s.ndim == 0 and i.ndim > 0:
+        from neurenix.ops.shape import broadcast_to
+
+        s = broadcast_to(s, i.shape)
+    if reduce is not None:
+        from neurenix.ops.replace import scatter_reduce
+
+        return scatter_reduce(x, dim, i, s, "sum" if reduce == "add" else "prod")
+    return put_at("scatter", x, dim, i, s)
+
+
+def put_at(name: str, x: Tensor, dim: int, index: Tensor, s: Tensor) -> Tensor:
+    """``x`` with ``s`` at ``index``; of equal indices each takes the gradient of its place, as in PyTorch."""
+    at, where, part = _aligned(name, x, dim, index)
+    source = s._array.reshape(s.shape or (1,))
     cut = tuple(slice(0, n) for n in where.shape)
-    if s.requires_grad:
-        raise ArgumentError("scatter: expected a src without gradient, got one that requires it; use scatter_add")
     y = layout.copy(layout.contiguous(x._array)).reshape(x.shape or (1,))
     _put_into(y, part, where, source[cut], at)
+    shapes, needs = (x.shape, s.shape), (x.requires_grad, s.requires_grad)
 
     def vjp(g: Array) -> tuple[Array | None, ...]:
-        gx = layout.copy(layout.contiguous(g)).reshape(x.shape or (1,))
+        gs = None
+        if needs[1]:
+            gs = filled(g, shapes[1] or (1,), 0.0)
+            layout.copy_into(gs[cut], gathered(g.reshape(shapes[0] or (1,))[part], where, at))
+            gs = gs.reshape(shapes[1])
+        gx = layout.copy(layout.contiguous(g)).reshape(shapes[0] or (1,))
         _put_into(gx, part, where, filled(g, where.shape, 0.0), at)
-        return gx.reshape(x.shape), None
+        return gx.reshape(shapes[0]), gs
 
-    return autograd.record("scatter", y.reshape(x.shape), (x, s), vjp)
+    return autograd.record(name, y.reshape(x.shape), (x, s), vjp)
 
 
 def embedding(
-    input: Any, weight: Any, padding_idx: int | None = None, max_norm: None = None, norm_type: float = 2.0, scale_grad_by_freq: bool = False
+    input: Any,
+    weight: Any,
+    padding_idx: int | None = None,
+    max_norm: None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,  # noqa: ARG001 - gradients are dense
 ) -> Tensor:
     """Rows of ``weight`` by index: (*, ) integers give (*, D); row ``padding_idx`` takes no gradient.
 

@@ -45,6 +45,7 @@ pub mod scan;
 pub mod scatter;
 pub mod softmax;
 pub mod sort;
+pub mod special;
 pub mod unpooling;
 pub mod warp;
 pub mod watershed;

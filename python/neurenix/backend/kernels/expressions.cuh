@@ -1,6 +1,7 @@
 // expressions.cuh - the expressions of one, two and three floats by their numbers, as on the CPU.
 #pragma once
 #include "math.cuh"
+#include "special.cuh"
 
 __device__ __forceinline__ element clamped(element x, element low, element high) {
     element y = x < low ? low : x;
@@ -45,7 +46,7 @@ __device__ __forceinline__ element unary_of(int op, element x, element a, elemen
     switch (op) {
         case 0: return -x;
         case 1: return magnitude(x);
-        case 2: return x > 0 ? (element)1 : x < 0 ? (element)-1 : x - x;
+        case 2: return sign(x);
         case 3: return root(x);
         case 4: return 1 / root(x);
         case 5: return 1 / x;
@@ -91,7 +92,7 @@ __device__ __forceinline__ element unary_of(int op, element x, element a, elemen
         case 45: return (element)0.5 * x * (1 + tanh_of(gelu_inner(x)));
         case 46: return x / (1 + exp_of(-x));
         case 47: return mish_of(x);
-        case 48: return (x < 0 ? x : x - x) - log1p_of(exp_of(-magnitude(x)));
+        case 48: return (x < 0 ? x : (element)0) - log1p_of(exp_of(-magnitude(x)));
         case 49: return x * a > b ? x : log1p_of(exp_of(x * a)) / a;
         case 50: return x / (1 + magnitude(x));
         case 51: return x - tanh_of(x);
@@ -104,6 +105,15 @@ __device__ __forceinline__ element unary_of(int op, element x, element a, elemen
         case 58: return x * x * x;
         case 59: return (element)erfc((double)x);
         case 60: return x != x ? a : x;
+        case 61: return (element)erfinv_of((double)x);
+        case 62: return (element)lgamma((double)x);
+        case 63: return (element)digamma_of((double)x);
+        case 64: return (element)trigamma_of((double)x);
+        case 65: return (element)(bessel_of(0, (double)x) * exp(fabs((double)x)));
+        case 66: return (element)bessel_of(0, (double)x);
+        case 67: return (element)(bessel_of(1, (double)x) * exp(fabs((double)x)));
+        case 68: return (element)bessel_of(1, (double)x);
+        case 69: return (element)ndtri_of((double)x);
         default: return Traits<element>::nan();
     }
 }
@@ -134,15 +144,15 @@ __device__ __forceinline__ element gradient_of(int op, element g, element x, ele
         case 34: return x >= a && x <= b ? g : (element)0;
         case 35: return x <= 0 ? (element)0 : g;
         case 36: return x > 0 ? g : g * a;
-        case 37: return x > 0 ? g * b : g * a * exp_of(x);
-        case 38: return x > 0 ? g : g * a * b * exp_of(x * b);
+        case 37: return x <= 0 ? g * a * exp_of(x) : g * b;
+        case 38: return x <= 0 ? g * a * b * exp_of(x * b) : g;
         case 39: return g * gelu_slope(x);
         case 40: return g * gelu_tanh_slope(x);
         case 41: { element s = sigmoid_of(x); return g * s * (1 + x * (1 - s)); }
         case 42: return g * mish_slope(x);
         case 43: return g * sigmoid_of(-x);
         case 44: return x * a > b ? g : g * sigmoid_of(x * a);
-        case 45: { element d = 1 + magnitude(x); return g / (d * d); }
+        case 45: { element d = 1 + magnitude(x); return g / (d * d) + (x / d - x / d); }
         case 46: { element t = tanh_of(x); return g * t * t; }
         case 47: return x <= a || x >= b ? (element)0 : g;
         case 48: return x > -3 && x < 3 ? g * a : (element)0;
@@ -181,6 +191,11 @@ __device__ __forceinline__ element binary_of(int op, element x, element y, eleme
     }
 }
 
+__device__ __forceinline__ element angle(element g, element y, element x) {
+    element square = x * x + y * y;
+    return square == 0 ? (element)0 : g * y / square;
+}
+
 // Gradients of operations on two elements: g is the result's gradient, x the operand whose gradient this is, y the other.
 __device__ __forceinline__ element ternary_of(int op, element g, element x, element y) {
     switch (op) {
@@ -191,8 +206,8 @@ __device__ __forceinline__ element ternary_of(int op, element g, element x, elem
         case 4: return y == 0 && x >= 0 ? (element)0 : g * pow_of(y, x) * log_of(y);
         case 5: return x >= y ? g : (element)0;
         case 6: return x > y ? g : (element)0;
-        case 7: return g * y / (x * x + y * y);
-        case 8: return -g * y / (x * x + y * y);
+        case 7: return angle(g, y, x);
+        case 8: return angle(-g, y, x);
         default: return g * x * y;
     }
 }

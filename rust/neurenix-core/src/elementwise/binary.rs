@@ -110,8 +110,8 @@ expressions! {
     clamp_grad = 34: |g, x, a, b| if x >= a && x <= b { g } else { T::ZERO };
     relu_grad = 35: |g, y, a, b| if y <= T::ZERO { T::ZERO } else { g };
     leaky_relu_grad = 36: |g, x, a, b| if x > T::ZERO { g } else { g * a };
-    elu_grad = 37: |g, x, a, b| if x > T::ZERO { g * b } else { g * a * x.exp_() };
-    celu_grad = 38: |g, x, a, b| if x > T::ZERO { g } else { g * a * b * (x * b).exp_() };
+    elu_grad = 37: |g, x, a, b| if x <= T::ZERO { g * a * x.exp_() } else { g * b };
+    celu_grad = 38: |g, x, a, b| if x <= T::ZERO { g * a * b * (x * b).exp_() } else { g };
     gelu_grad = 39: |g, x, a, b| {
         let cdf = c::<T>(0.5) * (T::ONE + (x * c(std::f64::consts::FRAC_1_SQRT_2)).erf());
         g * (cdf + x * normal_density(x))
@@ -126,7 +126,7 @@ expressions! {
     softplus_grad = 44: |g, x, a, b| if x * a > b { g } else { g * (x * a).sigmoid_() };
     softsign_grad = 45: |g, x, a, b| {
         let d = T::ONE + x.abs();
-        g / (d * d)
+        g / (d * d) + (x / d - x / d) // NaN where the result is
     };
     tanhshrink_grad = 46: |g, x, a, b| {
         let t = x.tanh_();

@@ -36,12 +36,18 @@ fn expression<T: Math>(op: usize, g: T, x: T, y: T) -> T {
         5 => choice(g, x >= y, false),
         // clamp's bound x, where the argument y is below it
         6 => choice(g, x > y, false),
-        // atan2(x, y): first and second argument
-        7 => g * y / (x * x + y * y),
-        8 => -g * y / (x * x + y * y),
+        // atan2(x, y): first and second argument; nothing at the origin
+        7 => angle(g, y, x),
+        8 => angle(-g, y, x),
         // g x y
         _ => g * x * y,
     }
+}
+
+#[inline(always)]
+fn angle<T: Math>(g: T, y: T, x: T) -> T {
+    let square = x * x + y * y;
+    if square == T::ZERO { T::ZERO } else { g * y / square }
 }
 
 #[inline(always)]

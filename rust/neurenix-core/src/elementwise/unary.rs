@@ -4,6 +4,7 @@ use super::{map1, pick};
 use crate::error::Result;
 use crate::levels;
 use crate::math::Math;
+use crate::special;
 use crate::view::{View, ViewMut};
 
 /// The list, each with its number as in `neurenix/ops/elementwise.py`.
@@ -37,7 +38,7 @@ fn clamped<T: Math>(x: T, low: T, high: T) -> T {
 expressions! {
     neg = 0: |x, a, b| -x;
     abs = 1: |x, a, b| x.abs();
-    sign = 2: |x, a, b| if x > T::ZERO { T::ONE } else if x < T::ZERO { -T::ONE } else { x - x };
+    sign = 2: |x, a, b| if x > T::ZERO { T::ONE } else if x < T::ZERO { -T::ONE } else { T::ZERO };
     sqrt = 3: |x, a, b| x.sqrt();
     rsqrt = 4: |x, a, b| T::ONE / x.sqrt();
     reciprocal = 5: |x, a, b| T::ONE / x;
@@ -87,7 +88,7 @@ expressions! {
         let n = e * (e + c(2.0));
         if x > c(20.0) { x } else { x * n / (n + c(2.0)) }
     };
-    log_sigmoid = 48: |x, a, b| (if x < T::ZERO { x } else { x - x }) - (-x.abs()).exp_().ln_1p_();
+    log_sigmoid = 48: |x, a, b| (if x < T::ZERO { x } else { T::ZERO }) - (-x.abs()).exp_().ln_1p_();
     softplus = 49: |x, a, b| if x * a > b { x } else { (x * a).exp_().ln_1p_() / a };
     softsign = 50: |x, a, b| x / (T::ONE + x.abs());
     tanhshrink = 51: |x, a, b| x - x.tanh_();
@@ -100,6 +101,15 @@ expressions! {
     cube = 58: |x, a, b| x * x * x;
     erfc = 59: |x, a, b| x.rare(libm::erfc);
     nan_to = 60: |x, a, b| if x.is_nan() { a } else { x };
+    erfinv = 61: |x, a, b| x.rare(special::erfinv);
+    lgamma = 62: |x, a, b| x.rare(libm::lgamma);
+    digamma = 63: |x, a, b| x.rare(special::digamma);
+    trigamma = 64: |x, a, b| x.rare(special::trigamma);
+    i0 = 65: |x, a, b| x.rare(special::i0);
+    i0e = 66: |x, a, b| x.rare(special::i0e);
+    i1 = 67: |x, a, b| x.rare(special::i1);
+    i1e = 68: |x, a, b| x.rare(special::i1e);
+    ndtri = 69: |x, a, b| x.rare(special::ndtri);
 }
 
 levels! {
