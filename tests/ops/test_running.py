@@ -81,3 +81,14 @@ def test_refusals():
         nx.gradient(X, dim=(1, 1))
     with pytest.raises(ShapeError, match="trapezoid: expected x with 7 places"):
         nx.trapezoid(X, np.zeros(3), dim=1)
+
+
+def test_the_median_and_extremes_of_everything_share_their_gradient_between_equals():
+    for f, want in ((nx.median, [0, 0.5, 0.5, 0]), (nx.nanmedian, [0, 0.5, 0.5, 0]), (nx.max, [0, 0, 0, 1]), (nx.min, [1, 0, 0, 0])):
+        x = nx.tensor([1.0, 2.0, 2.0, 7.0], requires_grad=True)
+        f(x).backward()
+        assert x.grad.tolist() == want
+    x = nx.tensor([1.0, np.nan, np.nan], requires_grad=True)
+    nx.max(x).backward()
+    assert x.grad.tolist() == [0, 0.5, 0.5]
+    assert nx.median(nx.tensor([[1.0, np.nan, np.nan]]), 1).indices.tolist() == [1]

@@ -199,14 +199,19 @@ class InstanceNorm2d(_Norm):
         track_running_stats: bool = False,
         device: DeviceLike | None = None,
         dtype: DTypeLike | None = None,
+        *,
+        bias: bool = True,
     ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+
+    def begin(self) -> tuple[bool, float]:
+        """As of batch norms, but batches are not counted."""
+        return self.training or self.running_mean is None, 0.0 if self.momentum is None else self.momentum
 
     def forward(self, input: Any) -> Tensor:
         """Normalise, and move the running statistics while training."""
         self.check_input(input)
-        own = self.training or self.running_mean is None
-        momentum = 0.0 if self.momentum is None else self.momentum
+        own, momentum = self.begin()
         single = input.ndim == self._unbatched
         x = input.unsqueeze(0) if single else input
         y = ops.instance_norm(x, self.running_mean, self.running_var, self.weight, self.bias, own, momentum, self.eps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from neurenix.backend import new
 from neurenix.backend.kernel import Enum, In, IndexOut, Out, Size, kernel
 from neurenix.errors import ArgumentError, ShapeError
 from neurenix.ops.arithmetic import maximum, minimum
-from neurenix.ops.elementwise import scalar
-from neurenix.ops.reduce import Extreme, amax, amin, axis_of, floats_only, where_extreme
+from neurenix.ops.elementwise import Binary, IntegerBinary, Question, ask, integer_map2, map2, scalar
+from neurenix.ops.reduce import Extreme, Fold, amax, amin, axis_of, floats_only, fold, where_extreme
 from neurenix.ops.scatter import gathered, scattered
 from neurenix.ops.softmax import by_axis, sizes_around, undo
 from neurenix.tensor import Tensor, as_tensor
@@ -107,13 +108,26 @@ def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
         raise ShapeError(f"median: expected elements along dim, got shape {x.shape}; give a dim whose size is not 0")
     found = _single("median", x, at, (size - 1) // 2, keepdim and not whole)
     if x.dtype.kind == "f":
-        largest = _single("median", x, at, size - 1, keepdim and not whole)
+        largest = _extreme_along("median", 0, x, at, keepdim and not whole)  # the first NaN, if there is one
         from neurenix.ops.compare import isnan
         from neurenix.ops.layouts import where
 
         bad = isnan(largest.values)
         found = Extreme(where(bad, largest.values, found.values), where(bad, largest.indices, found.indices))
-    return found.values if whole else found
+    return shared("median", x, found.values._array) if whole else found
+
+
+def shared(name: str, x: Tensor, value: Array) -> Tensor:
+    """One value of everything, whose gradient all elements share that equal it (all NaN where it is NaN)."""
+    array = x._array
+
+    def vjp(g: Array) -> tuple[Array]:
+        both = integer_map2(IntegerBinary.AND, ask(Question.NAN, array, array), ask(Question.NAN, value, value))
+        hit = layout.cast(integer_map2(IntegerBinary.OR, ask(Question.EQ, array, value), both), array.dtype)
+        share = map2(Binary.DIV, g, fold(Fold.SUM, hit, tuple(range(array.ndim))))
+        return (map2(Binary.MUL, hit, share),)
+
+    return autograd.record(name, value, (x,), vjp)
 
 
 def _single(name: str, x: Tensor, at: int, k: int, keepdim: bool) -> Extreme:
@@ -134,14 +148,20 @@ def max(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """
     if isinstance(dim, Tensor):
         return maximum(input, dim)
-    return amax(input) if dim is None else _extreme_along("max", 0, input, dim, keepdim)
+    return _of_everything("max", amax, input) if dim is None else _extreme_along("max", 0, input, dim, keepdim)
 
 
 def min(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     """Smallest element of everything; along ``dim`` with where it is; or the smaller of two tensors."""
     if isinstance(dim, Tensor):
         return minimum(input, dim)
-    return amin(input) if dim is None else _extreme_along("min", 1, input, dim, keepdim)
+    return _of_everything("min", amin, input) if dim is None else _extreme_along("min", 1, input, dim, keepdim)
+
+
+def _of_everything(name: str, extreme: Callable[[Tensor], Tensor], input: Any) -> Tensor:
+    x = as_tensor(input)
+    found = extreme(x.detach())
+    return shared(name, x, found._array) if x.dtype.kind == "f" else found
 
 
 def _extreme_along(name: str, op: int, input: Any, dim: int, keepdim: bool) -> Extreme:

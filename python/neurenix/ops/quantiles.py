@@ -9,11 +9,11 @@ import numpy as np
 
 from neurenix.errors import ArgumentError, DTypeError, RangeError, ShapeError
 from neurenix.ops.arithmetic import add, mul, sub
-from neurenix.ops.compare import eq, isinf, isnan, logical_not
+from neurenix.ops.compare import isnan, logical_not
 from neurenix.ops.convert import cast
 from neurenix.ops.elementwise import scalar
 from neurenix.ops.layouts import where
-from neurenix.ops.ordering import median, sort
+from neurenix.ops.ordering import median, shared, sort
 from neurenix.ops.reduce import Extreme, axis_of, floats_only, sum as sum_of
 from neurenix.ops.scatter import gather
 from neurenix.ops.shape import broadcast_to, movedim, ravel, reshape, squeeze, unsqueeze
@@ -104,12 +104,7 @@ def _at_shares(ordered: Tensor, shares: Tensor, interpolation: str, ignore_nan: 
     weight: Any = 0.5 if interpolation == "midpoint" else sub(rank, below)
     low = gather(ordered, -1, cast(below, np.int64))
     high = gather(ordered, -1, cast(ceil(rank.detach()), np.int64))
-    between = add(low, mul(sub(high, low), weight))
-    return where(eq(low.detach(), high.detach()), low, between) if _has_infinities(plain) else between
-
-
-def _has_infinities(x: Tensor) -> bool:
-    return bool(any_of(isinf(x)).item())
+    return add(low, mul(sub(high, low), weight))
 
 
 def nanmedian(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
@@ -130,5 +125,5 @@ def nanmedian(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     place = gather(found.indices, at, where(real > 0, (real - 1) // 2, 0))
     values = gather(line, at, place)
     if whole:
-        return reshape(values, ())
+        return shared("nanmedian", line, values._array.reshape(()))
     return Extreme(values, place) if keepdim else Extreme(squeeze(values, at), squeeze(place, at))
