@@ -188,6 +188,21 @@ def test_empty_batch():
         assert not gb.any()
 
 
+@pytest.mark.parametrize("shape", [(1, 0, 3, 3, 3), (0, 2, 3, 3, 3), (2, 2, 0, 3, 3), (2, 2, 3, 0, 3)])
+@pytest.mark.parametrize("outputs", [0, 3])
+def test_empty_axes(shape, outputs):
+    x = np.zeros(shape)
+    for size in (1, 2):
+        w = np.ones((outputs, shape[1], size, size, 1))
+        got = gradients(lambda x, w: F.conv3d(x, w, padding=1), [x, w])
+        assert [g.shape for g in got] == [x.shape, w.shape]
+        assert not any(g.any() for g in got)
+    if 0 not in shape[2:]:
+        v = np.ones((shape[1], outputs, 2, 2, 1))
+        got = gradients(lambda x, v: F.conv_transpose3d(x, v, stride=2), [x, v])
+        assert [g.shape for g in got] == [x.shape, v.shape]
+
+
 def test_weights_are_never_stale():
     x, w = random_array(1, 3, 4, 4, 4, dtype=np.float32), nx.Tensor(shape=(4, 3, 3, 3, 3))
     w.assign_(random_array(4, 3, 3, 3, 3, dtype=np.float32))

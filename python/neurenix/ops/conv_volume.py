@@ -54,6 +54,12 @@ def _slabs(images: int, planes: int, elements: int) -> Iterator[tuple[slice, sli
             yield chosen, slice(start, planes if together else min(start + some, planes))
 
 
+def _maps(volume: Array) -> Array:
+    """The planes of a dense buffer (N, D, H, W, C) as maps (N * D, H, W, C)."""
+    n, d, *plane = volume.shape
+    return volume.reshape(n * d, *plane)
+
+
 def _folded(x: Array, windows: Planes, slab: tuple[slice, slice]) -> Array:
     """The planes (M, H, W, groups * taps * C) that a slab's windows meet, zeros outside."""
     images, planes = slab
@@ -61,7 +67,7 @@ def _folded(x: Array, windows: Planes, slab: tuple[slice, slice]) -> Array:
     n, d, h, w, c = part.shape
     count, each = planes.stop - planes.start, c // windows.groups
     if windows.alone() and (n == 1 or d == count):
-        return part[:, planes].reshape(n * count, h, w, c)
+        return _maps(part[:, planes])
     pairs = [windows.met(tap, d, planes) for tap in range(windows.taps)]
     shape = (n, count, h, w, windows.groups, windows.taps, each)
     full = all(here.stop - here.start == count for here, _ in pairs)
@@ -106,7 +112,7 @@ class _Volume(NamedTuple):
         """Convolve: windows lie in ``x``."""
         y = backend.new(x, (x.shape[0], *size, self.weight.shape[0]))
         for slab in self._slabs(y, x.shape):
-            part = y[slab].reshape(-1, *y.shape[2:])
+            part = _maps(y[slab])
             run(_folded(x, self.planes, slab), self.weight, self.fit.window, y.shape[2:4], False, end, part)
         return y
 
@@ -115,11 +121,11 @@ class _Volume(NamedTuple):
         k = self.weight.shape[1] // self.fit.kernel[0] * self.fit.groups
         shape = (x.shape[0], *size, k)
         if self.planes.alone() and size[0] == x.shape[1]:
-            plane = run(x.reshape(-1, *x.shape[2:]), self.weight, self.fit.window, (size[1], size[2]), True, end)
+            plane = run(_maps(x), self.weight, self.fit.window, (size[1], size[2]), True, end)
             return plane.reshape(shape)
         y = filled(x, shape, 0.0)
         for slab in self._slabs(x, shape):
-            part = x[slab].reshape(-1, *x.shape[2:])
+            part = _maps(x[slab])
             _unfold_into(y, run(part, self.weight, self.fit.window, (size[1], size[2]), True), self.planes, slab)
         if end.bias is not None:
             accumulate(y, expanded(end.bias, shape))
@@ -129,7 +135,7 @@ class _Volume(NamedTuple):
         """The gradient of the weight (first, second, kD, kH, kW) from the volume at window positions and that they lie in."""
 
         def part(slab: tuple[slice, slice]) -> Array:
-            planes = small[slab].reshape(-1, *small.shape[2:])
+            planes = _maps(small[slab])
             return weight_gradient(planes, _folded(large, self.planes, slab), self.weight, self.fit.window)
 
         slabs = self._slabs(small, large.shape)
@@ -148,13 +154,13 @@ class _Depthwise(NamedTuple):
     weights: list[Tensor]  # (C, 1, kH, kW) for each tap over depth
 
     def _run(self, x: Array, size: tuple[int, ...], scatter: bool, end: Epilogue) -> Array:
-        n, d, h, w, c = x.shape
+        n, d, _, _, c = x.shape
         y = filled(x, (n, *size, c), 0.0)
         for tap, weight in enumerate(self.weights):
             small, large = _planes(self.fit).met(tap, size[0] if scatter else d, slice(0, d if scatter else size[0]))
             source, target = (small, large) if scatter else (large, small)
             part = contiguous(x[:, source])
-            planes = run(part.reshape(n * part.shape[1], h, w, c), weight, self.fit.window, (size[1], size[2]), scatter)
+            planes = run(_maps(part), weight, self.fit.window, (size[1], size[2]), scatter)
             accumulate(y[:, target], planes.reshape(n, part.shape[1], size[1], size[2], c))
         if end.bias is not None:
             accumulate(y, expanded(end.bias, y.shape))
@@ -174,9 +180,7 @@ class _Depthwise(NamedTuple):
         for tap, weight in enumerate(self.weights):
             here, there = _planes(self.fit).met(tap, large.shape[1], slice(0, small.shape[1]))
             first, second = contiguous(small[:, here]), contiguous(large[:, there])
-            rows = first.shape[0] * first.shape[1]
-            first, second = first.reshape(rows, *first.shape[2:]), second.reshape(rows, *second.shape[2:])
-            copy_into(dw[:, :, tap], weight_gradient(first, second, weight, self.fit.window))
+            copy_into(dw[:, :, tap], weight_gradient(_maps(first), _maps(second), weight, self.fit.window))
         return dw
 
 
