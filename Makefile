@@ -110,7 +110,7 @@ clean: ## remove what was built
 
 .venv/made:
 	@tests/tools/check_machine
-	@echo "making .venv and building the library: one to three minutes, once"
+	@echo "making .venv and building the library: two to four minutes, once"
 	@"$$(tests/tools/check_machine --python)" -m venv --clear .venv
 	@$(PY) -m pip install "maturin>=1.7,<2"
 	@touch $@
