@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 
 from _harness import fair_environment, interleave, machine, report
+from _peers import torch_unet
 
 fair_environment()
 
@@ -23,40 +24,6 @@ CASES = {
     "training 64..512 256x256 b1": ([64, 128, 256, 512], 1, 256, True),
     "training 16..128 256x256 b4": ([16, 32, 64, 128], 4, 256, True),
 }
-
-
-def torch_unet(features):
-    """The same network in PyTorch, with parameters in the same order as ours."""
-    import torch
-    from torch import nn
-
-    def level(i, o):
-        conv = lambda a, b: [nn.Conv2d(a, b, 3, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU(inplace=True)]  # noqa: E731
-        return nn.Sequential(*conv(i, o), *conv(o, o))
-
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            widths = [3, *features]
-            self.down = nn.ModuleList(level(a, b) for a, b in zip(widths, features, strict=False))
-            self.bottom = level(features[-1], 2 * features[-1])
-            self.up = nn.ModuleList(nn.ConvTranspose2d(2 * f, f, 2, stride=2) for f in reversed(features))
-            self.dec = nn.ModuleList(level(2 * f, f) for f in reversed(features))
-            self.out = nn.Conv2d(features[0], 1, 1)
-
-        def forward(self, x):
-            skips = []
-            for stage in self.down:
-                x = stage(x)
-                skips.append(x)
-                x = nn.functional.max_pool2d(x, 2)
-            x = self.bottom(x)
-            for up, stage in zip(self.up, self.dec, strict=True):
-                x = stage(torch.cat([skips.pop(), up(x)], 1))
-            return torch.sigmoid(self.out(x))
-
-    torch.manual_seed(0)
-    return Net()
 
 
 def ours(features, batch, size, train):
