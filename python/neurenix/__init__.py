@@ -39,7 +39,7 @@ from neurenix.ops import (
     as negative, nonzero as nonzero, not_equal as not_equal, ones as ones, ones_like as ones_like, outer as outer, pairwise_distance as
     pairwise_distance, permute as permute, pow as pow, prelu as prelu, prod as prod, rad2deg as rad2deg, ravel as ravel, reciprocal as
     reciprocal, relu as relu, remainder as remainder, repeat as repeat, repeat_interleave as repeat_interleave, reshape as reshape,
-    reshape_as as reshape_as, roll as roll, rot90 as rot90, round as round, rsqrt as rsqrt, rsub as rsub, scatter as scatter,
+    reshape_as as reshape_as, roll as roll, rot90 as rot90, round as round, swapdims as swapdims, arctan2 as arctan2, rsqrt as rsqrt, rsub as rsub, scatter as scatter,
     scatter_add as scatter_add, select as select, selu as selu, sigmoid as sigmoid, sign as sign, sin as sin, sinh as sinh, softmax as
     softmax, sort as sort, split as split, split_with_sizes as split_with_sizes, sqrt as sqrt, square as square, squeeze as squeeze,
     stack as stack, std as std, std_mean as std_mean, sub as sub, subtract as subtract, sum as sum, swapaxes as swapaxes, t as t, take
@@ -67,6 +67,7 @@ from neurenix.ops import (
 from neurenix.ops import vector_norm as norm  # noqa: F401 - the name that PyTorch has for it
 
 # random numbers
+from neurenix.ops import bernoulli as bernoulli, multinomial as multinomial, normal as normal
 from neurenix.random import (
     get_rng_state as get_rng_state,
     initial_seed as initial_seed,

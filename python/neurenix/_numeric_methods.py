@@ -196,3 +196,19 @@ class NumericMethods:
     def unfold(self, dimension: int, size: int, step: int) -> Tensor:
         """See :func:`neurenix.ops.sliding_windows`."""
         return neurenix.ops.sliding_windows(self, dimension, size, step)
+
+    def addcdiv(self, tensor1: Any, tensor2: Any, *, value: float = 1) -> Tensor:
+        """See :func:`neurenix.ops.addcdiv`."""
+        return neurenix.ops.addcdiv(self, tensor1, tensor2, value=value)
+
+    def addcmul(self, tensor1: Any, tensor2: Any, *, value: float = 1) -> Tensor:
+        """See :func:`neurenix.ops.addcmul`."""
+        return neurenix.ops.addcmul(self, tensor1, tensor2, value=value)
+
+    def bernoulli(self, p: float | None = None) -> Tensor:
+        """See :func:`neurenix.ops.bernoulli`."""
+        return neurenix.ops.bernoulli(self, p)
+
+    def multinomial(self, num_samples: int, replacement: bool = False) -> Tensor:
+        """See :func:`neurenix.ops.multinomial`."""
+        return neurenix.ops.multinomial(self, num_samples, replacement)

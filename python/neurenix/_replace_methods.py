@@ -92,3 +92,12 @@ class ReplaceMethods:
     def isin(self, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
         """See :func:`neurenix.ops.isin`."""
         return neurenix.ops.isin(self, test_elements, assume_unique=assume_unique, invert=invert)
+
+    def where(self, condition: Any, other: Any) -> Tensor:
+        """The elements where ``condition``, else ``other``, see :func:`neurenix.ops.where`."""
+        chosen: Tensor = neurenix.ops.where(condition, self, other)
+        return chosen
+
+    def split_with_sizes(self, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+        """See :func:`neurenix.ops.split_with_sizes`."""
+        return neurenix.ops.split_with_sizes(self, split_sizes, dim)

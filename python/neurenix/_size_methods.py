@@ -35,6 +35,24 @@ class SizeMethods:
         """Bytes of one element."""
         return int(cast("Tensor", self).dtype.itemsize)
 
+    def nelement(self) -> int:
+        """The number of elements."""
+        return self.numel()
+
+    def ndimension(self) -> int:
+        """The number of axes."""
+        return self.dim()
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        return self.element_size()
+
+    @property
+    def is_cpu(self) -> bool:
+        """Whether it is on the CPU."""
+        return cast("Tensor", self).device == "cpu"
+
     def is_contiguous(self) -> bool:
         """Whether the elements lie in C order without gaps; a channels-last map does not."""
         return bool(cast("Tensor", self)._array.flags.c_contiguous)

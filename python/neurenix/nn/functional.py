@@ -39,7 +39,12 @@ from neurenix.ops.pooling_indices import (
 )  # fmt: skip
 
 # resize
-from neurenix.ops.resize import interpolate as interpolate, upsample_bilinear as upsample_bilinear, upsample_nearest as upsample_nearest
+from neurenix.ops.resize import (
+    interpolate as interpolate,
+    upsample as upsample,
+    upsample_bilinear as upsample_bilinear,
+    upsample_nearest as upsample_nearest,
+)
 
 # padding
 from neurenix.ops.padding import pad as pad
@@ -92,6 +97,7 @@ from neurenix.ops.distance_loss import (
 )
 
 # dropout
+from neurenix.ops.draws import gumbel_softmax as gumbel_softmax
 from neurenix.ops.dropout import (
     alpha_dropout as alpha_dropout, dropout as dropout, dropout1d as dropout1d, dropout2d as dropout2d, dropout3d as dropout3d,
     feature_alpha_dropout as feature_alpha_dropout,

@@ -5,7 +5,7 @@ from neurenix.ops.convert import cast as cast, target as target, to_device as to
 
 # elementwise
 from neurenix.ops.arithmetic import (
-    add as add, atan2 as atan2, div as div, divide as divide, floor_divide as floor_divide, fmod as fmod, maximum as maximum, minimum as
+    add as add, arctan2 as arctan2, atan2 as atan2, div as div, divide as divide, floor_divide as floor_divide, fmod as fmod, maximum as maximum, minimum as
     minimum, mul as mul, multiply as multiply, remainder as remainder, rsub as rsub, sub as sub, subtract as subtract, true_divide as
     true_divide,
 )  # fmt: skip
@@ -74,7 +74,7 @@ from neurenix.ops.scatter import (
 from neurenix.ops.shape import (
     broadcast_tensors as broadcast_tensors, broadcast_to as broadcast_to, clone as clone, contiguous as contiguous, expand as expand,
     expand_as as expand_as, flatten as flatten, moveaxis as moveaxis, movedim as movedim, permute as permute, ravel as ravel, reshape as
-    reshape, reshape_as as reshape_as, squeeze as squeeze, swapaxes as swapaxes, t as t, transpose as transpose, unflatten as unflatten,
+    reshape, reshape_as as reshape_as, squeeze as squeeze, swapaxes as swapaxes, swapdims as swapdims, t as t, transpose as transpose, unflatten as unflatten,
     unsqueeze as unsqueeze, view as view, view_as as view_as,
 )  # fmt: skip
 from neurenix.ops.parts import (
@@ -135,7 +135,12 @@ from neurenix.ops.pooling_indices import (
 )  # fmt: skip
 
 # resize
-from neurenix.ops.resize import interpolate as interpolate, upsample_bilinear as upsample_bilinear, upsample_nearest as upsample_nearest
+from neurenix.ops.resize import (
+    interpolate as interpolate,
+    upsample as upsample,
+    upsample_bilinear as upsample_bilinear,
+    upsample_nearest as upsample_nearest,
+)
 
 # padding
 from neurenix.ops.padding import pad as pad
@@ -223,6 +228,9 @@ from neurenix.ops.arrangement import (
 from neurenix.ops.vectors import (
     addr as addr, corrcoef as corrcoef, cov as cov, cross as cross, ger as ger, kron as kron, matrix_power as matrix_power, trace as
     trace, vdot as vdot,
+)  # fmt: skip
+from neurenix.ops.draws import (
+    bernoulli as bernoulli, gumbel_softmax as gumbel_softmax, multinomial as multinomial, normal as normal,
 )  # fmt: skip
 from neurenix.ops.distance_loss import (
     cosine_embedding_loss as cosine_embedding_loss, gaussian_nll_loss as gaussian_nll_loss, hinge_embedding_loss as hinge_embedding_loss,

@@ -9,6 +9,8 @@ from typing import Any
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.tensor import Tensor, as_tensor
 
+_MOST = 2**31 - 1
+
 
 def integer(op: str, name: str, value: Any, least: int) -> int:
     """``value`` as an int of at least ``least``."""
@@ -20,6 +22,8 @@ def integer(op: str, name: str, value: Any, least: int) -> int:
         raise ArgumentError(f"{op}: expected {name} as an integer, got {value!r}; pass e.g. {name}={max(least, 2)}")
     if number < least:
         raise ArgumentError(f"{op}: expected {name} of at least {least}, got {number}; pass a larger number")
+    if number > _MOST:
+        raise ArgumentError(f"{op}: expected {name} of at most {_MOST}, got {number}; no map is that large")
     return number
 
 

@@ -336,3 +336,6 @@ def atan2(input: Any, other: Any) -> Tensor:
 subtract = sub
 multiply = mul
 divide = true_divide = div
+
+
+arctan2 = atan2

@@ -184,6 +184,8 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
     x = as_tensor(input)
     if x.ndim < 2:
         raise ShapeError(f"group_norm: expected (N, C) or (N, C, ...), got {x.shape}; add the missing axes with .unsqueeze(0)")
+    if 0 in x.shape[1:]:
+        raise ShapeError(f"group_norm: expected channels and pixels, got {x.shape}; only the batch may be empty")
     if isinstance(num_groups, bool) or not isinstance(num_groups, int) or num_groups < 1 or x.shape[1] % num_groups:
         raise ArgumentError(f"group_norm: expected groups that divide {x.shape[1]} channels, got {num_groups!r}; pass a divisor")
     return _normalise("group_norm", x, num_groups, (None, None), (_optional(weight, x), _optional(bias, x)), True, 0.0, eps, relu)

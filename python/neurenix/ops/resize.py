@@ -223,6 +223,9 @@ def interpolate(
     return apply_tables(op, x, [rule(n, m, s) for n, m, s in zip(x.shape[2:], sizes, scales, strict=True)])
 
 
+upsample = interpolate  # its old name
+
+
 def upsample_nearest(input: Any, size: Any = None, scale_factor: Any = None) -> Tensor:
     """Resample by the nearest pixel; see :func:`interpolate`."""
     return interpolate(input, size, scale_factor, "nearest")

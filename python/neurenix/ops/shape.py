@@ -218,7 +218,7 @@ def transpose(input: Any, dim0: int, dim1: int) -> Tensor:
     return _permuted("transpose", x, tuple(order))
 
 
-swapaxes = transpose
+swapaxes = swapdims = transpose
 
 
 def t(input: Any) -> Tensor:

@@ -1,0 +1,117 @@
+"""Random numbers that depend on tensors: coins, normal numbers, classes by weight."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from neurenix import random
+from neurenix._typing import DeviceLike, DTypeLike
+from neurenix.errors import ArgumentError, RangeError, ShapeError
+from neurenix.ops.arithmetic import add, div, is_number, mul, sub
+from neurenix.ops.compare import eq, lt
+from neurenix.ops.convert import cast
+from neurenix.ops.elementwise import common_shape
+from neurenix.ops.layouts import where
+from neurenix.ops.ordering import argsort
+from neurenix.ops.parts import narrow
+from neurenix.ops.reduce import argmax, sum as sum_of
+from neurenix.ops.scan import cumsum
+from neurenix.ops.scatter import scatter
+from neurenix.ops.searching import searchsorted
+from neurenix.ops.shape import broadcast_to, reshape, unsqueeze
+from neurenix.ops.softmax import softmax
+from neurenix.ops.truth import all as all_of, any as any_of
+from neurenix.ops.unary import as_floats, log, neg
+from neurenix.tensor import Tensor, as_tensor
+
+
+def _uniform(like: Tensor) -> Tensor:
+    return random.uniform(like.shape, dtype=like.dtype, device=like.device)
+
+
+def bernoulli(input: Any, p: float | None = None) -> Tensor:
+    """1 with the probability that ``input`` (or ``p``) gives, else 0, in the input's type.
+
+    Raises
+    ------
+    RangeError
+        If one is no probability.
+    """
+    x = as_tensor(input).detach()
+    chances = as_floats("bernoulli", x) if p is None else broadcast_to(as_tensor(np.array(p, np.float32), x), x.shape)
+    if any_of(lt(chances, 0)).item() or any_of(lt(1, chances)).item():
+        raise RangeError("bernoulli: expected probabilities from 0 to 1, got others; apply sigmoid to logits")
+    return cast(lt(_uniform(chances), chances), x.dtype)
+
+
+def normal(mean: Any, std: Any = 1.0, size: Any = None, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None) -> Tensor:
+    """Normal numbers of this mean and standard deviation, numbers (with ``size``) or tensors.
+
+    Raises
+    ------
+    RangeError
+        If a deviation is negative.
+    """
+    m, s = (as_tensor(np.array(v, np.float32 if dtype is None else dtype)) if is_number(v) else as_floats("normal", v) for v in (mean, std))
+    if any_of(lt(s.detach(), 0)).item():
+        raise RangeError("normal: expected standard deviations of at least 0, got negative ones; square or take abs")
+    shape = common_shape("normal", m.shape, s.shape) if size is None else (size,) if is_number(size) else tuple(size)
+    kind = m.dtype if dtype is None else dtype
+    drawn = random.normal(shape, dtype=kind, device=device or m.device)
+    return add(mul(drawn, s.detach().to(drawn.dtype).to(drawn.device)), m.detach().to(drawn.dtype).to(drawn.device))
+
+
+def multinomial(input: Any, num_samples: int, replacement: bool = False) -> Tensor:
+    """``num_samples`` class numbers a row, each as likely as its weight; each at most once without ``replacement``.
+
+    Parameters
+    ----------
+    input : Tensor, shape (C,) or (N, C)
+        Weights of at least 0 that need not sum to 1.
+    num_samples : int
+    replacement : bool
+
+    Raises
+    ------
+    ArgumentError
+        If a row has fewer classes with weight than are to be drawn.
+    """
+    w = as_floats("multinomial", input).detach()
+    if w.ndim not in (1, 2):
+        raise ShapeError(f"multinomial: expected (C,) or (N, C), got shape {w.shape}; flatten the other axes into the first")
+    rows = w if w.ndim == 2 else unsqueeze(w, 0)
+    possible = sum_of(cast(lt(0, rows), np.int64), -1)
+    fewest = 1 if replacement else num_samples
+    if num_samples < 1 or any_of(lt(rows, 0)).item() or not all_of(lt(fewest - 1, possible)).item():
+        raise ArgumentError(f"multinomial: expected weights of at least 0, {fewest} of them above it in each row, got others; check them")
+    if replacement:
+        shares = cumsum(rows, -1)
+        shape = (rows.shape[0], num_samples)
+        aim = mul(random.uniform(shape, dtype=w.dtype, device=w.device), narrow(shares, -1, shares.shape[-1] - 1, 1))
+        drawn = searchsorted(shares, aim, right=True)
+    else:  # whoever of exponential clocks, one a class with its weight as rate, rings first
+        clocks = div(neg(log(sub(1.0, _uniform(rows)))), where(eq(rows, 0), 1.0, rows))
+        drawn = narrow(argsort(where(eq(rows, 0), math.inf, clocks), -1), -1, 0, num_samples)
+    return drawn if w.ndim == 2 else reshape(drawn, -1)
+
+
+def gumbel_softmax(logits: Any, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:  # noqa: ARG001 - as PyTorch
+    """Softmax of logits with Gumbel noise over ``tau``: a sample of classes with a gradient.
+
+    With ``hard`` it is one-hot, with the gradient of the soft one.
+
+    References
+    ----------
+    .. [1] E. Jang et al., "Categorical reparameterization with Gumbel-softmax", ICLR 2017.
+    """
+    x = as_floats("gumbel_softmax", logits)
+    noise = neg(log(neg(log(sub(1.0, _uniform(x.detach()))))))
+    soft = softmax(div(add(x, noise), tau), dim)
+    if not hard:
+        return soft
+    peak = argmax(soft.detach(), dim, True)
+    one_hot = scatter(mul(soft.detach(), 0.0), dim, peak, 1.0)
+    return add(sub(one_hot, soft.detach()), soft)

@@ -1,0 +1,69 @@
+"""Products, norms and moments of vectors and matrices against NumPy."""
+
+import numpy as np
+import pytest
+
+import neurenix as nx
+from neurenix import linalg
+from neurenix.errors import ArgumentError, ShapeError
+from neurenix.testing import check_gradient, random_array
+
+A, B, M = random_array(4, 3), random_array(4, 3, seed=1), random_array(3, 3, seed=2)
+
+
+def test_products():
+    np.testing.assert_allclose(nx.cross(A, B, 1).numpy(), np.cross(A, B), rtol=1e-13, atol=1e-14)
+    np.testing.assert_allclose(linalg.cross(A, B[:1]).numpy(), np.cross(A, B[:1]), rtol=1e-13, atol=1e-14)
+    np.testing.assert_allclose(nx.kron(A, M[:2]).numpy(), np.kron(A, M[:2]), rtol=1e-14)
+    np.testing.assert_allclose(nx.trace(M).item(), np.trace(M), rtol=1e-14)
+    np.testing.assert_allclose(nx.addr(M, M[0], M[1], beta=2, alpha=3).numpy(), 2 * M + 3 * np.outer(M[0], M[1]), rtol=1e-13)
+    np.testing.assert_allclose(nx.matrix_power(M, 5).numpy(), np.linalg.matrix_power(M, 5), rtol=1e-12)
+    np.testing.assert_array_equal(nx.matrix_power(M, 0).numpy(), np.eye(3))
+    np.testing.assert_allclose(linalg.multi_dot([M[0], M, A.T, A[:, 0]]).item(), M[0] @ M @ A.T @ A[:, 0], rtol=1e-12)
+    np.testing.assert_allclose(linalg.vecdot(A, B).numpy(), (A * B).sum(1), rtol=1e-13)
+    np.testing.assert_allclose(linalg.vander(M[0], N=4).numpy(), np.vander(M[0], 4, increasing=True), rtol=1e-13)
+    np.testing.assert_allclose(nx.tensordot(A, B[:1], ([0], [0])).numpy(), np.tensordot(A, np.repeat(B[:1], 4, 0), ([0], [0])), rtol=1e-13)
+
+
+@pytest.mark.parametrize("order", [None, "fro", "nuc", 1, -1, np.inf, -np.inf])
+def test_matrix_norms(order):
+    np.testing.assert_allclose(linalg.norm(A, order).item(), np.linalg.norm(A, order), rtol=1e-12)
+    if order is not None:
+        x = random_array(2, 4, 3)
+        want = [np.linalg.norm(m, order) for m in x]
+        np.testing.assert_allclose(linalg.matrix_norm(x, order).numpy(), want, rtol=1e-12)
+        check_gradient(lambda t: linalg.matrix_norm(t, order), x)
+
+
+@pytest.mark.parametrize("order", [0, 1, 2, 3, 0.5, np.inf, -np.inf])
+def test_vector_norms(order):
+    np.testing.assert_allclose(linalg.vector_norm(A, order, 1).numpy(), np.linalg.norm(A, order, 1), rtol=1e-12)
+
+
+def test_moments():
+    np.testing.assert_allclose(nx.cov(A).numpy(), np.cov(A), rtol=1e-12)
+    f, a = np.array([1, 2, 3]), np.array([0.5, 1.0, 2.0])
+    np.testing.assert_allclose(nx.cov(A, fweights=f, aweights=a).numpy(), np.cov(A, fweights=f, aweights=a), rtol=1e-12)
+    np.testing.assert_allclose(nx.corrcoef(A).numpy(), np.corrcoef(A), rtol=1e-12)
+    assert nx.cov(A[0]).shape == ()
+
+
+def test_gradients():
+    check_gradient(lambda x, y: nx.cross(x, y, 1), A, B)
+    check_gradient(nx.kron, A, M)
+    check_gradient(nx.cov, A)
+    check_gradient(nx.corrcoef, A)
+    check_gradient(lambda t: nx.matrix_power(t, 3), M)
+
+
+def test_refusals():
+    with pytest.raises(ShapeError, match="cross: expected an axis of size 3"):
+        nx.cross(np.zeros((2, 2)), np.zeros((2, 2)))
+    with pytest.raises(ArgumentError, match="matrix_norm: expected ord"):
+        linalg.matrix_norm(A, 2)
+    with pytest.raises(ArgumentError, match="matrix_power: expected a whole power"):
+        nx.matrix_power(M, -1)
+    with pytest.raises(ArgumentError, match="cov: expected weights"):
+        nx.cov(A, aweights=[-1.0, 1.0, 1.0])
+    with pytest.raises(ArgumentError, match="multi_dot: expected at least 2"):
+        linalg.multi_dot([A])
