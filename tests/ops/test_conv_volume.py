@@ -197,6 +197,10 @@ def test_empty_axes(shape, outputs):
         got = gradients(lambda x, w: F.conv3d(x, w, padding=1), [x, w])
         assert [g.shape for g in got] == [x.shape, w.shape]
         assert not any(g.any() for g in got)
+    if shape[2] == 0:  # planes that nothing reached
+        v = np.ones((2, outputs, 3, 1, 1))
+        assert F.conv_transpose3d(x, v, bias=np.full(outputs, 2.0)).tolist() == np.full((2, outputs, 2, 3, 3), 2.0).tolist()
+        assert [g.shape for g in gradients(F.conv_transpose3d, [x, v])] == [x.shape, v.shape]
     if 0 not in shape[2:]:
         v = np.ones((shape[1], outputs, 2, 2, 1))
         got = gradients(lambda x, v: F.conv_transpose3d(x, v, stride=2), [x, v])

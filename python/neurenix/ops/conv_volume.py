@@ -50,8 +50,9 @@ def _slabs(images: int, planes: int, elements: int) -> Iterator[tuple[slice, sli
     together = some // max(planes, 1)
     for first in range(0, max(images, 1), max(together, 1)):
         chosen = slice(first, min(first + max(together, 1), images))
-        for start in range(0, planes, planes if together else some):
-            yield chosen, slice(start, planes if together else min(start + some, planes))
+        step = max(planes, 1) if together else some
+        for start in range(0, max(planes, 1), step):
+            yield chosen, slice(start, min(start + step, planes))
 
 
 def _maps(volume: Array) -> Array:
@@ -200,11 +201,15 @@ def _folded_weight(weight: Tensor) -> Tensor:
     return derived(weight, "planes", make)
 
 
+def _volume(fit: Fit, weight: Tensor) -> _Volume | _Depthwise:
+    alone = fit.groups > 1 and (fit.groups, 1) == weight.shape[:2]
+    return _Depthwise(fit, _taps(weight)) if alone else _Volume(fit, _folded_weight(weight))
+
+
 def _record(op: str, operands: Operands, fit: Fit, scatter: bool) -> Tensor:
     """Run a convolution or its transpose; the other one is its gradient."""
     x, w, b = operands
-    alone = fit.groups > 1 and (fit.groups, 1) == w.shape[:2]
-    volume = _Depthwise(fit, _taps(w)) if alone else _Volume(fit, _folded_weight(w))
+    volume = _volume(fit, w)
     source = fit.form.buffer(x._array)
     end = Epilogue(None if b is None else contiguous(b._array))
     y = (volume.scatter if scatter else volume.gather)(source, fit.size, end)
@@ -214,6 +219,7 @@ def _record(op: str, operands: Operands, fit: Fit, scatter: bool) -> Tensor:
 
     def vjp(g: Array) -> list[Array | None]:
         dy, dx, dw = fit.form.buffer(g), None, None
+        volume = _volume(fit, w)  # made anew: a graph holds no copies of weights
         if needs[0]:
             dx = fit.form.logical((volume.gather if scatter else volume.scatter)(dy, back))
         if kept is not None:
