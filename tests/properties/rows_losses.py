@@ -39,15 +39,8 @@ def signs(name: str, d: Draw) -> Example:
     return (lambda y: function(name)(y, constant(target, y), reduction=reduction)), d.numbers(*shape)
 
 
-def dice(d: Draw) -> Example:
-    shape = d.map(2)
-    target = d.mask(*shape).astype(float)
-    return (lambda y: F.dice_loss(y, constant(target, y))), d.numbers(*shape)
-
-
 row("soft_margin_loss", partial(signs, "soft_margin_loss"))
 row("multilabel_soft_margin_loss", partial(signs, "multilabel_soft_margin_loss"))
-row("dice_loss", dice)
 
 
 def classes(name: str, d: Draw) -> Example:

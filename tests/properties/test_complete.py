@@ -17,6 +17,8 @@ NOT_DIFFERENTIABLE = {
     "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "one_hot",
     # places
     "argmax", "argmin", "argsort", "argwhere", "nonzero",
+    # of labels and masks
+    "resize_labels", "signed_distance",
     # made from sizes and numbers
     "arange", "empty", "empty_like", "eye", "from_dlpack", "from_numpy", "full", "full_like", "linspace", "logspace", "ones", "ones_like",
     "zeros", "zeros_like",

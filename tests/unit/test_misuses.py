@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import neurenix as nx
-from neurenix import data, errors, multiscale, nn, optim
+from neurenix import data, errors, labelling, metrics, multiscale, nn, optim
 from neurenix.backend.kernel import KERNELS
 from neurenix.nn import functional as F
 
@@ -26,11 +26,11 @@ TABLE, NAMES = HERE / "misuses.txt", HERE / "public_names.txt"
 
 NOTHING_TO_MISUSE = {
     "element types, which are NumPy's": r"neurenix\.(float(16|32|64)|u?int(8|16|32|64)|bool_)",
-    "rooms": r"neurenix\.(data|errors|functional|multiscale|nn|optim)|neurenix\.nn\.(functional|init)",
+    "rooms": r"neurenix\.(data|errors|functional|labelling|metrics|multiscale|nn|optim)|neurenix\.nn\.(functional|init)",
     "errors, which are raised": r"neurenix\.errors\.\w+|neurenix\.nn\.init\.\w+Error",
     "takes no argument": r"neurenix\.(empty_cache|get_float32_precision|get_num_threads|get_rng_state|initial_seed|is_grad_enabled"
     r"|show_config|enable_grad|no_grad|detect_anomaly|enable_gradient_checkpointing)|neurenix\.data\.item_seed",
-    "nothing is passed to it: subclasses have entries": r"neurenix\.data\.Dataset",
+    "nothing is passed to it: subclasses have entries": r"neurenix\.data\.Dataset|neurenix\.metrics\.Metric",
     "the class has an entry of its own": r"neurenix\.nn\.init\.Tensor",
 }
 
@@ -53,7 +53,18 @@ def scope() -> dict[str, Any]:
     """What expressions may use: the library's rooms, NumPy, a picture ``X``, a module ``M`` and a file that is none."""
     file = Path(tempfile.gettempdir()) / "neurenix-no-such-file.nx"
     return {
-        **{"nx": nx, "nn": nn, "F": F, "optim": optim, "data": data, "multiscale": multiscale, "np": np, "file": file},
+        **{
+            "nx": nx,
+            "nn": nn,
+            "F": F,
+            "optim": optim,
+            "data": data,
+            "multiscale": multiscale,
+            "labelling": labelling,
+            "metrics": metrics,
+            "np": np,
+            "file": file,
+        },
         "X": nx.zeros(1, 3, 8, 8),
         "I": nx.tensor([1, 2], dtype=np.int64),
         "M": nn.Linear(2, 2),

@@ -73,12 +73,20 @@ from neurenix.nn.norm import (
 
 # loss
 from neurenix.nn.loss import (
-    BCELoss as BCELoss, BCEWithLogitsLoss as BCEWithLogitsLoss, CrossEntropyLoss as CrossEntropyLoss, DiceLoss as DiceLoss, HuberLoss as
+    BCELoss as BCELoss, BCEWithLogitsLoss as BCEWithLogitsLoss, CrossEntropyLoss as CrossEntropyLoss, HuberLoss as
     HuberLoss, KLDivLoss as KLDivLoss, L1Loss as L1Loss, MSELoss as MSELoss, MultiLabelMarginLoss as MultiLabelMarginLoss,
     MultiLabelSoftMarginLoss as MultiLabelSoftMarginLoss, MultiMarginLoss as MultiMarginLoss, NLLLoss as NLLLoss, PoissonNLLLoss as
     PoissonNLLLoss, SmoothL1Loss as SmoothL1Loss, SoftMarginLoss as SoftMarginLoss,
 )  # fmt: skip
 from neurenix.nn.combined_loss import CombinedLoss as CombinedLoss, DeepSupervisionLoss as DeepSupervisionLoss
+from neurenix.nn.overlap_loss import (
+    DiceLoss as DiceLoss, FocalTverskyLoss as FocalTverskyLoss, GeneralizedDiceLoss as GeneralizedDiceLoss, JaccardLoss as JaccardLoss,
+    SoftClDiceLoss as SoftClDiceLoss, TverskyLoss as TverskyLoss,
+)  # fmt: skip
+from neurenix.nn.segmentation_loss import (
+    BoundaryLoss as BoundaryLoss, FocalLoss as FocalLoss, LovaszHingeLoss as LovaszHingeLoss, LovaszSoftmaxLoss as LovaszSoftmaxLoss,
+    MSSSIMLoss as MSSSIMLoss, SigmoidFocalLoss as SigmoidFocalLoss, SSIMLoss as SSIMLoss,
+)  # fmt: skip
 
 from neurenix.nn.distance_loss import (
     CosineEmbeddingLoss as CosineEmbeddingLoss, GaussianNLLLoss as GaussianNLLLoss, HingeEmbeddingLoss as HingeEmbeddingLoss,

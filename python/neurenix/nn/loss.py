@@ -302,29 +302,3 @@ class MultiLabelSoftMarginLoss(_WeightedLoss):
     def forward(self, input: Any, target: Any) -> Tensor:
         """The loss of logits and a 0 or 1 a class."""
         return ops.multilabel_soft_margin_loss(input, target, self.weight, reduction=self.reduction)
-
-
-class DiceLoss(Module):
-    """One minus Dice's coefficient, see :func:`neurenix.nn.functional.dice_loss`.
-
-    Parameters
-    ----------
-    smooth : float
-        Keeps empty channels finite.
-    ignore_index : number, optional
-        Value of the target where an element does not count.
-    per_sample : bool
-        Average the coefficients of single samples instead of taking one over the batch.
-    """
-
-    def __init__(self, smooth: float = 1.0, *, ignore_index: float | None = None, per_sample: bool = False) -> None:
-        self.smooth, self.ignore_index, self.per_sample = smooth, ignore_index, per_sample
-
-    def forward(self, input: Any, target: Any, mask: Any = None) -> Tensor:
-        """The loss of probabilities (N, C, ...) and targets of their shape."""
-        settings: dict[str, Any] = {"mask": mask, "ignore_index": self.ignore_index, "per_sample": self.per_sample}
-        return ops.dice_loss(input, target, self.smooth, **settings)
-
-    def extra_repr(self) -> str:
-        """Settings."""
-        return f"smooth={self.smooth}"

@@ -177,6 +177,17 @@ from neurenix.ops.loss import (
     soft_margin_loss as soft_margin_loss,
 )
 from neurenix.ops.dice import dice_loss as dice_loss
+from neurenix.ops.boundary_loss import boundary_loss as boundary_loss, signed_distance as signed_distance
+from neurenix.ops.focal_loss import focal_loss as focal_loss, sigmoid_focal_loss as sigmoid_focal_loss
+from neurenix.ops.lovasz_loss import lovasz_hinge_loss as lovasz_hinge_loss, lovasz_softmax_loss as lovasz_softmax_loss
+from neurenix.ops.overlap_loss import (
+    focal_tversky_loss as focal_tversky_loss,
+    generalized_dice_loss as generalized_dice_loss,
+    jaccard_loss as jaccard_loss,
+    tversky_loss as tversky_loss,
+)
+from neurenix.ops.skeleton_loss import soft_cldice_loss as soft_cldice_loss, soft_skeleton as soft_skeleton
+from neurenix.ops.ssim import ms_ssim as ms_ssim, ssim as ssim
 from neurenix.ops.resize_labels import resize_labels as resize_labels
 from neurenix.ops.class_loss import (
     cross_entropy as cross_entropy,
