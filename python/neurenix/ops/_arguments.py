@@ -9,7 +9,7 @@ from typing import Any
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.tensor import Tensor, as_tensor
 
-_MOST = 2**31 - 1
+_MOST = 2**48  # products with steps stay within int64
 
 
 def integer(op: str, name: str, value: Any, least: int) -> int:

@@ -287,13 +287,20 @@ def unravel_index(indices: Any, shape: Any) -> tuple[Tensor, ...]:
     return tuple(places)
 
 
+def _check_sizes(name: str, row: int, col: int) -> None:
+    if row < 0 or col < 0:
+        raise ShapeError(f"{name}: expected sizes of at least 0, got {row} and {col}; pass the matrix's")
+
+
 def tril_indices(row: int, col: int, offset: int = 0, *, dtype: DTypeLike = np.int64, device: str | None = None) -> Tensor:
     """Rows and columns of the lower triangle of a matrix, a (2, count) tensor."""
+    _check_sizes("tril_indices", row, col)
     table = np.stack(np.nonzero(np.tri(row, col, offset, dtype=np.bool_)))
     return Tensor._wrap(backend.to_device(table.astype(dtype), device or "cpu"))
 
 
 def triu_indices(row: int, col: int, offset: int = 0, *, dtype: DTypeLike = np.int64, device: str | None = None) -> Tensor:
     """Rows and columns of the upper triangle of a matrix, a (2, count) tensor."""
+    _check_sizes("triu_indices", row, col)
     table = np.stack(np.nonzero(~np.tri(row, col, offset - 1, dtype=np.bool_)))
     return Tensor._wrap(backend.to_device(table.astype(dtype), device or "cpu"))
