@@ -24,6 +24,7 @@ def on_pre_build(config: Any) -> None:
     if str(HOOKS) not in sys.path:
         sys.path.insert(0, str(HOOKS))
     import architectures
+    import augmentations
     import blocks
     import photographs
     import scales
@@ -34,6 +35,7 @@ def on_pre_build(config: Any) -> None:
         figure().save(folder / f"{figure.__name__}.svg")
     photographs.make_all(folder)
     scales.make_all(folder)
+    augmentations.make_all(folder)
 
 
 def members(match: re.Match[str]) -> str:

@@ -85,6 +85,8 @@ def test_rotation_and_scaling_beside_scipy():
     assert np.allclose(ours, ndimage.rotate(x, 25, reshape=False, order=1, mode="grid-constant", cval=0.25), atol=1e-10)
     ours = RandomRotation((-100, -100), fill_mode="replicate")(x)
     assert np.allclose(ours, ndimage.rotate(x, -100, reshape=False, order=1, mode="nearest"), atol=1e-10)
+    ours = RandomRotation((25, 25), fill_mode="reflect")(x)
+    assert np.allclose(ours, ndimage.rotate(x, 25, reshape=False, order=1, mode="mirror"), atol=1e-10)
     zoomed = RandomAffine(0, scale=(0.5, 0.5))(x)
     matrix, centre = np.eye(2) * 2, (np.array(x.shape) - 1) / 2
     assert np.allclose(zoomed, ndimage.affine_transform(x, matrix, centre - matrix @ centre, order=1, mode="reflect"), atol=1e-10)
@@ -145,6 +147,7 @@ def test_what_lies_outside():
     assert (mask[8] == 7).all()
     assert CenterCrop((1, 6), "replicate")(np.array([[1, 2]])).tolist() == [[1, 1, 1, 2, 2, 2]]
     assert CenterCrop((1, 6))(np.array([[1, 2]])).tolist() == [[2, 1, 1, 2, 2, 1]]
+    assert CenterCrop((1, 6), "reflect")(np.array([[1, 2]])).tolist() == [[1, 2, 1, 2, 1, 2]]
 
 
 def test_integer_images_are_rounded_and_stay_in_range():
@@ -226,7 +229,7 @@ def test_names_choose_what_is_interpolated():
         (
             lambda: RandomRotation(3, fill_mode="wrap"),
             ArgumentError,
-            "RandomRotation: expected fill_mode to be one of ('constant', 'replicate', 'symmetric'), got 'wrap'; pass one of them",
+            "RandomRotation: expected fill_mode to be one of ('constant', 'replicate', 'symmetric', 'reflect'), got 'wrap'; pass one of them",
         ),
         (
             lambda: RandomRotation(3, ignore_index=0.5),

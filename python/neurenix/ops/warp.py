@@ -11,7 +11,7 @@ from neurenix.ops._axis import Host, Table, table_of
 from neurenix.ops.resize import run_tables
 
 ORDERS = {"nearest": 0, "bilinear": 1, "bicubic": 2}
-FILL_MODES = {"constant": 0, "replicate": 1, "symmetric": 2}
+FILL_MODES = {"constant": 0, "replicate": 1, "symmetric": 2, "reflect": 3}
 
 
 @kernel("floats")

@@ -12,9 +12,10 @@ use crate::{ensure_shape, levels};
 /// How many pixels a sample is made of.
 const LINEAR: usize = 1;
 const CUBIC: usize = 2;
-/// What lies outside the source: `fill`, the edge's pixel, or the image mirrored at its edges.
+/// What lies outside the source: `fill`, the edge's pixel, or the image mirrored with or without its edge's pixels.
 const REPLICATE: usize = 1;
-const REFLECT: usize = 2;
+const SYMMETRIC: usize = 2;
+const REFLECT: usize = 3;
 /// No image is as large: points are clamped here before they become integers.
 const FAR: f64 = 1e9;
 
@@ -128,14 +129,24 @@ fn inside(i: i64, size: usize, mode: usize) -> usize {
     }
     match mode {
         REPLICATE => i.clamp(0, n - 1) as usize,
-        REFLECT if (-n..0).contains(&i) => (-1 - i) as usize,
-        REFLECT if (n..2 * n).contains(&i) => (2 * n - 1 - i) as usize,
-        REFLECT => {
-            let rest = i.rem_euclid(2 * n);
-            rest.min(2 * n - 1 - rest) as usize
-        }
+        SYMMETRIC | REFLECT => mirrored(i, n, (mode == REFLECT) as i64),
         _ => size,
     }
+}
+
+/// `i` mirrored into 0 to `n - 1`; `shared` 1 where the mirrors stand on the last pixels, 0 where behind them.
+#[inline(always)]
+fn mirrored(i: i64, n: i64, shared: i64) -> usize {
+    let (left, right) = (shared - 1 - i, 2 * n - 1 - shared - i);
+    if (0..n).contains(&left) && i < 0 {
+        return left as usize;
+    }
+    if (0..n).contains(&right) && i >= n {
+        return right as usize;
+    }
+    let period = (2 * (n - shared)).max(1);
+    let rest = i.rem_euclid(period);
+    rest.min(period - 1 + shared - rest) as usize
 }
 
 impl<T: Number> Plane<'_, T> {
@@ -238,7 +249,7 @@ levels! {
     }
 }
 
-/// `y[p, i, j]` = `x[p]` at `points[:, i, j]`: `order` 0 nearest, 1 linear, 2 cubic; outside by `mode` 0 `fill`, 1 replicate, 2 reflect.
+/// `y[p, i, j]` = `x[p]` at `points[:, i, j]`: `order` 0 nearest, 1 linear, 2 cubic; outside by `mode` 0 `fill`, 1 replicate, 2 symmetric, 3 reflect.
 ///
 /// # Errors
 /// [`crate::error::Error::Shape`] when slices do not fit the sizes, or the source is empty.
@@ -293,9 +304,10 @@ mod tests {
     }
 
     #[test]
-    fn mirrors_stand_on_the_edge() {
-        assert_eq!((-3..6).map(|i| inside(i, 3, REFLECT)).collect::<Vec<_>>(), [2, 1, 0, 0, 1, 2, 2, 1, 0]);
-        assert_eq!(inside(-7, 1, REFLECT), 0);
+    fn mirrors_stand_on_or_behind_the_edge() {
+        assert_eq!((-4..7).map(|i| inside(i, 3, SYMMETRIC)).collect::<Vec<_>>(), [2, 2, 1, 0, 0, 1, 2, 2, 1, 0, 0]);
+        assert_eq!((-4..7).map(|i| inside(i, 3, REFLECT)).collect::<Vec<_>>(), [0, 1, 2, 1, 0, 1, 2, 1, 0, 1, 2]);
+        assert_eq!((inside(-7, 1, SYMMETRIC), inside(-7, 1, REFLECT), inside(8, 1, REFLECT)), (0, 0, 0));
         assert_eq!((inside(-1, 3, 0), inside(9, 3, REPLICATE)), (3, 2));
     }
 
@@ -303,7 +315,7 @@ mod tests {
     fn nothing_is_read_outside() {
         let p = [f64::NAN, f64::INFINITY, -1e300, 1e300, 0.0, 5.0];
         for order in 0..3 {
-            for mode in 0..3 {
+            for mode in 0..4 {
                 let mut y = [0i64; 3];
                 sample(&mut y, &[1, 2, 3, 4], &p, 1, 2, 2, 1, 3, order, mode, -1.0).unwrap();
             }
