@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from neurenix import png
 from neurenix.errors import ArgumentError, BackendUnavailableError, DTypeError, FileError, ShapeError
 from neurenix.metrics._inputs import host
 
@@ -131,7 +132,7 @@ def scaled(pixels: Pixels) -> Pixels:
 
 
 def read_picture(path: str | os.PathLike[str], channels: int | None = None) -> Pixels:
-    """Pixels of a picture file, (H, W) or (H, W, C), in the file's element type; ``.npy`` without Pillow.
+    """Pixels of a picture file, (H, W) or (H, W, C), in the file's element type; PNG and ``.npy`` also without Pillow.
 
     Parameters
     ----------
@@ -151,6 +152,10 @@ def read_picture(path: str | os.PathLike[str], channels: int | None = None) -> P
         if path.suffix.lower() == ".npy":
             pixels: Pixels = np.load(path, allow_pickle=False)
             return pixels
+        if path.suffix.lower() == ".png":
+            data = path.read_bytes()
+            if not has_pillow() or png.read_header(data).is_deep_colour:
+                return _converted(*png.decode(data), channels)
         with pillow(f"reading {path.name}").open(path) as picture:
             deep = picture.mode in ("I", "F", "1") or picture.mode.startswith("I;")
             if channels is None or deep:  # Pillow would cut deep pixels at 255
@@ -161,6 +166,22 @@ def read_picture(path: str | os.PathLike[str], channels: int | None = None) -> P
         raise
     except Exception as error:  # decoders fail in ways of their own at damaged files
         raise FileError(f"read_picture: expected a picture, got {str(path)!r}: {error}; check that the file is whole") from error
+
+
+def _converted(pixels: Pixels, palette: Pixels | None, channels: int | None) -> Pixels:
+    """Decoded pixels as grey (1) or RGB (3), by Pillow's weights; 16 bits stay 16 bits."""
+    if channels is None:
+        return pixels
+    if palette is not None:
+        pixels = palette[np.minimum(pixels, len(palette) - 1)]
+    if pixels.ndim == 3:
+        pixels = pixels[..., :3] if pixels.shape[-1] >= 3 else pixels[..., 0]
+    if channels == 3:
+        return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=-1)
+    if pixels.ndim == 2:
+        return pixels
+    red, green, blue = (pixels[..., i].astype(np.int64) for i in range(3))
+    return ((19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16).astype(pixels.dtype)
 
 
 def save_picture(path: str | os.PathLike[str], pixels: Any) -> None:
@@ -176,7 +197,19 @@ def save_picture(path: str | os.PathLike[str], pixels: Any) -> None:
         raise DTypeError(f"save_picture: expected uint8 pixels, got {array.dtype}; use neurenix.overlay or (255 * x).astype(np.uint8)")
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
         raise ShapeError(f"save_picture: expected (H, W) or (H, W, 3), got {array.shape}; transpose channels to the end")
+    if Path(path).suffix.lower() == ".png" and not has_pillow():
+        Path(path).write_bytes(png.encode(np.ascontiguousarray(array)))
+        return
     pillow(f"writing {Path(path).name}").fromarray(np.ascontiguousarray(array)).save(path)
+
+
+def has_pillow() -> bool:
+    """Whether Pillow is installed."""
+    try:
+        import PIL.Image  # noqa: F401  # asked for, not used
+    except ImportError:
+        return False
+    return True
 
 
 def pillow(purpose: str) -> Any:

@@ -88,7 +88,15 @@ def test_bad_files(folders, tmp_path):
         ImageMaskFolder(tmp_path / "nowhere", folders[1])
 
 
+def test_png_needs_no_pillow(folders, monkeypatch):
+    wanted = [ImageMaskFolder(*folders, channels=c)[1] for c in (None, 1, 3)]
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    found = [ImageMaskFolder(*folders, channels=c)[1] for c in (None, 1, 3)]
+    assert all(np.array_equal(x, y) for a, b in zip(wanted, found, strict=True) for x, y in zip(a, b, strict=True))
+
+
 def test_without_pillow_the_remedy_is_named(folders, monkeypatch):
+    (folders[0] / "a.png").rename(folders[0] / "a.jpg")
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(BackendUnavailableError, match="pip install pillow"):
         ImageMaskFolder(*folders)[0]

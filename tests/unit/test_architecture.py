@@ -20,7 +20,7 @@ ROOMS = (
     ("_methods", "anomaly", "autograd", "tensor"),
     ("checkpoint", "normalization", "ops", "random"),
     ("linalg", "nn", "serialization", "special", "testing"),
-    ("callbacks", "data", "inference", "labelling", "metrics", "multiscale", "optim", "picture", "progress"),
+    ("callbacks", "data", "inference", "labelling", "metrics", "multiscale", "optim", "picture", "png", "progress"),
     ("__init__",),
     ("examples",),
 )

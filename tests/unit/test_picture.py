@@ -81,8 +81,8 @@ def test_pictures_are_read_as_they_were_written(tmp_path):
 
 def test_without_pillow_the_remedy_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(BackendUnavailableError, match=r"expected Pillow for writing a.png.*pip install pillow"):
-        save_picture(tmp_path / "a.png", np.zeros((2, 2), np.uint8))
+    with pytest.raises(BackendUnavailableError, match=r"expected Pillow for writing a.jpg.*pip install pillow"):
+        save_picture(tmp_path / "a.jpg", np.zeros((2, 2), np.uint8))
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ class ImageMaskFolder(Dataset):
     Parameters
     ----------
     images, masks : path
-        The folders, or one file each. Files are PNG, JPEG, BMP, GIF (read with Pillow), ``.npy``, TIFF (tifffile, else Pillow) or Zarr
+        The folders, or one file each. Files are PNG, ``.npy``, JPEG, BMP, GIF (read with Pillow), TIFF (tifffile, else Pillow) or Zarr
         arrays (zarr), in any mixture. Each page of a TIFF and each entry of a Zarr array (N, H, W) or (N, C, H, W) is an item.
     mask_type : {"binary", "classes", "instances"}
         What the masks hold: two values, 0 and another; numbers of classes; numbers of objects, 0 for background. A file that holds

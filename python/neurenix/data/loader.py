@@ -230,7 +230,8 @@ class DataLoader:
                 yield waiting.popleft().result()
         except BrokenProcessPool as error:
             error.add_note(
-                "a worker process of a DataLoader ended by itself: out of memory? Use fewer workers, or worker='thread' to see more"
+                "a worker process of a DataLoader ended by itself: a script must do its work under if __name__ == '__main__', since "
+                "processes import it anew; otherwise it may be out of memory: use fewer workers, or worker='thread'"
             )
             raise
         finally:

@@ -18,7 +18,7 @@ from neurenix.data import draws
 from neurenix.data._checks import check_probability
 from neurenix.data.geometry import Image, Scene
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
-from neurenix.tensor import Tensor
+from neurenix.tensor import Tensor, is_foreign
 
 _KINDS = "biuf"
 
@@ -75,8 +75,8 @@ class PairedTransform:
 
     def _named(self, owner: str, named: dict[str, Any]) -> dict[str, Any]:
         """Arrays with two axes or more are transformed, those whose names begin with "image" as images; the rest is passed on."""
-        is_map = (np.ndarray, Tensor)
-        maps = {n: np.asarray(a) for n, a in named.items() if isinstance(a, is_map) and a.ndim >= 2}
+        arrays = {n: np.asarray(a) for n, a in named.items() if isinstance(a, (np.ndarray, Tensor)) or is_foreign(a)}
+        maps = {n: a for n, a in arrays.items() if a.ndim >= 2}
         scene = _scene(owner, list(maps.values()), [n.startswith("image") for n in maps])
         self.run(scene)
         return {**named, **dict(zip(maps, scene.arrays, strict=True))}
