@@ -24,24 +24,34 @@ class ImageTransform(PairedTransform):
     """Base of transforms that change images only: ``drawn`` draws an item's numbers and gives a function of one float image.
 
     Integer images go through it as fractions of their type's largest value, and come back rounded and clipped in their type.
+
+    Attributes
+    ----------
+    pointwise : bool
+        Whether a pixel's new value follows from its old one alone: integers of 8 and 16 bits are then looked up in a table.
     """
+
+    pointwise = False
 
     def do(self, scene: Scene) -> None:
         """Change every image in the same way."""
         change, owner = self.drawn(), type(self).__name__
-        scene.change(lambda image: _as_fractions(owner, image, change))
+        scene.change(lambda image: _as_fractions(owner, image, change, self.pointwise))
 
     def drawn(self) -> Change:
         """What to do to each image of this item."""
         raise NotImplementedError(f"{type(self).__name__}: expected a drawn method; define drawn()")
 
 
-def _as_fractions(owner: str, image: Image, change: Change) -> Image:
+def _as_fractions(owner: str, image: Image, change: Change, pointwise: bool) -> Image:
     if image.dtype.kind == "f":
         return change(image)
     if image.dtype.kind == "b":
         raise ArgumentError(f"{owner}: expected an image of floats or integers, got bool; convert it with .astype(np.float32)")
     most = np.iinfo(image.dtype).max
+    if pointwise and image.dtype in (np.uint8, np.uint16) and image.size > 2 * most:
+        values: Image = np.arange(most + 1).astype(image.dtype)
+        return np.take(_as_fractions(owner, values, change, False), image)
     changed = change((image / np.float32(most)).astype(np.float32))
     return np.rint(np.clip(changed, 0, 1) * np.float64(most)).astype(image.dtype)
 
@@ -61,6 +71,8 @@ class RandomBrightness(ImageTransform):
     ArgumentError
         If an argument is not what it should be.
     """
+
+    pointwise = True
 
     def __init__(self, brightness: float | tuple[float, float] = 0.2, p: float = 1.0) -> None:
         self.brightness = check_around("RandomBrightness", "brightness", brightness, 1.0, 0.0)
@@ -121,6 +133,8 @@ class RandomGamma(ImageTransform):
     ArgumentError
         If an argument is not what it should be.
     """
+
+    pointwise = True
 
     def __init__(self, strength: float = 1.5, p: float = 1.0) -> None:
         if not strength >= 1:
