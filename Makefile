@@ -89,6 +89,7 @@ bench: .venv/built-test ## time the library beside PyTorch (where that is instal
 	$(PY) benches/imports.py
 	$(PY) benches/conv.py
 	$(PY) benches/unet.py
+	$(PY) benches/augmentations.py
 
 .PHONY: docs
 docs: .venv/built-docs ## build the documentation into site/, strictly, its pictures by the library itself
