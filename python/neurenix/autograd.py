@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Sequence
-from contextlib import ContextDecorator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ContextDecorator, contextmanager
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from neurenix.tensor import Tensor
 
 Vjp: TypeAlias = Callable[[Any], Sequence[Any]]
+Watcher: TypeAlias = "Callable[[str, Array, tuple[Tensor, ...]], None]"
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
+_watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
 _order = itertools.count()
 
 
@@ -106,12 +108,24 @@ def next_order() -> int:
     return next(_order)
 
 
+@contextmanager
+def watched(watcher: Watcher) -> Iterator[None]:
+    """Tell ``watcher`` of every operation that runs inside: its name, its result and its inputs."""
+    token = _watcher.set(watcher)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
+
+
 def record(op: str, data: Array, inputs: tuple[Tensor, ...], vjp: Vjp) -> Tensor:
     """Wrap an operation's result; remember the rule when an input wants a gradient."""
     from neurenix.tensor import Tensor
 
     if anomaly.is_detecting():
         anomaly.check_results(op, (data,), [t._array for t in inputs])
+    if (watcher := _watcher.get()) is not None:
+        watcher(op, data, inputs)
     out = Tensor._wrap(data)
     if _recording.get() and any(t.requires_grad for t in inputs):
         out.requires_grad, out._node = True, Node(op, inputs, vjp)
@@ -173,9 +187,24 @@ class _Sums:
             t, gradient, _ = self.entries.pop(heapq.heappop(self.queue)[1])
             if t._node is None:
                 raise InternalError("internal: a queued tensor lost its node")
+            gradient = gradient if t._grad_hooks is None else _seen(t, gradient)
             for source, part in t._node.pull(gradient, keep):
                 give(source, part)
             del t, gradient
+
+
+def _seen(t: Tensor, gradient: Array) -> Array:
+    """The gradient of ``t`` after every hook has seen, and perhaps replaced, it."""
+    from neurenix.tensor import Tensor
+
+    for hook in tuple((t._grad_hooks or {}).values()):
+        changed = hook(Tensor._wrap(gradient))
+        if changed is None:
+            continue
+        if not isinstance(changed, Tensor) or changed.shape != t.shape or changed.dtype != t.dtype:
+            raise GraphError(f"register_hook: expected None or a gradient {t.dtype}{t.shape}, got {changed!r}; return one that fits")
+        gradient = changed._array
+    return gradient
 
 
 def pull_parts(roots: Sequence[tuple[Tensor, Array]], stops: Sequence[Tensor]) -> list[list[Array]]:
@@ -206,7 +235,8 @@ def backward(roots: Sequence[tuple[Tensor, Array]], retain_graph: bool = False) 
     for leaf, gradient, owned in sums.entries.values():
         if not leaf.requires_grad:
             continue
+        total = gradient if leaf._grad_hooks is None else _seen(leaf, gradient)
         if leaf.grad is None:
-            leaf.grad = Tensor._wrap(gradient if owned else copy(gradient))
+            leaf.grad = Tensor._wrap(total if owned and total is gradient else copy(total))
         else:
-            accumulate(leaf.grad._array, gradient)
+            accumulate(leaf.grad._array, total)

@@ -371,16 +371,3 @@ def test_errors_of_a_layer_leave_the_model_as_it_was():
     with pytest.raises(ShapeError):
         net(nx.tensor([1.0, 2.0, 3.0]))
     assert net.weight.grad is None
-
-
-def test_summary():
-    net = nn.Sequential(Scale(2), nn.Sequential(Scale(2)))
-    net[1].eval()
-    assert nn.summary(net, np.zeros((3, 2), np.float32)).splitlines() == [
-        "layer   kind    output   parameters",
-        "0       Scale   (3, 2)            2",
-        "1.0     Scale   (3, 2)            2",
-        "total                             4",
-    ]
-    assert [m.training for m in net.modules()] == [True, True, False, False]
-    assert not net[0]._hooks

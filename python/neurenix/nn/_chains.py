@@ -21,7 +21,7 @@ _NORMS = (BatchNorm2d, InstanceNorm2d, GroupNorm)
 
 
 def _is(module: Module, kinds: tuple[type[Module], ...]) -> bool:
-    return type(module) in kinds and not module._hooks and not module._pre_hooks and "forward" not in vars(module)
+    return type(module) in kinds and not module.is_hooked() and "forward" not in vars(module)
 
 
 def run(modules: Sequence[Module], x: Any) -> Any:

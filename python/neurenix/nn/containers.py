@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self, overload
@@ -14,6 +15,10 @@ from neurenix.nn.module import Arguments, Module
 
 class _Numbered(Module):
     """Modules under the names "0", "1", ...: the names that PyTorch's state dicts have."""
+
+    def extra_repr(self) -> str:
+        """Nothing: the modules say it."""
+        return ""
 
     def _list(self) -> list[Module]:
         return [v for k, v in vars(self).items() if k.isdecimal()]
@@ -51,10 +56,13 @@ class _Numbered(Module):
             return self._like(self._list()[index])
         return self._list()[self._position(index)]
 
-    def _like(self, modules: list[Module]) -> Self:
+    def _like(self, modules: Iterable[Module] | Mapping[str, Module]) -> Self:
         part = type(self).__new__(type(self))
         part.training = self.training
-        part._set(modules)
+        if isinstance(modules, Mapping):
+            vars(part).update(modules)
+        else:
+            part._set(modules)
         return part
 
     def __setitem__(self, index: int, module: Module) -> None:
@@ -91,6 +99,9 @@ class _Numbered(Module):
     def __add__(self, other: Iterable[Module]) -> Self:
         return self._like([*self._list(), *other])
 
+    def __iadd__(self, other: Iterable[Module]) -> Self:
+        return self.extend(other)
+
 
 class Sequential(_Numbered):
     """Modules one after the other, each given what the one before returned.
@@ -116,25 +127,40 @@ class Sequential(_Numbered):
         else:
             self._set(modules)
 
+    def _named_list(self) -> dict[str, Module]:
+        return {k: v for k, v in vars(self).items() if isinstance(v, Module) and not k.startswith("_")}
+
     def _list(self) -> list[Module]:
-        return [v for k, v in vars(self).items() if isinstance(v, Module) and not k.startswith("_")]
+        return list(self._named_list().values())
+
+    @overload
+    def __getitem__(self, index: int) -> Module: ...
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: int | slice) -> Module | Self:
+        """A module, or some of them under the names that they have here."""
+        return self._like(dict(list(self._named_list().items())[index])) if isinstance(index, slice) else super().__getitem__(index)
+
+    def __mul__(self, times: int) -> Self:
+        return self._like(self._list() * operator.index(times))
+
+    __rmul__ = __mul__
 
     def _set(self, modules: Iterable[Module]) -> None:
         new = [self._checked(m) for m in modules]
-        for name in [k for k, v in vars(self).items() if isinstance(v, Module) and not k.startswith("_")]:
+        for name in self._named_list():
             delattr(self, name)
         for i, module in enumerate(new):
             setattr(self, str(i), module)
 
     def __setitem__(self, index: int, module: Module) -> None:
-        names = [k for k, v in vars(self).items() if isinstance(v, Module) and not k.startswith("_")]
-        setattr(self, names[self._position(index)], self._checked(module))
+        setattr(self, list(self._named_list())[self._position(index)], self._checked(module))
 
     def constructor_arguments(self) -> Arguments:
         """The modules as they are now."""
         if type(self).__init__ is not Sequential.__init__:
             return self._arguments
-        named = {k: v for k, v in vars(self).items() if isinstance(v, Module) and not k.startswith("_")}
+        named = self._named_list()
         plain = list(named) == [str(i) for i in range(len(named))]
         return (tuple(named.values()) if plain else (named,)), {}
 
@@ -173,18 +199,28 @@ class ModuleList(_Numbered):
             return self._arguments
         return (self._list(),), {}
 
+    def _lines(self) -> list[str]:
+        """A line or more for each run of modules that print alike."""
+        texts = [repr(m).replace("\n", "\n  ") for m in self._list()]
+        runs = [(text, list(run)) for text, run in itertools.groupby(range(len(texts)), texts.__getitem__)]
+        return [f"({run[0]}): {text}" if len(run) == 1 else f"({run[0]}-{run[-1]}): {len(run)} x {text}" for text, run in runs]
+
 
 class ModuleDict(Module):
     """Modules by name; its forward is yours to write.
 
     Parameters
     ----------
-    modules : mapping of str to Module, optional
+    modules : mapping of str to Module, or pairs, optional
         What it holds.
     """
 
-    def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
+    def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None) -> None:
         self.update({} if modules is None else modules)
+
+    def extra_repr(self) -> str:
+        """Nothing: the modules say it."""
+        return ""
 
     def _dict(self) -> dict[str, Module]:
         return {k: v for k, v in vars(self).items() if isinstance(v, Module) and not k.startswith("_")}
@@ -221,10 +257,21 @@ class ModuleDict(Module):
         """Pairs of name and module."""
         return self._dict().items()
 
-    def update(self, modules: Mapping[str, Module]) -> None:
-        """Add or replace modules."""
-        for key, module in modules.items():
+    def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
+        """Add or replace modules, of a mapping or of pairs."""
+        pairs = list(modules.items() if isinstance(modules, (Mapping, ModuleDict)) else modules)
+        for pair in pairs:
+            if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+                raise DTypeError(
+                    f"ModuleDict: expected a mapping, or pairs of name and module, got {pair!r}; pass e.g. {{'act': nn.ReLU()}}"
+                )
+        for key, module in pairs:
             self[key] = module
+
+    def clear(self) -> None:
+        """Take out all modules."""
+        for key in self._dict():
+            delattr(self, key)
 
     def pop(self, key: str) -> Module:
         """Take out a module and give it back."""

@@ -11,6 +11,7 @@ from neurenix.checkpoint import note
 from neurenix.errors import ArgumentError, DTypeError, StateError
 from neurenix.nn import hooks, walking
 from neurenix.nn.parameter import Buffer, Parameter
+from neurenix.nn.registering import Registering
 from neurenix.normalization import Normalization
 from neurenix.ops import inputs, state
 from neurenix.ops.convert import target
@@ -27,7 +28,7 @@ class LoadResult(NamedTuple):
     unexpected_keys: list[str]
 
 
-class Module:
+class Module(Registering, hooks.Hooked):
     """Base class of layers and models.
 
     Write ``forward`` and assign parameters, buffers and other modules to attributes, also inside lists, tuples and dicts:
@@ -59,8 +60,6 @@ class Module:
     _shown: tuple[str, ...] = ()  # attributes that ``repr`` shows
     _makes_segments: bool = False  # whether forward runs parts of itself through checkpoint.segment
     _arguments: Arguments
-    _hooks: hooks.Hooks | None = None
-    _pre_hooks: hooks.Hooks | None = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Remember the arguments: a file keeps them, and no subclass has to call ``super().__init__()``."""
@@ -89,12 +88,7 @@ class Module:
         if args and isinstance(args[0], Tensor) and args[0].dtype.kind == "u" and self._float_type() is not None:
             inputs.refuse_raw_image(type(self).__name__, args[0])
         note(self)
-        if self._pre_hooks:
-            args = hooks.before(self, self._pre_hooks, args)
-        output = self.forward(*args, **kwargs)
-        if self._hooks:
-            output = hooks.after(self, self._hooks, args, output)
-        return output
+        return self._call_hooked(args, kwargs) if self.is_hooked() else self.forward(*args, **kwargs)
 
     def _float_type(self) -> DTypeLike | None:
         first = inputs.first_float(self.parameters())
@@ -107,16 +101,6 @@ class Module:
             beside = inputs.first_float((args, tuple(kwargs.values())))
             dtype = None if beside is None else beside.dtype
         return inputs.as_input(args, dtype), {k: inputs.as_input(v, dtype) for k, v in kwargs.items()}
-
-    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> hooks.HookHandle:
-        """Call ``hook(module, args)`` before every forward; what it returns, unless ``None``, replaces the arguments."""
-        self._pre_hooks = {} if self._pre_hooks is None else self._pre_hooks
-        return hooks.add_hook(self._pre_hooks, hook)
-
-    def register_forward_hook(self, hook: Callable[..., Any]) -> hooks.HookHandle:
-        """Call ``hook(module, args, output)`` after every forward; what it returns, unless ``None``, replaces the output."""
-        self._hooks = {} if self._hooks is None else self._hooks
-        return hooks.add_hook(self._hooks, hook)
 
     # --- walking
 
@@ -184,6 +168,12 @@ class Module:
         """Number of values in all parameters, or in those that take a gradient."""
         return sum(p._array.size for p in self.parameters() if p.requires_grad or not trainable_only)
 
+    def summary(self, *inputs: Any, depth: int | None = None) -> Any:
+        """A table of the layers, see :func:`neurenix.nn.summary`."""
+        from neurenix.nn.summary import summary
+
+        return summary(self, *inputs, depth=depth)
+
     # --- modes
 
     def train(self, mode: bool = True) -> Self:
@@ -242,9 +232,17 @@ class Module:
         """Make parameters and floating buffers float64."""
         return self.to(dtype="float64")
 
+    def half(self) -> Self:
+        """Make parameters and floating buffers float16."""
+        return self.to(dtype="float16")
+
     def cpu(self) -> Self:
         """Move parameters and buffers to the CPU."""
         return self.to(device="cpu")
+
+    def type(self, dst_type: DTypeLike) -> Self:
+        """Make parameters and floating buffers of another floating type."""
+        return self.to(dtype=dst_type)
 
     def cuda(self, index: int = 0) -> Self:
         """Move parameters and buffers to a GPU."""
@@ -255,9 +253,12 @@ class Module:
     def _named_state(self) -> dict[str, Tensor]:
         return dict(walking.tensors(self, Module, False))
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Parameters and buffers by dotted name, as views that cannot be written; they follow the module's values."""
-        return {name: state.read_only(t) for name, t in self._named_state().items()}
+    def _saved_state(self) -> dict[str, Tensor]:
+        return {name: t for name, t in self._named_state().items() if getattr(t, "persistent", True)}
+
+    def state_dict(self, *, prefix: str = "") -> dict[str, Tensor]:
+        """Parameters and persistent buffers by dotted name, as views that cannot be written; they follow the module's values."""
+        return {prefix + name: state.read_only(t) for name, t in self._saved_state().items()}
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> LoadResult:
         """Copy values into parameters and buffers.
@@ -283,7 +284,7 @@ class Module:
             raise DTypeError(
                 f"load_state_dict: expected a mapping of names to arrays, got {type(state_dict).__name__}; pass model.state_dict()"
             )
-        own = self._named_state()
+        own = self._saved_state()
         missing, unexpected = [n for n in own if n not in state_dict], [str(n) for n in state_dict if n not in own]
         shared = [n for n in own if n in state_dict]
         values = [state.as_value(state_dict[n], own[n]) for n in shared]
@@ -309,11 +310,17 @@ class Module:
         args, kwargs = self._arguments
         return ", ".join([*map(repr, args), *(f"{k}={v!r}" for k, v in kwargs.items())])
 
+    def _lines(self) -> list[str]:
+        """A line or more for each child."""
+        return [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self._entries(Module)]
+
     def __repr__(self) -> str:
-        children = [f"({name}): {child!r}".replace("\n", "\n  ") for name, child in self._entries(Module)]
-        if not children:
-            return f"{type(self).__name__}({self.extra_repr()})"
-        return f"{type(self).__name__}(\n  " + "\n  ".join(children) + "\n)"
+        children = self._lines()
+        tells = not children or type(self).extra_repr is not Module.extra_repr
+        extra = self.extra_repr().split("\n") if tells else [""]
+        if not children and len(extra) == 1:
+            return f"{type(self).__name__}({extra[0]})"
+        return "\n  ".join([f"{type(self).__name__}(", *filter(None, extra), *children]) + "\n)"
 
 
 def _copied(value: Any) -> Any:

@@ -51,12 +51,26 @@ class Buffer(Tensor):
     ----------
     data : Tensor, array or sequence of numbers
         Start value, of any element type. An array or tensor is taken without a copy.
+    persistent : bool
+        Whether it is part of state dicts.
     """
 
     __slots__ = ()
+    persistent: bool = True
 
-    def __init__(self, data: Any) -> None:
+    def __new__(cls, data: Any = None, persistent: bool = True) -> Buffer:  # noqa: ARG004 - __init__ takes it
+        """One that is not persistent is of a class of its own, so that copies and pickles are too."""
+        return super().__new__(cls if persistent else PassingBuffer)
+
+    def __init__(self, data: Any, persistent: bool = True) -> None:  # noqa: ARG002 - __new__ has seen to it
         super().__init__(data)
 
     def __repr__(self) -> str:
         return f"Buffer containing:\n{super().__repr__()}"
+
+
+class PassingBuffer(Buffer):
+    """A buffer that stays out of state dicts."""
+
+    __slots__ = ()
+    persistent = False

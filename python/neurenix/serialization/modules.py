@@ -16,7 +16,7 @@ from typing import Any
 from neurenix import lazy, random
 from neurenix.errors import ArgumentError, FileError
 from neurenix.nn.module import Module
-from neurenix.nn.parameter import Buffer, Parameter
+from neurenix.nn.parameter import Buffer, Parameter, PassingBuffer
 from neurenix.normalization import Normalization
 from neurenix.ops import state
 from neurenix.serialization import values
@@ -277,7 +277,8 @@ def _change(module: Module, record: Record, classes: Classes, arrays: Callable[[
             _put(module, name, None) if stays else delattr(module, name)
         for name, (kind, shape, dtype) in record.get("added", {}).items():
             zeros = Tensor(shape=shape, dtype=dtype)
-            _put(module, name, Buffer(zeros) if kind == "Buffer" else Parameter(zeros, zeros.is_floating_point()))
+            passing = kind == PassingBuffer.__name__
+            _put(module, name, Buffer(zeros, not passing) if passing or kind == "Buffer" else Parameter(zeros, zeros.is_floating_point()))
         children = dict(module._entries(Module))
         for name, inner in record.get("children", {}).items():
             if inner.get("replaced"):

@@ -75,7 +75,7 @@ def load_weights(
         raise DTypeError(f"load_weights: expected a module, got {type(model).__name__}; pass the model first, then its weights")
     if isinstance(ignore, str):
         raise ArgumentError(f"load_weights: expected ignore as a list of beginnings, got {ignore!r}; pass [{ignore!r}]")
-    own = model._named_state()
+    own = model._saved_state()
     given = _renamed(_entries(source), own, prefix)
     left = [n for n in given if n not in own and n.startswith(tuple(ignore))]
     values = {n: _value(n, v, own.get(n)) for n, v in given.items() if n not in left}
