@@ -13,6 +13,15 @@ from neurenix.nn import functional as F
 
 GRADIENT = 2e-6  # weight gradients add pixels in another order
 SAME, LAST = 0.0, 1.2e-7  # LAST: sums in double, rounded once, may differ in float32's last place
+LABELS = np.random.default_rng(1).integers(0, 3, (2, 4, 5))
+MAP = np.random.default_rng(2).standard_normal((2, 3, 4, 5)).astype("f4")
+
+
+def on(array, x):
+    """A constant beside ``x``."""
+    return nx.Tensor(array).to(device=x.device)
+
+
 CASES = {
     "interpolate-bilinear": (lambda x: F.interpolate(x, size=(7, 4), mode="bilinear"), [(2, 3, 5, 6)], SAME),
     "interpolate-bicubic": (lambda x: F.interpolate(x, scale_factor=1.6, mode="bicubic"), [(1, 2, 5, 5)], SAME),
@@ -68,6 +77,20 @@ CASES = {
         [(1, 3, 2, 2), (3,)],
         GRADIENT,
     ),
+    "dice_loss": (lambda x: F.dice_loss(x, on(LABELS, x), activation="softmax", ignore_index=1), [(2, 3, 4, 5)], GRADIENT),
+    "focal_tversky_loss": (lambda x: F.focal_tversky_loss(x.sigmoid(), on(MAP > 0, x)), [(2, 3, 4, 5)], GRADIENT),
+    "generalized_dice_loss": (lambda x: F.generalized_dice_loss(x.softmax(1), on(LABELS, x)), [(2, 3, 4, 5)], GRADIENT),
+    "boundary_loss": (lambda x: F.boundary_loss(x.sigmoid(), on(MAP > 0, x), spacing=(2.0, 0.5)), [(2, 3, 4, 5)], GRADIENT),
+    "soft_cldice_loss": (lambda x: F.soft_cldice_loss(x.sigmoid(), on(MAP > 0, x), 2), [(2, 3, 4, 5)], GRADIENT),
+    "focal_loss": (lambda x: F.focal_loss(x, on(LABELS, x), ignore_index=1), [(2, 3, 4, 5)], GRADIENT),
+    "sigmoid_focal_loss": (lambda x: F.sigmoid_focal_loss(x, on(MAP > 0, x)), [(2, 3, 4, 5)], GRADIENT),
+    "ssim": (lambda x, y: F.ssim(x.sigmoid(), y.sigmoid(), window_size=3), [(1, 2, 6, 5), (1, 2, 6, 5)], 2e-5),
+    "cross_entropy-pixel_weight": (
+        lambda x: F.cross_entropy(x, on(LABELS, x), pixel_weight=on(MAP[:, 0] ** 2, x)),
+        [(2, 3, 4, 5)],
+        GRADIENT,
+    ),
+    "resize_labels": (lambda x: F.resize_labels(x, (2, 3), "max") * x.sum(), [(2, 3, 4, 5)], GRADIENT),
     "adaptive_max_pool2d": (lambda x: F.adaptive_max_pool2d(x, (3, 2)), [(2, 3, 7, 5)], SAME),
 }
 
