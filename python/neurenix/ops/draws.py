@@ -55,11 +55,11 @@ def normal(mean: Any, std: Any = 1.0, size: Any = None, *, dtype: DTypeLike | No
     RangeError
         If a deviation is negative.
     """
-    m, s = (as_tensor(np.array(v, np.float32 if dtype is None else dtype)) if is_number(v) else as_floats("normal", v) for v in (mean, std))
+    kind = dtype or next((v.dtype for v in (mean, std) if isinstance(v, Tensor) and v.dtype.kind == "f"), np.float32)
+    m, s = (as_tensor(np.array(v, kind)) if is_number(v) else as_floats("normal", v) for v in (mean, std))
     if any_of(lt(s.detach(), 0)).item():
         raise RangeError("normal: expected standard deviations of at least 0, got negative ones; square or take abs")
     shape = common_shape("normal", m.shape, s.shape) if size is None else (size,) if is_number(size) else tuple(size)
-    kind = m.dtype if dtype is None else dtype
     drawn = random.normal(shape, dtype=kind, device=device or m.device)
     return add(mul(drawn, s.detach().to(drawn.dtype).to(drawn.device)), m.detach().to(drawn.dtype).to(drawn.device))
 

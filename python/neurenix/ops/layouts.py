@@ -232,6 +232,8 @@ def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tenso
     shape = x.shape
     order = [i for i in range(x.ndim) if i not in (a, b)] + [a, b]
     start, length = _diagonal(shape[a], shape[b], offset)
+    if type(x._array) is not np.ndarray:
+        return _diagonal_by_places(x, order, start, length)
 
     def line(y: Array) -> Array:
         y = y.transpose(order)[..., start[0] :, start[1] :][..., :length, :length]
@@ -239,15 +241,21 @@ def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tenso
 
     def vjp(g: Array) -> tuple[Array]:
         whole = filled(g, shape, 0)
-        if type(whole) is np.ndarray:
-            target = line(whole)
-            target.flags.writeable = True
-        else:
-            target = line(whole)
+        target = line(whole)
+        target.flags.writeable = True
         layout.copy_into(target, g)
         return (whole,)
 
     return autograd.record("diagonal", line(x._array), (x,), vjp)
+
+
+def _diagonal_by_places(x: Tensor, order: list[int], start: tuple[int, int], length: int) -> Tensor:
+    """The diagonal where arrays have no view of it: elements of the two axes joined into one."""
+    from neurenix.ops.scatter import index_select
+    from neurenix.ops.shape import flatten, permute
+
+    places = (start[0] + np.arange(length)) * x.shape[order[-1]] + start[1] + np.arange(length)
+    return index_select(flatten(permute(x, *order), -2), -1, Tensor(places, device=x.device))
 
 
 def _diagonal(rows: int, columns: int, offset: int) -> tuple[tuple[int, int], int]:

@@ -254,8 +254,8 @@ def slice_scatter(input: Any, src: Any, dim: int = 0, start: int | None = None, 
 def diagonal_scatter(input: Any, src: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """``input`` with ``src`` on the diagonal of two axes."""
     x, s = as_tensor(input), as_tensor(src)
-    numbers = Tensor(np.arange(math.prod(x.shape)).reshape(x.shape), device=x.device)
-    places = diagonal(numbers, offset, dim1, dim2)
+    numbers = diagonal(Tensor(np.arange(math.prod(x.shape)).reshape(x.shape)), offset, dim1, dim2)
+    places = Tensor(np.ascontiguousarray(numbers.numpy()), device=x.device)
     if places.shape != s.shape or s.dtype != x.dtype:
         raise ShapeError(f"diagonal_scatter: expected src {x.dtype}{places.shape}, got {s.dtype}{s.shape}; reshape or convert it")
     return reshape(put_at("diagonal_scatter", ravel(x), 0, ravel(places), ravel(s)), x.shape)
