@@ -80,6 +80,8 @@ CASES = {
     "dice_loss": (lambda x: F.dice_loss(x, on(LABELS, x), activation="softmax", ignore_index=1), [(2, 3, 4, 5)], GRADIENT),
     "focal_tversky_loss": (lambda x: F.focal_tversky_loss(x.sigmoid(), on(MAP > 0, x)), [(2, 3, 4, 5)], GRADIENT),
     "generalized_dice_loss": (lambda x: F.generalized_dice_loss(x.softmax(1), on(LABELS, x)), [(2, 3, 4, 5)], GRADIENT),
+    "lovasz_softmax_loss": (lambda x: F.lovasz_softmax_loss(x.softmax(1), on(LABELS, x), ignore_index=2), [(2, 3, 4, 5)], GRADIENT),
+    "lovasz_hinge_loss": (lambda x: F.lovasz_hinge_loss(x, on(MAP > 0, x)), [(2, 3, 4, 5)], GRADIENT),
     "boundary_loss": (lambda x: F.boundary_loss(x.sigmoid(), on(MAP > 0, x), spacing=(2.0, 0.5)), [(2, 3, 4, 5)], GRADIENT),
     "soft_cldice_loss": (lambda x: F.soft_cldice_loss(x.sigmoid(), on(MAP > 0, x), 2), [(2, 3, 4, 5)], GRADIENT),
     "focal_loss": (lambda x: F.focal_loss(x, on(LABELS, x), ignore_index=1), [(2, 3, 4, 5)], GRADIENT),
@@ -91,6 +93,9 @@ CASES = {
         GRADIENT,
     ),
     "resize_labels": (lambda x: F.resize_labels(x, (2, 3), "max") * x.sum(), [(2, 3, 4, 5)], GRADIENT),
+    "sort": (lambda x: nx.sort(x, 1).values * x, [(2, 37, 3)], SAME),
+    "sort-descending": (lambda x: nx.sort(nx.round(x), 1, descending=True).indices.to(dtype=x.dtype) * x, [(2, 600, 1)], SAME),
+    "topk": (lambda x: nx.topk(x, 3, 0).values, [(16, 5)], SAME),
     "adaptive_max_pool2d": (lambda x: F.adaptive_max_pool2d(x, (3, 2)), [(2, 3, 7, 5)], SAME),
 }
 
@@ -224,3 +229,17 @@ def test_arrays_that_touch_a_page_on_the_left(door, name, monkeypatch):
     monkeypatch.setattr(door, "guard", "left")
     function, shapes, distance = CASES[name]
     check(function, arrays_of(shapes), distance)
+
+
+@pytest.mark.devices
+@pytest.mark.parametrize("dtype", ["i8", "u1", "f8"])
+@pytest.mark.parametrize("descending", [False, True])
+def test_sorting_is_stable_and_puts_nan_last(device, dtype, descending):
+    x = np.random.default_rng(0).integers(0, 9, (3, 70)).astype(dtype)
+    if dtype == "f8":
+        x[:, ::7] = np.nan
+    values, indices = nx.sort(nx.Tensor(x).to(device=device), 1, descending=descending)
+    rank = np.where(np.isnan(x), 99.0, x) * (-1 if descending else 1)
+    want = np.argsort(rank, axis=1, kind="stable")
+    assert np.array_equal(indices.to(device="cpu").numpy(), want)
+    assert np.array_equal(values.to(device="cpu").numpy(), np.take_along_axis(x, want, 1), equal_nan=dtype == "f8")
