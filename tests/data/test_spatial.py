@@ -287,3 +287,13 @@ def test_errors(make, error, text):
     with pytest.raises(error) as caught:
         make()
     assert str(caught.value) == text
+
+
+def test_planes_of_a_volume_move_alike():
+    volume = np.random.default_rng(0).random((2, 5, 30, 28))
+    labels = (volume[0] > 0.5).astype(np.uint8)
+    moved, mask = apply(EVERYTHING, volume, labels, key=(0, 0, 3))
+    assert (moved.shape, mask.shape) == ((2, 5, 24, 24), (5, 24, 24))
+    one, plane = apply(EVERYTHING, volume[:, 3], labels, key=(0, 0, 3))
+    assert np.array_equal(moved[:, 3], one)
+    assert np.array_equal(mask, plane)
