@@ -143,3 +143,13 @@ class ModelCheckpoint:
         if self.best is None:
             raise GraphError("ModelCheckpoint.restore: expected a saved model, got none so far; call step(value) first")
         self.model.load_state_dict(serialization.load(self.path, classes=tuple({type(m) for m in self.model.modules()})).state_dict())
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs beside the file."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` gave: only a better value replaces the file."""
+        if "best" not in state:
+            raise ArgumentError("ModelCheckpoint: expected a state from state_dict(), got one without 'best'; pass the whole dict")
+        self._best.value = state["best"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import neurenix as nx
-from neurenix.errors import ArgumentError, GraphError
+from neurenix.errors import ArgumentError, GraphError, ShapeError
 from neurenix.nn import utils
 from neurenix.testing import random_array
 
@@ -56,3 +56,28 @@ def test_errors():
         utils.clip_grad_norm_(p, 1.0, 0)
     with pytest.raises(ArgumentError, match="clip_grad_value_: expected a clip_value of at least 0"):
         utils.clip_grad_value_(p, -1)
+
+
+def test_parameters_as_a_vector():
+    net = nx.nn.Linear(2, 3)
+    vector = nx.nn.utils.parameters_to_vector(net.parameters())
+    assert vector.shape == (9,)
+    (vector * vector).sum().backward()
+    assert net.bias.grad.tolist() == (2 * net.bias).tolist()
+    nx.nn.utils.vector_to_parameters(nx.arange(9).double(), net.parameters())
+    assert net.weight.tolist() == [[0, 1], [2, 3], [4, 5]]
+    assert net.bias.tolist() == [6, 7, 8]
+    assert net.bias.dtype == "float32"
+    with pytest.raises(ShapeError, match="vector_to_parameters: expected a vector of 9 elements, got shape"):
+        nx.nn.utils.vector_to_parameters(nx.zeros(8), net.parameters())
+    with pytest.raises(ArgumentError, match="parameters_to_vector: expected parameters, got none"):
+        nx.nn.utils.parameters_to_vector([])
+
+
+def test_clipping_takes_foreach():
+    p = nx.tensor([0.0], requires_grad=True)
+    p.grad = nx.tensor([4.0])
+    nx.nn.utils.clip_grad_norm_([p], 2.0, foreach=True)
+    assert p.grad.item() == pytest.approx(2.0)
+    nx.nn.utils.clip_grad_value_([p], 1.0, foreach=False)
+    assert p.grad.item() == 1.0

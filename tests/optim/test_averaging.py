@@ -32,3 +32,23 @@ def test_errors():
     ema = nx.optim.ExponentialMovingAverage([nx.tensor([1.0])])
     with pytest.raises(FileError, match="expected averages of the parameters' shapes"):
         ema.load_state_dict({"decay": 0.5, "averages": [np.ones(2)]})
+
+
+def test_by_the_formula_and_resumed_to_the_same_bits(tmp_path):
+    start, steps = np.arange(5.0), [np.cos(np.arange(5.0) * t) for t in range(8)]
+    p = nx.tensor(start)
+    ema = nx.optim.ExponentialMovingAverage([p], decay=0.9)
+    want = start.copy()
+    for t, value in enumerate(steps):
+        p.assign_(value)
+        ema.update()
+        want += 0.1 * (value - want)
+        if t == 3:
+            nx.save(ema.state_dict(), tmp_path / "ema.nx")
+    np.testing.assert_allclose(ema.averages[0], want, rtol=1e-13)
+    other = nx.optim.ExponentialMovingAverage([p])
+    other.load_state_dict(nx.load(tmp_path / "ema.nx"))
+    for value in steps[4:]:
+        p.assign_(value)
+        other.update()
+    np.testing.assert_array_equal(other.averages[0], ema.averages[0])

@@ -203,3 +203,87 @@ def test_errors():
     p.grad = nx.Tensor(np.ones(2))
     with pytest.raises(ShapeError, match=r"SGD: expected a gradient float64\(3,\), got float64\(2,\)"):
         nx.optim.SGD([p]).step()
+
+
+def test_named_parameters_are_kept_by_name():
+    model = nx.nn.Linear(2, 1)
+    optimizer = nx.optim.AdamW(model.named_parameters())
+    assert optimizer.param_groups[0]["param_names"] == ["weight", "bias"]
+    assert optimizer.state_dict()["param_groups"][0]["param_names"] == ["weight", "bias"]
+    a, b = parameter(2), parameter(2)
+    groups = nx.optim.SGD([{"params": [("a", a)], "lr": 0.5}])
+    groups.add_param_group({"params": [("b", b)]})
+    assert [g["param_names"] for g in groups.param_groups] == [["a"], ["b"]]
+    for call in (lambda: groups.add_param_group({"params": [parameter(1)]}), lambda: nx.optim.SGD([("a", a), b])):
+        with pytest.raises(ArgumentError, match="SGD: expected names for all parameters or for none"):
+            call()
+    assert len(groups.param_groups) == 2
+
+
+def test_printed_as_pytorch_prints():
+    text = repr(nx.optim.SGD([{"params": [parameter(1)]}, {"params": [parameter(1)], "lr": 0.5}], momentum=0.9))
+    assert text.startswith("SGD (\nParameter Group 0\n    dampening: 0.0\n    differentiable: False\n    foreach: None\n")
+    assert "Parameter Group 1" in text
+    assert "    lr: 0.5\n    maximize: False\n    momentum: 0.9\n" in text
+    assert text.endswith("\n)")
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "Lion"])
+def test_settings_without_effect_are_taken_and_recording_is_refused(name):
+    p = parameter(2)
+    optimizer = getattr(nx.optim, name)
+    optimizer([p], foreach=True)
+    with pytest.raises(ArgumentError, match=f"{name}: expected differentiable=False, got True; steps are not recorded"):
+        optimizer([p], differentiable=True)
+    if "fused" in optimizer([p]).defaults:
+        with pytest.raises(ArgumentError, match=f"{name}: expected at most one of fused and foreach, got both"):
+            optimizer([p], fused=True, foreach=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("NAdam", "momentum_decay"),
+        ("Adagrad", "lr_decay"),
+        ("Adagrad", "initial_accumulator_value"),
+        ("ASGD", "lambd"),
+        ("RMSprop", "alpha"),
+    ],
+)
+def test_settings_out_of_range(name, setting):
+    with pytest.raises(ArgumentError, match=f"{name}: expected {setting} of at least 0, got -0.5"):
+        getattr(nx.optim, name)([parameter(2)], **{setting: -0.5})
+
+
+def test_hooks_of_steps():
+    p = nx.tensor([1.0], requires_grad=True)
+    optimizer, log = nx.optim.SGD([p], lr=0.5), []
+    before = optimizer.register_step_pre_hook(lambda o, args, kwargs: log.append((o is optimizer, p.item())))
+    after = optimizer.register_step_post_hook(lambda o, args, kwargs: log.append((len(args), p.item())))
+    p.grad = nx.tensor([1.0])
+    optimizer.step()
+    assert log == [(True, 1.0), (0, 0.5)]
+    before.remove()
+    after.remove()
+    optimizer.step(lambda: None)
+    assert len(log) == 2
+    with pytest.raises(DTypeError, match="SGD: expected a callable hook, got int"):
+        optimizer.register_step_pre_hook(1)
+
+
+@pytest.mark.parametrize(("name", "settings"), SETTINGS)
+def test_accumulated_gradients_are_those_of_the_big_batch(name, settings):
+    """The pattern of docs/training.md: each part's mean loss, divided by the number of parts."""
+    x, y = random_array(12, 4), random_array(12, 2, seed=1)
+    nx.manual_seed(0)
+    models = [nx.nn.Sequential(nx.nn.Linear(4, 5), nx.nn.Tanh(), nx.nn.Linear(5, 2)).double() for _ in range(2)]
+    models[1].load_state_dict(models[0].state_dict())
+    for model, parts in zip(models, (1, 4), strict=True):
+        optimizer = getattr(nx.optim, name)(model.parameters(), **settings)
+        for _ in range(3):
+            optimizer.zero_grad()
+            for part in np.split(np.arange(12), parts):
+                (nx.nn.functional.mse_loss(model(x[part]), y[part]) / parts).backward()
+            optimizer.step()
+    for p, q in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        np.testing.assert_allclose(p.numpy(), q.numpy(), rtol=1e-9, atol=1e-11)

@@ -72,3 +72,34 @@ def test_checkpoint_keeps_the_best(tmp_path):
 def test_errors(make, text):
     with pytest.raises(ArgumentError, match=text):
         make()
+
+
+def test_a_resumed_run_keeps_the_better_file(tmp_path):
+    """All that a run holds in one file: it goes on as if it had never stopped."""
+    losses = [3.0, 2.0, 2.5, 1.5, 1.7, 1.6]
+
+    def run(model, stopping, checkpoint, start, end):
+        told = []
+        for t in range(start, end):
+            model.put(float(t))
+            told.append((checkpoint.step(losses[t]), stopping.step(losses[t])))
+        return told
+
+    whole, model = EarlyStopping(patience=2), Scale()
+    want = run(model, whole, ModelCheckpoint(model, tmp_path / "whole.nx"), 0, 6)
+    model = Scale()
+    stopping, checkpoint = EarlyStopping(patience=2), ModelCheckpoint(model, tmp_path / "best.nx")
+    got = run(model, stopping, checkpoint, 0, 3)
+    nx.save({"model": model, "stopping": stopping.state_dict(), "checkpoint": checkpoint.state_dict()}, tmp_path / "run.nx")
+    saved = nx.load(tmp_path / "run.nx", classes=[Scale])
+    stopping, checkpoint = EarlyStopping(patience=2), ModelCheckpoint(saved["model"], tmp_path / "best.nx")
+    stopping.load_state_dict(saved["stopping"])
+    checkpoint.load_state_dict(saved["checkpoint"])
+    checkpoint.restore()
+    assert saved["model"].factor.tolist() == [1.0]
+    assert got + run(saved["model"], stopping, checkpoint, 3, 6) == want
+    assert (stopping.best, stopping.best_step, checkpoint.best) == (1.5, 3, 1.5)
+    checkpoint.restore()
+    assert saved["model"].factor.tolist() == [3.0]
+    with pytest.raises(ArgumentError, match="ModelCheckpoint: expected a state from state_dict"):
+        checkpoint.load_state_dict({})

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any, NamedTuple
 
 from neurenix import autograd
-from neurenix.errors import ArgumentError
+from neurenix.errors import ArgumentError, NeurenixWarning
 from neurenix.nn.module import Module
 from neurenix.tensor import Tensor
 
@@ -144,7 +145,8 @@ def summary(model: Module, *inputs: Any, depth: int | None = None) -> Summary:
     handles += [m.register_forward_hook(watch.leave) for m in model.modules()]
     modes = {module: module.training for module in model.modules()}
     try:
-        with autograd.no_grad(), autograd.watched(watch.count):
+        with autograd.no_grad(), autograd.watched(watch.count), warnings.catch_warnings():
+            warnings.simplefilter("ignore", NeurenixWarning)  # of few running statistics: no value is looked at
             model.eval()(*given)
     finally:
         for handle in handles:

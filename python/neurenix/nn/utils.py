@@ -1,13 +1,15 @@
-"""Limits on gradients, before an optimizer's step."""
+"""Limits on gradients, before an optimizer's step; parameters as one vector."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable
 
-from neurenix.errors import ArgumentError, GraphError
+from neurenix import ops
+from neurenix.errors import ArgumentError, GraphError, ShapeError
 from neurenix.ops.clip import clip_by_norm, clip_by_value
-from neurenix.tensor import Tensor
+from neurenix.tensor import Tensor, as_tensor
 
 
 def _with_gradients(parameters: Iterable[Tensor] | Tensor) -> list[Tensor]:
@@ -16,7 +18,11 @@ def _with_gradients(parameters: Iterable[Tensor] | Tensor) -> list[Tensor]:
 
 
 def clip_grad_norm_(
-    parameters: Iterable[Tensor] | Tensor, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False
+    parameters: Iterable[Tensor] | Tensor,
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,  # noqa: ARG001 - one call for all parameters in any case
 ) -> Tensor:
     """Scale all gradients down so that together their norm is at most ``max_norm``.
 
@@ -28,7 +34,9 @@ def clip_grad_norm_(
     norm_type : float
         Order of the norm; infinity for the largest element.
     error_if_nonfinite : bool
-        Refuse a norm that is infinite or not a number.
+        Refuse a norm that is infinite or not a number; no gradient is changed then.
+    foreach : bool, optional
+        Taken for PyTorch's sake and without effect.
 
     Returns
     -------
@@ -62,8 +70,46 @@ def clip_grad_norm_(
     return total
 
 
-def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float) -> None:
-    """Limit every element of every gradient to [-clip_value, clip_value]."""
+def clip_grad_value_(
+    parameters: Iterable[Tensor] | Tensor,
+    clip_value: float,
+    foreach: bool | None = None,  # noqa: ARG001 - one call for all parameters in any case
+) -> None:
+    """Limit every element of every gradient to [-clip_value, clip_value]; ``foreach`` has no effect."""
     if not clip_value >= 0:
         raise ArgumentError(f"clip_grad_value_: expected a clip_value of at least 0, got {clip_value!r}; pass e.g. 1.0")
     clip_by_value(_with_gradients(parameters), float(clip_value))
+
+
+def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
+    """All parameters behind each other in one vector, recorded.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.utils.parameters_to_vector([nx.tensor([[1.0, 2.0]]), nx.tensor([3.0])]).tolist()
+    [1.0, 2.0, 3.0]
+    """
+    given = list(parameters)
+    if not given:
+        raise ArgumentError("parameters_to_vector: expected parameters, got none; pass model.parameters() once, it is an iterator")
+    return ops.cat([p.reshape(-1) for p in given])
+
+
+def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
+    """Write the parts of a vector that :func:`parameters_to_vector` made into parameters.
+
+    Raises
+    ------
+    ShapeError
+        If it has another number of elements; nothing is written then.
+    """
+    given, values = list(parameters), as_tensor(vec).detach()
+    ends = list(itertools.accumulate(math.prod(p.shape) for p in given))
+    if values.ndim != 1 or values.shape[0] != (ends[-1] if ends else 0):
+        raise ShapeError(
+            f"vector_to_parameters: expected a vector of {ends[-1] if ends else 0} elements, got shape {values.shape}; "
+            "pass what parameters_to_vector gave"
+        )
+    for p, start, end in zip(given, [0, *ends], ends, strict=False):
+        p.assign_(values[start:end].reshape(p.shape).to(p.dtype).clone())

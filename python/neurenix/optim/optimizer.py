@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neurenix import backend, layout
+from neurenix._hook_methods import HookHandle
 from neurenix._typing import Array
 from neurenix.autograd import enable_grad
 from neurenix.errors import ArgumentError, DTypeError, FileError, ShapeError
@@ -80,6 +81,8 @@ class Optimizer:
         self.defaults = defaults
         self.param_groups: list[Group] = []
         self.state: dict[Tensor, dict[str, Any]] = {}
+        self._before_step: dict[int, Callable[..., Any]] = {}
+        self._after_step: dict[int, Callable[..., Any]] = {}
         if isinstance(params, (Tensor, str)) or not isinstance(params, Iterable):
             raise DTypeError(f"{self._name}: expected an iterable of parameters, got {type(params).__name__}; pass model.parameters()")
         given = list(params)
@@ -170,6 +173,8 @@ class Optimizer:
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient, in place; ``closure`` computes the loss anew first."""
+        for hook in tuple(self._before_step.values()):
+            hook(self, (closure,) if closure is not None else (), {})
         loss = None
         if closure is not None:
             with enable_grad():
@@ -179,7 +184,35 @@ class Optimizer:
                 self.update(group, batch)
                 for p in batch.parameters:
                     p._version += 1
+        for hook in tuple(self._after_step.values()):
+            hook(self, (closure,) if closure is not None else (), {})
         return loss
+
+    def register_step_pre_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """Call ``hook(optimizer, args, kwargs)`` before every step."""
+        return HookHandle(self._before_step, self._callable(hook))
+
+    def register_step_post_hook(self, hook: Callable[..., Any]) -> HookHandle:
+        """Call ``hook(optimizer, args, kwargs)`` after every step, for instance to move averages of the weights.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> p = nx.tensor([1.0], requires_grad=True)
+        >>> optimizer, ema = nx.optim.SGD([p], lr=1.0), nx.optim.ExponentialMovingAverage([p], decay=0.5)
+        >>> handle = optimizer.register_step_post_hook(lambda *_: ema.update())
+        >>> p.grad = nx.tensor([4.0])
+        >>> optimizer.step()
+        >>> ema.averages[0].tolist()
+        [-1.0]
+        """
+        return HookHandle(self._after_step, self._callable(hook))
+
+    def _callable(self, hook: Any) -> Callable[..., Any]:
+        if not callable(hook):
+            raise DTypeError(f"{self._name}: expected a callable hook, got {type(hook).__name__}; pass a function")
+        function: Callable[..., Any] = hook
+        return function
 
     def update(self, group: Group, batch: Batch) -> None:
         """Take one step of one batch of parameters."""
