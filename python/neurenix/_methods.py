@@ -53,13 +53,13 @@ class TensorMethods(
         """See :func:`neurenix.ops.diff`."""
         return neurenix.ops.diff(self, n, dim, prepend, append)
 
-    def nanmean(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    def nanmean(self, dim: Dims = None, keepdim: bool = False, *, dtype: DTypeLike | None = None) -> Tensor:
         """See :func:`neurenix.ops.nanmean`."""
-        return neurenix.ops.nanmean(self, dim, keepdim)
+        return neurenix.ops.nanmean(self, dim, keepdim, dtype=dtype)
 
-    def nansum(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
+    def nansum(self, dim: Dims = None, keepdim: bool = False, *, dtype: DTypeLike | None = None) -> Tensor:
         """See :func:`neurenix.ops.nansum`."""
-        return neurenix.ops.nansum(self, dim, keepdim)
+        return neurenix.ops.nansum(self, dim, keepdim, dtype=dtype)
 
     def amax(self, dim: Dims = (), keepdim: bool = False) -> Tensor:
         """See :func:`neurenix.ops.amax`."""

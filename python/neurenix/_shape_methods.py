@@ -142,17 +142,17 @@ class ShapeMethods:
         """See :func:`neurenix.ops.kthvalue`."""
         return neurenix.ops.kthvalue(self, k, dim, keepdim)
 
-    def max(self, dim: Any = None, keepdim: bool = False) -> Any:
+    def max(self, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
         """See :func:`neurenix.ops.max`."""
-        return neurenix.ops.max(self, dim, keepdim)
+        return neurenix.ops.max(self, dim, keepdim, other=other)
 
     def median(self, dim: int | None = None, keepdim: bool = False) -> Any:
         """See :func:`neurenix.ops.median`."""
         return neurenix.ops.median(self, dim, keepdim)
 
-    def min(self, dim: Any = None, keepdim: bool = False) -> Any:
+    def min(self, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
         """See :func:`neurenix.ops.min`."""
-        return neurenix.ops.min(self, dim, keepdim)
+        return neurenix.ops.min(self, dim, keepdim, other=other)
 
     def sort(self, dim: int = -1, descending: bool = False, stable: bool = False) -> Extreme:
         """See :func:`neurenix.ops.sort`."""

@@ -173,3 +173,19 @@ def test_errors():
         x.sum(0.5)
     with pytest.raises(ArgumentError, match="norm: expected a number or"):
         x.norm("max")
+
+
+def test_results_have_the_integer_type_that_was_named():
+    x = nx.tensor([[1, 2], [3, 200]])
+    for f in (nx.sum, lambda t, dtype: nx.cumsum(t, 0, dtype=dtype), lambda t, dtype: nx.cumprod(t, 0, dtype=dtype), nx.prod, nx.nansum):
+        assert f(x, dtype=nx.int32).dtype == np.int32
+        assert f(x, dtype=nx.float64).dtype == np.float64
+    assert nx.sum(x, dtype=nx.uint8).item() == 206
+    assert nx.sum(x, dtype=nx.bool_).item() is True
+    assert nx.max(nx.tensor([1.0, 5.0]), other=nx.tensor([2.0, 3.0])).tolist() == [2, 5]
+
+
+def test_extremes_of_bools_at_indices():
+    x, at = nx.tensor([True, False]), nx.tensor([0, 1])
+    assert nx.scatter_reduce(x, 0, at, nx.tensor([False, False]), "amax", include_self=False).tolist() == [False, False]
+    assert nx.scatter_reduce(x, 0, at, nx.tensor([True, True]), "amin", include_self=False).tolist() == [True, True]

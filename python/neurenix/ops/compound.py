@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from neurenix import autograd
-from neurenix._typing import Array, Dims
+from neurenix._typing import Array, Dims, DTypeLike
 from neurenix.errors import ArgumentError, ShapeError
 from neurenix.ops.arithmetic import add, div, mul, operands, sub
 from neurenix.ops.compare import eq, gt, isnan, le, logical_and, logical_not, logical_or, logical_xor, lt
@@ -119,15 +119,15 @@ def rad2deg(input: Any) -> Tensor:
     return mul(as_floats("rad2deg", input), 180 / math.pi)
 
 
-def nansum(input: Any, dim: Dims = None, keepdim: bool = False) -> Tensor:
+def nansum(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: DTypeLike | None = None) -> Tensor:
     """Sum over ``dim`` of what is not NaN."""
     x = as_tensor(input)
-    return sum_of(where(isnan(x), 0, x), dim, keepdim)
+    return sum_of(where(isnan(x), 0, x), dim, keepdim, dtype=dtype)
 
 
-def nanmean(input: Any, dim: Dims = None, keepdim: bool = False) -> Tensor:
+def nanmean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: DTypeLike | None = None) -> Tensor:
     """Mean over ``dim`` of what is not NaN."""
-    x = as_tensor(input)
+    x = as_tensor(input) if dtype is None else cast(as_tensor(input), dtype)
     missing = isnan(x)
     return div(sum_of(where(missing, 0, x), dim, keepdim), sum_of(cast(~missing, x.dtype), dim, keepdim))
 

@@ -141,20 +141,20 @@ def _single(name: str, x: Tensor, at: int, k: int, keepdim: bool) -> Extreme:
     return one if keepdim else Extreme(squeeze(one.values, at), squeeze(one.indices, at))
 
 
-def max(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+def max(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
     """Largest element of everything; along ``dim`` with where it is; or the larger of two tensors.
 
     ``max(x)`` shares the gradient between equals, ``max(x, dim)`` gives it to the first, whose index it returns.
     """
-    if isinstance(dim, Tensor):
-        return maximum(input, dim)
+    if other is not None or isinstance(dim, Tensor):
+        return maximum(input, dim if other is None else other)
     return _of_everything("max", amax, input) if dim is None else _extreme_along("max", 0, input, dim, keepdim)
 
 
-def min(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
+def min(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
     """Smallest element of everything; along ``dim`` with where it is; or the smaller of two tensors."""
-    if isinstance(dim, Tensor):
-        return minimum(input, dim)
+    if other is not None or isinstance(dim, Tensor):
+        return minimum(input, dim if other is None else other)
     return _of_everything("min", amin, input) if dim is None else _extreme_along("min", 1, input, dim, keepdim)
 
 

@@ -158,7 +158,8 @@ def sum(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: DTypeLike
     if dtype is not None:
         x = cast(x, dtype)
     x = cast(x, np.int64) if x.dtype.kind in "iub" and x.dtype != np.int64 else x
-    return _linear("sum", Fold.SUM, x, dim, keepdim)
+    total = _linear("sum", Fold.SUM, x, dim, keepdim)
+    return total if dtype is None else cast(total, dtype)
 
 
 def mean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: DTypeLike | None = None) -> Tensor:

@@ -163,6 +163,8 @@ def scatter_reduce(input: Any, dim: int, index: Any, src: Any, reduce: str, *, i
 
 
 def _neutral(x: Tensor, value: float) -> Tensor:
+    if x.dtype == np.bool_:
+        return Tensor._wrap(scalar(x._array, value > 0))
     if x.dtype.kind in "iu" and value in (math.inf, -math.inf):
         return Tensor._wrap(scalar(x._array, int(np.iinfo(x.dtype).max if value > 0 else np.iinfo(x.dtype).min)))
     return Tensor._wrap(scalar(x._array, value))

@@ -42,6 +42,11 @@ def _summable(input: Any, dtype: DTypeLike | None, name: str) -> Tensor:
     return x
 
 
+def _as_asked(y: Tensor, dtype: DTypeLike | None) -> Tensor:
+    """The result in the element type that was named: smaller integers are computed in int64."""
+    return y if dtype is None else cast(y, dtype)
+
+
 def _scanned(x: Array, dim: int, op: int, reverse: int) -> Array:
     dense, order, place = by_axis(x, dim)
     y = new(dense, dense.shape)
@@ -64,7 +69,7 @@ def cumsum(input: Any, dim: int, *, dtype: DTypeLike | None = None) -> Tensor:
     def vjp(g: Array) -> tuple[Array]:
         return (_scanned(g, at, 0, 1),)
 
-    return autograd.record("cumsum", _scanned(x._array, at, 0, 0), (x,), vjp)
+    return _as_asked(autograd.record("cumsum", _scanned(x._array, at, 0, 0), (x,), vjp), dtype)
 
 
 def cumprod(input: Any, dim: int, *, dtype: DTypeLike | None = None) -> Tensor:
@@ -79,7 +84,7 @@ def cumprod(input: Any, dim: int, *, dtype: DTypeLike | None = None) -> Tensor:
         cumprod_grad(gx, layout.contiguous(g.transpose(order)), dense, *sizes_around(dense.shape, place))
         return (undo(gx, order),)
 
-    return autograd.record("cumprod", _scanned(array, at, 1, 0), (x,), vjp)
+    return _as_asked(autograd.record("cumprod", _scanned(array, at, 1, 0), (x,), vjp), dtype)
 
 
 def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: DTypeLike | None = None) -> Tensor:
@@ -101,4 +106,4 @@ def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: DT
         prod_grad(gx, layout.contiguous(spread), dense, *sizes_around(dense.shape, place))
         return (undo(gx, order),)
 
-    return autograd.record("prod", y.reshape(kept_shape(x.shape, axes)) if keepdim else y, (x,), vjp)
+    return _as_asked(autograd.record("prod", y.reshape(kept_shape(x.shape, axes)) if keepdim else y, (x,), vjp), dtype)
