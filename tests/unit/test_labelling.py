@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from neurenix import Tensor
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
-from neurenix.labelling import connected_components, distance_transform_edt, grow, watershed
+from neurenix.labelling import connected_components, distance_transform_edt, grow, separation_weights, watershed
 from neurenix.testing import assert_same_bits
 
 RANKS = {4: 1, 8: 2, 6: 1, 18: 2, 26: 3}
@@ -117,6 +117,18 @@ def test_watershed_of_touching_discs():
     assert not found[~discs].any()
 
 
+@pytest.mark.parametrize("spacing", [None, (2.0, 0.5)])
+def test_separation_weights_by_their_formula(spacing):
+    labels = np.zeros((40, 50), int)
+    labels[5:15, 5:20], labels[5:15, 22:30], labels[18:30, 8:26], labels[30:, 45:] = 1, 2, 7, 3
+    apart = np.sort([ndimage.distance_transform_edt(labels != n, spacing) for n in (1, 2, 3, 7)], axis=0)
+    want = np.where(labels == 0, 1 + 10 * np.exp(-((apart[0] + apart[1]) ** 2) / 18), 1)
+    got = separation_weights(labels, sigma=3.0, spacing=spacing)
+    np.testing.assert_allclose(got, want, atol=2e-6)
+    assert (separation_weights(np.where(labels == 1, 1, 0)) == 1).all()
+    assert (separation_weights(labels * 0) == 1).all()
+
+
 def test_growth_stays_in_the_mask_and_stops():
     labels, mask = np.array([[1, 0, 0, 0, 0, 0]]), np.array([[1, 1, 1, 0, 1, 1]])
     assert grow(labels, mask).tolist() == [[1, 1, 1, 0, 0, 0]]
@@ -135,6 +147,8 @@ def test_growth_stays_in_the_mask_and_stops():
         (lambda: distance_transform_edt(np.zeros((2, 3)), spacing=(1, 2, 3)), ArgumentError, r"got \(1, 2, 3\); pass e.g. \(1.0, 1.0\)"),
         (lambda: watershed(np.zeros((2, 3)), np.zeros((2, 3))), DTypeError, "expected integer markers, got float64"),
         (lambda: watershed(np.zeros((2, 3)), np.zeros((2, 2), int)), ShapeError, "an image, markers and a mask of one shape"),
+        (lambda: separation_weights(np.zeros((2, 3))), DTypeError, "separation_weights: expected integer labels, got float64"),
+        (lambda: separation_weights([[1]], sigma=0), ArgumentError, "expected sigma above 0, got 0"),
         (lambda: grow(np.zeros((2, 3)), np.zeros((3, 3))), ShapeError, "of one shape"),
         (lambda: grow(np.zeros((2, 3)), np.zeros((2, 3)), steps=-1), DTypeError, "of at least 0, got -1"),
     ],

@@ -35,6 +35,21 @@ def whole_labels(owner: str, labels: Any) -> Mask:
     return array
 
 
+def numbered(labels: Mask) -> tuple[Mask, Mask, Mask]:
+    """The different labels in order, which of them each pixel has, flat, and the pixels of each: ``numpy.unique``, without its sort
+    where the labels span little more than there are pixels.
+    """
+    flat = labels.ravel()
+    low, high = (int(flat.min()), int(flat.max())) if flat.size else (0, 0)
+    if high - low > 4 * flat.size + 65536 or high >= 1 << 62:
+        values, places, counts = np.unique(flat, return_inverse=True, return_counts=True)
+        return values, places.reshape(-1), counts
+    at = flat.astype(np.int64) - low
+    sizes = np.bincount(at, minlength=1)
+    there = sizes > 0
+    return (np.flatnonzero(there) + low), (np.cumsum(there) - 1)[at], sizes[there]
+
+
 def same_shape(owner: str, prediction: Mask, truth: Mask) -> None:
     """Refuse what is not one image twice."""
     if prediction.shape != truth.shape:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from neurenix.errors import ArgumentError
-from neurenix.metrics._inputs import Mask, batches, chosen, kept_pixels, same_shape, whole_labels
+from neurenix.metrics._inputs import Mask, batches, chosen, kept_pixels, numbered, same_shape, whole_labels
 from neurenix.metrics._metric import Metric, mean
 
 DSB_THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
@@ -26,10 +26,9 @@ class Overlaps(NamedTuple):
 
 def _objects(labels: Mask) -> tuple[Mask, Mask]:
     """Labels as numbers from 0 for objects and -1 for background, and the pixels of each object."""
-    values, numbers, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    values, numbers, sizes = numbered(labels)
     some = values != 0
-    renumbered = np.where(some, np.cumsum(some) - 1, -1)
-    return renumbered[numbers.reshape(-1)], sizes[some]
+    return np.where(some, np.cumsum(some) - 1, -1)[numbers], sizes[some]
 
 
 def overlaps(owner: str, prediction: Any, target: Any, mask: Any, ignore: float | None) -> Overlaps:
@@ -49,7 +48,7 @@ def overlaps(owner: str, prediction: Any, target: Any, mask: Any, ignore: float 
         p_sizes, t = left, np.where(kept, t, 0)
     tn, t_sizes = _objects(t)
     both = (pn >= 0) & (tn >= 0)
-    pairs, counts = np.unique(pn[both] * max(len(t_sizes), 1) + tn[both], return_counts=True)
+    pairs, _, counts = numbered(pn[both] * max(len(t_sizes), 1) + tn[both])
     a, b = pairs // max(len(t_sizes), 1), pairs % max(len(t_sizes), 1)
     iou = counts / (p_sizes[a] + t_sizes[b] - counts)
     if dropped is not None:

@@ -8,16 +8,15 @@ from typing import Any, Self
 import numpy as np
 
 from neurenix.errors import ArgumentError
-from neurenix.metrics._inputs import Mask, batches, chosen, kept_pixels, same_shape, whole_labels
+from neurenix.metrics._inputs import Mask, batches, chosen, kept_pixels, numbered, same_shape, whole_labels
 from neurenix.metrics._metric import Metric, mean
 
 
 def pair_counts(prediction: Mask, target: Mask) -> tuple[Mask, Mask, Mask]:
     """How many pixels each occurring pair of labels has, and each label of the prediction, and of the target."""
-    p = np.unique(prediction.ravel(), return_inverse=True)[1].ravel()
-    t, n = np.unique(target.ravel(), return_inverse=True)[1].ravel(), int(p.max(initial=-1)) + 1
-    both = np.unique(t * n + p, return_counts=True)[1]
-    return both, np.bincount(p), np.bincount(t)
+    (_, p, of_prediction), (_, t, of_target) = numbered(prediction), numbered(target)
+    both = numbered(t * max(len(of_prediction), 1) + p)[2]
+    return both, of_prediction, of_target
 
 
 def _sum_of_squares(counts: Mask) -> int:
