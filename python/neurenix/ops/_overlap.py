@@ -62,11 +62,12 @@ def labels_as_maps(op: str, target: Any, x: Tensor, ignore: float | None) -> tup
     kept = None if ignore is None else counts(t, ignore)
     inside = t if kept is None else ops.where(kept, t, ops.zeros_like(t))
     classes = x.shape[1]
-    if inside._array.size and not 0 <= ops.amin(inside).item() <= ops.amax(inside).item() < classes:
-        raise ArgumentError(
-            f"{op}: expected class numbers from 0 to {classes - 1}, got {ops.amin(inside).item()} to {ops.amax(inside).item()}; "
-            "pass ignore_index for pixels without a class"
-        )
+    if inside._array.size and backend.device_of(x._array) == "cpu":  # on a GPU reading them would wait; there they belong to no channel
+        least, most = ops.amin(inside).item(), ops.amax(inside).item()
+        if not 0 <= least <= most < classes:
+            raise ArgumentError(
+                f"{op}: expected class numbers from 0 to {classes - 1}, got {least} to {most}; pass ignore_index for pixels without a class"
+            )
     numbers = ops.arange(classes, device=t.device).reshape(1, classes, *(1,) * (t.ndim - 1))
     maps = ops.eq(ops.unsqueeze(inside.long(), 1), numbers).to(dtype=x.dtype)
     return maps, None if kept is None else ops.unsqueeze(kept.to(dtype=x.dtype), 1)

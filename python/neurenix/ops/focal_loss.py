@@ -6,7 +6,7 @@ from typing import Any
 
 from neurenix import ops
 from neurenix.errors import ArgumentError
-from neurenix.ops._reduction import prediction, reduction_of, refuse_probabilities, target_like
+from neurenix.ops._reduction import prediction, reduction_of, refuse_probabilities, spread_over, target_like
 from neurenix.ops.class_loss import cross_entropy
 from neurenix.ops.loss import binary_cross_entropy_with_logits, kept_weights
 from neurenix.tensor import Tensor, as_tensor
@@ -148,7 +148,7 @@ def focal_loss(
         w = as_tensor(weight, x).detach()
         heavy = heavy * ops.index_select(w, 0, ops.clamp(t, 0, w.shape[0] - 1).long().reshape(-1)).reshape(t.shape)
     if pixel_weight is not None:
-        heavy = heavy * as_tensor(pixel_weight, x).detach()
+        heavy = heavy * Tensor._wrap(spread_over(op, "pixel_weight", pixel_weight, own.detach()))
     loss = loss * heavy
     if how != "mean":
         return loss if how == "none" else ops.sum(loss)
