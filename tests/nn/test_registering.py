@@ -96,6 +96,16 @@ def test_registering_and_finding():
     assert net.type("float64").p.dtype == "float64"
 
 
+def test_set_submodule():
+    net = nn.Sequential(nn.Sequential(nn.ReLU()), nn.Tanh())
+    net.set_submodule("0.0", nn.ELU())
+    assert isinstance(net[0][0], nn.ELU)
+    with pytest.raises(ArgumentError, match="set_submodule: expected the dotted name of a module, got '0.5'"):
+        net.set_submodule("0.5", nn.ReLU())
+    with pytest.raises(DTypeError, match="set_submodule: expected a module, got int"):
+        net.set_submodule("1", 3)
+
+
 def test_sequential_slices_keep_their_names():
     net = nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 3))
     assert list(net[1:].state_dict()) == ["2.weight", "2.bias"]
@@ -144,3 +154,5 @@ def test_printed_as_pytorch_prints():
 
     assert repr(Told(True)) == "Told(\n  a=1,\n  b=2\n  (act): ReLU()\n)"
     assert repr(Told(False)) == "Told(\n  a=1,\n  b=2\n)"
+    assert repr(nn.CrossEntropyLoss()) == "CrossEntropyLoss()"
+    assert repr(nn.MSELoss(reduction="sum")) == "MSELoss(reduction='sum')"

@@ -131,3 +131,130 @@ def test_errors():
         ls.ReduceLROnPlateau(o, mode="up")
     with pytest.raises(ArgumentError, match="ReduceLROnPlateau: expected a factor below 1"):
         ls.ReduceLROnPlateau(o, factor=2.0)
+
+
+def test_warm_restarts_at_a_fraction_of_an_epoch():
+    o = optimizer()
+    schedule = ls.CosineAnnealingWarmRestarts(o, 2, 2, eta_min=0.2)
+    for epoch, at in ((0.5, 0.25), (1.75, 0.875), (2.0, 0.0), (5.5, 0.875), (6.0, 0.0), (13.0, 0.875), (14.0, 0.0)):
+        schedule.step(epoch)
+        assert o.param_groups[0]["lr"] == pytest.approx(0.2 + 0.4 * (1 + math.cos(math.pi * at)), abs=1e-15)
+    assert schedule.last_epoch == 14
+    with pytest.raises(ArgumentError, match="CosineAnnealingWarmRestarts: expected an epoch of at least 0, got -1"):
+        schedule.step(-1)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda o, last: ls.StepLR(o, 3, 0.5, last),
+        lambda o, last: ls.ConstantLR(o, 0.5, 7, last),
+        lambda o, last: ls.LinearLR(o, 0.5, 1.0, 8, last),
+        lambda o, last: ls.ExponentialLR(o, 0.9, last),
+        lambda o, last: ls.PolynomialLR(o, 12, 0.9, last),
+        lambda o, last: ls.CosineAnnealingLR(o, 7, 0.01, last),
+        lambda o, last: ls.CosineAnnealingWarmRestarts(o, 2, 2, 0.01, last),
+        lambda o, last: ls.MultiplicativeLR(o, lambda t: 0.9, last),
+        lambda o, last: ls.OneCycleLR(o, 0.5, 20, last_epoch=last),
+        lambda o, last: ls.CyclicLR(o, 0.01, 0.1, 4, last_epoch=last),
+    ],
+)
+def test_goes_on_from_a_number_of_steps(build):
+    """The groups hold what is needed: the way of those who keep no schedule's state. The step of the constructor is step 6."""
+    o = optimizer(momentum=0.9)
+    schedule, whole = build(o, -1), []
+    for _ in range(12):
+        whole.append(o.param_groups[0]["lr"])
+        if len(whole) == 6:
+            kept = dict(o.param_groups[0])
+        schedule.step()
+    other = optimizer(momentum=0.9)
+    other.param_groups[0].update({**kept, "params": other.param_groups[0]["params"]})
+    schedule = build(other, 4)
+    for want in whole[5:]:
+        assert other.param_groups[0]["lr"] == pytest.approx(want, rel=1e-14)
+        schedule.step()
+
+
+def test_a_chain_begins_again_inside_a_row():
+    def build(o):
+        chain = ls.ChainedScheduler([ls.ConstantLR(o, 0.5, 2), ls.ExponentialLR(o, 0.5)])
+        return ls.SequentialLR(
+            o, [chain, ls.StepLR(o, 1, 0.5), ls.ChainedScheduler([ls.ConstantLR(o, 0.25, 9), ls.StepLR(o, 1, 0.5)])], [3, 5]
+        )
+
+    assert rates(build, 8) == [0.5, 0.25, 0.25, 1.0, 0.5, 0.25, 0.125, 0.0625]
+
+
+def test_a_row_inside_a_row():
+    def build(o):
+        inner = ls.SequentialLR(o, [ls.ConstantLR(o, 0.5, 9), ls.ExponentialLR(o, 0.5)], [2])
+        return ls.SequentialLR(o, [ls.StepLR(o, 1, 0.5), inner], [2])
+
+    assert rates(build, 7) == [1.0, 0.5, 0.5, 0.5, 1.0, 0.5, 0.25]
+
+
+def test_rates_given_by_all_groups_at_once():
+    class Halves(ls.LRScheduler):
+        def get_lr(self):
+            return [base * 0.5**self.last_epoch for base in self.base_lrs]
+
+    assert rates(Halves, 3) == [1.0, 0.5, 0.25]
+    with pytest.raises(NotImplementedError, match="LRScheduler: expected a method next_lr"):
+        ls.LRScheduler(optimizer())
+
+
+def test_groups_added_later():
+    o = optimizer()
+    schedule, plateau = ls.StepLR(o, 1), ls.ReduceLROnPlateau(optimizer(), patience=0, factor=0.5)
+    o.add_param_group({"params": [nx.tensor([2.0])]})
+    with pytest.raises(ArgumentError, match="StepLR: expected the 1 groups it was built with, got 2"):
+        schedule.step()
+    plateau.optimizer.add_param_group({"params": [nx.tensor([2.0])], "lr": 4.0})
+    plateau.step(1.0)
+    plateau.step(1.0)
+    assert plateau.get_last_lr() == [0.5, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda o: ls.ConstantLR(o, 0.0), r"ConstantLR: expected a factor in \(0, 1\], got 0.0"),
+        (lambda o: ls.PolynomialLR(o, 0), "PolynomialLR: expected a total_iters of at least 1, got 0"),
+        (lambda o: ls.CosineAnnealingWarmRestarts(o, 0), "CosineAnnealingWarmRestarts: expected a T_0 of at least 1"),
+        (lambda o: ls.CosineAnnealingWarmRestarts(o, 2, 0), "CosineAnnealingWarmRestarts: expected a T_mult of at least 1"),
+        (lambda o: ls.OneCycleLR(o, 1.0, 0), "OneCycleLR: expected a total_steps of at least 1, got 0"),
+        (lambda o: ls.OneCycleLR(o, [1.0, 2.0], 5), "OneCycleLR: expected 1 max_lr, got 2; pass one, or one a group"),
+        (
+            lambda o: ls.OneCycleLR(nx.optim.Adagrad([nx.tensor([1.0])]), 1.0, 5),
+            "OneCycleLR: expected an optimizer with momentum or betas, got Adagrad; pass cycle_momentum=False",
+        ),
+        (
+            lambda o: ls.CyclicLR(o, 0.1, 1.0, mode="round"),
+            "CyclicLR: expected mode 'triangular', 'triangular2' or 'exp_range', got 'round'",
+        ),
+        (lambda o: ls.CyclicLR(o, 0.1, 1.0, scale_mode="step"), "CyclicLR: expected scale_mode 'cycle' or 'iterations', got 'step'"),
+        (lambda o: ls.CyclicLR(o, 0.1, 1.0, step_size_down=0), "CyclicLR: expected a step_size_down of at least 1, got 0"),
+        (lambda o: ls.ChainedScheduler([]), "ChainedScheduler: expected schedules, got none"),
+        (
+            lambda o: ls.ChainedScheduler([ls.StepLR(o, 1), ls.StepLR(optimizer(), 1)]),
+            "expected schedules of this optimizer, got one of another",
+        ),
+        (lambda o: ls.ReduceLROnPlateau(o, min_lr=[0.1, 0.2]), "ReduceLROnPlateau: expected 1 min_lr, got 2"),
+        (lambda o: ls.ReduceLROnPlateau(o, threshold_mode="up"), "ReduceLROnPlateau: expected threshold_mode 'rel' or 'abs'"),
+    ],
+)
+def test_more_errors(call, text):
+    with pytest.raises(ArgumentError, match=text):
+        call(optimizer())
+
+
+def test_types_are_checked():
+    o = optimizer()
+    with pytest.raises(DTypeError, match="LambdaLR: expected functions of the epoch, got int"):
+        ls.LambdaLR(o, 3)
+    with pytest.raises(DTypeError, match="SequentialLR: expected schedules that step by themselves, got ReduceLROnPlateau"):
+        ls.SequentialLR(o, [ls.StepLR(o, 1), ls.ReduceLROnPlateau(o)], [2])
+    for build in (lambda: ls.ReduceLROnPlateau(3), lambda: ls.CyclicLR(3, 0.1, 1.0), lambda: ls.OneCycleLR(3, 0.1, 9)):
+        with pytest.raises(DTypeError, match="expected an optimizer, got int"):
+            build()

@@ -18,8 +18,8 @@ class _Loss(Module):
         self.reduction = reduction_of(type(self).__name__, reduction, size_average, reduce)
 
     def extra_repr(self) -> str:
-        """The reduction."""
-        return f"reduction={self.reduction!r}"
+        """The reduction where it is not the mean."""
+        return "" if self.reduction == "mean" else f"reduction={self.reduction!r}"
 
 
 class _WeightedLoss(_Loss):

@@ -60,6 +60,16 @@ class Registering:
         """See :meth:`add_module`."""
         self.add_module(name, module)
 
+    def set_submodule(self, target: str, module: Any) -> None:
+        """Put a module in the place of the one with this dotted name."""
+        path, _, name = target.rpartition(".")
+        owner = self.get_submodule(path)  # type: ignore[attr-defined]
+        if not name or dict(owner._entries(Registering)).get(name) is None or "." in name:
+            raise ArgumentError(f"set_submodule: expected the dotted name of a module, got {target!r}; see named_modules()")
+        if not isinstance(module, Registering):
+            raise DTypeError(f"set_submodule: expected a module, got {type(module).__name__}; pass e.g. nn.ReLU()")
+        setattr(owner, name, module)
+
     def _check_name(self, method: str, name: Any, kind: type) -> None:
         """Refuse names that attributes cannot have, and those of something else."""
         if not isinstance(name, str) or not name or "." in name or name.startswith("_"):
