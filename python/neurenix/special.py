@@ -1,7 +1,8 @@
 """Special functions under PyTorch's names."""
 
-from neurenix.ops import (
+from neurenix.ops import (  # noqa: F401 - other names of these
     digamma as digamma,
+    digamma as psi,
     entr as entr,
     erf as erf,
     erfc as erfc,
@@ -13,22 +14,23 @@ from neurenix.ops import (
     i0e as i0e,
     i1 as i1,
     i1e as i1e,
+    lgamma as gammaln,
     lgamma as lgamma,
     log1p as log1p,
     log_ndtr as log_ndtr,
     log_softmax as log_softmax,
     logit as logit,
     logsumexp as logsumexp,
+    mvlgamma as multigammaln,
     mvlgamma as mvlgamma,
     ndtr as ndtr,
     ndtri as ndtri,
     polygamma as polygamma,
     round as round,
+    sigmoid as expit,
     sigmoid as sigmoid,
     sinc as sinc,
     softmax as softmax,
     xlog1py as xlog1py,
     xlogy as xlogy,
 )  # fmt: skip
-
-expit, gammaln, multigammaln, psi = sigmoid, lgamma, mvlgamma, digamma
