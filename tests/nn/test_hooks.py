@@ -164,3 +164,18 @@ def test_a_tensors_hook_refuses():
     x.register_hook(lambda g: nx.zeros(2))
     with pytest.raises(GraphError, match=r"register_hook: expected None or a gradient float32\(1,\)"):
         (x * 2).backward()
+
+
+def test_hooks_see_a_checkpointed_part_once():
+    net, seen = nn.Sequential(nn.Linear(2, 2), nn.Tanh()), []
+    x = nx.tensor([[1.0, 2.0]], requires_grad=True)
+    net[1].register_full_backward_hook(lambda m, gi, go: seen.append(gi[0].tolist()))
+    net[0].weight.register_hook(lambda g: g * 2)
+    net(x).sum().backward()
+    plain, gradient = list(seen), net[0].weight.grad.tolist()
+    net.zero_grad()
+    with nx.enable_gradient_checkpointing():
+        y = net(x)
+    y.sum().backward()
+    assert seen == plain * 2
+    assert net[0].weight.grad.tolist() == gradient

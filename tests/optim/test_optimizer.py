@@ -287,3 +287,16 @@ def test_accumulated_gradients_are_those_of_the_big_batch(name, settings):
             optimizer.step()
     for p, q in zip(models[0].parameters(), models[1].parameters(), strict=True):
         np.testing.assert_allclose(p.numpy(), q.numpy(), rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("rate", [np.float32(0.25), np.array(0.25), nx.tensor(0.25), nx.tensor([0.25])])
+def test_settings_may_be_one_element_arrays(rate):
+    for name in NAMES:
+        p, q = nx.tensor([1.0], requires_grad=True), nx.tensor([1.0], requires_grad=True)
+        for t, lr in ((p, rate), (q, 0.25)):
+            optimizer = getattr(nx.optim, name)([t], lr=lr)
+            assert type(optimizer.param_groups[0]["lr"]) is float
+            optimizer.param_groups[0]["lr"] = lr
+            t.grad = nx.tensor([1.0])
+            optimizer.step()
+        assert p.tolist() == q.tolist()

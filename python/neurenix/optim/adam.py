@@ -220,8 +220,8 @@ class NAdam(_Rectified):
         product = float(np.float32(batch.states[0].get("mu_product", 1.0)) * np.float32(now))  # in which PyTorch keeps it
         for s in batch.states:
             s["mu_product"] = product
-        by_gradient = group["lr"] * (1.0 - now) / (1.0 - product)
-        by_moment = group["lr"] * later / (1.0 - product * later)
+        by_gradient = float(group["lr"]) * (1.0 - now) / (1.0 - product)
+        by_moment = float(group["lr"]) * later / (1.0 - product * later)
         self._step(group, batch, by_gradient, by_moment, 1.0 - beta2**batch.step, float(group["eps"]))
 
 
@@ -258,7 +258,7 @@ class RAdam(_Rectified):
         correction1, correction2 = 1.0 - beta1**t, 1.0 - beta2**t
         longest = 2.0 / (1.0 - beta2) - 1.0
         length = longest - 2.0 * t * beta2**t / correction2
-        by_moment = group["lr"] / correction1
+        by_moment = float(group["lr"]) / correction1
         if length <= 5.0:
             # An infinite correction makes the root vanish: the step is by_moment * m / 1.
             self._step(group, batch, 0.0, by_moment, float("inf"), 1.0)

@@ -99,7 +99,7 @@ class Adagrad(Optimizer):
         for p, s in zip(batch.parameters, batch.states, strict=True):
             if "sum" not in s:
                 s["sum"] = constant_like(p._array, group["initial_accumulator_value"])
-        rate = group["lr"] / (1.0 + (batch.step - 1) * group["lr_decay"])
+        rate = float(group["lr"]) / (1.0 + (batch.step - 1) * group["lr_decay"])
         settings = (float(group["eps"]), float(group["weight_decay"]), group["maximize"])
         steps.adagrad_step(batch.arrays, batch.gradients, batch.state("sum"), rate, *settings)
 
@@ -170,7 +170,7 @@ class Rprop(Optimizer):
         batch.zeros("prev")
         for p, s in zip(batch.parameters, batch.states, strict=True):
             if "step_size" not in s:
-                s["step_size"] = constant_like(p._array, group["lr"])
+                s["step_size"] = constant_like(p._array, float(group["lr"]))
         slower, faster = group["etas"]
         least, most = group["step_sizes"]
         states = (batch.state("prev"), batch.state("step_size"))
@@ -204,11 +204,12 @@ class ASGD(Optimizer):
     def update(self, group: Group, batch: Batch) -> None:
         """Take one step of one batch of parameters."""
         batch.zeros("ax")
-        eta, mu = batch.states[0].get("eta", _single(group["lr"])), batch.states[0].get("mu", 1.0)
+        rate = float(group["lr"])
+        eta, mu = batch.states[0].get("eta", _single(rate)), batch.states[0].get("mu", 1.0)
         settings = (float(group["lambd"]), eta, mu, float(group["weight_decay"]), group["maximize"])
         steps.asgd_step(batch.arrays, batch.gradients, batch.state("ax"), *settings)
         for s in batch.states:
-            s["eta"] = _single(group["lr"] / (1.0 + group["lambd"] * group["lr"] * batch.step) ** group["alpha"])
+            s["eta"] = _single(rate / (1.0 + group["lambd"] * rate * batch.step) ** group["alpha"])
             s["mu"] = _single(1.0 / max(1.0, batch.step - group["t0"]))
 
 

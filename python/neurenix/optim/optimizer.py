@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -105,7 +106,7 @@ class Optimizer:
         """
         if not isinstance(param_group, dict) or "params" not in param_group:
             raise ArgumentError(f"{self._name}: expected a dict with 'params', got {param_group!r}; pass {{'params': ..., 'lr': ...}}")
-        group = {**self.defaults, **param_group}
+        group = {k: v if k == "params" else _setting(v) for k, v in {**self.defaults, **param_group}.items()}
         params, names = self._unnamed([group["params"]] if isinstance(group["params"], Tensor) else list(group["params"]))
         if names:
             group["param_names"] = names
@@ -285,8 +286,10 @@ def _view(value: Any) -> Any:
 
 
 def _setting(value: Any) -> Any:
-    """A setting as a number where it is one in an array or another library's tensor."""
-    return value.item() if hasattr(value, "item") else value
+    """A setting as plain numbers where it is one-element arrays or tensors, this or another library's."""
+    if isinstance(value, tuple):
+        return tuple(_setting(v) for v in value)
+    return value.item() if hasattr(value, "item") and math.prod(getattr(value, "shape", ())) == 1 else value
 
 
 def _restore(name: str, value: Any, p: Tensor) -> Any:
