@@ -6,7 +6,7 @@ import pytest
 import neurenix as nx
 from neurenix import nn
 from neurenix.errors import ArgumentError
-from neurenix.multiscale import ResNetEncoder, UNet
+from neurenix.multiscale import ResNetEncoder, UNet, convnext_tiny
 
 
 class Head(nn.Module):
@@ -31,6 +31,17 @@ def test_resnet_50_at_224():
     assert sum(r.parameters for r in s.layers) == s.parameters
     assert sum(r.multiply_adds for r in s.layers) == s.multiply_adds
     assert sum(r.output_bytes for r in s.layers) == s.activation_bytes
+
+
+@pytest.mark.parametrize(
+    ("encoder", "channels", "want"),
+    [(ResNetEncoder(18), 512, 1.814), (ResNetEncoder(34), 512, 3.664), (convnext_tiny(), 768, 4.456)],
+    ids=["resnet18", "resnet34", "convnext_tiny"],
+)
+def test_published_figures(encoder, channels, want):
+    """Billions of multiply-adds that torchvision publishes; the classifier is counted by hand."""
+    s = encoder.summary((1, 3, 224, 224), depth=0)
+    assert (s.multiply_adds + channels * 1000) / 1e9 == pytest.approx(want, abs=0.0005)
 
 
 def test_unet_by_hand():
