@@ -14,6 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport CONDA_PREFIX PYTHONPATH PYTHONHOME
 PY := .venv/bin/python
 CHECKED := python tests benches docs
+UNDER_MIRI := arg_reduce:: blocks:: derived:: error:: layout:: padding:: scan:: scatter:: sort:: threads:: unpooling:: view::
 SOURCES := pyproject.toml Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name 'Cargo.toml')
 
 .PHONY: help
@@ -58,6 +59,10 @@ names: .venv/built-test ## write tests/unit/public_names.txt, after adding a pub
 misuses: .venv/built-test ## write what each line of tests/unit/misuses.txt raises, after adding a public name
 	$(PY) tests/unit/test_misuses.py
 
+.PHONY: coverage
+coverage: .venv/built-test ## write docs/coverage.md: operation by operation, what it does and what checks it
+	$(PY) tests/tools/coverage.py
+
 .PHONY: rust-test
 rust-test: ## the Rust core's own tests
 	@tests/tools/check_machine
@@ -79,6 +84,9 @@ fuzz: .venv/built-test ## random calls of kernels, model and image files for MIN
 sanitize: ## the Rust core's tests under address sanitizer, and a part of them under Miri where a nightly toolchain has it (minutes)
 	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address ASAN_OPTIONS=detect_leaks=0 \
 	  cargo test --quiet --package neurenix-core --lib --target x86_64-unknown-linux-gnu --target-dir target/sanitize
+	@cargo +nightly miri --version >/dev/null 2>&1 || { echo "no Miri: rustup +nightly component add miri rust-src"; exit 0; }; \
+	  MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-ignore-leaks" cargo +nightly miri test --package neurenix-core --lib \
+	    --target-dir target/miri -- $(UNDER_MIRI)
 
 .PHONY: wheel-test
 wheel-test: .venv/built-test ## build wheel and sdist, install the wheel in a new environment outside the tree, use it there

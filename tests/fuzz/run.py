@@ -22,7 +22,7 @@ from fuzz import worker  # noqa: E402
 
 CORPUS = HERE / "corpus"
 TARGETS = ("binding", "files", "images")
-PATIENCE = 30.0  # seconds for one case
+PATIENCE = 60.0  # seconds for one case
 
 
 class Runner:

@@ -72,7 +72,12 @@ def weak(op: str, value: Any, x: Tensor) -> Tensor:
     dtype = x.dtype
     if _step(kind) > _step(dtype.kind):
         dtype = np.dtype(np.float32 if kind == "f" else np.int64)
-    return Tensor._wrap(scalar(x._array, value, dtype))
+    try:
+        return Tensor._wrap(scalar(x._array, value, dtype))
+    except OverflowError:
+        raise ArgumentError(
+            f"{op}: expected a number that {dtype} holds, got {value}; convert the tensor first, e.g. with .long()"
+        ) from None
 
 
 def operands(op: str, input: Any, other: Any) -> tuple[Tensor, Tensor]:

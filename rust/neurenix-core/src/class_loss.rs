@@ -28,13 +28,14 @@ fn each_row(rows: usize, classes: usize, f: impl Fn(usize) + Sync) {
     over_rows(rows, classes, |start, len| (start..start + len).for_each(&f));
 }
 
-pub(crate) fn check_targets(target: &[i64], rows: usize, classes: usize, ignore: isize) -> Result {
+pub(crate) fn check_targets(target: &[i64], rows: usize, classes: usize, ignore: Option<isize>) -> Result {
     expect_len("loss target", target.len(), &[rows])?;
-    let wrong = target.iter().find(|&&t| t != ignore as i64 && !(0..classes as i64).contains(&t));
+    let wrong = target.iter().find(|&&t| ignore != Some(t as isize) && !(0..classes as i64).contains(&t));
     ensure_argument!(
         wrong.is_none(),
-        "loss: expected target classes of 0 to {} or ignore_index={ignore}, got {}; check the labels and the number of outputs",
+        "loss: expected target classes of 0 to {}{}, got {}; check the labels and the number of outputs",
         classes as i64 - 1,
+        ignore.map_or(String::new(), |i| format!(" or ignore_index={i}")),
         wrong.copied().unwrap_or_default()
     );
     Ok(())
@@ -221,7 +222,7 @@ pub fn cross_entropy<T: Math>(
     for out in [&loss, &lse, &share] {
         expect_len("loss", out.len(), &[rows])?;
     }
-    check_targets(target, rows, classes, ignore)?;
+    check_targets(target, rows, classes, Some(ignore))?;
     check_weight(weight, classes)?;
     log_sum_exp(lse, x, classes)?;
     let (loss, share) = (Shared::new(loss), Shared::new(share));
@@ -298,7 +299,7 @@ pub fn cross_entropy_backward<T: Math>(
     expect_len("loss dx", dx.len(), &[rows, classes])?;
     expect_len("loss x", x.len(), &[rows, classes])?;
     expect_len("loss lse", lse.len(), &[rows])?;
-    check_targets(target, rows, classes, ignore)?;
+    check_targets(target, rows, classes, Some(ignore))?;
     check_weight(weight, classes)?;
     check_gradient(g, denominator, rows)?;
     softmax(dx, x, lse, classes);
@@ -426,7 +427,7 @@ pub fn likelihood<T: Math>(
     expect_len("loss x", x.len(), &[rows, classes])?;
     expect_len("loss", loss.len(), &[rows])?;
     expect_len("loss share", share.len(), &[rows])?;
-    check_targets(target, rows, classes, ignore)?;
+    check_targets(target, rows, classes, Some(ignore))?;
     check_weight(weight, classes)?;
     for row in 0..rows {
         let t = target[row];
@@ -452,7 +453,7 @@ pub fn likelihood_backward<T: Math>(
     ignore: isize,
 ) -> Result {
     expect_len("loss dx", dx.len(), &[rows, classes])?;
-    check_targets(target, rows, classes, ignore)?;
+    check_targets(target, rows, classes, Some(ignore))?;
     check_weight(weight, classes)?;
     check_gradient(g, denominator, rows)?;
     let dx = Shared::new(dx);

@@ -22,7 +22,7 @@ pub fn multi_margin<T: Math>(
     expect_len("loss x", x.len(), &[rows, classes])?;
     expect_len("loss dx", dx.len(), &[rows, classes])?;
     expect_len("loss", loss.len(), &[rows])?;
-    check_targets(target, rows, classes, isize::MIN)?;
+    check_targets(target, rows, classes, None)?;
     check_weight(weight, classes)?;
     let (margin, n) = (T::of(margin), T::of(classes as f64));
     for row in 0..rows {
@@ -51,7 +51,7 @@ pub fn multilabel_margin<T: Math>(loss: &mut [T], dx: &mut [T], x: &[T], target:
     expect_len("loss x", x.len(), &[rows, classes])?;
     expect_len("loss dx", dx.len(), &[rows, classes])?;
     expect_len("loss", loss.len(), &[rows])?;
-    check_targets(target, rows * classes, classes, -1)?;
+    check_targets(target, rows * classes, classes, Some(-1))?;
     let n = T::of(classes as f64);
     for row in 0..rows {
         let (x, dx) = (&x[row * classes..][..classes], &mut dx[row * classes..][..classes]);
