@@ -178,13 +178,25 @@ row("where", chosen, linear=(0, 1), empty=True)
 row("masked_fill", filled, linear=(0,), empty=True)
 
 
-def dropped(name: str, d: Draw) -> Example:
+def dropped(name: str, n: int, d: Draw) -> Example:
     def fn(x: nx.Tensor) -> Any:
         nx.manual_seed(5)
         return function(name)(x, 0.4, training=True)
 
-    return fn, d.numbers(*d.map(2))
+    return fn, d.numbers(*d.map(n))
 
 
-for _name in ("dropout", "dropout2d", "alpha_dropout"):
-    row(_name, partial(dropped, _name), linear=(0,))
+for _name, _n in (("dropout", 2), ("dropout1d", 1), ("dropout2d", 2), ("dropout3d", 3), ("alpha_dropout", 2), ("feature_alpha_dropout", 2)):
+    row(_name, partial(dropped, _name, _n), linear=(0,))
+
+
+def leaky(training: bool, d: Draw) -> Example:
+    def fn(x: nx.Tensor) -> Any:
+        nx.manual_seed(5)
+        return F.rrelu(x, training=training)
+
+    return fn, d.numbers(*d.shape(), kinks=(0,))
+
+
+row("rrelu", partial(leaky, False))
+row("rrelu/training", partial(leaky, True))

@@ -38,10 +38,8 @@ def transposed(name: str, n: int, d: Draw) -> Example:
 
 
 for _n in (1, 2, 3):
-    if hasattr(F, f"conv{_n}d"):
-        row(f"conv{_n}d", partial(convolved, f"conv{_n}d", _n), linear=(0, 1, 2), batched=(0,))
-    if hasattr(F, f"conv_transpose{_n}d"):
-        row(f"conv_transpose{_n}d", partial(transposed, f"conv_transpose{_n}d", _n), linear=(0, 1, 2), batched=(0,))
+    row(f"conv{_n}d", partial(convolved, f"conv{_n}d", _n), linear=(0, 1, 2), batched=(0,))
+    row(f"conv_transpose{_n}d", partial(transposed, f"conv_transpose{_n}d", _n), linear=(0, 1, 2), batched=(0,))
 
 
 def pooled(name: str, n: int, d: Draw) -> Example:
@@ -62,8 +60,18 @@ for _n in (1, 2, 3):
     row(f"avg_pool{_n}d", partial(pooled, f"avg_pool{_n}d", _n), linear=(0,), batched=(0,))
     row(f"max_pool{_n}d", partial(pooled, f"max_pool{_n}d", _n), batched=(0,))
     row(f"adaptive_avg_pool{_n}d", partial(bins, f"adaptive_avg_pool{_n}d", _n), linear=(0,), batched=(0,))
-    if hasattr(F, f"adaptive_max_pool{_n}d"):
-        row(f"adaptive_max_pool{_n}d", partial(bins, f"adaptive_max_pool{_n}d", _n), batched=(0,))
+    row(f"adaptive_max_pool{_n}d", partial(bins, f"adaptive_max_pool{_n}d", _n), batched=(0,))
+    row(f"max_pool{_n}d_with_indices", partial(pooled, f"max_pool{_n}d_with_indices", _n))
+    row(f"adaptive_max_pool{_n}d_with_indices", partial(bins, f"adaptive_max_pool{_n}d_with_indices", _n))
+
+
+def powered(n: int, d: Draw) -> Example:
+    p, kernel = d.pick(1.0, 2.0, 3.0), each(d, n, 1, 3)
+    return (lambda x: function(f"lp_pool{n}d")(x, p, kernel)), d.numbers(*d.map(n, low=3), low=0.3)
+
+
+for _n in (1, 2, 3):
+    row(f"lp_pool{_n}d", partial(powered, _n), batched=(0,))
 
 
 def unpooled(n: int, d: Draw) -> Example:
@@ -74,8 +82,7 @@ def unpooled(n: int, d: Draw) -> Example:
 
 
 for _n in (1, 2, 3):
-    if hasattr(F, f"max_unpool{_n}d"):
-        row(f"max_unpool{_n}d", partial(unpooled, _n), linear=(0,))
+    row(f"max_unpool{_n}d", partial(unpooled, _n), linear=(0,))
 
 
 def padded(d: Draw) -> Example:

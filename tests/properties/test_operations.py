@@ -16,6 +16,7 @@ load()
 EVERY = sorted(ROWS)
 LINEAR = [name for name in EVERY if ROWS[name].linear]
 BATCHED = [name for name in EVERY if ROWS[name].batched]
+SEEDED_BY_TYPE = {"rrelu/training"}  # draws other numbers in float32 than in float64
 EMPTY = [name for name in EVERY if ROWS[name].empty]
 
 
@@ -115,7 +116,7 @@ def test_parts_of_a_batch_give_the_same_bits(row, d, fn, arrays):
                 testing.assert_same_bits(some, whole[part])
 
 
-@examples(EVERY)
+@examples([name for name in EVERY if name not in SEEDED_BY_TYPE])
 def test_float32_is_near_float64(row, d, fn, arrays):
     wide, narrow = results(fn, arrays), results(fn, arrays, np.float32)
     for a, b in zip([*wide[0], *wide[1]], [*narrow[0], *narrow[1]], strict=True):
