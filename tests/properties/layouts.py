@@ -38,9 +38,9 @@ def channels_last(a: Any, d: Draw) -> Any:
     return a if a.ndim < 3 else np.moveaxis(np.array(np.moveaxis(a, 1, -1), order="C"), -1, 1)
 
 
-def pair(a: Any, d: Draw) -> tuple[Any, Any]:
+def pair(a: Any, d: Draw, constant: bool = True) -> tuple[Any, Any]:
     """An array in C order and its equal with strides of some other kind, zeros among them."""
-    if a.size and a.ndim and d.int(0, 5) == 0:
+    if constant and a.size and a.ndim and d.int(0, 5) == 0:
         axis = d.int(0, a.ndim - 1)
         strided = np.broadcast_to(a.take([0], axis), a.shape)
         return np.array(strided, order="C"), strided

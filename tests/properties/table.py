@@ -61,6 +61,6 @@ def row(
 
 def load() -> dict[str, Row]:
     """Every row of every family."""
-    for family in ("elementwise", "reductions", "shapes", "products", "windows", "networks", "losses", "segmentation"):
+    for family in ("elementwise", "reductions", "shapes", "products", "windows", "networks", "losses", "segmentation", "further"):
         importlib.import_module(f"properties.rows_{family}")
     return ROWS

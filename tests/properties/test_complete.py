@@ -12,16 +12,17 @@ from neurenix.nn import functional as F
 NOT_DIFFERENTIABLE = {
     # comparisons and questions
     "all", "allclose", "any", "count_nonzero", "eq", "equal", "ge", "gt", "isclose", "isfinite", "isinf", "isnan", "le", "logical_and",
-    "logical_not", "logical_or", "logical_xor", "lt", "ne",
+    "logical_not", "logical_or", "logical_xor", "lt", "ne", "isin", "isneginf", "isposinf", "isreal", "signbit", "heaviside",
     # integers
-    "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "one_hot",
+    "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "one_hot", "gcd", "lcm", "resize_labels",
     # places
-    "argmax", "argmin", "argsort", "argwhere", "nonzero",
+    "argmax", "argmin", "argsort", "argwhere", "nonzero", "bincount", "bucketize", "searchsorted", "histc", "unique", "unique_consecutive",
+    "unravel_index",
     # of labels and masks
-    "resize_labels", "signed_distance",
+    "signed_distance",
     # made from sizes and numbers
     "arange", "empty", "empty_like", "eye", "from_dlpack", "from_numpy", "full", "full_like", "linspace", "logspace", "ones", "ones_like",
-    "zeros", "zeros_like",
+    "zeros", "zeros_like", "broadcast_shapes", "tril_indices", "triu_indices",
 }  # fmt: skip
 
 

@@ -16,7 +16,8 @@ load()
 EVERY = sorted(ROWS)
 LINEAR = [name for name in EVERY if ROWS[name].linear]
 BATCHED = [name for name in EVERY if ROWS[name].batched]
-SEEDED_BY_TYPE = {"rrelu/training"}  # draws other numbers in float32 than in float64
+OF_ITS_OWN_TYPE = {"rrelu/training", "float_power"}  # draws other numbers in float32 than in float64; gives float64 always
+UNDEFINED_WHERE_CONSTANT = {"corrcoef"}
 EMPTY = [name for name in EVERY if ROWS[name].empty]
 
 
@@ -81,10 +82,12 @@ def test_backward_is_the_adjoint(row, d, fn, arrays):
 
 @examples(EVERY)
 def test_memory_order_does_not_matter(row, d, fn, arrays):
-    pairs = [pair(a, d) for a in arrays]
+    pairs = [pair(a, d, row.name not in UNDEFINED_WHERE_CONSTANT) for a in arrays]
     plain, strided = results(fn, [p for p, _ in pairs]), results(fn, [s for _, s in pairs])
     for a, b in zip([*plain[0], *plain[1]], [*strided[0], *strided[1]], strict=True):
-        np.testing.assert_allclose(b, a, rtol=1e-11, atol=1e-11)
+        assert (a is None) == (b is None)
+        if a is not None:
+            np.testing.assert_allclose(b, a, rtol=1e-11, atol=1e-11)
 
 
 @examples(EVERY)
@@ -116,7 +119,7 @@ def test_parts_of_a_batch_give_the_same_bits(row, d, fn, arrays):
                 testing.assert_same_bits(some, whole[part])
 
 
-@examples([name for name in EVERY if name not in SEEDED_BY_TYPE])
+@examples([name for name in EVERY if name not in OF_ITS_OWN_TYPE])
 def test_float32_is_near_float64(row, d, fn, arrays):
     wide, narrow = results(fn, arrays), results(fn, arrays, np.float32)
     for a, b in zip([*wide[0], *wide[1]], [*narrow[0], *narrow[1]], strict=True):

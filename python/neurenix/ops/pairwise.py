@@ -135,7 +135,8 @@ def heaviside(input: Any, values: Any) -> Tensor:
 
 def ldexp(input: Any, other: Any) -> Tensor:
     """``input * 2 ** other``, broadcast."""
-    return mul(input, power(2.0, as_floats("ldexp", other)))
+    x, y = as_floats("ldexp", input), as_tensor(other)
+    return mul(x, power(2.0, y if y.is_floating_point() else cast(y, x.dtype)))
 
 
 def logaddexp(input: Any, other: Any) -> Tensor:
