@@ -196,3 +196,14 @@ row("hinge_embedding_loss", hinged)
 row("triplet_margin_loss", partial(triplet, "triplet_margin_loss"))
 row("triplet_margin_with_distance_loss", partial(triplet, "triplet_margin_with_distance_loss"))
 row("gaussian_nll_loss", gaussian)
+
+
+def gumbel(d: Draw) -> Example:
+    def fn(x: nx.Tensor) -> Any:
+        nx.manual_seed(5)
+        return F.gumbel_softmax(x, tau=2.0)
+
+    return fn, d.numbers(d.int(1, 3), d.int(2, 4))
+
+
+row("gumbel_softmax", gumbel)
