@@ -16,7 +16,11 @@ load()
 EVERY = sorted(ROWS)
 LINEAR = [name for name in EVERY if ROWS[name].linear]
 BATCHED = [name for name in EVERY if ROWS[name].batched]
-OF_ITS_OWN_TYPE = {"rrelu/training", "gumbel_softmax", "float_power"}  # draws other numbers in float32 than in float64; gives float64 always
+OF_ITS_OWN_TYPE = {
+    "rrelu/training",
+    "gumbel_softmax",
+    "float_power",
+}  # draws other numbers in float32 than in float64; gives float64 always
 UNDEFINED_WHERE_CONSTANT = {"corrcoef"}
 EMPTY = [name for name in EVERY if ROWS[name].empty]
 
