@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import tempfile
 import zlib
@@ -85,7 +86,7 @@ def changed_json(value: Any, rng: Random) -> Any:
     """One value inside replaced, removed or doubled."""
     path = pick(rng, places(value))
     if not path:
-        return pick(rng, VALUES)
+        return copy.deepcopy(pick(rng, VALUES))
     holder = value
     for key in path[:-1]:
         holder = holder[key]
@@ -100,7 +101,7 @@ def changed_json(value: Any, rng: Random) -> Any:
     elif way == "near" and isinstance(holder[path[-1]], int):
         holder[path[-1]] += int(pick(rng, (-1, 1, 8)))
     else:
-        holder[path[-1]] = pick(rng, VALUES)
+        holder[path[-1]] = copy.deepcopy(pick(rng, VALUES))
     return value
 
 

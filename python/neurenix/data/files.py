@@ -34,7 +34,9 @@ def count_pages(path: Path) -> int:
                     return int(getattr(picture, "n_frames", 1))
             with tifffile.TiffFile(path) as file:
                 return len(file.pages)
-        except (OSError, ValueError, SyntaxError) as error:
+        except BackendUnavailableError:
+            raise
+        except Exception as error:  # decoders fail in ways of their own at damaged files
             raise _unreadable(path, error) from error
     if path.suffix.lower() == ".zarr":
         shape = _zarr_array(path).shape
@@ -100,7 +102,9 @@ def _tiff_page(path: Path, page: int) -> Image:
         with pillow(f"reading {path.name}").open(path) as picture:
             picture.seek(page)
             return np.asarray(picture)
-    except (OSError, ValueError, SyntaxError) as error:
+    except BackendUnavailableError:
+        raise
+    except Exception as error:  # as above
         raise _unreadable(path, error) from error
 
 
