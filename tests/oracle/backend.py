@@ -25,7 +25,8 @@ class Backend:
         room, _, name = op.rpartition(".")
         if room:
             return getattr(getattr(nx, room, None), name, None)
-        return getattr(nx, op, None) or getattr(nx.Tensor, op, None)
+        found = getattr(nx, op, None) or getattr(nx.Tensor, op, None)
+        return found.fget if isinstance(found, property) else found
 
     def tensor(self, array, requires_grad):
         return nx.Tensor(array, requires_grad=bool(requires_grad) and array.dtype.kind == "f")
