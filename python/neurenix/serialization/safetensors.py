@@ -167,7 +167,8 @@ class Reader:
         dtype = _dtype(code)
         if dtype is None:
             raise self.fail(f"element type {code!r} for tensor {name!r}", "convert it to a type of NumPy")
-        if math.prod(shape) * dtype.itemsize != end - start:
+        countless = 0 in shape and math.prod(s or 1 for s in shape) * dtype.itemsize >= 1 << 63  # no bytes, yet too many for NumPy
+        if math.prod(shape) * dtype.itemsize != end - start or countless:
             raise self.fail(f"{end - start} bytes for tensor {name!r} of shape {shape}", "the file is damaged")
         return Entry(code, dtype, tuple(shape), start, end)
 
