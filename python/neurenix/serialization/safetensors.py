@@ -159,7 +159,7 @@ class Reader:
         try:
             code, shape, (start, end) = value["dtype"], value["shape"], value["data_offsets"]
             sizes = [*shape, start, end]
-            fits = len(value) == 3 and all(type(s) is int and s >= 0 for s in sizes) and len(shape) <= 32
+            fits = isinstance(shape, list) and len(value) == 3 and all(type(s) is int and s >= 0 for s in sizes) and len(shape) <= 32
         except (KeyError, TypeError, ValueError):
             fits = False
         if not fits:
@@ -167,7 +167,7 @@ class Reader:
         dtype = _dtype(code)
         if dtype is None:
             raise self.fail(f"element type {code!r} for tensor {name!r}", "convert it to a type of NumPy")
-        countless = 0 in shape and math.prod(s or 1 for s in shape) * dtype.itemsize >= 1 << 63  # no bytes, yet too many for NumPy
+        countless = 0 in shape and math.prod(s or 1 for s in shape) * dtype.itemsize >= 1 << 63  # no bytes, too many for NumPy
         if math.prod(shape) * dtype.itemsize != end - start or countless:
             raise self.fail(f"{end - start} bytes for tensor {name!r} of shape {shape}", "the file is damaged")
         return Entry(code, dtype, tuple(shape), start, end)
