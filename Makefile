@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport CONDA_PREFIX PYTHONPATH PYTHONHOME
 PY := .venv/bin/python
 CHECKED := python tests benches docs
-UNDER_MIRI := arg_reduce:: blocks:: derived:: error:: layout:: padding:: scan:: scatter:: sort:: threads:: unpooling:: view::
+UNDER_MIRI := arg_reduce:: blocks:: error:: layout:: padding:: scan:: scatter:: sort:: unpooling:: view::
 SOURCES := pyproject.toml Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name 'Cargo.toml')
 
 .PHONY: help
@@ -85,7 +85,7 @@ sanitize: ## the Rust core's tests under address sanitizer, and a part of them u
 	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address ASAN_OPTIONS=detect_leaks=0 \
 	  cargo test --quiet --package neurenix-core --lib --target x86_64-unknown-linux-gnu --target-dir target/sanitize
 	@cargo +nightly miri --version >/dev/null 2>&1 || { echo "no Miri: rustup +nightly component add miri rust-src"; exit 0; }; \
-	  MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-ignore-leaks" cargo +nightly miri test --package neurenix-core --lib \
+	  NEURENIX_NUM_THREADS=1 MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-ignore-leaks -Zmiri-tree-borrows" cargo +nightly miri test --package neurenix-core --lib \
 	    --target-dir target/miri -- $(UNDER_MIRI)
 
 .PHONY: wheel-test
