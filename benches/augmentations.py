@@ -14,7 +14,7 @@ import numpy as np  # noqa: E402  # after the environment is set
 from neurenix import data  # noqa: E402
 from neurenix.data import draws  # noqa: E402
 
-ELASTIC, ROTATION, FLIP = data.ElasticTransform(200, 10), data.RandomRotation(180), data.RandomFlip()
+ELASTIC, ROTATION, FLIP = data.ElasticTransform(200, 10), data.RandomRotation(180), data.RandomHorizontalFlip()
 STEPS = {
     "elastic, rotation, flip": data.Compose([ELASTIC, ROTATION, FLIP]),
     "elastic, rotation, flip, foreground crop of 256": data.Compose([ELASTIC, ROTATION, FLIP, data.ForegroundCrop(256)]),

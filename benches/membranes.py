@@ -72,7 +72,8 @@ def batches(data: tuple[np.ndarray, np.ndarray], steps: int, seed: int, *, weigh
     """Random crops of images, membranes and weights: turned by any angle, scaled, flipped, bent, brightened, with noise."""
     images, membranes = data
     weights = np.stack([weight_map(membranes[i]) if weighted else np.zeros_like(membranes[i]) for i in TRAIN])
-    turn = [nxd.RandomCrop(CROP + 64), nxd.RandomAffine(180, scale=(0.85, 1.18)), nxd.RandomFlip()]
+    flips = [nxd.RandomHorizontalFlip(), nxd.RandomVerticalFlip()]
+    turn = [nxd.RandomCrop(CROP + 64), nxd.RandomAffine(180, scale=(0.85, 1.18)), *flips]
     bend = nxd.ElasticTransform(alpha=(0.0, 500.0), sigma=16.0)
     light = [nxd.RandomBrightness(0.1), nxd.RandomContrast(0.2), nxd.GaussianNoise(0.02)]
     augment = nxd.Compose([*turn, bend, nxd.RandomCrop(CROP), *light])

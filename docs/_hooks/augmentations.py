@@ -15,7 +15,7 @@ from neurenix.picture import overlay, read_picture, save_picture
 
 PART = np.s_[150:310, 140:300]
 MOVED = {
-    "flips": data.RandomFlip(),
+    "flips": data.Compose([data.RandomHorizontalFlip(), data.RandomVerticalFlip()]),
     "rotate90": data.RandomRotate90(),
     "rotation": data.RandomRotation(45),
     "affine": data.RandomAffine(15, translate=(0.1, 0.1), scale=(0.7, 1.4), shear=10),
@@ -23,7 +23,9 @@ MOVED = {
     "random_crop": data.RandomCrop(96),
     "center_crop": data.CenterCrop(96),
     "foreground_crop": data.ForegroundCrop(64, foreground=1.0, per_label=True),
-    "together": data.Compose([data.ElasticTransform(120, 8), data.RandomRotation(180), data.RandomFlip(), data.ForegroundCrop(96)]),
+    "together": data.Compose(
+        [data.ElasticTransform(120, 8), data.RandomRotation(180), data.RandomHorizontalFlip(), data.ForegroundCrop(96)]
+    ),
 }
 SHADED = {
     "brightness": data.RandomBrightness(0.6),

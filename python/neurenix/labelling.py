@@ -167,7 +167,7 @@ def grow(labels: Any, mask: Any, steps: int | None = None) -> Mask:
     >>> grow([[1, 0, 0, 0, 2, 0]], [[1, 1, 1, 1, 1, 0]])
     array([[1, 1, 2, 2, 2, 0]])
     """
-    grown, inside = host(labels, "grow").astype(np.int64), as_mask(host(mask, "grow"))
+    grown, inside = whole_labels("grow", labels).astype(np.int64), as_mask(host(mask, "grow"))
     if grown.shape != inside.shape or grown.ndim != 2:
         raise ShapeError(f"grow: expected labels and a mask (H, W) of one shape, got {grown.shape} and {inside.shape}; pass one image's")
     if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 0):

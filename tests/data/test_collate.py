@@ -73,6 +73,7 @@ def test_padding_to_a_multiple_names_and_single_images():
     batch = pad_collate([{"image": x, "mask": m > 0, "label": n} for x, m, n in pairs()])
     assert set(batch) == {"image", "mask", "label", "valid"}
     assert (batch["mask"] == batch["valid"]).all()
+    assert pad_collate([{"image_name": "a", "image": x} for x, _, _ in pairs()], fill=-1.0)["image"].min() == -1
     images, valid = pad_collate([x for x, _, _ in pairs()], dtype=None)
     assert (images.dtype, valid.shape) == (np.float64, (2, 5, 7))
     images, valid = pad_collate([Tensor(np.ones((2, 2))), Tensor(np.ones((3, 1)))])

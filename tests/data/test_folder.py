@@ -112,8 +112,11 @@ def one_mask(folders, values, **settings):
     """The mask of an image whose mask file holds ``values``."""
     from PIL import Image
 
-    values = values if isinstance(values, Image.Image) else Image.fromarray(values)
-    values.save(folders[1] / "a.png")
+    if isinstance(values, np.ndarray) and values.dtype == np.int16:
+        (folders[1] / "a.png").unlink()
+        np.save(folders[1] / "a.npy", values)
+    else:
+        (values if isinstance(values, Image.Image) else Image.fromarray(values)).save(folders[1] / "a.png")
     return ImageMaskFolder(*folders, **settings)[0][1]
 
 
@@ -201,6 +204,16 @@ def test_masks_of_floats(folders):
             {"mask_type": "classes", "colors": [(0, 0, 0), (128, 0, 0)]},
             "expected the 2 colours of colors= in the mask a.png, got (127, 0, 0) at 300 pixels; add it to colors, or save masks without "
             "compression losses",
+        ),
+        (
+            np.array([(0, 0, 0), (256, 0, 0), (0, 1, 0)], np.int16)[tiled(0, 1, 2)],  # two of them would have one number
+            {"mask_type": "instances"},
+            "expected colours of 8 bits in the mask a.npy, got int16; store one number a pixel",
+        ),
+        (
+            tiled(0, -5, -100, dtype=np.int16),
+            {"mask_type": "classes", "ignore_index": -100},
+            "expected numbers of at least 0 in the mask a.npy, got 3 values -100, -5, 0 (int16); number from 0, 0 for background",
         ),
     ],
 )

@@ -184,7 +184,11 @@ def test_a_transform_of_ones_own():
             ShapeError,
             "Normalize: expected mean as one number or 3, got 2 for an image of shape (3, 20, 30); pass one a channel",
         ),
-        (lambda: OneOf([]), ArgumentError, "OneOf: expected at least one transform, got none; pass e.g. [RandomFlip(), RandomTurn()]"),
+        (
+            lambda: OneOf([]),
+            ArgumentError,
+            "OneOf: expected at least one transform, got none; pass e.g. [RandomHorizontalFlip(), RandomRotate90()]",
+        ),
         (
             lambda: OneOf([RandomGamma()], [0]),
             ArgumentError,

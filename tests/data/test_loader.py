@@ -16,10 +16,9 @@ from neurenix.data import (
     ElasticTransform,
     GaussianNoise,
     RandomCrop,
-    RandomNoise,
+    RandomRotate90,
     RandomRotation,
     RandomSampler,
-    RandomTurn,
     TensorDataset,
 )
 from neurenix.errors import ArgumentError, DTypeError, StateError
@@ -35,7 +34,7 @@ def dataset():
 class Augment:
     """A transform that also passes the label."""
 
-    steps = Compose([ElasticTransform(20, 3), RandomRotation(90), RandomCrop(8), RandomTurn(), RandomNoise(), GaussianNoise()])
+    steps = Compose([ElasticTransform(20, 3), RandomRotation(90), RandomCrop(8), RandomRotate90(), GaussianNoise()])
 
     def __call__(self, image, label):
         return self.steps(image), label
@@ -277,3 +276,29 @@ def test_a_batch_sampler_stands_alone(settings):
         "DataLoader: expected batch_sampler without batch_size, shuffle, sampler and drop_last, got one of them too; "
         "let the batch_sampler decide"
     )
+
+
+def mixed(items):
+    """A batch blended with itself, as mixup does: it draws when it is put together."""
+    batch = np.stack(items)
+    return batch + nx.rand(len(batch)).numpy()[:, None] * batch[::-1]
+
+
+@pytest.mark.parametrize("dataset", [np.arange(12.0).reshape(6, 2), iter])
+def test_what_a_collate_function_draws_is_the_same_for_any_workers(dataset):
+    rows = np.arange(12.0).reshape(6, 2)
+    source = (lambda: Walk(rows)) if dataset is iter else (lambda: dataset)
+    runs = [[b.numpy() for b in DataLoader(source(), 2, collate_fn=mixed, num_workers=n, seed=3)] for n in (0, 1, 3)]
+    assert all(np.array_equal(a, b) for run in runs[1:] for a, b in zip(runs[0], run, strict=True))
+    shares = [(batch[0] - rows[2 * i]) / rows[2 * i + 1] for i, batch in enumerate(runs[0])]
+    assert len({round(float(s[1]), 6) for s in shares}) == 3
+
+
+class Walk:
+    """Rows that can only be walked through."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __iter__(self):
+        return iter(self.rows)

@@ -11,7 +11,6 @@ from neurenix.data import (
     ForegroundCrop,
     RandomAffine,
     RandomCrop,
-    RandomFlip,
     RandomGamma,
     RandomHorizontalFlip,
     RandomRotate90,
@@ -23,7 +22,14 @@ from neurenix.errors import ArgumentError, DTypeError, ShapeError
 
 LABELS = np.random.default_rng(0).integers(0, 2**40, (37, 50))
 EVERYTHING = Compose(
-    [RandomFlip(), ElasticTransform(60, 6, "nearest"), RandomRotation(90, "nearest"), RandomRotate90(), ForegroundCrop(24), RandomFlip()]
+    [
+        RandomHorizontalFlip(),
+        ElasticTransform(60, 6, "nearest"),
+        RandomRotation(90, "nearest"),
+        RandomRotate90(),
+        ForegroundCrop(24),
+        RandomHorizontalFlip(),
+    ]
 )
 
 
@@ -126,7 +132,7 @@ def test_a_crop_after_a_deformation_is_a_part_of_it():
     whole = apply(Compose([ElasticTransform(80, 6), RandomRotation((30, 30))]), x)
     part = apply(Compose([ElasticTransform(80, 6), RandomRotation((30, 30)), CenterCrop((20, 30))]), x)
     assert np.allclose(part, whole[20:40, 20:50], atol=1e-10)
-    other = Compose([RandomRotation((30, 30)), CenterCrop(24), RandomFlip(), ElasticTransform(80, 6), RandomCrop(16)])
+    other = Compose([RandomRotation((30, 30)), CenterCrop(24), RandomHorizontalFlip(), ElasticTransform(80, 6), RandomCrop(16)])
     assert apply(other, x).shape == (16, 16)
 
 
@@ -177,7 +183,7 @@ def test_same_bits_for_any_number_of_threads(threads, kind):
 def test_foreground_crop_finds_it_through_what_waits():
     mask = np.zeros((120, 160), np.uint8)
     mask[90:94, 30:34] = 3
-    steps = Compose([RandomFlip(), RandomRotation(30), ElasticTransform(100, 8), ForegroundCrop(32, foreground=1.0)])
+    steps = Compose([RandomHorizontalFlip(), RandomRotation(30), ElasticTransform(100, 8), ForegroundCrop(32, foreground=1.0)])
     found = [apply(steps, mask.astype(np.float32), mask, key=(0, 0, i))[1].any() for i in range(20)]
     assert np.mean(found) >= 0.9
     plain = [apply(ForegroundCrop(20, foreground=0.0), mask, mask, key=(0, 0, i))[1].any() for i in range(40)]
@@ -267,19 +273,19 @@ def test_names_choose_what_is_interpolated():
             "ForegroundCrop: expected an image and a mask, got an image alone; pass both, or use RandomCrop",
         ),
         (
-            lambda: RandomFlip()(np.zeros((4, 4, 3)), np.zeros((4, 4))),
+            lambda: RandomHorizontalFlip()(np.zeros((4, 4, 3)), np.zeros((4, 4))),
             ShapeError,
-            "RandomFlip: expected one height and width, got shapes [(4, 4, 3), (4, 4)]; move channels to the front with x.transpose(2, 0, 1)",
+            "RandomHorizontalFlip: expected one height and width, got shapes [(4, 4, 3), (4, 4)]; move channels to the front with x.transpose(2, 0, 1)",
         ),
         (
-            lambda: RandomFlip()(np.zeros((4, 4), object)),
+            lambda: RandomHorizontalFlip()(np.zeros((4, 4), object)),
             DTypeError,
-            "RandomFlip: expected arrays of numbers, got object; convert them with .astype(...)",
+            "RandomHorizontalFlip: expected arrays of numbers, got object; convert them with .astype(...)",
         ),
         (
-            lambda: RandomFlip()(np.zeros((4, 4)), mask=np.zeros((4, 4))),
+            lambda: RandomHorizontalFlip()(np.zeros((4, 4)), mask=np.zeros((4, 4))),
             ArgumentError,
-            "RandomFlip: expected arrays or names, got both; pass e.g. image=..., mask=...",
+            "RandomHorizontalFlip: expected arrays or names, got both; pass e.g. image=..., mask=...",
         ),
     ],
 )

@@ -1,9 +1,23 @@
+import math
+
 import numpy as np
 import pytest
 
 from neurenix import Tensor
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
-from neurenix.metrics import best_threshold, dice, iou, otsu_threshold, panoptic_quality
+from neurenix.metrics import (
+    AdaptedRandError,
+    ObjectAveragePrecision,
+    ObjectF1,
+    PanopticQuality,
+    VariationOfInformation,
+    best_threshold,
+    dice,
+    iou,
+    otsu_threshold,
+    panoptic_quality,
+    psnr,
+)
 
 A = np.array([[1, 1, 0, 0]])
 B = np.array([[0, 1, 1, 1]])
@@ -78,3 +92,18 @@ def test_panoptic_quality_by_hand():
 def test_errors(call, error, text):
     with pytest.raises(error, match=text):
         call()
+
+
+@pytest.mark.parametrize("make", [PanopticQuality, ObjectF1, ObjectAveragePrecision, AdaptedRandError, VariationOfInformation])
+def test_masks_of_labels_spread_or_are_refused(make):
+    labels = np.arange(24).reshape(2, 3, 4) % 3
+    left = np.array([1, 1, 0, 0])
+    assert make().update(labels, labels, left).compute() == make().update(labels, labels, np.broadcast_to(left > 0, labels.shape)).compute()
+    metric = make()
+    with pytest.raises(ShapeError, match=rf"{make.__name__}: expected a mask that spreads over \(2, 3, 4\), got \(5,\)"):
+        metric.update(labels, labels, np.ones(5, bool))
+    assert repr(metric.merge(make())) == repr(make())
+
+
+def test_a_prediction_that_overflows_has_the_worst_ratio():
+    assert psnr([np.inf, 0.0], [0.0, 0.0]) == -math.inf

@@ -78,3 +78,19 @@ def test_functions():
 def test_errors(call, error, text):
     with pytest.raises(error, match=text):
         call()
+
+
+def test_scores_that_are_infinite_tie():
+    scores, truth = [-np.inf, -np.inf, np.inf, np.inf], [0, 1, 0, 1]
+    assert roc_auc(scores, truth) == 0.5
+    assert average_precision(scores, truth) == roc_auc([0.0, 0.0, 1.0, 1.0], truth) == 0.5
+
+
+def test_an_update_that_fails_changes_nothing():
+    seen = ROCAUC(2, bins=4).update([[0.2, 0.8]], [1])
+    before = seen.compute()
+    with pytest.raises(ArgumentError, match=r"expected scores in \[0, 1\]"):
+        seen.update([[0.9, 1.5]], [0])
+    assert (seen._state["counts"].sum(), str(seen.compute())) == (2, str(before))
+    with pytest.raises(ArgumentError, match="ROCAUC: expected class numbers from 0 to 1, got 0 to 255 in the target"):
+        seen.update([[0.9, 0.5], [0.1, 0.1]], [0, 255])

@@ -16,7 +16,16 @@ from neurenix.metrics import (
     hausdorff_distance,
     surface_dice,
 )
+from neurenix.metrics._elements import _sizes, elements
 from neurenix.metrics.surfaces import surface
+
+# by DeepMind's package surface-distance 0.1: compute_surface_dice_at_tolerance(compute_surface_distances(t, p, spacing), tolerance)
+REFERENCE = [
+    ((15, 18), (1.0, 1.0), 1.0, 0.8455675602894254),
+    ((15, 18), (2.0, 0.5), 0.5, 0.7595492922072744),
+    ((7, 8, 9), (1.0, 1.0, 1.0), 1.0, 0.6361992550752601),
+    ((7, 8, 9), (2.0, 0.5, 1.5), 0.5, 0.4944055897255426),
+]
 
 
 def blobs(seed, shape):
@@ -43,8 +52,6 @@ def test_by_brute_force(shape, seed):
         assert hausdorff_distance(p, t, percentile=95, **settings) == pytest.approx(max(np.percentile(a, 95), np.percentile(b, 95)))
         assert average_surface_distance(p, t, **settings) == pytest.approx(np.concatenate([a, b]).mean())
         assert average_surface_distance(p, t, symmetric=False, **settings) == pytest.approx(a.mean())
-        want = ((a <= 1).sum() + (b <= 1).sum()) / (a.size + b.size)
-        assert surface_dice(p, t, 1.0, **settings) == pytest.approx(want)
     edges = surface(p), surface(t)
     assert hausdorff_distance(p, t) == pytest.approx(of_scikit_image(*edges))
 
@@ -57,6 +64,41 @@ def test_missed_and_empty_objects():
     assert hausdorff_distance(p, p) == average_surface_distance(p, p) == 0
     assert surface_dice(p, p) == 1
     assert hausdorff_distance(t, t) == 0
+
+
+def test_surface_dice_by_hand():
+    step = (2.0, 3.0)
+    square = np.zeros((6, 7), bool)
+    square[1:4, 2:5] = True
+    corner, tall, wide = math.hypot(*step) / 2, 2.0, 3.0
+    lengths = elements(square, step)
+    assert lengths.shape == (7, 8)
+    assert lengths[1, 2] == corner
+    assert (lengths[1, 3], lengths[2, 2]) == (wide, tall)
+    assert lengths.sum() == pytest.approx(4 * corner + 4 * tall + 4 * wide)
+    assert elements(np.eye(2, dtype=bool), step)[1, 1] == 2 * corner  # inside at opposite corners: two pieces
+    shifted = np.roll(square, 1, 1)  # shares top and bottom without one corner each
+    assert surface_dice(square, shifted, 0, spacing=step) == pytest.approx((4 * wide + 2 * corner) / lengths.sum())
+    assert surface_dice(square, shifted, 3, spacing=step) == 1
+    cube = np.ones((1, 1, 1), bool)
+    areas = elements(cube, (1.0, 1.0, 1.0))
+    assert np.allclose(areas, math.sqrt(3) / 8)  # an octahedron: eight triangles of this area
+    assert elements(np.ones((3, 3, 3), bool), (1.0, 1.0, 1.0))[0, 0, 1] == pytest.approx(math.sqrt(2) / 2)  # along an edge of the cube
+    assert elements(np.ones((3, 3, 3), bool), (5.0, 2.0, 3.0))[1, 0, 0] == pytest.approx(math.hypot(5 * 3, 5 * 2) / 2)
+    assert elements(np.ones((4, 4, 4), bool), (5.0, 2.0, 3.0))[0, 2, 2] == 6
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_every_cell_is_measured_alike_from_all_sides(axes):
+    sizes = _sizes((1.0,) * axes)
+    assert sizes[0] == sizes[-1] == 0
+    assert (sizes[1:-1] > 0).all()
+    assert np.array_equal(sizes, sizes[::-1])
+
+
+@pytest.mark.parametrize(("shape", "spacing", "tolerance", "want"), REFERENCE)
+def test_surface_dice_of_the_reference_package(shape, spacing, tolerance, want):
+    assert surface_dice(*blobs(7, shape), tolerance, spacing=spacing) == pytest.approx(want, rel=1e-12)
 
 
 def test_batches_and_classes():
@@ -100,6 +142,8 @@ def test_any_split_gives_the_same(make):
         (lambda: hausdorff_distance([[1]], [[1]], percentile=0), ArgumentError, "expected percentile above 0, up to 100, got 0"),
         (lambda: hausdorff_distance([[1]], [[1]], spacing=(1, 2, 3)), ArgumentError, "expected spacing as a number above 0 or 2 of them"),
         (lambda: surface_dice([[1]], [[1]], -1.0), ArgumentError, "surface_dice: expected tolerance of at least 0, got -1.0"),
+        (lambda: surface_dice([1], [1]), ShapeError, r"surface_dice: expected masks \(H, W\) or \(D, H, W\), got 1 axes"),
+        (lambda: SurfaceDice(tolerance="x"), ArgumentError, "SurfaceDice: expected tolerance of at least 0, got 'x'; pass e.g. 1.0"),
         (lambda: HausdorffDistance(0), ArgumentError, "HausdorffDistance: expected num_classes of at least 1, got 0"),
         (lambda: HausdorffDistance().update([[1]], [[1]]), ShapeError, r"expected \(N, ...\), images along the first axis"),
     ],

@@ -149,8 +149,9 @@ def test_growth_stays_in_the_mask_and_stops():
         (lambda: watershed(np.zeros((2, 3)), np.zeros((2, 2), int)), ShapeError, "an image, markers and a mask of one shape"),
         (lambda: separation_weights(np.zeros((2, 3))), DTypeError, "separation_weights: expected integer labels, got float64"),
         (lambda: separation_weights([[1]], sigma=0), ArgumentError, "expected sigma above 0, got 0"),
-        (lambda: grow(np.zeros((2, 3)), np.zeros((3, 3))), ShapeError, "of one shape"),
-        (lambda: grow(np.zeros((2, 3)), np.zeros((2, 3)), steps=-1), DTypeError, "of at least 0, got -1"),
+        (lambda: grow(np.zeros((2, 3), int), np.zeros((3, 3))), ShapeError, "of one shape"),
+        (lambda: grow(np.zeros((2, 3), int), np.zeros((2, 3)), steps=-1), DTypeError, "of at least 0, got -1"),
+        (lambda: grow(np.zeros((2, 3)), np.zeros((2, 3))), DTypeError, "grow: expected integer labels, got float64"),
     ],
 )
 def test_errors(call, error, text):

@@ -14,7 +14,6 @@ from neurenix.data.intensity import (
     RandomBrightness as RandomBrightness,
     RandomContrast as RandomContrast,
     RandomGamma as RandomGamma,
-    RandomNoise as RandomNoise,
 )
 from neurenix.data.loader import DataLoader as DataLoader
 from neurenix.data.normalize import Normalize as Normalize, PercentileNormalize as PercentileNormalize
@@ -27,11 +26,9 @@ from neurenix.data.samplers import (
 from neurenix.data.spatial import (
     ElasticTransform as ElasticTransform,
     RandomAffine as RandomAffine,
-    RandomFlip as RandomFlip,
     RandomHorizontalFlip as RandomHorizontalFlip,
     RandomRotate90 as RandomRotate90,
     RandomRotation as RandomRotation,
-    RandomTurn as RandomTurn,
     RandomVerticalFlip as RandomVerticalFlip,
 )
 from neurenix.data.transforms import Compose as Compose, OneOf as OneOf, PairedTransform as PairedTransform

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from neurenix.errors import ArgumentError
 
 
 def is_number(value: Any) -> bool:
     """Whether ``value`` is a finite real number, and no bool."""
-    try:
-        return not isinstance(value, (bool, str)) and math.isfinite(value)
-    except TypeError:
-        return False
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def check_number(owner: str, name: str, value: Any, least: float = -math.inf, example: float = 1.0) -> float:
@@ -46,6 +45,13 @@ def check_around(owner: str, name: str, value: Any, centre: float, least: float 
         return check_range(owner, name, value, least)
     number = check_number(owner, name, value, 0, 0.2)
     return max(centre - number, least), centre + number
+
+
+def check_ignore_index(owner: str, value: Any) -> int | None:
+    """``value`` as an integer, or None; ArgumentError otherwise."""
+    if value is not None and (not is_number(value) or value != int(value)):
+        raise ArgumentError(f"{owner}: expected ignore_index to be an integer or None, got {value!r}; pass e.g. 255")
+    return None if value is None else int(value)
 
 
 def check_choice(owner: str, name: str, value: Any, choices: tuple[Any, ...]) -> Any:

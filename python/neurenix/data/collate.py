@@ -150,7 +150,7 @@ def pad_collate(
     if isinstance(first, Mapping):
         _same_keys(items)
         parts: dict[Any, Any] = {key: [item[key] for item in items] for key in first}
-        names = [key for key in parts if str(key).startswith("image")] or [k for k in parts if _is_map(parts[k][0])][:1]
+        names = [k for k in parts if str(k).startswith("image") and _is_map(parts[k][0])] or [k for k in parts if _is_map(parts[k][0])][:1]
     else:
         tuples = [tuple(i) if isinstance(i, (tuple, list)) else (i,) for i in items]
         _same_lengths(tuples)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from neurenix.data import draws
-from neurenix.data._checks import check_choice, check_number, check_probability
+from neurenix.data._checks import check_choice, check_ignore_index, check_number, check_probability
 from neurenix.data.dataset import check_count
 from neurenix.data.geometry import Image, Matrix, Rule, Scene, Size
 from neurenix.data.transforms import PairedTransform
@@ -29,9 +29,7 @@ class _Crop(PairedTransform):
             raise ArgumentError(f"{owner}: expected size to be one integer or (height, width), got {size!r}; pass e.g. 128")
         self.size: Size = (check_count(owner, "size", pair[0]), check_count(owner, "size", pair[1]))
         check_choice(owner, "fill_mode", fill_mode, tuple(warp.FILL_MODES))
-        if ignore_index is not None:
-            check_number(owner, "ignore_index", ignore_index, example=255)
-        self.rule = Rule(None, fill_mode, check_number(owner, "fill", fill, example=0), ignore_index)
+        self.rule = Rule(None, fill_mode, check_number(owner, "fill", fill, example=0), check_ignore_index(owner, ignore_index))
 
     def do(self, scene: Scene) -> None:
         """Cut the window out."""

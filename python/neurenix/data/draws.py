@@ -1,4 +1,4 @@
-"""Random numbers of one item: they depend on the seed, the epoch and the item's number, and on nothing else.
+"""Random numbers of one item or batch: they depend on the seed, the epoch and the (first) item's number, and on nothing else.
 
 A loader sets the library's generator to the item's own place before it asks a dataset for it, in that thread only. So neither
 the number of workers nor the order in which they finish can change an augmentation, be it one of ours or ``nx.rand`` in a
@@ -25,6 +25,13 @@ EPOCH_ORDER = (1 << (64 - _CALLS)) - 1  # the number under which an epoch's orde
 def item(seed: int, epoch: int, number: int) -> Iterator[None]:
     """Within, random numbers are those of item ``number`` in that epoch."""
     with random.replay((_mixed(seed, epoch), number << _CALLS)):
+        yield
+
+
+@contextmanager
+def batch(seed: int, epoch: int, first: int) -> Iterator[None]:
+    """Within, random numbers are those of the batch that begins with item ``first``: what a function that collates draws."""
+    with random.replay((_mixed(_mixed(seed, epoch), 0), first << _CALLS)):
         yield
 
 

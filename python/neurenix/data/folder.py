@@ -12,7 +12,7 @@ from neurenix.data.crops import RandomCrop
 from neurenix.data.dataset import Dataset, Transform, check_count, check_transform, item_number
 from neurenix.data.files import ENDINGS, count_pages, planes, read_page
 from neurenix.data.masks import mask_rule, read_mask
-from neurenix.data.spatial import RandomFlip, RandomTurn
+from neurenix.data.spatial import RandomHorizontalFlip, RandomRotate90, RandomVerticalFlip
 from neurenix.data.transforms import Compose
 from neurenix.errors import FileError, ShapeError
 from neurenix.picture import scaled
@@ -41,7 +41,7 @@ class ImageMaskFolder(Dataset):
     crop : int or (int, int), optional
         Size of a random window of each item.
     flips, turns : bool
-        Random mirror images and quarter turns, the same for image and mask.
+        Random mirror images and quarter turns (half turns of oblong images), the same for image and mask.
     transform : callable, optional
         ``transform(image, mask)``, after the above.
     repeats : int
@@ -96,10 +96,7 @@ class ImageMaskFolder(Dataset):
         check_choice("ImageMaskFolder", "unpaired", unpaired, ("error", "skip"))
         self.channels = check_choice("ImageMaskFolder", "channels", channels, (None, 1, 3))
         self.repeats = check_count("ImageMaskFolder", "repeats", repeats)
-        steps: list[Any] = [] if crop is None else [RandomCrop(crop)]
-        steps += [*([RandomFlip()] if flips else []), *([RandomTurn()] if turns else [])]
-        extra = check_transform("ImageMaskFolder", transform)
-        self.transform = Compose(steps if extra is None else [*steps, extra])
+        self.transform = _steps(crop, flips, turns, transform)
         self.mask_type = mask_type
         self.pairs, self.unpaired = find_pairs(Path(images), Path(masks), mask_suffix)
         if self.unpaired and unpaired == "error":
@@ -130,6 +127,15 @@ class ImageMaskFolder(Dataset):
         mask = read_mask(pixels, mask_path.name, self.rule, number not in self._checked)
         self._checked.add(number)
         return self.transform(image, mask)
+
+
+def _steps(crop: int | tuple[int, int] | None, flips: bool, turns: bool, transform: Transform | None) -> Compose:
+    """The transforms that these arguments ask for."""
+    steps: list[Any] = [] if crop is None else [RandomCrop(crop)]
+    steps += [RandomHorizontalFlip(), RandomVerticalFlip()] if flips else []
+    steps += [RandomRotate90(keep_shape=True)] if turns else []
+    extra = check_transform("ImageMaskFolder", transform)
+    return Compose(steps if extra is None else [*steps, extra])
 
 
 def find_pairs(images: Path, masks: Path, suffix: str = "") -> tuple[list[tuple[Path, Path]], list[Path]]:

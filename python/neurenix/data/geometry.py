@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from neurenix.errors import ArgumentError
 from neurenix.ops import warp
 
 Image: TypeAlias = np.ndarray[Any, Any]
@@ -135,18 +136,23 @@ def _permutes(matrix: Matrix) -> bool:
     return bool((np.abs(matrix[:2, :2]).sum(axis=0) == 1).all() and (np.abs(matrix[:2, :2]).sum(axis=1) == 1).all())
 
 
-def _outside(rule: Rule, is_image: bool) -> tuple[str, float]:
-    """The way to fill, and with what."""
-    if not is_image and rule.ignore_index is not None:
-        return "constant", rule.ignore_index
-    return rule.fill_mode, rule.fill if is_image else 0.0
+def _outside(rule: Rule, kind: np.dtype[Any], is_image: bool) -> tuple[str, float]:
+    """The way to fill, and with what; ArgumentError where an array's type does not hold that."""
+    labels = not is_image and rule.ignore_index is not None
+    mode, fill = ("constant", float(rule.ignore_index or 0)) if labels else (rule.fill_mode, rule.fill if is_image else 0.0)
+    if mode == "constant" and fill and kind.kind in "biu":
+        low, high = (0, 1) if kind.kind == "b" else (np.iinfo(kind).min, np.iinfo(kind).max)
+        if not low <= fill <= high:
+            name, remedy = ("ignore_index", "store masks as int64") if labels else ("fill", "convert images to floats")
+            raise ArgumentError(f"Compose: expected {name} from {low} to {high} for an array of {kind}, got {fill:g}; {remedy}")
+    return mode, fill
 
 
 def _sampled(array: Image, points: Image, rule: Rule, is_image: bool) -> Image:
     """An array interpolated at points; labels take the nearest pixel, so that their numbers stay whole."""
     smooth = is_image and array.dtype != np.bool_
     dense = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
-    filling = _outside(rule, is_image)
+    filling = _outside(rule, array.dtype, is_image)
     out: Image = warp.sample_at(dense, points, (rule.interpolation or "bilinear") if smooth else "nearest", *filling)
     return out
 
@@ -155,7 +161,7 @@ def _moved(array: Image, matrix: Image, size: Size, rule: Rule, is_image: bool) 
     """An array whose pixels are moved as they are."""
     if matrix[0, 0] == 0:
         array, matrix = array.swapaxes(-1, -2), matrix[[1, 0, 2]]
-    mode, fill = _outside(rule, is_image)
+    mode, fill = _outside(rule, array.dtype, is_image)
     out = array
     for axis in (0, 1):
         index = matrix[axis, axis] * np.arange(size[axis]) + matrix[axis, 2]

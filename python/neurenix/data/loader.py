@@ -253,7 +253,7 @@ class DataLoader:
 
 
 def fetch_batch(dataset: Any, collate_fn: Collate, seed: int, epoch: int, numbers: list[int]) -> Any:
-    """A batch of the items ``numbers``, each under its own random numbers."""
+    """A batch of the items ``numbers``, each under its own random numbers, put together under those of the batch."""
     items = []
     for number in numbers:
         with draws.item(seed, epoch, number):
@@ -262,7 +262,8 @@ def fetch_batch(dataset: Any, collate_fn: Collate, seed: int, epoch: int, number
             except Exception as error:
                 error.add_note(f"while a DataLoader read item {number} of {type(dataset).__name__} (process {os.getpid()})")
                 raise
-    return collate_fn(items)
+    with draws.batch(seed, epoch, numbers[0] if numbers else 0):
+        return collate_fn(items)
 
 
 def _submit(pool: Executor, task: Callable[[list[int]], Any], batch: list[int]) -> Future[Any]:

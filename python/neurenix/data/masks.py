@@ -68,7 +68,7 @@ def read_mask(pixels: Image, name: str, rule: MaskRule, check: bool = True) -> I
     if rule.threshold is not None:
         return (numbers > rule.threshold).astype(np.float32)[None]
     if numbers.dtype.kind == "f":
-        if not np.array_equal(numbers, np.rint(numbers)):
+        if not np.isfinite(numbers).all() or not np.array_equal(numbers, np.rint(numbers)):
             low, high = float(numbers.min()), float(numbers.max())
             raise DTypeError(
                 f"ImageMaskFolder: expected whole numbers in the mask {name}, got fractions from {low:g} to {high:g} ({numbers.dtype}); "
@@ -92,6 +92,8 @@ def _one_channel(pixels: Image, name: str, rule: MaskRule) -> Image:
         )
     if rule.colors is None and (pixels == pixels[..., :1]).all():
         return pixels[..., 0]
+    if pixels.max(initial=0) > 255:
+        raise FileError(f"ImageMaskFolder: expected colours of 8 bits in the mask {name}, got {pixels.dtype}; store one number a pixel")
     code = pixels.astype(np.int64) @ np.array([1, 256, 65536])
     if rule.colors is not None:
         return _numbered(code, name, rule.colors)
@@ -139,11 +141,11 @@ def _check(numbers: Image, name: str, rule: MaskRule) -> None:
                 "numbers of classes, mask_type='instances' for numbers of objects, or threshold= for shades of grey"
             )
         return
-    if len(values) and values[0] < 0 and not (rule.ignore_index is not None and values[0] == rule.ignore_index):
+    classes = values[values != rule.ignore_index] if rule.ignore_index is not None else values
+    if len(classes) and classes[0] < 0:
         raise FileError(f"ImageMaskFolder: expected numbers of at least 0 in the mask {name}, got {saw}; number from 0, 0 for background")
     if rule.kind != "classes":
         return
-    classes = values[values != rule.ignore_index] if rule.ignore_index is not None else values
     if rule.num_classes is not None and len(classes) and classes[-1] >= rule.num_classes:
         raise FileError(
             f"ImageMaskFolder: expected numbers of classes below {rule.num_classes} in {name}, got {saw}; raise num_classes, "

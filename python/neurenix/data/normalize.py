@@ -35,7 +35,7 @@ class PercentileNormalize(PairedTransform):
     Notes
     -----
     The result is float32, float64 for float64 images. NaN and infinities are left out of the percentiles and stay. An image whose two
-    percentiles are equal becomes ``b_min`` where it has that value.
+    percentiles are equal becomes ``b_min``.
 
     Examples
     --------
@@ -74,8 +74,9 @@ class PercentileNormalize(PairedTransform):
             return x
         low, high = (float(v) for v in np.percentile(finite, self.percentiles))
         kind, (b_min, b_max) = x.dtype.type, self.target
-        scale = (b_max - b_min) / (high - low) if high > low else 0.0
-        out = (x - kind(low)) * kind(scale) + kind(b_min)
+        if high <= low:
+            return np.where(np.isfinite(x), kind(b_min), x)
+        out = (x - kind(low)) * kind((b_max - b_min) / (high - low)) + kind(b_min)
         return np.asarray(np.clip(out, kind(b_min), kind(b_max)) if self.clip else out)
 
 
@@ -123,8 +124,10 @@ class Normalize(PairedTransform):
         if self.mean is None or self.std is None:
             if not x.size:
                 return x
+            if x.min() == x.max():
+                return np.zeros_like(x)  # a rounded mean would leave noise
             mean, std = x.mean(dtype=np.float64), x.std(dtype=np.float64)
-            return np.asarray((x - x.dtype.type(mean)) / x.dtype.type(std if std > 0 else 1))
+            return np.asarray((x - x.dtype.type(mean)) / x.dtype.type(std))
         return np.asarray((x - _column("mean", self.mean, x)) / _column("std", self.std, x))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from neurenix import random
 from neurenix.data import draws
-from neurenix.data._checks import check_around, check_choice, check_number, check_probability, check_range, is_number
+from neurenix.data._checks import check_around, check_choice, check_ignore_index, check_number, check_probability, check_range, is_number
 from neurenix.data.geometry import Matrix, Rule, Scene, Size
 from neurenix.data.transforms import PairedTransform
 from neurenix.errors import ArgumentError
@@ -21,9 +21,7 @@ def check_rule(owner: str, interpolation: Any, fill_mode: Any, fill: Any, ignore
     """The arguments that say how images are interpolated and filled."""
     check_choice(owner, "interpolation", interpolation, tuple(warp.ORDERS))
     check_choice(owner, "fill_mode", fill_mode, tuple(warp.FILL_MODES))
-    if ignore_index is not None and (not is_number(ignore_index) or ignore_index != int(ignore_index)):
-        raise ArgumentError(f"{owner}: expected ignore_index to be an integer or None, got {ignore_index!r}; pass e.g. 255")
-    return Rule(interpolation, fill_mode, check_number(owner, "fill", fill, example=0), ignore_index)
+    return Rule(interpolation, fill_mode, check_number(owner, "fill", fill, example=0), check_ignore_index(owner, ignore_index))
 
 
 def flip_matrix(size: Size, axis: int) -> Matrix:
@@ -62,44 +60,25 @@ class RandomVerticalFlip(PairedTransform):
         scene.move(flip_matrix(scene.size, 0), scene.size)
 
 
-class RandomFlip(PairedTransform):
-    """Mirror left to right, top to bottom, both or neither, each with its own toss of a coin; exact.
+class RandomRotate90(PairedTransform):
+    """Turn by 0, 90, 180 or 270 degrees with probability ``p``; exact.
 
     Parameters
     ----------
-    horizontal, vertical : bool
-        Which of them may happen; a photograph of a street stays upright with ``vertical=False``.
+    p : float
+        How probably an item is turned.
+    keep_shape : bool
+        Turn oblong images by 0 or 180 degrees only, so that they can share a batch; else a quarter turn exchanges height and width.
     """
 
-    def __init__(self, horizontal: bool = True, vertical: bool = True) -> None:
-        self.horizontal, self.vertical = bool(horizontal), bool(vertical)
-
-    def do(self, scene: Scene) -> None:
-        """Each as its coin falls."""
-        if self.horizontal and draws.below(2):
-            scene.move(flip_matrix(scene.size, 1), scene.size)
-        if self.vertical and draws.below(2):
-            scene.move(flip_matrix(scene.size, 0), scene.size)
-
-
-class RandomTurn(PairedTransform):
-    """Turn by 0, 90, 180 or 270 degrees, exact; images that are not square are turned by 0 or 180, so that they keep their shape."""
+    def __init__(self, p: float = 1.0, keep_shape: bool = False) -> None:
+        self.p = check_probability("RandomRotate90", "p", p)
+        self.keep_shape = bool(keep_shape)
 
     def do(self, scene: Scene) -> None:
         """Turn as drawn."""
         turns = draws.below(4)
-        turn(scene, turns if scene.size[0] == scene.size[1] else turns // 2 * 2)
-
-
-class RandomRotate90(PairedTransform):
-    """Turn by 0, 90, 180 or 270 degrees with probability ``p``; exact. An oblong image changes its shape; see :class:`RandomTurn`."""
-
-    def __init__(self, p: float = 1.0) -> None:
-        self.p = check_probability("RandomRotate90", "p", p)
-
-    def do(self, scene: Scene) -> None:
-        """Turn as drawn."""
-        turn(scene, draws.below(4))
+        turn(scene, turns // 2 * 2 if self.keep_shape and scene.size[0] != scene.size[1] else turns)
 
 
 def centred(size: Size, linear: Matrix, shift: tuple[float, float]) -> Matrix:

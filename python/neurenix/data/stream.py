@@ -59,6 +59,7 @@ class Stream:
     def next_batch(self) -> tuple[Any] | None:
         """The next batch, in a tuple; ``None`` after the last."""
         items: list[Any] = []
+        first = self._read
         while len(items) < self._size:
             with draws.item(*self._key, self._read):
                 try:
@@ -69,7 +70,10 @@ class Stream:
                     error.add_note(f"while a DataLoader read item {self._read} of {self._kind} (process {os.getpid()})")
                     raise
             self._read += 1
-        return (self._collate(items),) if len(items) >= self._least else None
+        if len(items) < self._least:
+            return None
+        with draws.batch(*self._key, first):
+            return (self._collate(items),)
 
     def __iter__(self) -> Iterator[Any]:
         """Batches, each read when it is asked for."""

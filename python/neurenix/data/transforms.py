@@ -83,7 +83,7 @@ class PairedTransform:
 
     def run(self, scene: Scene) -> None:
         """Do it to a scene, or leave it, as the toss falls."""
-        if self.p >= 1 or draws.uniform() < self.p:
+        if self.p >= 1 or draws.uniform() >= 1 - self.p:
             self.do(scene)
 
     def do(self, scene: Scene) -> None:
@@ -133,8 +133,8 @@ class Compose(PairedTransform):
     Examples
     --------
     >>> import numpy as np
-    >>> from neurenix.data import Compose, RandomCrop, RandomFlip, RandomRotation
-    >>> augment = Compose([RandomCrop(128), RandomFlip(), RandomRotation(20)])
+    >>> from neurenix.data import Compose, RandomCrop, RandomHorizontalFlip, RandomRotation
+    >>> augment = Compose([RandomCrop(128), RandomHorizontalFlip(), RandomRotation(20)])
     >>> image, mask = augment(np.zeros((3, 200, 300)), np.zeros((1, 200, 300)))
     >>> image.shape, mask.shape
     ((3, 128, 128), (1, 128, 128))
@@ -177,7 +177,7 @@ class OneOf(PairedTransform):
     def __init__(self, transforms: Sequence[Callable[..., Any]], weights: Sequence[float] | None = None, p: float = 1.0) -> None:
         self.transforms = _callables("OneOf", transforms)
         if not self.transforms:
-            raise ArgumentError("OneOf: expected at least one transform, got none; pass e.g. [RandomFlip(), RandomTurn()]")
+            raise ArgumentError("OneOf: expected at least one transform, got none; pass e.g. [RandomHorizontalFlip(), RandomRotate90()]")
         shares = np.ones(len(self.transforms)) if weights is None else np.asarray(weights, np.float64)
         if shares.shape != (len(self.transforms),) or not (shares >= 0).all() or not 0 < shares.sum() < np.inf:
             raise ArgumentError(
@@ -194,7 +194,9 @@ class OneOf(PairedTransform):
 
 def _callables(owner: str, transforms: Any) -> list[Callable[..., Any]]:
     if not isinstance(transforms, (list, tuple)) or not all(callable(t) for t in transforms):
-        raise ArgumentError(f"{owner}: expected a list of callables, got {transforms!r}; pass e.g. [RandomFlip(), RandomTurn()]")
+        raise ArgumentError(
+            f"{owner}: expected a list of callables, got {transforms!r}; pass e.g. [RandomHorizontalFlip(), RandomRotate90()]"
+        )
     return list(transforms)
 
 

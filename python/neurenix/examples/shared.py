@@ -12,7 +12,17 @@ from typing import Any
 import numpy as np
 
 import neurenix as nx
-from neurenix.data import ArrayDataset, Compose, DataLoader, RandomCrop, RandomFlip, RandomGamma, RandomNoise, RandomTurn
+from neurenix.data import (
+    ArrayDataset,
+    Compose,
+    DataLoader,
+    GaussianNoise,
+    RandomCrop,
+    RandomGamma,
+    RandomHorizontalFlip,
+    RandomRotate90,
+    RandomVerticalFlip,
+)
 from neurenix.normalization import Normalization
 from neurenix.optim import AdamW, ExponentialMovingAverage
 from neurenix.optim.lr_scheduler import OneCycleLR
@@ -50,7 +60,8 @@ def arguments(description: str, out: str, steps: int, argv: Sequence[str] | None
 
 def batches(image: Pixels, target: Pixels, steps: int, seed: int) -> DataLoader:
     """Random crops of one image and its target, flipped, turned, brightened or darkened, with noise: ``steps`` batches."""
-    augment = Compose([RandomCrop(CROP), RandomFlip(), RandomTurn(), RandomGamma(1.5), RandomNoise(0.05)])
+    flips = [RandomHorizontalFlip(), RandomVerticalFlip(), RandomRotate90()]
+    augment = Compose([RandomCrop(CROP), *flips, RandomGamma(1.5), GaussianNoise(sigma=(0, 0.05))])
     scaled = image[None].astype(np.float32) / np.float32(255)
     dataset = ArrayDataset([scaled], [target], transform=augment, repeats=steps * BATCH)
     return DataLoader(dataset, batch_size=BATCH, num_workers=1, seed=seed)

@@ -76,11 +76,23 @@ def kept_pixels(owner: str, target: Mask, mask: Any, ignore_index: float | None)
     return kept
 
 
-def batches(owner: str, *arrays: Mask) -> None:
-    """Refuse what has no axis of images in front."""
-    for array in arrays:
+def one_by_one(owner: str, prediction: Mask, target: Mask, mask: Any) -> list[tuple[Mask, Mask, Mask | None]]:
+    """The images along the first axis, and where pixels count in each; everything is checked before the first is looked at."""
+    for array in (prediction, target):
         if array.ndim < 2:
             raise ShapeError(f"{owner}: expected (N, ...), images along the first axis, got {array.shape}; add it with x[None]")
+    same_shape(owner, prediction, target)
+    kept = kept_pixels(owner, target, mask, None)
+    return list(zip(prediction, target, [None] * len(target) if kept is None else kept, strict=True))
+
+
+def check_classes(owner: str, name: str, labels: Mask, count: int) -> None:
+    """Refuse class numbers that there are not."""
+    if labels.size and not (labels.min() >= 0 and labels.max() < count):
+        raise ArgumentError(
+            f"{owner}: expected class numbers from 0 to {count - 1}, got {labels.min()} to {labels.max()} in the {name}; "
+            "raise num_classes, or pass ignore_index"
+        )
 
 
 def chosen(owner: str, name: str, value: Any, choices: tuple[str, ...]) -> str:

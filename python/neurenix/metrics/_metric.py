@@ -49,17 +49,14 @@ class Metric(ABC):
         ArgumentError
             If it is another metric, or has other settings.
         """
-        if type(other) is not type(self) or self._settings() != other._settings():
+        if type(other) is not type(self) or repr(self) != repr(other):  # NaN is not equal to itself, but reads alike
             raise ArgumentError(f"merge: expected {self!r}, got {other!r}; merge metrics of the same settings")
         for name, seen in other._state.items():
             self._state[name] = self._state[name] + seen
         return self
 
-    def _settings(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_state"}
-
     def __repr__(self) -> str:
-        settings = ", ".join(f"{name}={value!r}" for name, value in self._settings().items())
+        settings = ", ".join(f"{name}={value!r}" for name, value in vars(self).items() if name != "_state")
         return f"{type(self).__name__}({settings})"
 
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
-from neurenix.metrics._inputs import Mask, as_mask, chosen, host, kept_pixels
+from neurenix.metrics._inputs import Mask, as_mask, check_classes, chosen, host, kept_pixels
 from neurenix.metrics._metric import Metric, mean, ratio
 
 AVERAGES = ("macro", "micro", "weighted", "none")
@@ -41,11 +41,7 @@ def _counted(owner: str, prediction: Any, target: Any, num_classes: int, thresho
     n = max(num_classes, 2)
     p, t = (p.ravel(), t.ravel()) if kept is None else (p[kept], t[kept])
     for name, labels in (("prediction", p), ("target", t)):
-        if labels.size and not (labels.min() >= 0 and labels.max() < n):
-            raise ArgumentError(
-                f"{owner}: expected class numbers from 0 to {n - 1}, got {labels.min()} to {labels.max()} in the {name}; "
-                "raise num_classes, or pass ignore_index"
-            )
+        check_classes(owner, name, labels, n)
     return np.bincount(t.astype(np.int64) * n + p.astype(np.int64), minlength=n * n).reshape(n, n)
 
 
@@ -119,11 +115,8 @@ class _Score(ConfusionMatrix):
         threshold: float = 0.5,
         ignore_index: float | None = None,
     ) -> None:
-        self.average, self._empty = chosen(type(self).__name__, "average", average, AVERAGES), float(empty)
+        self.average, self.empty = chosen(type(self).__name__, "average", average, AVERAGES), float(empty)
         super().__init__(num_classes, threshold=threshold, ignore_index=ignore_index)
-
-    def _settings(self) -> dict[str, Any]:
-        return {**super()._settings(), "_empty": repr(self._empty)}  # NaN is not equal to itself
 
     def _quotient(self, tp: Any, fp: Any, fn: Any) -> tuple[Any, Any]:
         raise NotImplementedError
@@ -137,7 +130,7 @@ class _Score(ConfusionMatrix):
         elif self.average == "micro":
             tp, predicted, true = tp.sum(keepdims=True), predicted.sum(keepdims=True), true.sum(keepdims=True)
         scores = ratio(*self._quotient(tp, predicted - tp, true - tp))
-        scores = np.where(np.isnan(scores), self._empty, scores)
+        scores = np.where(np.isnan(scores), self.empty, scores)
         if len(scores) == 1:
             return float(scores[0])
         if self.average == "weighted":

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from neurenix.errors import ArgumentError
-from neurenix.metrics._inputs import Mask, batches, chosen, kept_pixels, numbered, same_shape, whole_labels
+from neurenix.metrics._inputs import Mask, chosen, kept_pixels, numbered, one_by_one, same_shape, whole_labels
 from neurenix.metrics._metric import Metric, mean
 
 DSB_THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
@@ -122,11 +122,9 @@ class PanopticQuality(Metric):
     def update(self, prediction: Any, target: Any, mask: Any = None) -> Self:
         """Take in labels (N, ...) of objects, 0 for background."""
         op = "PanopticQuality"
-        p, t = whole_labels(op, prediction), whole_labels(op, target)
-        batches(op, p, t)
-        same_shape(op, p, t)
-        for i in range(len(t)):
-            self._add(overlaps(op, p[i], t[i], None if mask is None else np.broadcast_to(mask, t.shape)[i], self.ignore_index))
+        images = one_by_one(op, whole_labels(op, prediction), whole_labels(op, target), mask)
+        for found in [overlaps(op, *image, self.ignore_index) for image in images]:
+            self._add(found)
         return self
 
     def _add(self, found: Overlaps) -> None:
@@ -194,12 +192,11 @@ class _Matching(Metric):
     def update(self, prediction: Any, target: Any, mask: Any = None) -> Self:
         """Take in labels (N, ...) of objects, 0 for background."""
         op = type(self).__name__
-        p, t = whole_labels(op, prediction), whole_labels(op, target)
-        batches(op, p, t)
-        same_shape(op, p, t)
-        for i in range(len(t)):
-            found = overlaps(op, p[i], t[i], None if mask is None else np.broadcast_to(mask, t.shape)[i], self.ignore_index)
-            self._state["counts"].append(([matched(found, at) for at in self.thresholds], found.predictions, found.truths))
+        images = one_by_one(op, whole_labels(op, prediction), whole_labels(op, target), mask)
+        counts = []
+        for found in (overlaps(op, *image, self.ignore_index) for image in images):
+            counts.append(([matched(found, at) for at in self.thresholds], found.predictions, found.truths))
+        self._state["counts"] += counts
         return self
 
     def counts(self) -> Mask:
@@ -285,17 +282,20 @@ class ObjectAveragePrecision(_Matching):
 
 def object_f1(prediction: Any, target: Any, threshold: Any = 0.5, *, mask: Any = None, ignore_index: int | None = None) -> float:
     """:class:`ObjectF1` of one image's labels."""
-    p, t = np.asarray(whole_labels("object_f1", prediction)), np.asarray(whole_labels("object_f1", target))
-    return (
-        ObjectF1(threshold, ignore_index=ignore_index).update(p[None], t[None], None if mask is None else np.asarray(mask)[None]).compute()
-    )
+    score = ObjectF1(threshold, ignore_index=ignore_index)
+    return _of_one("object_f1", score, prediction, target, mask)
 
 
 def object_average_precision(
     prediction: Any, target: Any, thresholds: Any = DSB_THRESHOLDS, *, mask: Any = None, ignore_index: int | None = None
 ) -> float:
     """:class:`ObjectAveragePrecision` of one image's labels."""
-    op = "object_average_precision"
-    p, t = whole_labels(op, prediction), whole_labels(op, target)
     score = ObjectAveragePrecision(thresholds, ignore_index=ignore_index)
-    return score.update(p[None], t[None], None if mask is None else np.asarray(mask)[None]).compute()
+    return _of_one("object_average_precision", score, prediction, target, mask)
+
+
+def _of_one(op: str, score: _Matching, prediction: Any, target: Any, mask: Any) -> float:
+    p, t = whole_labels(op, prediction), whole_labels(op, target)
+    same_shape(op, p, t)
+    kept = kept_pixels(op, t, mask, None)
+    return score.update(p[None], t[None], None if kept is None else kept[None]).compute()

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from neurenix.errors import ArgumentError
-from neurenix.metrics._inputs import Mask, batches, chosen, kept_pixels, numbered, same_shape, whole_labels
+from neurenix.metrics._inputs import Mask, chosen, kept_pixels, numbered, one_by_one, same_shape, whole_labels
 from neurenix.metrics._metric import Metric, mean
 
 
@@ -125,11 +125,8 @@ class AdaptedRandError(Metric):
     def update(self, prediction: Any, target: Any, mask: Any = None) -> Self:
         """Take in segments (N, ...) of predictions and truths."""
         op = "AdaptedRandError"
-        p, t = whole_labels(op, prediction), whole_labels(op, target)
-        batches(op, p, t)
-        same_shape(op, p, t)
-        masks = [None] * len(p) if mask is None else np.broadcast_to(mask, t.shape)
-        self._state["sums"] += [_rand_sums(op, *given, self.ignore_labels) for given in zip(p, t, masks, strict=True)]
+        images = one_by_one(op, whole_labels(op, prediction), whole_labels(op, target), mask)
+        self._state["sums"] += [_rand_sums(op, *image, self.ignore_labels) for image in images]
         return self
 
     def scores(self) -> tuple[float, float, float]:
@@ -213,12 +210,8 @@ class VariationOfInformation(Metric):
     def update(self, prediction: Any, target: Any, mask: Any = None) -> Self:
         """Take in segments (N, ...) of predictions and truths."""
         op = "VariationOfInformation"
-        p, t = whole_labels(op, prediction), whole_labels(op, target)
-        batches(op, p, t)
-        same_shape(op, p, t)
-        masks = [None] * len(p) if mask is None else np.broadcast_to(mask, t.shape)
-        for given in zip(p, t, masks, strict=True):
-            self._state["halves"].append(_conditional_entropies(*pair_counts(*_pixels(op, *given, self.ignore_labels))))
+        images = one_by_one(op, whole_labels(op, prediction), whole_labels(op, target), mask)
+        self._state["halves"] += [_conditional_entropies(*pair_counts(*_pixels(op, *image, self.ignore_labels))) for image in images]
         return self
 
     def scores(self) -> tuple[float, float]:

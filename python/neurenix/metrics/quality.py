@@ -9,7 +9,7 @@ import numpy as np
 
 from neurenix.autograd import no_grad
 from neurenix.errors import ArgumentError, ShapeError
-from neurenix.metrics._inputs import Mask, host, kept_pixels, same_shape
+from neurenix.metrics._inputs import Mask, host, kept_pixels, one_by_one, same_shape
 from neurenix.metrics._metric import Metric, mean
 from neurenix.ops.ssim import ssim as _ssim
 
@@ -45,6 +45,8 @@ def psnr(prediction: Any, target: Any, data_range: float = 1.0, *, mask: Any = N
     if not error.size:
         return math.nan
     worst = float(error.mean())
+    if worst == math.inf:
+        return -math.inf
     return 10 * math.log10(span**2 / worst) if worst else math.inf
 
 
@@ -99,10 +101,8 @@ class PSNR(Metric):
 
     def update(self, prediction: Any, target: Any, mask: Any = None) -> Self:
         """Take in images (N, ...)."""
-        p, t = host(prediction, "PSNR"), host(target, "PSNR")
-        same_shape("PSNR", p, t)
-        masks = [None] * len(t) if mask is None else np.broadcast_to(mask, t.shape)
-        self._state["values"] += [psnr(a, b, self.data_range, mask=m) for a, b, m in zip(p, t, masks, strict=True)]
+        images = one_by_one("PSNR", host(prediction, "PSNR"), host(target, "PSNR"), mask)
+        self._state["values"] += [psnr(p, t, self.data_range, mask=kept) for p, t, kept in images]
         return self
 
     def compute(self) -> float:

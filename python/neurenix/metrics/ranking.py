@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from neurenix.errors import ArgumentError, ShapeError
-from neurenix.metrics._inputs import Mask, as_mask, host, kept_pixels
+from neurenix.metrics._inputs import Mask, as_mask, check_classes, host, kept_pixels
 from neurenix.metrics._metric import Metric, mean
 
 
@@ -40,6 +40,8 @@ class _Ranking(Metric):
             raise ShapeError(f"{op}: expected scores {want} for a target {t.shape}, got {p.shape}; give a score a pixel and class")
         kept = kept_pixels(op, t, mask, self.ignore_index)
         kept = np.ones(t.shape, bool) if kept is None else kept
+        if self.num_classes > 1:
+            check_classes(op, "target", t[kept], self.num_classes)
         scores = [p[kept]] if self.num_classes == 1 else [p[:, c][kept] for c in range(self.num_classes)]
         truths = [as_mask(t)[kept]] if self.num_classes == 1 else [t[kept] == c for c in range(self.num_classes)]
         if any(np.isnan(s).any() for s in scores):
@@ -48,12 +50,14 @@ class _Ranking(Metric):
             self._state["scores"].append(np.stack(scores))
             self._state["truths"].append(np.stack(truths))
             return self
+        counts = self._state["counts"].copy()
         for c, (s, truth) in enumerate(zip(scores, truths, strict=True)):
             if s.size and not (s.min() >= 0 and s.max() <= 1):
                 raise ArgumentError(f"{op}: expected scores in [0, 1] to count in bins, got {s.min():.4g} to {s.max():.4g}; pass bins=None")
             place = np.minimum((s * self.bins).astype(np.int64), self.bins - 1)
             for side in (0, 1):
-                self._state["counts"][c, side] += np.bincount(place[truth == bool(side)], minlength=self.bins)
+                counts[c, side] += np.bincount(place[truth == bool(side)], minlength=self.bins)
+        self._state["counts"] = counts
         return self
 
     def curves(self) -> list[tuple[Mask, Mask]]:
@@ -65,7 +69,8 @@ class _Ranking(Metric):
             scores = np.concatenate([s[c] for s in self._state["scores"]] or [np.zeros(0)])
             truths = np.concatenate([t[c] for t in self._state["truths"]] or [np.zeros(0, bool)])
             order = np.argsort(-scores, kind="stable")
-            last = np.flatnonzero(np.diff(scores[order], append=np.nan) != 0)
+            ranked = scores[order]
+            last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)[: ranked.size])  # infinities tie, too
             hits = np.cumsum(truths[order])[last]
             found.append((hits, last + 1 - hits))
         return found

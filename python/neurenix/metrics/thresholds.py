@@ -28,6 +28,8 @@ def otsu_threshold(image: Any, bins: int = 256) -> float:
     >>> otsu_threshold([10, 11, 12, 200, 201])
     12.0
     """
+    if isinstance(bins, bool) or not isinstance(bins, int) or bins < 2:
+        raise ArgumentError(f"otsu_threshold: expected bins of at least 2, got {bins!r}; pass e.g. 256")
     values = host(image, "otsu_threshold").ravel()
     if not values.size or not np.isfinite(values).all():
         raise ArgumentError("otsu_threshold: expected finite values, got none or NaN; remove those that are not")
@@ -55,6 +57,8 @@ def best_threshold(image: Any, truth: Any) -> tuple[float, float]:
     mask = as_mask(host(truth, "best_threshold"))
     if values.shape != mask.shape:
         raise ShapeError(f"best_threshold: expected one shape, got {values.shape} and {mask.shape}; pass the image's own mask")
+    if np.isnan(values).any():
+        raise ArgumentError("best_threshold: expected values that can be ranked, got NaN; remove those pixels from both")
     order = np.argsort(values.ravel(), kind="stable")[::-1]
     ranked, hits = values.ravel()[order], np.cumsum(mask.ravel()[order])
     scores = hits / (np.arange(1, ranked.size + 1) + np.count_nonzero(mask) - hits)
