@@ -175,9 +175,9 @@ def sample_base() -> int:
 
 def _sizes(op: str, size: tuple[object, ...]) -> tuple[int, ...]:
     sizes = tuple(size[0]) if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
-    if not all(isinstance(s, int) and not isinstance(s, bool) and s >= 0 for s in sizes):
+    if not all(isinstance(s, int | np.integer) and not isinstance(s, bool) and s >= 0 for s in sizes):
         raise ShapeError(f"{op}: expected sizes that are integers of at least 0, got {sizes!r}; pass e.g. {op}(2, 3)")
-    return tuple(s for s in sizes if isinstance(s, int))
+    return tuple(int(s) for s in sizes if isinstance(s, int | np.integer))
 
 
 def _finish(array: Array, dtype: DTypeLike | None, device: DeviceLike | None) -> Tensor:
@@ -286,8 +286,8 @@ def randint(
     """
     if size is None:
         low, high, size = 0, low, high  # type: ignore[assignment]  # the form of two arguments shifts their places
-    if not isinstance(low, int) or not isinstance(high, int) or high <= low:
-        raise ArgumentError(f"randint: expected integers low < high, got {low!r} and {high!r}; pass e.g. randint(0, 10, (3,))")
+    if not isinstance(low, int) or not isinstance(high, int) or not -(_SEEDS // 2) <= low < high < _SEEDS // 2:
+        raise ArgumentError(f"randint: expected integers low < high of 64 bits, got {low!r} and {high!r}; pass e.g. randint(0, 10, (3,))")
     if not isinstance(size, (tuple, list)):
         raise ShapeError(f"randint: expected a shape, got {size!r}; pass e.g. randint(0, 10, (3,))")
     y = backend.empty(_sizes("randint", (size,)), "int64", "cpu")

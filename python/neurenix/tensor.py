@@ -322,6 +322,8 @@ def _from_sequence(data: Any, dtype: DTypeLike | None) -> np.ndarray[Any, Any]:
 
     try:
         return _host_array(np.array(plain(data), dtype=dtype))
+    except OverflowError as error:
+        raise ArgumentError(f"Tensor: expected numbers that the type holds, got {error}; pass another dtype") from None
     except (ValueError, TypeError) as error:
         if isinstance(error, DTypeError):
             raise

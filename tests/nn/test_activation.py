@@ -54,3 +54,19 @@ def test_constructor_errors(make, text):
 def test_softmax2d_wants_a_map():
     with pytest.raises(ShapeError, match=r"Softmax2d: expected \(N, C, H, W\) or \(C, H, W\)"):
         nn.Softmax2d()(nx.zeros(2, 3))
+
+
+def test_repr_says_inplace_where_it_is_asked_for():
+    layers = [
+        nn.LeakyReLU(0.1, True),
+        nn.ELU(),
+        nn.CELU(inplace=True),
+        nn.Hardtanh(inplace=True),
+        nn.Threshold(0.5, 2, True),
+        nn.SELU(True),
+    ]
+    assert [repr(layer) for layer in layers] == [
+        "LeakyReLU(negative_slope=0.1, inplace=True)", "ELU(alpha=1.0)", "CELU(alpha=1.0, inplace=True)",
+        "Hardtanh(min_val=-1.0, max_val=1.0, inplace=True)", "Threshold(threshold=0.5, value=2, inplace=True)", "SELU(inplace=True)",
+    ]  # fmt: skip
+    assert repr(nn.TripletMarginLoss()) == "TripletMarginLoss(margin=1.0)"

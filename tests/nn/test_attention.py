@@ -103,3 +103,14 @@ def test_errors(layer):
         layer(x, x[0], x)
     with pytest.raises(ArgumentError, match="MultiheadAttention: expected attn_mask with is_causal=True"):
         layer(x, x, x, is_causal=True)
+
+
+def test_who_sees_nothing_attends_to_nothing():
+    """A row of the mask without a True once gave NaN."""
+    q, k, v = (random_array(*shape, dtype=np.float64) for shape in [(2, 3, 4), (2, 5, 4), (2, 5, 6)])
+    mask = np.ones((3, 5), np.bool_)
+    mask[1] = False
+    y = nn.functional.scaled_dot_product_attention(q, k, v, mask).numpy()
+    assert not y[:, 1].any()
+    np.testing.assert_array_equal(y[:, [0, 2]], nn.functional.scaled_dot_product_attention(q, k, v).numpy()[:, [0, 2]])
+    check_gradient(lambda *t: nn.functional.scaled_dot_product_attention(*t, mask), q, k, v)

@@ -179,3 +179,13 @@ def test_hooks_see_a_checkpointed_part_once():
     y.sum().backward()
     assert seen == plain * 2
     assert net[0].weight.grad.tolist() == gradient
+
+
+@pytest.mark.parametrize("given", [nx.zeros(3), nx.zeros(2, dtype=nx.float64), "text"])
+def test_a_backward_hook_whose_gradient_does_not_fit_is_named(given):
+    layer = nn.ReLU()
+    layer.register_full_backward_hook(lambda *_: (given,))
+    x = nx.tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(GraphError, match="register_full_backward_hook: expected None or a gradient"):
+        layer(x).sum().backward()
+    assert x.grad is None

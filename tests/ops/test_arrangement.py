@@ -76,3 +76,16 @@ def test_refusals():
         nx.cartesian_prod(X)
     with pytest.raises(ShapeError, match="repeat_interleave: expected 1 or 4 whole numbers"):
         nx.repeat_interleave(X, nx.tensor([1, 2]), 0)
+
+
+def test_counts_that_are_no_integers_are_refused():
+    x = nx.arange(5)
+    for call in (lambda: nx.tensor_split(x, 2.5), lambda: nx.tensor_split(x, (1.5,)), lambda: nx.topk(x, 1.5), lambda: nx.kthvalue(x, 1.5)):
+        with pytest.raises(ArgumentError, match="as an integer, got"):
+            call()
+    with pytest.raises(ShapeError, match="flipud: expected at least 1 axis"):
+        nx.flipud(nx.tensor(1.0))
+    with pytest.raises(ShapeError, match="meshgrid: expected vectors"):
+        nx.meshgrid(nx.zeros(2, 2), x)
+    with pytest.raises(ArgumentError, match="full: expected a number that uint8 holds, got 300"):
+        nx.full((2,), 300, dtype=nx.uint8)

@@ -51,5 +51,23 @@ def test_refusals():
         nx.bernoulli(nx.tensor([1.5]))
     with pytest.raises(RangeError, match="normal: expected standard deviations"):
         nx.normal(0.0, nx.tensor([-1.0]))
-    with pytest.raises(ArgumentError, match="multinomial: expected weights"):
+    with pytest.raises(ArgumentError, match="multinomial: expected finite weights"):
         nx.multinomial(nx.tensor([1.0, 0.0]), 2)
+    for weights in ([np.inf, 1.0], [np.nan, 1.0], [-1.0, 2.0]):
+        with pytest.raises(ArgumentError, match="multinomial: expected finite weights"):
+            nx.multinomial(nx.tensor(weights), 1)
+    with pytest.raises(RangeError, match="bernoulli: expected probabilities"):
+        nx.bernoulli(nx.tensor([np.nan]))
+
+
+def test_gumbel_noise_is_finite_whatever_is_drawn(monkeypatch):
+    """A draw of 0 once gave an infinite noise, and NaN for the whole row."""
+    monkeypatch.setattr(nx.random, "uniform", lambda size, **how: nx.zeros(size, dtype=how["dtype"]))
+    for dtype in (nx.float32, nx.float64):
+        assert nx.nn.functional.gumbel_softmax(nx.tensor([[0.0, 1.0]], dtype=dtype)).isfinite().all()
+
+
+def test_randint_takes_the_whole_range_and_refuses_more():
+    assert -(2**63) <= nx.randint(-(2**63), 2**63 - 1, (1,)).item() < 2**63
+    with pytest.raises(ArgumentError, match="randint: expected integers low < high of 64 bits"):
+        nx.randint(0, 2**70, (1,))

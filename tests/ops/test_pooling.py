@@ -178,3 +178,11 @@ def test_errors(call, error, text):
     with pytest.raises(error) as raised:
         call(np.zeros((1, 2, 5, 5)))
     assert text in str(raised.value)
+
+
+@pytest.mark.parametrize("pool", [F.max_pool2d, F.avg_pool2d, F.adaptive_max_pool2d])
+def test_maps_without_channels_or_pixels_are_refused_and_empty_batches_are_not(pool):
+    for shape in ((1, 0, 4, 4), (0, 4, 4), (1, 2, 0, 4)):
+        with pytest.raises(ShapeError, match="got shape"):
+            pool(nx.zeros(shape), 2)
+    assert pool(nx.zeros(0, 2, 4, 4), 2).shape == (0, 2, 2, 2)

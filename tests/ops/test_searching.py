@@ -83,3 +83,14 @@ def test_refusals():
         nx.unravel_index(nx.tensor([9]), (2, 3))
     with pytest.raises(ShapeError, match="mode: expected elements"):
         nx.mode(nx.zeros(2, 0))
+
+
+def test_histc_counts_beyond_what_the_elements_type_holds():
+    """Counts of uint8 once wrapped at 256."""
+    counts = nx.histc(nx.zeros(300, dtype=nx.uint8), 2, 0, 1)
+    assert counts.dtype == np.int64 and counts.tolist() == [300, 0]
+
+
+def test_isin_says_that_a_number_does_not_fit():
+    with pytest.raises(ArgumentError, match="expected numbers that the type holds"):
+        nx.isin(nx.tensor([44], dtype=nx.uint8), 300)

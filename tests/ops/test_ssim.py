@@ -89,3 +89,10 @@ def test_errors(call, error, text):
 
 
 X = np.zeros((1, 1, 20, 20))
+
+
+def test_window_size_is_checked_before_it_is_compared():
+    x = np.zeros((1, 1, 16, 16), np.float32)
+    for function in (F.ssim, F.ms_ssim):
+        with pytest.raises(ArgumentError, match="expected window_size as an integer"):
+            function(x, x, window_size="eleven")

@@ -67,3 +67,16 @@ def test_refusals():
         nx.cov(A, aweights=[-1.0, 1.0, 1.0])
     with pytest.raises(ArgumentError, match="multi_dot: expected at least 2"):
         linalg.multi_dot([A])
+
+
+def test_power_0_is_the_identity_whatever_the_matrix_holds():
+    for dtype in (np.float32, np.float64, np.int64):
+        y = nx.matrix_power(nx.ones(2, 2, 2, dtype=dtype), 0)
+        assert y.dtype == dtype and y.tolist() == [[[1, 0], [0, 1]]] * 2
+    assert nx.matrix_power(nx.tensor([[np.nan, np.inf], [1.0, 2.0]]), 0).tolist() == [[1, 0], [0, 1]]
+
+
+def test_negative_norms_of_nothing_are_refused():
+    with pytest.raises(ShapeError, match="norm: expected elements for the order -1.0"):
+        linalg.vector_norm(nx.zeros(0), ord=-1)
+    assert linalg.vector_norm(nx.zeros(2, 0), ord=1, dim=1).tolist() == [0, 0]

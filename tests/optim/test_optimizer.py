@@ -300,3 +300,22 @@ def test_settings_may_be_one_element_arrays(rate):
             t.grad = nx.tensor([1.0])
             optimizer.step()
         assert p.tolist() == q.tolist()
+
+
+def test_a_gradient_that_does_not_fit_changes_nothing():
+    """The parameters before it were once moved and counted."""
+    first, second = (nx.tensor([1.0, 2.0], requires_grad=True) for _ in range(2))
+    optimizer = nx.optim.Adam([{"params": [first]}, {"params": [second]}], lr=0.5)
+    first.grad, second.grad = nx.ones(2), nx.ones(3)
+    with pytest.raises(ShapeError, match="Adam: expected a gradient"):
+        optimizer.step()
+    assert first.tolist() == [1.0, 2.0] and not optimizer.state
+
+
+def test_momentum_and_rho_are_checked():
+    p = nx.tensor([1.0], requires_grad=True)
+    for make, name in ((nx.optim.RMSprop, "momentum"), (nx.optim.SGD, "momentum"), (nx.optim.Adadelta, "rho")):
+        with pytest.raises(ArgumentError, match=f"{make.__name__}: expected {name}"):
+            make([p], **{name: -1.0})
+    with pytest.raises(ArgumentError, match="Adadelta: expected rho in"):
+        nx.optim.Adadelta([p], rho=1.5)

@@ -23,3 +23,8 @@ class InPlace(Elementwise):
 
     def __init__(self, inplace: bool = False) -> None:
         self.inplace = inplace
+
+    def extra_repr(self) -> str:
+        """The settings, and ``inplace`` where it is asked for."""
+        settings = [f"{name}={getattr(self, name)!r}" for name in self._shown]
+        return ", ".join(settings + ["inplace=True"] * bool(self.inplace))

@@ -117,7 +117,7 @@ class Softsign(Elementwise):
     _function = staticmethod(ops.softsign)
 
 
-class LeakyReLU(Module):
+class LeakyReLU(InPlace):
     """``x`` where positive, else ``negative_slope * x``.
 
     Examples
@@ -138,7 +138,7 @@ class LeakyReLU(Module):
         return ops.leaky_relu(x, self.negative_slope)
 
 
-class ELU(Module):
+class ELU(InPlace):
     """``x`` where positive, else ``alpha * (exp(x) - 1)``.
 
     Examples
@@ -159,7 +159,7 @@ class ELU(Module):
         return ops.elu(x, self.alpha)
 
 
-class CELU(Module):
+class CELU(InPlace):
     """``x`` where positive, else ``alpha * (exp(x / alpha) - 1)``.
 
     Raises
@@ -273,7 +273,7 @@ class PReLU(Module):
         return f"num_parameters={self.weight.shape[0]}"
 
 
-class RReLU(Module):
+class RReLU(InPlace):
     """``x`` where positive, else a slope times ``x``, drawn for each element in training, see :func:`neurenix.nn.functional.rrelu`.
 
     Parameters

@@ -35,7 +35,7 @@ class _MarginLoss(_Loss):
 
     def extra_repr(self) -> str:
         """The settings."""
-        return f"margin={self.margin}, {super().extra_repr()}"
+        return ", ".join(filter(None, (f"margin={self.margin}", super().extra_repr())))
 
 
 class HingeEmbeddingLoss(_MarginLoss):

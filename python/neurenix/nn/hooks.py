@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from neurenix import autograd
 from neurenix._hook_methods import HookHandle as HookHandle
-from neurenix.errors import ArgumentError, DTypeError
+from neurenix._typing import Array
+from neurenix.errors import ArgumentError, DTypeError, GraphError
 from neurenix.tensor import Tensor
 
 
@@ -147,7 +148,7 @@ class _Backward:
         for i, g in zip(self.places, gradients, strict=True):
             found[i] = None if g is None else Tensor._wrap(g)
         changed = self.call(tuple(found))
-        return [None if changed[i] is None else changed[i]._array for i in self.places]
+        return [_fitting(changed[i], found[i]) for i in self.places]
 
     def call(self, grad_input: tuple[Any, ...]) -> tuple[Any, ...]:
         for hook in tuple(self.hooks.values()):
@@ -159,6 +160,16 @@ class _Backward:
                 f"register_full_backward_hook: expected {self.count} gradients from the hook, got {len(grad_input)}; return one an argument"
             )
         return grad_input
+
+
+def _fitting(changed: Any, gradient: Tensor | None) -> Array | None:
+    """The array of a gradient that a hook gave in the place of another."""
+    if changed is None:
+        return None
+    if not isinstance(changed, Tensor) or (gradient is not None and (changed.shape, changed.dtype) != (gradient.shape, gradient.dtype)):
+        wanted = "a tensor" if gradient is None else f"{gradient.dtype}{gradient.shape}"
+        raise GraphError(f"register_full_backward_hook: expected None or a gradient {wanted}, got {changed!r}; return one that fits")
+    return changed._array
 
 
 def _watched(tensors: list[Tensor], pull: Any, among: Sequence[Any], places: list[int]) -> list[Any]:

@@ -63,7 +63,7 @@ class Tanhshrink(Elementwise):
     _function = staticmethod(ops.tanhshrink)
 
 
-class Hardtanh(Module):
+class Hardtanh(InPlace):
     """The input kept from ``min_val`` to ``max_val``.
 
     Raises
@@ -92,7 +92,7 @@ class Hardtanh(Module):
         return ops.hardtanh(x, self.min_val, self.max_val)
 
 
-class Threshold(Module):
+class Threshold(InPlace):
     """``x`` where above ``threshold``, else ``value``.
 
     Examples

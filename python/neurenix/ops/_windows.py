@@ -49,7 +49,9 @@ class Slide(NamedTuple):
         sizes = x.shape[x.ndim - len(self.kernel) :]
         axes = zip(sizes, self.kernel, self.stride, self.low, self.high, self.dilation, strict=True)
         found = [_sliding(n, k, s, low, high, d, self.ceil, padded) for n, k, s, low, high, d in axes]
-        if any(len(w.table) < 1 for w in found) or 0 in sizes:
+        if 0 in x.shape[x.ndim - len(self.kernel) - 1 :]:
+            raise ShapeError(f"{op}: expected axes that are not empty but for the batch, got shape {x.shape}; pass at least one pixel")
+        if any(len(w.table) < 1 for w in found):
             raise ShapeError(
                 f"{op}: expected x at least as large as the window {self.kernel}, got shape {x.shape}; use a smaller kernel_size or padding"
             )

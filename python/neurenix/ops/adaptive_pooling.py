@@ -36,8 +36,15 @@ def bins_of(op: str, x: Tensor, output_size: Any, n: int) -> list[Windows]:
     return [_bins(size, b) for size, b in zip(sizes, bins, strict=True)]
 
 
+def with_channels(op: str, x: Tensor, n: int) -> Tensor:
+    """Refuse a map without channels, which has no maxima."""
+    if not x.shape[x.ndim - n - 1]:
+        raise ShapeError(f"{op}: expected at least one channel, got shape {x.shape}; pass a map that has some")
+    return x
+
+
 def _adaptive_max(op: str, n: int, x: Any, output_size: Any, indices: bool) -> Any:
-    x = spatial(op, floats(op, x), n)
+    x = with_channels(op, spatial(op, floats(op, x), n), n)
     y, index = max_windows(op, x, bins_of(op, x, output_size, n), indices)
     return (y, index) if indices else y
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from neurenix.errors import ArgumentError, RangeError, ShapeError
+from neurenix.ops._arguments import integer
 from neurenix.ops.arithmetic import add, div, is_number, mul
 from neurenix.ops.compare import gt
 from neurenix.ops.compound import diag_embed, vstack
@@ -48,12 +49,10 @@ def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple[Te
     if not is_number(indices_or_sections) and not isinstance(indices_or_sections, (tuple, list)):
         raise ArgumentError(f"tensor_split: expected a number of sections or places, got {indices_or_sections!r}; pass e.g. 2 or (1, 3)")
     if is_number(indices_or_sections):
-        parts = int(indices_or_sections)
-        if parts < 1:
-            raise ArgumentError(f"tensor_split: expected at least 1 section, got {parts}; pass a positive number")
+        parts = integer("tensor_split", "indices_or_sections", indices_or_sections, 1)
         places = [k * (n // parts) + builtins.min(k, n % parts) for k in range(1, parts)]
     else:
-        places = [slice(int(k)).indices(n)[1] for k in indices_or_sections]
+        places = [slice(integer("tensor_split", "indices_or_sections", k, -n - 1)).indices(n)[1] for k in indices_or_sections]
     ends = list(zip([0, *places], [*places, n], strict=True))
     return tuple(narrow(x, at, start, builtins.max(end - start, 0)) for start, end in ends)
 

@@ -10,9 +10,11 @@ import numpy as np
 from neurenix import backend
 from neurenix.errors import ArgumentError, ShapeError
 from neurenix.ops.arithmetic import add, mul
+from neurenix.ops.compare import eq
 from neurenix.ops.einsum import einsum
 from neurenix.ops.layouts import repeat_interleave, where
 from neurenix.ops.matmul import matmul
+from neurenix.ops.reduce import amax
 from neurenix.ops.shape import reshape, transpose
 from neurenix.ops.softmax import softmax
 from neurenix.tensor import Tensor, as_tensor
@@ -34,7 +36,7 @@ def scaled_dot_product_attention(
     ----------
     query, key, value : Tensor, shapes (..., L, E), (..., S, E), (..., S, V)
     attn_mask : Tensor, optional
-        Bools that say what takes part, or floats that are added.
+        Bools that say what takes part, or floats that are added; who sees nothing gets zeros.
     dropout_p : float
         Must be 0: drop elements with ``dropout`` outside.
     is_causal : bool
@@ -67,6 +69,9 @@ def scaled_dot_product_attention(
     if attn_mask is not None:
         mask = as_tensor(attn_mask)
         scores = where(mask, scores, -math.inf) if mask.dtype == np.bool_ else add(scores, mask)
+        if scores.shape[-1]:  # who sees nothing attends to nothing
+            blind = eq(amax(scores.detach(), -1, True), -math.inf)
+            return matmul(where(blind, 0.0, softmax(where(blind, 0.0, scores), -1)), v)
     return matmul(softmax(scores, -1), v)
 
 

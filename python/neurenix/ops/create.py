@@ -36,7 +36,10 @@ def _constant(
     if lazy.is_loading():
         return Tensor._wrap(lazy.placeholder(shape, kind, value))
     array = backend.empty(shape, kind, "cpu")
-    array.fill(value)
+    try:
+        array.fill(value)
+    except (OverflowError, ValueError):
+        raise ArgumentError(f"{name}: expected a number that {kind} holds, got {value}; pass another dtype") from None
     return _made(array, device, requires_grad)
 
 
@@ -173,6 +176,8 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     ------
     ArgumentError
         For another ``indexing``.
+    ShapeError
+        If one has more than one axis.
     """
     from neurenix.ops.shape import broadcast_to, reshape
 
@@ -180,6 +185,8 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
         raise ArgumentError(f'meshgrid: expected indexing "ij" or "xy", got {indexing!r}; choose one of them')
     given = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
     lines = [as_tensor(t) for t in given]
+    if any(t.ndim > 1 for t in lines):
+        raise ShapeError(f"meshgrid: expected vectors, got shapes {[t.shape for t in lines]}; flatten them")
     if indexing == "xy" and len(lines) > 1:
         lines[:2] = lines[1::-1]
     shape = tuple(t._array.size for t in lines)

@@ -10,13 +10,15 @@ import numpy as np
 from neurenix import random
 from neurenix._typing import DeviceLike, DTypeLike
 from neurenix.errors import ArgumentError, RangeError, ShapeError
+from neurenix.ops._arguments import integer
 from neurenix.ops.arithmetic import add, div, is_number, mul, sub
-from neurenix.ops.compare import eq, lt
+from neurenix.ops.compare import eq, ge, le, logical_and, lt
 from neurenix.ops.convert import cast
 from neurenix.ops.elementwise import common_shape
 from neurenix.ops.layouts import where
 from neurenix.ops.ordering import argsort
 from neurenix.ops.parts import narrow
+from neurenix.ops.power import clamp_min
 from neurenix.ops.reduce import argmax, sum as sum_of
 from neurenix.ops.scan import cumsum
 from neurenix.ops.scatter import scatter
@@ -42,7 +44,7 @@ def bernoulli(input: Any, p: float | None = None) -> Tensor:
     """
     x = as_tensor(input).detach()
     chances = as_floats("bernoulli", x) if p is None else broadcast_to(as_tensor(np.array(p, np.float32), x), x.shape)
-    if any_of(lt(chances, 0)).item() or any_of(lt(1, chances)).item():
+    if not all_of(logical_and(ge(chances, 0), le(chances, 1))).item():
         raise RangeError("bernoulli: expected probabilities from 0 to 1, got others; apply sigmoid to logits")
     return cast(lt(_uniform(chances), chances), x.dtype)
 
@@ -85,8 +87,11 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False) -> Tens
     rows = w if w.ndim == 2 else unsqueeze(w, 0)
     possible = sum_of(cast(lt(0, rows), np.int64), -1)
     fewest = 1 if replacement else num_samples
-    if num_samples < 1 or any_of(lt(rows, 0)).item() or not all_of(lt(fewest - 1, possible)).item():
-        raise ArgumentError(f"multinomial: expected weights of at least 0, {fewest} of them above it in each row, got others; check them")
+    fine = all_of(logical_and(ge(rows, 0), lt(rows, math.inf))).item()
+    if integer("multinomial", "num_samples", num_samples, 1) and not (fine and all_of(lt(fewest - 1, possible)).item()):
+        raise ArgumentError(
+            f"multinomial: expected finite weights of at least 0, {fewest} of them above it in each row, got others; check them"
+        )
     if replacement:
         shares = cumsum(rows, -1)
         shape = (rows.shape[0], num_samples)
@@ -108,7 +113,8 @@ def gumbel_softmax(logits: Any, tau: float = 1, hard: bool = False, eps: float =
     .. [1] E. Jang et al., "Categorical reparameterization with Gumbel-softmax", ICLR 2017.
     """
     x = as_floats("gumbel_softmax", logits)
-    noise = neg(log(neg(log(sub(1.0, _uniform(x.detach()))))))
+    rest = sub(1.0, _uniform(x.detach()))  # from (0, 1]: at 1 the noise would be infinite
+    noise = neg(log(clamp_min(neg(log(rest)), float(np.finfo(x.dtype).eps) / 4)))
     soft = softmax(div(add(x, noise), tau), dim)
     if not hard:
         return soft

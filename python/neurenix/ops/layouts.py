@@ -87,8 +87,17 @@ def fliplr(input: Any) -> Tensor:
 
 
 def flipud(input: Any) -> Tensor:
-    """Rows reversed."""
-    return flip(input, 0)
+    """Rows reversed.
+
+    Raises
+    ------
+    ShapeError
+        If there are no rows.
+    """
+    x = as_tensor(input)
+    if not x.ndim:
+        raise ShapeError("flipud: expected at least 1 axis, got a 0-d tensor; reshape it to (1,)")
+    return flip(x, 0)
 
 
 def rot90(input: Any, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:

@@ -13,6 +13,7 @@ from neurenix._typing import Array
 from neurenix.backend import new
 from neurenix.backend.kernel import Enum, In, IndexOut, Out, Size, kernel
 from neurenix.errors import ArgumentError, ShapeError
+from neurenix.ops._arguments import integer
 from neurenix.ops.arithmetic import maximum, minimum
 from neurenix.ops.elementwise import Binary, IntegerBinary, Question, ask, integer_map2, map2, scalar
 from neurenix.ops.reduce import Extreme, Fold, amax, amin, axis_of, floats_only, fold, where_extreme
@@ -73,7 +74,7 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
     x = as_tensor(input)
     at = axis_of("topk", dim, x.ndim)
     size = x.shape[at] if x.ndim else 1
-    if not 0 <= k <= size:
+    if not 0 <= integer("topk", "k", k, 0) <= size:
         raise ArgumentError(f"topk: expected k from 0 to {size}, got {k}; the axis has no more elements")
     found = sort(x.detach(), at, descending=largest)
     if not x.ndim:
@@ -87,7 +88,7 @@ def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Extrem
     x = as_tensor(input)
     at = axis_of("kthvalue", dim, x.ndim)
     size = x.shape[at] if x.ndim else 1
-    if not 1 <= k <= size:
+    if not 1 <= integer("kthvalue", "k", k, 1) <= size:
         raise ArgumentError(f"kthvalue: expected k from 1 to {size}, got {k}; the axis has no more elements")
     return _single("kthvalue", x, at, k - 1, keepdim)
 

@@ -20,7 +20,7 @@ from neurenix.ops._arguments import floats, integers, spatial
 from neurenix.ops._frame import frame
 from neurenix.ops._windows import Windows, slide
 from neurenix.ops.activation import relu
-from neurenix.ops.adaptive_pooling import bins_of
+from neurenix.ops.adaptive_pooling import bins_of, with_channels
 from neurenix.ops.arithmetic import add, mul
 from neurenix.ops.pooling import avg_pool1d, avg_pool2d, avg_pool3d, max_windows
 from neurenix.ops.power import pow
@@ -107,7 +107,7 @@ def max_pool3d(
 def adaptive_max_pool3d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
     """Take the maximum over bins of (N, C, D, H, W) or (C, D, H, W); see :func:`adaptive_max_pool2d`."""
     op = "adaptive_max_pool3d"
-    x = spatial(op, floats(op, input), 3)
+    x = with_channels(op, spatial(op, floats(op, input), 3), 3)
     y, index = _max_volume(op, x, bins_of(op, x, output_size, 3), return_indices)
     return (y, index) if return_indices else y
 

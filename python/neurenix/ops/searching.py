@@ -127,6 +127,8 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Tensor:
 def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
     """How many elements lie in each of ``bins`` equal intervals from ``min`` to ``max`` (those of the input if both are equal).
 
+    Counts have the input's type if it is a float type, else int64.
+
     Raises
     ------
     ArgumentError
@@ -146,7 +148,8 @@ def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Tensor
     whole = cast(inside, np.float64)
     place = cast(floor(div(mul(sub(whole, low), float(bins)), high - low)), np.int64)
     place = where(eq(place, bins), bins - 1, place)
-    return scatter_add(_constant(x, (bins,), 0), 0, place, _constant(x, place.shape, 1))
+    counts = scatter_add(_constant(x, (bins,), 0, np.int64), 0, place, _constant(x, place.shape, 1, np.int64))
+    return cast(counts, x.dtype) if x.dtype.kind == "f" else counts
 
 
 def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Tensor:  # noqa: ARG001 - no need

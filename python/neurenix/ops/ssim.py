@@ -18,7 +18,7 @@ MS_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 def _window(op: str, size: int, sigma: float, like: Tensor) -> Tensor:
     """Weights of a Gaussian that sum to 1; of a box for sigma 0."""
-    if integer(op, "window_size", size, 1) % 2 == 0:
+    if size % 2 == 0:
         raise ArgumentError(f"{op}: expected an odd window_size, got {size}; pass e.g. 11")
     if isinstance(sigma, bool) or not isinstance(sigma, int | float) or not 0 <= sigma < math.inf:
         raise ArgumentError(f"{op}: expected sigma of at least 0, got {sigma!r}; pass e.g. 1.5, or 0 for a box")
@@ -110,7 +110,7 @@ def ssim(
     """
     op = "ssim"
     how = reduction_of(op, reduction, None, None)
-    x, y, span = _pair(op, input, target, data_range, window_size)
+    x, y, span = _pair(op, input, target, data_range, integer(op, "window_size", window_size, 1))
     maps, _ = _maps(x, y, _window(op, window_size, sigma, x), span, k1, k2)
     each = ops.mean(maps.reshape(x.shape[0], -1), 1)
     return each if how == "none" else ops.sum(each) if how == "sum" else ops.mean(each)
@@ -157,7 +157,7 @@ def ms_ssim(
     how, powers = reduction_of(op, reduction, None, None), [float(w) for w in weights]
     if not powers or not all(0 <= w < math.inf for w in powers):
         raise ArgumentError(f"{op}: expected weights of at least 0, got {weights!r}; pass e.g. {MS_WEIGHTS}")
-    x, y, span = _pair(op, input, target, data_range, window_size)
+    x, y, span = _pair(op, input, target, data_range, integer(op, "window_size", window_size, 1))
     least = window_size * 2 ** (len(powers) - 1)
     if min(x.shape[2:]) < least:
         raise ShapeError(

@@ -111,6 +111,8 @@ def vector_norm(input: Any, p: Any = "fro", dim: Dims = None, keepdim: bool = Fa
     if order in (math.inf, -math.inf):
         return (amax if order > 0 else amin)(magnitude(x), () if dim is None else dim, keepdim)
     axes = axes_of("norm", dim, x.ndim)
+    if order < 0 and not all(x.shape[i] for i in axes):
+        raise ShapeError(f"norm: expected elements for the order {order}, got shape {x.shape}; a norm of none has orders of at least 0")
     array = x._array
     kept = kept_shape(x.shape, axes)
     op = {0.0: Fold.NONZERO, 1.0: Fold.ABS_SUM, 2.0: Fold.NORM}.get(order, Fold.POWER)

@@ -17,7 +17,7 @@ from neurenix.ops.matmul import dot, matmul, outer
 from neurenix.ops.parts import stack
 from neurenix.ops.power import clamp, pow as power
 from neurenix.ops.reduce import amax, amin, axis_of, mean, sum as sum_of
-from neurenix.ops.shape import broadcast_tensors, reshape, transpose, unsqueeze
+from neurenix.ops.shape import broadcast_tensors, broadcast_to, reshape, transpose, unsqueeze
 from neurenix.ops.statistics import vector_norm as norm_of
 from neurenix.ops.unary import abs as magnitude, as_floats, sqrt
 from neurenix.tensor import Tensor, as_tensor
@@ -228,8 +228,8 @@ def matrix_power(A: Any, n: int) -> Tensor:
             result = x if result is None else matmul(result, x)
         x, n = matmul(x, x) if n > 1 else x, n >> 1
     if result is None:
-        result = add(mul(x, 0.0), as_tensor(np.eye(x.shape[-1], dtype=x.dtype), x))
-    return result if isinstance(result, Tensor) else as_tensor(result)
+        result = broadcast_to(as_tensor(np.eye(x.shape[-1], dtype=x.dtype), x), x.shape)
+    return as_tensor(result)
 
 
 def vander(x: Any, N: int | None = None) -> Tensor:

@@ -128,6 +128,12 @@ class Adadelta(Optimizer):
         settings = {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay, "maximize": maximize}
         super().__init__(params, {**settings, "capturable": capturable, "foreach": foreach, "differentiable": differentiable})
 
+    def check(self, group: Group) -> None:
+        """Refuse settings out of range."""
+        super().check(group)
+        if group["rho"] > 1.0:
+            raise ArgumentError(f"Adadelta: expected rho in [0, 1], got {group['rho']!r}; pass e.g. 0.9")
+
     def update(self, group: Group, batch: Batch) -> None:
         """Take one step of one batch of parameters."""
         batch.zeros("square_avg", "acc_delta")

@@ -16,7 +16,18 @@ from neurenix.errors import ArgumentError, DTypeError, FileError, ShapeError
 from neurenix.tensor import Tensor
 
 Group = dict[str, Any]
-_AT_LEAST_ZERO = ("lr", "weight_decay", "eps", "momentum_decay", "lr_decay", "initial_accumulator_value", "lambd", "alpha", "rho")
+_AT_LEAST_ZERO = (
+    "lr",
+    "weight_decay",
+    "eps",
+    "momentum",
+    "momentum_decay",
+    "lr_decay",
+    "initial_accumulator_value",
+    "lambd",
+    "alpha",
+    "rho",
+)
 _NUMBERS = ("step", "mu_product", "eta", "mu")  # entries of a state that are one number whatever the parameter
 
 
@@ -152,16 +163,20 @@ class Optimizer:
                 if p.grad is not None:
                     p.grad = None if set_to_none else Tensor._wrap(constant_like(p._array, 0.0))
 
+    def _check_gradients(self) -> None:
+        """Refuse gradients that do not fit, before any parameter is touched."""
+        for p in (p for group in self.param_groups for p in group["params"]):
+            if p.grad is not None and (p.grad.shape != p.shape or p.grad.dtype != p.dtype):
+                raise ShapeError(
+                    f"{self._name}: expected a gradient {p.dtype}{p.shape}, got {p.grad.dtype}{p.grad.shape}; set one that fits"
+                )
+
     def _batches(self, group: Group) -> Iterator[Batch]:
         """Parameters with a gradient, those of one type, device and age together; each one's step is counted."""
         batches: dict[tuple[Any, str, int], Batch] = {}
         for p in group["params"]:
             if p.grad is None:
                 continue
-            if p.grad.shape != p.shape or p.grad.dtype != p.dtype:
-                raise ShapeError(
-                    f"{self._name}: expected a gradient {p.dtype}{p.shape}, got {p.grad.dtype}{p.grad.shape}; set one that fits"
-                )
             if not (p._array.flags.c_contiguous and p._array.flags.writeable):
                 p._array = _own(p._array)
             state = self.state.setdefault(p, {})
@@ -180,6 +195,7 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        self._check_gradients()
         for group in self.param_groups:
             for batch in self._batches(group):
                 self.update(group, batch)

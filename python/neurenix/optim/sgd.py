@@ -54,8 +54,6 @@ class SGD(Optimizer):
     def check(self, group: Group) -> None:
         """Refuse settings out of range."""
         super().check(group)
-        if not group["momentum"] >= 0:
-            raise ArgumentError(f"SGD: expected momentum of at least 0, got {group['momentum']!r}; pass e.g. 0.9")
         if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
             raise ArgumentError("SGD: expected momentum and no dampening with nesterov, got neither or dampening; pass momentum=0.9")
 
