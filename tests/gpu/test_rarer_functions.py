@@ -45,6 +45,10 @@ CASES = {
     "cov": lambda x, p: nx.cov(x),
     "matrix_norm": lambda x, p: linalg.matrix_norm(x, 1),
     "matrix_power": lambda x, p: nx.matrix_power(x[:, :3], 3),
+    "max_pool2d": lambda x, p: F.max_pool2d((p * 9).long().reshape(1, 1, 3, 4), 2, 1, 1, return_indices=True)[1],
+    "scaled_dot_product_attention": lambda x, p: F.scaled_dot_product_attention(
+        x, p, p, nx.tensor(np.eye(3) > [[0], [0], [1]]).to(x.device)
+    ),
     "pdist": lambda x, p: F.pdist(x),
     "gaussian_nll_loss": lambda x, p: F.gaussian_nll_loss(x, x * 2, p),
     "triplet_margin_loss": lambda x, p: F.triplet_margin_loss(x, p, x * p, swap=True),

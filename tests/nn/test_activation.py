@@ -5,7 +5,7 @@ import pytest
 
 import neurenix as nx
 from neurenix import nn
-from neurenix.errors import ArgumentError, ShapeError
+from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.nn import functional as F
 from neurenix.testing import random_array
 
@@ -70,3 +70,10 @@ def test_repr_says_inplace_where_it_is_asked_for():
         "Hardtanh(min_val=-1.0, max_val=1.0, inplace=True)", "Threshold(threshold=0.5, value=2, inplace=True)", "SELU(inplace=True)",
     ]  # fmt: skip
     assert repr(nn.TripletMarginLoss()) == "TripletMarginLoss(margin=1.0)"
+
+
+@pytest.mark.parametrize("layer", [nn.Softmax, nn.LogSoftmax, nn.Softmin])
+@pytest.mark.parametrize("dim", [1.0, True, "a", (1,)])
+def test_axes_are_integers(layer, dim):
+    with pytest.raises(DTypeError, match=f"{layer.__name__}: expected dim as an integer, got .*; pass e.g. dim=1"):
+        layer(dim)

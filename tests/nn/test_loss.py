@@ -66,3 +66,14 @@ def test_errors():
         nn.BCEWithLogitsLoss()(nx.tensor([0.5]).sigmoid(), nx.tensor([1.0]))
     with pytest.raises(ShapeError, match="binary_cross_entropy: expected a target of shape"):
         nn.BCELoss()(np.full((2, 1, 4, 4), 0.5, np.float32), np.ones((2, 4, 4), np.float32))
+
+
+def test_settings_that_a_loss_refuses():
+    with pytest.raises(ArgumentError, match="HuberLoss: expected delta as a number, got 'a'; pass e.g. delta=1.0"):
+        nn.HuberLoss(delta="a")
+    x = np.zeros((2, 3), np.float32)
+    with pytest.raises(
+        ArgumentError, match="cross_entropy: expected class numbers beside ignore_index=1, got probabilities; leave ignore_index out"
+    ):
+        nn.CrossEntropyLoss(ignore_index=1)(x, x)
+    assert nn.CrossEntropyLoss(ignore_index=-1)(x, x).item() == 0.0

@@ -76,6 +76,20 @@ def test_attention():
         F.scaled_dot_product_attention(q, k, v, dropout_p=0.1)
 
 
+def test_attention_of_a_query_that_may_look_nowhere():
+    q, k, v = random_array(2, 3, 4), random_array(2, 5, 4, seed=1), random_array(2, 5, 6, seed=2)
+    seen = np.array([[1, 0, 1, 0, 0], [0, 0, 0, 0, 0], [1, 1, 1, 1, 1]], bool)
+    tensors = [nx.tensor(a, requires_grad=True) for a in (q, k, v)]
+    for mask in (seen, np.where(seen, 0.0, -np.inf)):
+        y = F.scaled_dot_product_attention(*tensors, mask)
+        assert not y.numpy()[:, 1].any()
+        np.testing.assert_allclose(y.numpy()[:, ::2], F.scaled_dot_product_attention(q[:, ::2], k, v, seen[::2]).numpy(), rtol=1e-14)
+        y.sum().backward()
+        assert all(np.isfinite(t.grad.numpy()).all() for t in tensors) and not tensors[0].grad.numpy()[:, 1].any()
+    check_gradient(lambda *ts: F.scaled_dot_product_attention(*ts, seen), q, k, v)
+    assert F.scaled_dot_product_attention(q, k[:, :0], v[:, :0], seen[:, :0]).tolist() == np.zeros((2, 3, 6)).tolist()
+
+
 def test_bilinear():
     x, y, w, b = random_array(2, 5, 3), random_array(2, 5, 4, seed=1), random_array(6, 3, 4, seed=2), random_array(6, seed=3)
     np.testing.assert_allclose(F.bilinear(x, y, w, b).numpy(), np.einsum("...i,oij,...j->...o", x, w, y) + b, rtol=1e-12)

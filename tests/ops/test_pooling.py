@@ -186,3 +186,29 @@ def test_maps_without_channels_or_pixels_are_refused_and_empty_batches_are_not(p
         with pytest.raises(ShapeError, match="got shape"):
             pool(nx.zeros(shape), 2)
     assert pool(nx.zeros(0, 2, 4, 4), 2).shape == (0, 2, 2, 2)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64])
+def test_max_pool_of_integers(form, dtype):
+    x = np.abs(random_array(2, 3, 13, 11, dtype=np.float32) * 3).astype(dtype)  # few values: ties
+    values, places = reference(x.astype(np.float64), *form)
+    y, index = F.max_pool2d(x, *form, return_indices=True)
+    assert y.dtype == dtype
+    np.testing.assert_array_equal(y.numpy(), values)
+    np.testing.assert_array_equal(index.numpy(), places)
+    assert_same_bits(F.max_pool2d(channels_last(x), *form), y)
+    assert_same_bits(
+        F.max_pool3d(x[:, :, None], (1, form[0], form[0]), (1, *form[1:2] * 2), (0, *form[2:3] * 2), (1, *form[3:4] * 2), form[4])[:, :, 0],
+        y,
+    )
+
+
+def test_max_pool_of_integers_that_no_float_holds():
+    x = np.array([[[2**62, 2**62 + 1, -5, -(2**63)]]])
+    assert F.max_pool1d(x, 2).tolist() == [[[2**62 + 1, -5]]]
+    volume, where = F.max_pool3d(x.reshape(1, 1, 2, 1, 2), (2, 1, 1), return_indices=True)
+    assert (volume.tolist(), where.tolist()) == ([[[[[2**62, 2**62 + 1]]]]], [[[[[0, 1]]]]])
+    assert F.max_pool1d(np.array([[[7, 7]]]), 2, padding=1, dilation=3).tolist() == [[[-(2**63)]]]  # a window between the pixels
+    with pytest.raises(DTypeError, match="max_pool2d: expected float32 or float64, got bool"):
+        F.max_pool2d(np.ones((1, 1, 2, 2), bool), 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from neurenix import ops
+from neurenix.errors import ArgumentError
 from neurenix.nn.module import Module
 from neurenix.nn.parameter import Buffer
 from neurenix.ops._reduction import reduction_of
@@ -216,6 +217,8 @@ class HuberLoss(_Loss):
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction=reduction)
+        if not isinstance(delta, (int, float)):
+            raise ArgumentError(f"HuberLoss: expected delta as a number, got {delta!r}; pass e.g. delta=1.0")
         self.delta = delta
 
     def forward(self, input: Any, target: Any, mask: Any = None) -> Tensor:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 from neurenix import ops
-from neurenix.errors import ShapeError
+from neurenix.errors import DTypeError, ShapeError
 from neurenix.nn.module import Module
 from neurenix.tensor import Tensor, as_tensor
+
+
+def _axis(layer: str, dim: Any) -> int | None:
+    if dim is not None and (isinstance(dim, bool) or not hasattr(dim, "__index__")):
+        raise DTypeError(f"{layer}: expected dim as an integer, got {dim!r}; pass e.g. dim=1")
+    return None if dim is None else operator.index(dim)
 
 
 class GLU(Module):
@@ -43,7 +50,7 @@ class Softmax(Module):
     _shown = ("dim",)
 
     def __init__(self, dim: int | None = None) -> None:
-        self.dim = dim
+        self.dim = _axis("Softmax", dim)
 
     def forward(self, x: Any) -> Tensor:
         """Apply it along the axis."""
@@ -63,7 +70,7 @@ class LogSoftmax(Module):
     _shown = ("dim",)
 
     def __init__(self, dim: int | None = None) -> None:
-        self.dim = dim
+        self.dim = _axis("LogSoftmax", dim)
 
     def forward(self, x: Any) -> Tensor:
         """Apply it along the axis."""
@@ -83,7 +90,7 @@ class Softmin(Module):
     _shown = ("dim",)
 
     def __init__(self, dim: int | None = None) -> None:
-        self.dim = dim
+        self.dim = _axis("Softmin", dim)
 
     def forward(self, x: Any) -> Tensor:
         """Apply it along the axis."""

@@ -106,7 +106,7 @@ def batch_norm(
     ShapeError, DTypeError
         If sizes or element types do not fit.
     ArgumentError
-        If there is nothing to normalise by in evaluation.
+        If there is nothing to normalise by in evaluation, or ``eps`` is not above 0 in training, or below 0.
 
     Notes
     -----
@@ -121,7 +121,7 @@ def batch_norm(
     --------
     >>> import neurenix as nx
     >>> x = nx.tensor([[1.0, 2.0], [3.0, 6.0]])
-    >>> nx.nn.functional.batch_norm(x, None, None, training=True, eps=0.0).tolist()
+    >>> nx.nn.functional.batch_norm(x, None, None, training=True, eps=1e-12).tolist()
     [[-1.0, -1.0], [1.0, 1.0]]
     """
     x = as_tensor(input)
@@ -129,6 +129,8 @@ def batch_norm(
         raise ShapeError(f"batch_norm: expected (N, C) or (N, C, ...), got {x.shape}; add the missing axes with .unsqueeze(0)")
     if x.ndim < 2:
         return autograd.record("batch_norm", x._array, (x,), lambda g: (g,))
+    if training and not eps > 0:
+        raise ArgumentError(f"batch_norm: expected eps above 0 in training, got {eps}; pass e.g. eps=1e-5")
     running = (_optional(running_mean, x), _optional(running_var, x))
     if not training and any(t is None for t in running):
         raise ArgumentError("batch_norm: expected running_mean and running_var in evaluation, got None; pass them or training=True")

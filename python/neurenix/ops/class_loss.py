@@ -234,7 +234,8 @@ def cross_entropy(
     Raises
     ------
     ArgumentError
-        If ``input`` is the output of ``softmax``, or a class number lies outside the classes.
+        If ``input`` is the output of ``softmax``, a class number lies outside the classes, or ``ignore_index`` names a class
+        beside probabilities.
 
     Examples
     --------
@@ -252,6 +253,10 @@ def cross_entropy(
         settings: dict[str, Any] = {"ignore_index": ignore_index, "label_smoothing": smoothing}
         return weighted_pixels(op, cross_entropy, x, t, weight, how, mask, pixel_weight, settings)
     if t.dtype.kind == "f":
+        if isinstance(ignore_index, int) and ignore_index >= 0:
+            raise ArgumentError(
+                f"{op}: expected class numbers beside ignore_index={ignore_index}, got probabilities; leave ignore_index out"
+            )
         return _with_probabilities(x, t, weight, how, smoothing)
     return _from_logits(op, x, t, weight, how, ignore_index, smoothing, math.inf)
 

@@ -14,9 +14,10 @@ from neurenix.ops._arguments import choice, floats, integer, spatial
 from neurenix.ops._axis import placed, sums
 from neurenix.ops._frame import Frame, frame
 from neurenix.ops._windows import Slide, Windows, slide
+from neurenix.ops.pooling_integers import max_integers
 from neurenix.ops.resize import apply_tables
 from neurenix.ops.unpooling import unpool_add
-from neurenix.tensor import Tensor
+from neurenix.tensor import Tensor, as_tensor
 
 
 @kernel("floats")
@@ -103,8 +104,11 @@ def average_windows(op: str, x: Tensor, windows: list[Windows], override: int | 
 
 
 def _max(op: str, n: int, x: Any, window: Slide, indices: bool) -> Any:
-    x = spatial(op, floats(op, x), n)
-    y, index = max_windows(op, x, window.windows(op, x), indices)
+    t = as_tensor(x)
+    whole = t.dtype.kind in "iu"
+    t = spatial(op, t if whole else floats(op, t), n)
+    windows = window.windows(op, t)
+    y, index = max_integers(t, windows, indices) if whole else max_windows(op, t, windows, indices)
     return (y, index) if indices else y
 
 
@@ -122,7 +126,7 @@ def max_pool2d(
     Parameters
     ----------
     input : Tensor, shape (N, C, H, W) or (C, H, W)
-        float32 or float64, any memory order.
+        float32, float64 or integers (label maps), any memory order.
     kernel_size, stride, padding, dilation : int or (int, int)
         Window, its steps (the window where ``None``), rows and columns of minus infinity around the map, distance of taps.
     ceil_mode : bool

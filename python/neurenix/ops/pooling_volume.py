@@ -23,6 +23,7 @@ from neurenix.ops.activation import relu
 from neurenix.ops.adaptive_pooling import bins_of, with_channels
 from neurenix.ops.arithmetic import add, mul
 from neurenix.ops.pooling import avg_pool1d, avg_pool2d, avg_pool3d, max_windows
+from neurenix.ops.pooling_integers import max_integers
 from neurenix.ops.power import pow
 from neurenix.ops.scatter import gather
 from neurenix.ops.shape import reshape
@@ -99,8 +100,11 @@ def max_pool3d(
     """
     op = "max_pool3d"
     window = slide(op, 3, kernel_size, stride, padding, dilation, ceil_mode)
-    x = spatial(op, floats(op, input), 3)
-    y, index = _max_volume(op, x, window.windows(op, x), return_indices)
+    x = as_tensor(input)
+    whole = x.dtype.kind in "iu"
+    x = spatial(op, x if whole else floats(op, x), 3)
+    windows = window.windows(op, x)
+    y, index = max_integers(x, windows, return_indices) if whole else _max_volume(op, x, windows, return_indices)
     return (y, index) if return_indices else y
 
 
