@@ -45,6 +45,8 @@ def connected_components(mask: Any, *, connectivity: int | None = None, min_size
            [0, 2, 2]])
     """
     op = "connected_components"
+    if isinstance(min_size, bool) or not isinstance(min_size, int | np.integer):
+        raise ArgumentError(f"{op}: expected min_size as an integer, got {min_size!r}; pass e.g. 10")
     values = host(mask, op)
     values = np.ascontiguousarray(as_mask(values) if values.dtype.kind == "f" else values)
     rank = _rank(op, values, connectivity)
@@ -91,7 +93,7 @@ def distance_transform_edt(mask: Any, *, spacing: Any = None) -> Mask:
     """
     op = "distance_transform_edt"
     inside = host(mask, op)
-    inside = as_mask(inside) if inside.dtype.kind == "f" else inside != 0
+    inside = np.asarray(as_mask(inside) if inside.dtype.kind == "f" else inside != 0)
     distance: Mask = np.sqrt(regions.squared_distance(inside, regions.spacing_of(op, spacing, inside.ndim)))
     return distance
 

@@ -110,6 +110,7 @@ def test_averages_of_the_bowl_and_of_stardist():
     [
         (lambda: object_f1([[0.5]], [[1]]), DTypeError, "object_f1: expected integer labels, got float64"),
         (lambda: ObjectF1(0.0), ArgumentError, "ObjectF1: expected thresholds above 0, up to 1, got 0.0"),
+        (lambda: ObjectF1("high"), ArgumentError, "ObjectF1: expected thresholds as a number, got "),
         (lambda: ObjectF1(average="all"), ArgumentError, "expected average one of 'objects', 'images', got 'all'"),
         (lambda: PanopticQuality().update([[[1]]], [[[1, 2]]]), ShapeError, "PanopticQuality: expected one shape"),
         (lambda: PanopticQuality().update([1], [1]), ShapeError, r"expected \(N, ...\), images along the first axis"),

@@ -74,6 +74,7 @@ def test_averages():
         (lambda: adapted_rand_error([1], [1, 2]), ShapeError, "adapted_rand_error: expected one shape"),
         (lambda: adapted_rand_error([1.5], [1]), DTypeError, "expected integer labels, got float64"),
         (lambda: adapted_rand_error([1], [1], alpha=2), ArgumentError, r"expected alpha in \[0, 1\], got 2"),
+        (lambda: AdaptedRandError(ignore_labels=None), ArgumentError, "AdaptedRandError: expected ignore_labels as integers, got None"),
         (lambda: AdaptedRandError(average="all"), ArgumentError, "expected average one of 'images', 'pairs', got 'all'"),
         (lambda: AdaptedRandError().update([1, 2], [1, 2]), ShapeError, r"expected \(N, ...\), images along the first axis"),
         (lambda: AdaptedRandError().merge(VariationOfInformation()), ArgumentError, "merge: expected AdaptedRandError"),

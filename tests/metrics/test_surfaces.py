@@ -116,6 +116,9 @@ def test_batches_and_classes():
     assert HausdorffDistance(3).update(p, t).compute() == pytest.approx(single.mean())
     scores = np.moveaxis(np.eye(3)[p], -1, 1)
     assert HausdorffDistance(3).update(scores, t).compute() == pytest.approx(single.mean())
+    assert HausdorffDistance(spacing=(1, 2)).update(p[:, None] > 0, t[:, None] > 0).compute() == pytest.approx(
+        HausdorffDistance(spacing=(1, 2)).update(p > 0, t > 0).compute()
+    )
     keep = np.zeros(t.shape, bool)
     keep[:, 2:, 3:] = True
     masked = HausdorffDistance(3).update(p, t, keep).compute()
@@ -144,6 +147,12 @@ def test_any_split_gives_the_same(make):
         (lambda: surface_dice([[1]], [[1]], -1.0), ArgumentError, "surface_dice: expected tolerance of at least 0, got -1.0"),
         (lambda: surface_dice([1], [1]), ShapeError, r"surface_dice: expected masks \(H, W\) or \(D, H, W\), got 1 axes"),
         (lambda: SurfaceDice(tolerance="x"), ArgumentError, "SurfaceDice: expected tolerance of at least 0, got 'x'; pass e.g. 1.0"),
+        (lambda: HausdorffDistance(threshold="a"), ArgumentError, "HausdorffDistance: expected threshold as a number, got 'a'"),
+        (
+            lambda: HausdorffDistance(2).update([[[2]]], [[[1]]]),
+            ArgumentError,
+            "expected class numbers from 0 to 1, got 2 to 2 in the prediction",
+        ),
         (lambda: HausdorffDistance(0), ArgumentError, "HausdorffDistance: expected num_classes of at least 1, got 0"),
         (lambda: HausdorffDistance().update([[1]], [[1]]), ShapeError, r"expected \(N, ...\), images along the first axis"),
     ],

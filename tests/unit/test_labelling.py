@@ -143,6 +143,7 @@ def test_growth_stays_in_the_mask_and_stops():
         (lambda: connected_components(np.zeros((1, 2, 3, 4))), ShapeError, r"connected_components: expected \(H, W\) or \(D, H, W\)"),
         (lambda: connected_components(np.zeros((2, 3)), connectivity=6), ArgumentError, "connectivity 4 or 8, got 6"),
         (lambda: connected_components(np.zeros((2, 3, 4)), connectivity=8), ArgumentError, "connectivity 6 or 18 or 26, got 8"),
+        (lambda: connected_components([[1]], min_size="few"), ArgumentError, "expected min_size as an integer, got 'few'"),
         (lambda: distance_transform_edt(np.zeros((2, 3)), spacing=0), ArgumentError, "spacing as a number above 0 or 2 of them, got 0"),
         (lambda: distance_transform_edt(np.zeros((2, 3)), spacing=(1, 2, 3)), ArgumentError, r"got \(1, 2, 3\); pass e.g. \(1.0, 1.0\)"),
         (lambda: watershed(np.zeros((2, 3)), np.zeros((2, 3))), DTypeError, "expected integer markers, got float64"),

@@ -95,6 +95,21 @@ def check_classes(owner: str, name: str, labels: Mask, count: int) -> None:
         )
 
 
+def number(owner: str, name: str, value: Any) -> float:
+    """A setting that is a number; NaN too."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise ArgumentError(f"{owner}: expected {name} as a number, got {value!r}; pass e.g. {name}=0.5")
+    return float(value)
+
+
+def ignored(owner: str, labels: Any) -> tuple[int, ...]:
+    """Labels that do not count: an integer or several."""
+    array = np.ravel(np.asarray(labels))
+    if array.size and array.dtype.kind not in "iu":
+        raise ArgumentError(f"{owner}: expected ignore_labels as integers, got {labels!r}; pass e.g. (0,), or () for none")
+    return tuple(int(i) for i in array)
+
+
 def chosen(owner: str, name: str, value: Any, choices: tuple[str, ...]) -> str:
     """Refuse an unknown name, and say which there are."""
     if value not in choices:

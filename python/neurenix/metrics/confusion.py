@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
-from neurenix.metrics._inputs import Mask, as_mask, check_classes, chosen, host, kept_pixels
+from neurenix.metrics._inputs import Mask, as_mask, check_classes, chosen, host, kept_pixels, number
 from neurenix.metrics._metric import Metric, mean, ratio
 
 AVERAGES = ("macro", "micro", "weighted", "none")
@@ -73,7 +73,7 @@ class ConfusionMatrix(Metric):
     def __init__(self, num_classes: int = 1, *, threshold: float = 0.5, ignore_index: float | None = None) -> None:
         if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
             raise ArgumentError(f"{type(self).__name__}: expected num_classes of at least 1, got {num_classes!r}; pass 1 for masks")
-        self.num_classes, self.threshold, self.ignore_index = num_classes, float(threshold), ignore_index
+        self.num_classes, self.threshold, self.ignore_index = num_classes, number(type(self).__name__, "threshold", threshold), ignore_index
         self.reset()
 
     def _nothing(self) -> dict[str, Any]:
@@ -115,7 +115,7 @@ class _Score(ConfusionMatrix):
         threshold: float = 0.5,
         ignore_index: float | None = None,
     ) -> None:
-        self.average, self.empty = chosen(type(self).__name__, "average", average, AVERAGES), float(empty)
+        self.average, self.empty = chosen(type(self).__name__, "average", average, AVERAGES), number(type(self).__name__, "empty", empty)
         super().__init__(num_classes, threshold=threshold, ignore_index=ignore_index)
 
     def _quotient(self, tp: Any, fp: Any, fn: Any) -> tuple[Any, Any]:

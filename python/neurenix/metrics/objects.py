@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from neurenix.errors import ArgumentError
-from neurenix.metrics._inputs import Mask, chosen, kept_pixels, numbered, one_by_one, same_shape, whole_labels
+from neurenix.metrics._inputs import Mask, chosen, kept_pixels, number, numbered, one_by_one, same_shape, whole_labels
 from neurenix.metrics._metric import Metric, mean
 
 DSB_THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
@@ -179,7 +179,7 @@ class _Matching(Metric):
 
     def __init__(self, thresholds: Any, average: str, ignore_index: int | None) -> None:
         op = type(self).__name__
-        given = tuple(float(t) for t in np.ravel(thresholds))
+        given = tuple(number(op, "thresholds", t) for t in np.ravel(np.asarray(thresholds)))
         if not given or not all(0 < t <= 1 for t in given):
             raise ArgumentError(f"{op}: expected thresholds above 0, up to 1, got {thresholds!r}; pass e.g. 0.5")
         self.thresholds, self.average = given, chosen(op, "average", average, ("objects", "images"))

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from neurenix.errors import ArgumentError
-from neurenix.metrics._inputs import Mask, chosen, kept_pixels, numbered, one_by_one, same_shape, whole_labels
+from neurenix.metrics._inputs import Mask, chosen, ignored, kept_pixels, numbered, one_by_one, same_shape, whole_labels
 from neurenix.metrics._metric import Metric, mean
 
 
@@ -85,7 +85,7 @@ def adapted_rand_error(
     >>> adapted_rand_error([[1, 1, 2, 2]], [[1, 1, 1, 1]])  # one segment cut in two
     (0.5, 1.0, 0.3333333333333333)
     """
-    ignore = tuple(int(i) for i in np.ravel(ignore_labels))
+    ignore = ignored("adapted_rand_error", ignore_labels)
     both, of_prediction, of_target = _rand_sums("adapted_rand_error", prediction, target, mask, ignore)
     return _rand_error(both, of_prediction, of_target, _alpha(alpha))
 
@@ -115,7 +115,7 @@ class AdaptedRandError(Metric):
     """
 
     def __init__(self, *, ignore_labels: Any = (0,), alpha: float = 0.5, average: str = "images") -> None:
-        self.ignore_labels, self.alpha = tuple(int(i) for i in np.ravel(ignore_labels)), _alpha(alpha)
+        self.ignore_labels, self.alpha = ignored("AdaptedRandError", ignore_labels), _alpha(alpha)
         self.average = chosen("AdaptedRandError", "average", average, ("images", "pairs"))
         self.reset()
 
@@ -182,7 +182,7 @@ def variation_of_information(prediction: Any, target: Any, *, ignore_labels: Any
     >>> variation_of_information([[1, 1, 2, 2]], [[1, 1, 1, 1]])
     (1.0, 0.0)
     """
-    ignore = tuple(int(i) for i in np.ravel(ignore_labels))
+    ignore = ignored("variation_of_information", ignore_labels)
     return _conditional_entropies(*pair_counts(*_pixels("variation_of_information", prediction, target, mask, ignore)))
 
 
@@ -201,7 +201,7 @@ class VariationOfInformation(Metric):
     """
 
     def __init__(self, *, ignore_labels: Any = ()) -> None:
-        self.ignore_labels = tuple(int(i) for i in np.ravel(ignore_labels))
+        self.ignore_labels = ignored("VariationOfInformation", ignore_labels)
         self.reset()
 
     def _nothing(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from neurenix.errors import ArgumentError, ShapeError
 from neurenix.metrics._elements import elements
-from neurenix.metrics._inputs import Mask, as_mask, check_classes, chosen, host, kept_pixels, same_shape
+from neurenix.metrics._inputs import Mask, as_mask, check_classes, chosen, host, kept_pixels, number, same_shape
 from neurenix.metrics._metric import Metric, mean
 from neurenix.metrics.confusion import classes_of
 from neurenix.ops.regions import spacing_of, squared_distance
@@ -78,7 +78,7 @@ def hausdorff_distance(
     Parameters
     ----------
     prediction, target : array or Tensor, one shape (H, W) or (D, H, W)
-        Masks, taken as :func:`iou` takes them.
+        Masks, taken as :func:`iou` takes them. (1, H, W) is a volume of one plane, all of which is surface: pass ``x[0]``.
     spacing : float or sequence of float, optional
         Distance between neighbours along each axis; 1 by default. The result is in its unit.
     percentile : float
@@ -208,8 +208,9 @@ class _SurfaceMetric(Metric):
     ) -> None:
         if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
             raise ArgumentError(f"{type(self).__name__}: expected num_classes of at least 1, got {num_classes!r}; pass 1 for masks")
-        self.num_classes, self.ignore_index, self.threshold = num_classes, ignore_index, float(threshold)
-        self.spacing = spacing if spacing is None or isinstance(spacing, int | float) else tuple(float(s) for s in spacing)
+        op = type(self).__name__
+        self.num_classes, self.ignore_index, self.threshold = num_classes, ignore_index, number(op, "threshold", threshold)
+        self.spacing = spacing if spacing is None or isinstance(spacing, int | float) else tuple(number(op, "spacing", s) for s in spacing)
         self.average = chosen(type(self).__name__, "average", average, ("macro", "none"))
         self.reset()
 
@@ -220,7 +221,10 @@ class _SurfaceMetric(Metric):
         raise NotImplementedError
 
     def update(self, prediction: Any, target: Any, mask: Any = None) -> Self:
-        """Take in images: masks (N, ...), or for several classes labels (N, ...) or scores (N, C, ...) and class numbers (N, ...)."""
+        """Take in images: masks (N, ...), or for several classes labels (N, ...) or scores (N, C, ...) and class numbers (N, ...).
+
+        A channel axis of one, (N, 1, H, W), is none: as a volume of one plane all of a mask would be surface.
+        """
         op = type(self).__name__
         p, t = classes_of(op, prediction, target, self.num_classes, self.threshold)
         if t.ndim < 3:
@@ -228,6 +232,8 @@ class _SurfaceMetric(Metric):
         kept = kept_pixels(op, host(target, op), mask, self.ignore_index)
         for name, labels in (("prediction", p), ("target", t)):
             check_classes(op, name, labels if kept is None else labels[kept], max(self.num_classes, 2))
+        if t.ndim > 3 and t.shape[1] == 1:
+            p, t, kept = p[:, 0], t[:, 0], None if kept is None else kept[:, 0]
         rows = []
         for i in range(len(t)):
             row = []

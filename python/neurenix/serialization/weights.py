@@ -43,7 +43,7 @@ def load_weights(
         Take only the names that begin so, and cut it off: ``"backbone."`` for a part of a larger network.
     adapt_input : bool
         Where the first convolution was trained on another number of channels: the sum of its weights for one channel;
-        for several, the trained ones in turn, scaled so that a grey image gives the same response.
+        for several, the trained ones in turn, times the trained number over the new one.
 
     Returns
     -------
