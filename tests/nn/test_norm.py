@@ -125,8 +125,10 @@ def test_errors():
 
 def test_batch_norm_needs_a_positive_eps():
     x = np.array([[1.0], [3.0]], np.float32)
+    layer = nn.BatchNorm1d(1, eps=0.0)
     with pytest.raises(ArgumentError, match="batch_norm: expected eps above 0 in training, got 0.0; pass e.g. eps=1e-5"):
-        nn.BatchNorm1d(1, eps=0.0)(x)
-    assert nn.BatchNorm1d(1, eps=0.0).eval()(x).tolist() == x.tolist()  # the running variance is 1
+        layer(x)
+    assert layer.num_batches_tracked.item() == 0
+    assert layer.eval()(x).tolist() == x.tolist()  # the running variance is 1
     with pytest.raises(ArgumentError, match="batch_norm: expected eps of at least 0, got -1.0"):
         nn.functional.batch_norm(x, np.zeros(1, np.float32), np.ones(1, np.float32), eps=-1.0)

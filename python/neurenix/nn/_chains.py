@@ -75,4 +75,6 @@ def _by_its_map(norm: Layer, y: Tensor, relu: bool) -> Tensor:
         norm.watch(y)
     own, momentum = norm.begin()
     apply = ops.batch_norm if isinstance(norm, BatchNorm2d) else ops.instance_norm
-    return apply(y, norm.running_mean, norm.running_var, norm.weight, norm.bias, own, momentum, norm.eps, relu=relu)
+    y = apply(y, norm.running_mean, norm.running_var, norm.weight, norm.bias, own, momentum, norm.eps, relu=relu)
+    norm.count()
+    return y

@@ -84,13 +84,16 @@ class _Norm(Module):
             raise ShapeError(f"{name}: expected an input with {c} channels, got {x.shape}; pass num_features={channels} to the layer")
 
     def begin(self) -> tuple[bool, float]:
-        """Count a batch: whether to use its own statistics, and how far running ones move towards them."""
+        """Whether to use a batch's own statistics, and how far running ones move towards them."""
         own = self.training or self.running_mean is None
-        if not self.training or self.num_batches_tracked is None:
+        if self.momentum is not None or not self.training or self.num_batches_tracked is None:
             return own, 0.0 if self.momentum is None else self.momentum
-        if not is_rerun():
+        return own, 1.0 / (float(self.num_batches_tracked.item()) + (0 if is_rerun() else 1))
+
+    def count(self) -> None:
+        """Count a batch that went through."""
+        if self.training and self.num_batches_tracked is not None and not is_rerun():
             self.num_batches_tracked.assign_(self.num_batches_tracked.detach() + 1)
-        return own, 1.0 / float(self.num_batches_tracked.item()) if self.momentum is None else self.momentum
 
     def _warn(self, text: str) -> None:
         if not self._warned:
@@ -148,7 +151,9 @@ class BatchNorm2d(_Norm):
         self.check_input(input)
         self.watch(input)
         own, momentum = self.begin()
-        return ops.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, own, momentum, self.eps)
+        y = ops.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, own, momentum, self.eps)
+        self.count()
+        return y
 
     def watch(self, x: Tensor) -> None:
         """Warn once of one value a channel, or of statistics of few batches."""
@@ -207,6 +212,9 @@ class InstanceNorm2d(_Norm):
     def begin(self) -> tuple[bool, float]:
         """As of batch norms, but batches are not counted."""
         return self.training or self.running_mean is None, 0.0 if self.momentum is None else self.momentum
+
+    def count(self) -> None:
+        """Batches are not counted."""
 
     def forward(self, input: Any) -> Tensor:
         """Normalise, and move the running statistics while training."""
