@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from neurenix import backend, layout, ops
 from neurenix.errors import ArgumentError, ShapeError
 from neurenix.ops._arguments import choice
-from neurenix.ops._reduction import prediction, refuse_probabilities, spread_over, target_like
+from neurenix.ops._reduction import prediction, reduced_as, refuse_probabilities, spread_over, target_like
 from neurenix.ops.loss import counts
 from neurenix.tensor import Tensor, as_tensor
 
@@ -73,16 +73,21 @@ def labels_as_maps(op: str, target: Any, x: Tensor, ignore: float | None) -> tup
     return maps, None if kept is None else ops.unsqueeze(kept.to(dtype=x.dtype), 1)
 
 
+def masked(op: str, mask: Any, p: Tensor, kept: Tensor | None) -> Tensor | None:
+    """What a mask (N, ...), or one that spreads over the probabilities, leaves of what was kept before."""
+    if mask is None:
+        return kept
+    m = as_tensor(mask, p).bool()
+    m = ops.unsqueeze(m, 1) if m.shape == p.shape[:1] + p.shape[2:] else m
+    inside = Tensor._wrap(spread_over(op, "mask", m, p))
+    return inside if kept is None else kept * inside
+
+
 def regions(op: str, input: Any, target: Any, activation: str | None, mask: Any, ignore: float | None) -> Regions:
     """Probabilities and targets with 0 where they are left out."""
     p = probabilities(op, input, activation)
     t, kept = labels_as_maps(op, target, p, ignore)
-    if mask is not None:
-        m = as_tensor(mask, p).bool()
-        if m.shape == p.shape[:1] + p.shape[2:] and m.ndim == p.ndim - 1:
-            m = ops.unsqueeze(m, 1)
-        inside = Tensor._wrap(spread_over(op, "mask", m, p))
-        kept = inside if kept is None else kept * inside
+    kept = masked(op, mask, p, kept)
     if kept is None:
         return Regions(p, t, None)
     kept = ops.expand(kept, p.shape) if kept.shape != p.shape else kept
@@ -103,10 +108,10 @@ def class_weights(op: str, weight: Any, x: Tensor) -> Tensor | None:
 def reduced(losses: Tensor, weight: Tensor | None, how: str) -> Tensor:
     """Losses (C,) or (N, C), weighted a channel, reduced; a mean is divided by the sum of the weights."""
     if weight is None:
-        return losses if how == "none" else ops.sum(losses) if how == "sum" else ops.mean(losses)
+        return reduced_as(losses, how)
     heavy = losses * weight
     if how != "mean":
-        return heavy if how == "none" else ops.sum(heavy)
+        return reduced_as(heavy, how)
     return ops.sum(heavy) / ops.sum(ops.expand(weight, losses.shape))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from neurenix import backend, layout
 from neurenix._typing import Array
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
+from neurenix.ops.reduce import mean, sum as sum_of
 from neurenix.tensor import Tensor, as_tensor
 
 
@@ -21,6 +22,11 @@ def reduction_of(op: str, reduction: str, size_average: bool | None, reduce: boo
     if reduction not in ("none", "mean", "sum"):
         raise ArgumentError(f"{op}: expected reduction 'none', 'mean' or 'sum', got {reduction!r}; pass one of them")
     return reduction
+
+
+def reduced_as(losses: Tensor, how: str) -> Tensor:
+    """The losses themselves, their sum or their mean."""
+    return losses if how == "none" else sum_of(losses) if how == "sum" else mean(losses)
 
 
 def prediction(op: str, x: Any) -> Tensor:

@@ -9,22 +9,18 @@ from typing import Any
 import numpy as np
 
 from neurenix.errors import ArgumentError, RangeError, ShapeError
-from neurenix.ops._reduction import prediction, reduction_of
+from neurenix.ops._reduction import prediction, reduced_as, reduction_of
 from neurenix.ops.arithmetic import add, div, is_number, minimum, mul, sub
 from neurenix.ops.compare import eq, lt, ne
 from neurenix.ops.layouts import where
 from neurenix.ops.power import clamp_min
-from neurenix.ops.reduce import mean, sum as sum_of
+from neurenix.ops.reduce import sum as sum_of
 from neurenix.ops.scatter import index_select
 from neurenix.ops.shape import broadcast_tensors, broadcast_to, unsqueeze
 from neurenix.ops.statistics import pairwise_distance, vector_norm
 from neurenix.ops.truth import any as any_of
 from neurenix.ops.unary import log, neg, sqrt, square
 from neurenix.tensor import Tensor, as_tensor
-
-
-def _reduced(loss: Tensor, how: str) -> Tensor:
-    return loss if how == "none" else mean(loss) if how == "mean" else sum_of(loss)
 
 
 def gaussian_nll_loss(input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> Tensor:
@@ -56,7 +52,7 @@ def gaussian_nll_loss(input: Any, target: Any, var: Any, full: bool = False, eps
         raise RangeError("gaussian_nll_loss: expected variances of at least 0, got negative ones; give e.g. exp(log_variance)")
     v = add(v, sub(clamp_min(v.detach(), eps), v.detach()))  # the gradient passes
     loss = mul(add(log(v), div(square(sub(x, target)), v)), 0.5)
-    return _reduced(add(loss, 0.5 * math.log(2 * math.pi)) if full else loss, how)
+    return reduced_as(add(loss, 0.5 * math.log(2 * math.pi)) if full else loss, how)
 
 
 def _variances(x: Tensor, var: Any) -> Tensor:
@@ -79,7 +75,7 @@ def hinge_embedding_loss(
     how, x = reduction_of("hinge_embedding_loss", reduction, size_average, reduce), prediction("hinge_embedding_loss", input)
     t = as_tensor(target, x).detach()
     apart = where(ne(t, 1), clamp_min(sub(margin, x), 0.0), 0.0)
-    return _reduced(add(apart, where(ne(t, -1), x, 0.0)), how)
+    return reduced_as(add(apart, where(ne(t, -1), x, 0.0)), how)
 
 
 def margin_ranking_loss(
@@ -103,7 +99,7 @@ def margin_ranking_loss(
     t = as_tensor(target, x)
     if not x.ndim == y.ndim == t.ndim:
         raise ShapeError(f"{op}: expected equally many axes, got shapes {x.shape}, {y.shape} and {t.shape}; use unsqueeze")
-    return _reduced(clamp_min(add(mul(neg(t), sub(x, y)), margin), 0.0), how)
+    return reduced_as(clamp_min(add(mul(neg(t), sub(x, y)), margin), 0.0), how)
 
 
 def cosine_embedding_loss(
@@ -131,7 +127,7 @@ def cosine_embedding_loss(
     cosine = div(sum_of(mul(x, y), -1), sqrt(mul(*lengths)))
     cosine, t = broadcast_tensors(cosine, t)
     same = where(eq(t, 1), sub(1, cosine), 0.0)
-    return _reduced(add(same, where(eq(t, -1), clamp_min(sub(cosine, margin), 0.0), 0.0)), how)
+    return reduced_as(add(same, where(eq(t, -1), clamp_min(sub(cosine, margin), 0.0), 0.0)), how)
 
 
 def triplet_margin_loss(
@@ -197,7 +193,7 @@ def _triplets(
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
         far = minimum(far, distance(positive, negative))
-    return _reduced(clamp_min(add(sub(near, far), margin), 0.0), how)
+    return reduced_as(clamp_min(add(sub(near, far), margin), 0.0), how)
 
 
 def pdist(input: Any, p: float = 2) -> Tensor:

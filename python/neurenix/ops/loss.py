@@ -10,7 +10,7 @@ from neurenix import autograd, backend, layout, ops
 from neurenix._typing import Array
 from neurenix.backend.kernel import Enum, In, Optional, Out, Real, Size, kernel
 from neurenix.errors import ArgumentError
-from neurenix.ops._reduction import prediction, reduction_of, refuse_probabilities, spread_over, target_like
+from neurenix.ops._reduction import prediction, reduced_as, reduction_of, refuse_probabilities, spread_over, target_like
 from neurenix.tensor import Tensor, as_tensor
 
 
@@ -393,4 +393,4 @@ def multilabel_soft_margin_loss(
     refuse_probabilities(op, x, "binary_cross_entropy (BCELoss)")
     t = target_like(op, target, x)
     y = _elementwise(op, Way.BCE_LOGITS, x, t, "none", weight=spread_over(op, "weight", weight, x)).mean(-1)
-    return y if how == "none" else y.sum() if how == "sum" else y.mean()
+    return reduced_as(y, how)

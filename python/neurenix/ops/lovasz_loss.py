@@ -9,8 +9,8 @@ import numpy as np
 
 from neurenix import ops
 from neurenix.errors import ArgumentError
-from neurenix.ops._overlap import labels_as_maps, probabilities
-from neurenix.ops._reduction import prediction, reduction_of, refuse_probabilities, spread_over, target_like
+from neurenix.ops._overlap import labels_as_maps, masked, probabilities
+from neurenix.ops._reduction import prediction, reduced_as, reduction_of, refuse_probabilities, target_like
 from neurenix.ops.loss import kept_weights
 from neurenix.tensor import Tensor, as_tensor
 
@@ -91,7 +91,7 @@ def lovasz_hinge_loss(
         errors = errors * kept
     # The slope of the extension is never negative, so cutting errors at 0 before or after sorting is the same.
     losses = _extension(ops.relu(errors), t, kept)
-    return losses if how == "none" else ops.sum(losses) if how == "sum" else ops.mean(losses)
+    return reduced_as(losses, how)
 
 
 def _chosen(classes: Any, present: Tensor, count: int) -> Tensor:
@@ -158,11 +158,7 @@ def lovasz_softmax_loss(
     op = "lovasz_softmax_loss"
     how, p = reduction_of(op, reduction, None, None), probabilities(op, input, activation)
     t, kept = labels_as_maps(op, target, p, ignore_index)
-    if mask is not None:
-        m = as_tensor(mask, p).bool()
-        m = ops.unsqueeze(m, 1) if m.shape == p.shape[:1] + p.shape[2:] else m
-        inside = Tensor._wrap(spread_over(op, "mask", m, p))
-        kept = inside if kept is None else kept * inside
+    kept = masked(op, mask, p, kept)
     errors = ops.abs(t - p)
     if kept is not None:
         kept = ops.expand(kept, p.shape)
@@ -174,7 +170,7 @@ def lovasz_softmax_loss(
     present = ops.gt(ops.sum(rows[1], 1), 0).to(dtype=p.dtype).reshape(samples, channels)
     counted = _chosen(classes, present, channels)
     losses = ops.sum(single * counted, 1) / ops.clamp(ops.sum(counted, 1), min=1.0)
-    return losses if how == "none" else ops.sum(losses) if how == "sum" else ops.mean(losses)
+    return reduced_as(losses, how)
 
 
 def _rows(x: Tensor, samples: int) -> Tensor:

@@ -10,7 +10,7 @@ from neurenix import ops
 from neurenix.errors import ArgumentError
 from neurenix.ops._arguments import choice
 from neurenix.ops._overlap import class_weights, quotient, reduced, regions
-from neurenix.ops._reduction import reduction_of
+from neurenix.ops._reduction import reduced_as, reduction_of
 from neurenix.tensor import Tensor
 
 
@@ -187,7 +187,7 @@ def generalized_dice_loss(
     heavy = _rarity(t.detach(), weighting)
     channel = both.ndim - 1
     losses = 1.0 - quotient(2.0 * ops.sum(heavy * both, channel) + smooth, ops.sum(heavy * (p + t), channel) + smooth)
-    return losses if how == "none" else ops.sum(losses) if how == "sum" else ops.mean(losses)
+    return reduced_as(losses, how)
 
 
 def _rarity(sizes: Tensor, weighting: str) -> Tensor:

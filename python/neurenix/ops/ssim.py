@@ -10,7 +10,7 @@ import numpy as np
 from neurenix import backend, ops
 from neurenix.errors import ArgumentError, ShapeError
 from neurenix.ops._arguments import integer
-from neurenix.ops._reduction import prediction, reduction_of, target_like
+from neurenix.ops._reduction import prediction, reduced_as, reduction_of, target_like
 from neurenix.tensor import Tensor
 
 MS_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -113,7 +113,7 @@ def ssim(
     x, y, span = _pair(op, input, target, data_range, integer(op, "window_size", window_size, 1))
     maps, _ = _maps(x, y, _window(op, window_size, sigma, x), span, k1, k2)
     each = ops.mean(maps.reshape(x.shape[0], -1), 1)
-    return each if how == "none" else ops.sum(each) if how == "sum" else ops.mean(each)
+    return reduced_as(each, how)
 
 
 def ms_ssim(
@@ -173,7 +173,7 @@ def ms_ssim(
             x, y = _halved(x), _halved(y)
     assert total is not None
     each = ops.mean(total.reshape(x.shape[0], -1), 1)
-    return each if how == "none" else ops.sum(each) if how == "sum" else ops.mean(each)
+    return reduced_as(each, how)
 
 
 def _halved(x: Tensor) -> Tensor:
