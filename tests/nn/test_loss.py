@@ -77,3 +77,15 @@ def test_settings_that_a_loss_refuses():
     ):
         nn.CrossEntropyLoss(ignore_index=1)(x, x)
     assert nn.CrossEntropyLoss(ignore_index=-1)(x, x).item() == 0.0
+
+
+def test_settings_are_checked_in_the_constructor():
+    makes = [nn.DiceLoss, nn.JaccardLoss, nn.TverskyLoss, nn.GeneralizedDiceLoss, nn.SoftClDiceLoss, nn.BoundaryLoss, nn.LovaszSoftmaxLoss]
+    for make in makes:
+        with pytest.raises(ArgumentError, match=f"{make.__name__}: expected activation one of"):
+            make(activation="relu")
+    with pytest.raises(ArgumentError, match="GeneralizedDiceLoss: expected weighting one of"):
+        nn.GeneralizedDiceLoss(weighting="cube")
+    for make in (nn.FocalLoss, nn.SigmoidFocalLoss):
+        with pytest.raises(ArgumentError, match=f"{make.__name__}: expected gamma of at least 0"):
+            make(gamma=-1.0)

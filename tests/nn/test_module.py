@@ -371,3 +371,11 @@ def test_errors_of_a_layer_leave_the_model_as_it_was():
     with pytest.raises(ShapeError):
         net(nx.tensor([1.0, 2.0, 3.0]))
     assert net.weight.grad is None
+
+
+def test_sequential_keeps_its_names_when_it_is_extended():
+    chain = nn.Sequential({"first": nn.ReLU(), "second": nn.Tanh()}).extend([nn.Identity()])
+    assert [name for name, _ in chain.named_children()] == ["first", "second", "2"]
+    with pytest.raises(DTypeError, match="expected modules"):
+        chain.extend([nn.ReLU(), 3])
+    assert len(chain) == 3

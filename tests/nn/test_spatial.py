@@ -73,3 +73,9 @@ def test_lines():
 def test_constructors_check_their_arguments(make):
     with pytest.raises(ArgumentError):
         make()
+
+
+def test_patches_are_checked_in_the_constructor():
+    for make in (lambda: nn.Unfold(0), lambda: nn.Unfold(2, stride=0), lambda: nn.Fold((4, 4), 2, padding=-1), lambda: nn.Fold(0, 2)):
+        with pytest.raises(ArgumentError, match="old: expected .* of at least"):
+            make()

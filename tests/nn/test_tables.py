@@ -120,3 +120,10 @@ def test_saved(tmp_path):
     for (name, a), (other, b) in zip(model.state_dict().items(), again.state_dict().items(), strict=True):
         assert name == other
         assert_same_bits(a.numpy(), b.numpy())
+
+
+def test_from_pretrained_has_the_arguments_of_pytorch_in_their_order():
+    table = np.ones((3, 2), np.float32)
+    assert nn.Embedding.from_pretrained(table, True, 1, None, 2.0, True, False).scale_grad_by_freq
+    with pytest.raises(ArgumentError, match="Embedding: expected max_norm=None"):
+        nn.Embedding.from_pretrained(table, max_norm=1.0)

@@ -80,7 +80,8 @@ class _Numbered(Module):
 
     def extend(self, modules: Iterable[Module]) -> Self:
         """Add modules at the end and give this container back."""
-        self._set([*self._list(), *modules])
+        for module in [self._checked(m) for m in modules]:
+            self.append(module)
         return self
 
     def insert(self, index: int, module: Module) -> Self:

@@ -76,14 +76,21 @@ class Embedding(Module):
 
     @classmethod
     def from_pretrained(
-        cls, embeddings: Any, freeze: bool = True, padding_idx: int | None = None, scale_grad_by_freq: bool = False
+        cls,
+        embeddings: Any,
+        freeze: bool = True,
+        padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        sparse: bool = False,
     ) -> Embedding:
         """Make one from a table (count, size), which is not trained unless ``freeze`` is false."""
         table = as_tensor(embeddings)
         if table.ndim != 2:
             raise ShapeError(f"Embedding: expected embeddings (count, size), got shape {table.shape}; reshape them")
         count, size = table.shape
-        layer = cls(count, size, padding_idx, scale_grad_by_freq=scale_grad_by_freq, device=table.device, dtype=table.dtype)
+        layer = cls(count, size, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, table.device, table.dtype)
         layer.weight.assign_(table.detach())
         layer.weight.requires_grad_(not freeze)
         return layer

@@ -7,7 +7,10 @@ from typing import Any
 from neurenix import ops
 from neurenix.nn.module import Module
 from neurenix.nn.parameter import Buffer
+from neurenix.ops._arguments import choice
+from neurenix.ops._overlap import check_activation
 from neurenix.ops._reduction import reduction_of
+from neurenix.ops.overlap_loss import WEIGHTINGS
 from neurenix.tensor import Tensor
 
 
@@ -25,6 +28,7 @@ class _OverlapLoss(Module):
         per_sample: bool,
         reduction: str,
     ) -> None:
+        check_activation(type(self).__name__, activation)
         self.smooth, self.activation, self.ignore_index, self.per_sample = smooth, activation, ignore_index, per_sample
         self.weight = None if weight is None else Buffer(weight)
         self.reduction = reduction_of(type(self).__name__, reduction, None, None)
@@ -165,7 +169,7 @@ class FocalTverskyLoss(_OverlapLoss):
         return ops.focal_tversky_loss(input, target, self.alpha, self.beta, self.gamma, **self._settings(mask))
 
 
-class GeneralizedDiceLoss(Module):
+class GeneralizedDiceLoss(_OverlapLoss):
     """One minus the generalised Dice coefficient, see :func:`neurenix.nn.functional.generalized_dice_loss`.
 
     Parameters
@@ -187,19 +191,14 @@ class GeneralizedDiceLoss(Module):
         per_sample: bool = False,
         reduction: str = "mean",
     ) -> None:
-        self.smooth, self.weighting, self.activation = smooth, weighting, activation
-        self.ignore_index, self.per_sample = ignore_index, per_sample
-        self.reduction = reduction_of("GeneralizedDiceLoss", reduction, None, None)
+        super().__init__(smooth, None, activation, ignore_index, per_sample, reduction)
+        self.weighting = choice("GeneralizedDiceLoss", "weighting", weighting, WEIGHTINGS)
 
     def forward(self, input: Any, target: Any, mask: Any = None) -> Tensor:
         """The loss of predictions (N, C, ...) and targets of their shape, or class numbers (N, ...)."""
-        settings: dict[str, Any] = {
-            "weighting": self.weighting,
-            "activation": self.activation,
-            "reduction": self.reduction,
-            "per_sample": self.per_sample,
-        }
-        return ops.generalized_dice_loss(input, target, self.smooth, mask=mask, ignore_index=self.ignore_index, **settings)
+        settings = self._settings(mask)
+        del settings["weight"]
+        return ops.generalized_dice_loss(input, target, weighting=self.weighting, **settings)
 
     def extra_repr(self) -> str:
         """Settings."""

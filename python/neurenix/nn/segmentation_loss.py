@@ -9,7 +9,9 @@ from neurenix import ops
 from neurenix.nn.loss import _WeightedLoss
 from neurenix.nn.module import Module
 from neurenix.nn.parameter import Buffer
-from neurenix.ops._reduction import reduction_of
+from neurenix.ops._overlap import check_activation
+from neurenix.ops._reduction import reduced_as, reduction_of
+from neurenix.ops.focal_loss import exponent
 from neurenix.ops.ssim import MS_WEIGHTS
 from neurenix.tensor import Tensor
 
@@ -30,7 +32,7 @@ class FocalLoss(_WeightedLoss):
 
     def __init__(self, weight: Any = None, gamma: float = 2.0, ignore_index: int = -100, reduction: str = "mean") -> None:
         super().__init__(weight, reduction=reduction)
-        self.gamma, self.ignore_index = gamma, ignore_index
+        self.gamma, self.ignore_index = exponent("FocalLoss", gamma), ignore_index
 
     def forward(self, input: Any, target: Any, mask: Any = None, pixel_weight: Any = None) -> Tensor:
         """The loss of logits (N, C, ...) and class numbers (N, ...)."""
@@ -53,7 +55,7 @@ class SigmoidFocalLoss(Module):
     """
 
     def __init__(self, alpha: float = 0.25, gamma: float = 2.0, reduction: str = "mean", *, ignore_index: float | None = None) -> None:
-        self.alpha, self.gamma, self.ignore_index = alpha, gamma, ignore_index
+        self.alpha, self.gamma, self.ignore_index = alpha, exponent("SigmoidFocalLoss", gamma), ignore_index
         self.reduction = reduction_of("SigmoidFocalLoss", reduction, None, None)
 
     def forward(self, input: Any, target: Any, mask: Any = None) -> Tensor:
@@ -107,6 +109,7 @@ class LovaszSoftmaxLoss(Module):
         ignore_index: float | None = None,
         reduction: str = "mean",
     ) -> None:
+        check_activation("LovaszSoftmaxLoss", activation)
         self.classes = classes if isinstance(classes, str) else list(classes)
         self.activation, self.per_sample, self.ignore_index = activation, per_sample, ignore_index
         self.reduction = reduction_of("LovaszSoftmaxLoss", reduction, None, None)
@@ -143,6 +146,7 @@ class BoundaryLoss(Module):
         ignore_index: float | None = None,
         reduction: str = "mean",
     ) -> None:
+        check_activation("BoundaryLoss", activation)
         self.spacing, self.activation, self.ignore_index = spacing, activation, ignore_index
         self.weight = None if weight is None else Buffer(weight)
         self.reduction = reduction_of("BoundaryLoss", reduction, None, None)
@@ -173,10 +177,7 @@ class SSIMLoss(Module):
     def forward(self, input: Any, target: Any) -> Tensor:
         """The loss of two images (N, C, ...)."""
         settings: dict[str, Any] = {"window_size": self.window_size, "sigma": self.sigma, "reduction": "none"}
-        return self._reduced(1.0 - ops.ssim(input, target, self.data_range, **settings))
-
-    def _reduced(self, losses: Tensor) -> Tensor:
-        return losses if self.reduction == "none" else ops.sum(losses) if self.reduction == "sum" else ops.mean(losses)
+        return reduced_as(1.0 - ops.ssim(input, target, self.data_range, **settings), self.reduction)
 
     def extra_repr(self) -> str:
         """Settings."""
@@ -212,4 +213,4 @@ class MSSSIMLoss(SSIMLoss):
     def forward(self, input: Any, target: Any) -> Tensor:
         """The loss of two images (N, C, ...)."""
         settings: dict[str, Any] = {"window_size": self.window_size, "sigma": self.sigma, "reduction": "none"}
-        return self._reduced(1.0 - ops.ms_ssim(input, target, self.data_range, weights=self.weights, **settings))
+        return reduced_as(1.0 - ops.ms_ssim(input, target, self.data_range, weights=self.weights, **settings), self.reduction)

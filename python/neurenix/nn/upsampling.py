@@ -7,7 +7,7 @@ from typing import Any
 from neurenix import ops
 from neurenix.errors import ArgumentError
 from neurenix.nn.module import Module
-from neurenix.ops._arguments import choice, integer
+from neurenix.ops._arguments import choice, integer, integers
 from neurenix.ops.resize import MODES
 from neurenix.tensor import Tensor
 
@@ -167,6 +167,16 @@ class ChannelShuffle(Module):
         return ops.channel_shuffle(x, self.groups)
 
 
+def _check_patches(name: str, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> None:
+    for argument, value, least in (
+        ("kernel_size", kernel_size, 1),
+        ("dilation", dilation, 1),
+        ("padding", padding, 0),
+        ("stride", stride, 1),
+    ):
+        integers(name, argument, value, 2, least)
+
+
 class Unfold(Module):
     """Lay every patch of a map out as a column; see :func:`neurenix.nn.functional.unfold`.
 
@@ -180,6 +190,7 @@ class Unfold(Module):
     _shown = ("kernel_size", "dilation", "padding", "stride")
 
     def __init__(self, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> None:
+        _check_patches("Unfold", kernel_size, dilation, padding, stride)
         self.kernel_size, self.dilation, self.padding, self.stride = kernel_size, dilation, padding, stride
 
     def forward(self, x: Any) -> Tensor:
@@ -200,6 +211,8 @@ class Fold(Module):
     _shown = ("output_size", "kernel_size", "dilation", "padding", "stride")
 
     def __init__(self, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> None:
+        integers("Fold", "output_size", output_size, 2, 1)
+        _check_patches("Fold", kernel_size, dilation, padding, stride)
         self.output_size, self.kernel_size = output_size, kernel_size
         self.dilation, self.padding, self.stride = dilation, padding, stride
 

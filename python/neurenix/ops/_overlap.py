@@ -27,6 +27,12 @@ class Regions(NamedTuple):
         return [ops.sum(x, axes) if axes else x for x in maps]
 
 
+def check_activation(op: str, activation: str | None) -> None:
+    """Refuse an activation that does not give probabilities."""
+    if activation is not None:
+        choice(op, "activation", activation, ("sigmoid", "softmax"))
+
+
 def probabilities(op: str, input: Any, activation: str | None) -> Tensor:
     """Probabilities (N, C, ...): the input as it is, or its sigmoid or softmax over axis 1.
 
@@ -38,8 +44,8 @@ def probabilities(op: str, input: Any, activation: str | None) -> Tensor:
     x = prediction(op, input)
     if x.ndim < 2:
         raise ShapeError(f"{op}: expected (N, C, ...), got {x.shape}; add the axes of batch and channels with unsqueeze")
+    check_activation(op, activation)
     if activation is not None:
-        choice(op, "activation", activation, ("sigmoid", "softmax"))
         refuse_probabilities(op, x, "activation=None")
         return ops.sigmoid(x) if activation == "sigmoid" else ops.softmax(x, 1)
     if x._logits is None and x._array.size and backend.device_of(x._array) == "cpu":

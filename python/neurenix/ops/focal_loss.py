@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from neurenix import ops
@@ -12,8 +13,9 @@ from neurenix.ops.loss import binary_cross_entropy_with_logits, kept_weights
 from neurenix.tensor import Tensor, as_tensor
 
 
-def _gamma(op: str, gamma: float) -> float:
-    if isinstance(gamma, bool) or not isinstance(gamma, int | float) or not gamma >= 0:
+def exponent(op: str, gamma: float) -> float:
+    """``gamma`` as a finite number of at least 0."""
+    if isinstance(gamma, bool) or not isinstance(gamma, int | float) or not 0 <= gamma < math.inf:
         raise ArgumentError(f"{op}: expected gamma of at least 0, got {gamma!r}; pass e.g. 2.0")
     return float(gamma)
 
@@ -73,7 +75,7 @@ def sigmoid_focal_loss(
     0.1732867956161499
     """
     op = "sigmoid_focal_loss"
-    how, x, power = reduction_of(op, reduction, None, None), prediction(op, inputs), _gamma(op, gamma)
+    how, x, power = reduction_of(op, reduction, None, None), prediction(op, inputs), exponent(op, gamma)
     refuse_probabilities(op, x, "no final activation")
     t = target_like(op, targets, x)
     weights, count = kept_weights(op, x, t, None, mask, ignore_index)
@@ -133,7 +135,7 @@ def focal_loss(
     0.173287
     """
     op = "focal_loss"
-    how, x, power = reduction_of(op, reduction, None, None), prediction(op, input), _gamma(op, gamma)
+    how, x, power = reduction_of(op, reduction, None, None), prediction(op, input), exponent(op, gamma)
     refuse_probabilities(op, x, "final_activation=None")
     t = as_tensor(target)
     if t.dtype.kind == "f":

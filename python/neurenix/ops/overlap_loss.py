@@ -13,6 +13,8 @@ from neurenix.ops._overlap import class_weights, quotient, reduced, regions
 from neurenix.ops._reduction import reduced_as, reduction_of
 from neurenix.tensor import Tensor
 
+WEIGHTINGS = ("square", "simple", "uniform")  # of channels in the generalised Dice loss
+
 
 def jaccard_loss(
     input: Any,
@@ -181,7 +183,7 @@ def generalized_dice_loss(
     0.0
     """
     op = "generalized_dice_loss"
-    choice(op, "weighting", weighting, ("square", "simple", "uniform"))
+    choice(op, "weighting", weighting, WEIGHTINGS)
     how, given = reduction_of(op, reduction, None, None), regions(op, input, target, activation, mask, ignore_index)
     both, p, t = given.sums(given.p * given.t, given.p, given.t, per_sample=per_sample)
     heavy = _rarity(t.detach(), weighting)
