@@ -20,11 +20,14 @@ class _Best:
             raise ArgumentError(f"{owner}: expected mode 'min' or 'max', got {mode!r}; pass 'min' for a loss, 'max' for a score")
         if isinstance(min_delta, bool) or not isinstance(min_delta, (int, float)) or not min_delta >= 0:
             raise ArgumentError(f"{owner}: expected min_delta of at least 0, got {min_delta!r}; pass e.g. 0.0")
-        self.sign, self.min_delta = (1.0 if mode == "min" else -1.0), float(min_delta)
+        self.owner, self.sign, self.min_delta = owner, (1.0 if mode == "min" else -1.0), float(min_delta)
         self.value: float | None = None
 
     def improves(self, value: Any) -> bool:
-        number = float(value)
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            raise ArgumentError(f"{self.owner}.step: expected a number or a one-element tensor, got {value!r}; pass loss.item()") from None
         better = not math.isnan(number) and (self.value is None or self.sign * (self.value - number) > self.min_delta)
         if better:
             self.value = number

@@ -10,7 +10,7 @@ import numpy as np
 
 from neurenix import png
 from neurenix.errors import ArgumentError, BackendUnavailableError, DTypeError, FileError, ShapeError
-from neurenix.metrics._inputs import host
+from neurenix.metrics._inputs import host, numbered
 
 Pixels: TypeAlias = np.ndarray[Any, Any]
 Colour: TypeAlias = tuple[int, int, int]
@@ -54,14 +54,16 @@ def overlay(image: Any, mask: Any, *, color: Colour | None = None, fill: float =
            [  0, 255, 255,   0],
            [  0,   0,   0,   0]], dtype=uint8)
     """
-    if not 0 <= fill <= 1:
+    if not isinstance(fill, int | float) or not 0 <= fill <= 1:
         raise ArgumentError(f"overlay: expected fill from 0 to 1, got {fill!r}; pass e.g. 0.25")
+    if isinstance(thickness, bool) or not isinstance(thickness, int) or thickness < 0:
+        raise ArgumentError(f"overlay: expected thickness as an integer of at least 0, got {thickness!r}; pass e.g. 1")
     picture = rgb(image)
     labels = _labels(mask)
     if labels.shape != picture.shape[:2]:
         raise ShapeError(f"overlay: expected a mask of {picture.shape[:2]} pixels, got {labels.shape}; predict on the image that is drawn")
-    tint = label_colours(int(labels.max(initial=0)) if color is None else 1, color)
-    index = labels if color is None else (labels > 0).astype(np.int64)
+    numbers, index, _ = numbered(labels)
+    tint, index = label_colours(numbers, color), index.reshape(labels.shape)
     out = picture.astype(np.float32)
     inside = labels > 0
     out[inside] += fill * (tint[index[inside]] - out[inside])
@@ -75,7 +77,7 @@ def contours(labels: Pixels, thickness: int = 1) -> Pixels:
     edge = np.zeros(labels.shape, bool)
     rest = labels.copy()
     for _ in range(thickness):
-        around = np.pad(rest, 1, mode="edge")
+        around = np.pad(rest, 1, mode="edge" if rest.size else "constant")
         neighbours = (around[:-2, 1:-1], around[2:, 1:-1], around[1:-1, :-2], around[1:-1, 2:])
         ring = (rest > 0) & np.logical_or.reduce([n != rest for n in neighbours])
         edge |= ring
@@ -83,13 +85,13 @@ def contours(labels: Pixels, thickness: int = 1) -> Pixels:
     return edge
 
 
-def label_colours(count: int, color: Colour | None = None) -> Pixels:
-    """Colours of the labels 0 to ``count``, float32 (count + 1, 3); neighbouring numbers differ strongly in hue."""
+def label_colours(numbers: Pixels, color: Colour | None = None) -> Pixels:
+    """Colours of labels, float32 (n, 3); neighbouring numbers differ strongly in hue."""
     if color is not None:
-        if len(color) != 3 or not all(0 <= c <= 255 for c in color):
+        if len(color) != 3 or not all(isinstance(c, int | np.integer) and 0 <= c <= 255 for c in color):
             raise ArgumentError(f"overlay: expected color as (red, green, blue) from 0 to 255, got {color!r}; pass e.g. (255, 0, 0)")
-        return np.tile(np.asarray(color, np.float32), (count + 1, 1))
-    hue = (np.arange(count + 1) * _GOLDEN + 0.1) % 1.0
+        return np.tile(np.asarray(color, np.float32), (len(numbers), 1))
+    hue = (numbers * _GOLDEN + 0.1) % 1.0
     wheel = np.abs((hue[:, None] * 6 + np.array([0.0, 4.0, 2.0])) % 6 - 3) - 1
     return np.asarray(255 * np.clip(wheel, 0.15, 1), np.float32)
 
@@ -200,7 +202,13 @@ def save_picture(path: str | os.PathLike[str], pixels: Any) -> None:
     if Path(path).suffix.lower() == ".png" and not has_pillow():
         Path(path).write_bytes(png.encode(np.ascontiguousarray(array)))
         return
-    pillow(f"writing {Path(path).name}").fromarray(np.ascontiguousarray(array)).save(path)
+    picture = pillow(f"writing {Path(path).name}").fromarray(np.ascontiguousarray(array))
+    try:
+        picture.save(path)
+    except ValueError as error:
+        raise ArgumentError(
+            f"save_picture: expected a name that ends in .png or another format's, got {str(path)!r}: {error}; add .png"
+        ) from None
 
 
 def has_pillow() -> bool:

@@ -120,3 +120,10 @@ def test_padding_errors(items, error, text):
     with pytest.raises(error) as caught:
         pad_collate(items)
     assert str(caught.value) == text
+
+
+def test_fillings_fit_their_images():
+    with pytest.raises(
+        ArgumentError, match="pad_collate: expected fill from 0 to 255 for an array of uint8, got -1; convert images to floats"
+    ):
+        pad_collate([np.ones((2, 2), np.uint8), np.ones((3, 3), np.uint8)], fill=-1)

@@ -306,3 +306,20 @@ def test_zarr_arrays(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "zarr", None)
     with pytest.raises(BackendUnavailableError, match=r"expected the package for reading images.zarr, .*neurenix-multiscale\[zarr\]"):
         ImageMaskFolder(tmp_path / "images.zarr", tmp_path / "masks.zarr")
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "error", "text"),
+    [
+        (np.zeros((2, 2), complex), np.zeros((2, 2)), DTypeError, "ImageMaskFolder: expected numbers, got complex128 in a.npy"),
+        (np.zeros((2, 2)), np.zeros((2, 2), complex), DTypeError, "expected numbers in the mask a.npy, got complex128"),
+        (np.zeros((2, 2)), np.full((2, 2), np.inf), DTypeError, "expected whole numbers in the mask a.npy, got fractions from inf"),
+        (np.zeros((0, 3)), np.zeros((0, 3, 4)), FileError, r"expected one channel or three in the mask a.npy, got shape \(0, 3, 4\)"),
+    ],
+)
+def test_files_of_what_is_no_image(tmp_path, image, mask, error, text):
+    for kind, values in (("images", image), ("masks", mask)):
+        (tmp_path / kind).mkdir()
+        np.save(tmp_path / kind / "a.npy", values)
+    with pytest.raises(error, match=text):
+        ImageMaskFolder(tmp_path / "images", tmp_path / "masks")[0]

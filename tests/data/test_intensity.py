@@ -192,7 +192,7 @@ def test_a_transform_of_ones_own():
         (
             lambda: OneOf([RandomGamma()], [0]),
             ArgumentError,
-            "OneOf: expected 1 weights of at least 0, not all 0, got [0]; pass one for each transform",
+            "OneOf: expected 1 weights of at least 0, not all 0, got [0]; pass one for each",
         ),
     ],
 )

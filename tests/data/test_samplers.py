@@ -79,7 +79,7 @@ def test_weights():
         ),
         (
             lambda: WeightedRandomSampler([-1, 2], 1),
-            "WeightedRandomSampler: expected weights of at least 0, one an item and not all 0, got others; check them",
+            "WeightedRandomSampler: expected weights of at least 0, not all 0, got [-1, 2]; pass one for each",
         ),
         (
             lambda: WeightedRandomSampler([0, 2], 2, replacement=False),
@@ -99,3 +99,8 @@ def test_errors(make, text):
     with pytest.raises(ArgumentError) as caught:
         make()
     assert str(caught.value) == text
+
+
+def test_no_items_make_no_batches():
+    assert list(BucketBatchSampler([], 2)) == []
+    assert len(BucketBatchSampler([], 2)) == 0

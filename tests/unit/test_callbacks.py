@@ -103,3 +103,10 @@ def test_a_resumed_run_keeps_the_better_file(tmp_path):
     assert saved["model"].factor.tolist() == [3.0]
     with pytest.raises(ArgumentError, match="ModelCheckpoint: expected a state from state_dict"):
         checkpoint.load_state_dict({})
+
+
+def test_what_is_no_number_is_refused():
+    stopping = EarlyStopping()
+    with pytest.raises(ArgumentError, match="EarlyStopping.step: expected a number or a one-element tensor, got 'low'"):
+        stopping.step("low")
+    assert (stopping.best, stopping.best_step) == (None, None)

@@ -92,6 +92,8 @@ def test_without_pillow_the_remedy_is_named(tmp_path, monkeypatch):
         (lambda: overlay(np.zeros((7, 7)), np.zeros((3, 7, 7))), ShapeError, r"expected a mask \(H, W\)"),
         (lambda: overlay(np.zeros((2, 7, 7)), SQUARE), ShapeError, "of 1, 3 or 4 channels"),
         (lambda: overlay(np.zeros((7, 7)), SQUARE, fill=2), ArgumentError, "expected fill from 0 to 1, got 2"),
+        (lambda: overlay(np.zeros((7, 7)), SQUARE, thickness=-1), ArgumentError, "expected thickness as an integer of at least 0, got -1"),
+        (lambda: overlay(np.zeros((7, 7)), SQUARE, color="red"), ArgumentError, "as .red, green, blue. from 0 to 255, got 'red'"),
         (lambda: overlay(np.zeros((7, 7)), SQUARE, color=(1, 2)), ArgumentError, r"got \(1, 2\)"),
         (lambda: overlay("image.png", SQUARE), DTypeError, "expected an array of numbers"),
         (lambda: save_picture("a.png", np.zeros((2, 2))), DTypeError, "expected uint8 pixels, got float64"),
@@ -102,3 +104,9 @@ def test_without_pillow_the_remedy_is_named(tmp_path, monkeypatch):
 def test_errors(call, error, text):
     with pytest.raises(error, match=text):
         call()
+
+
+def test_large_numbers_of_objects_are_drawn_as_small_ones_would_be():
+    far = SQUARE.astype(np.int64) * 10**12
+    assert overlay(np.zeros((7, 7)), far).shape == (7, 7, 3)  # a table of all numbers would not fit into memory
+    assert overlay(np.zeros((0, 3)), np.zeros((0, 3), int)).shape == (0, 3, 3)

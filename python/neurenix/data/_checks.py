@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,25 @@ def check_range(owner: str, name: str, value: Any, least: float = -math.inf, exa
         bound = "" if least == -math.inf else f" of at least {least:g}"
         raise ArgumentError(f"{owner}: expected {name} as a number or (low, high){bound}, got {value!r}; pass e.g. {name}={example}")
     return float(pair[0]), float(pair[1])
+
+
+def check_weights(owner: str, weights: Any, count: int | None = None) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """``weights`` as finite floats of at least 0, not all 0, ``count`` of them; ArgumentError otherwise."""
+    try:
+        found = np.asarray(weights, np.float64)
+    except (TypeError, ValueError):
+        found = np.zeros(0)
+    if found.ndim != 1 or (count is not None and len(found) != count) or not (found >= 0).all() or not 0 < found.sum() < np.inf:
+        some = "weights" if count is None else f"{count} weights"
+        raise ArgumentError(f"{owner}: expected {some} of at least 0, not all 0, got {reprlib.repr(weights)}; pass one for each")
+    return found
+
+
+def check_fill(owner: str, name: str, value: float, kind: np.dtype[Any], remedy: str) -> None:
+    """Refuse a number that integers or bools of this type do not hold."""
+    low, high = (0, 1) if kind.kind == "b" else (np.iinfo(kind).min, np.iinfo(kind).max) if kind.kind in "iu" else (-math.inf, math.inf)
+    if not low <= value <= high:
+        raise ArgumentError(f"{owner}: expected {name} from {low} to {high} for an array of {kind}, got {value:g}; {remedy}")
 
 
 def check_around(owner: str, name: str, value: Any, centre: float, least: float = -math.inf) -> tuple[float, float]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from neurenix import backend
 from neurenix._typing import DTypeLike
+from neurenix.data._checks import check_fill, check_number
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.ops._arguments import integers
 from neurenix.tensor import Tensor, is_foreign
@@ -181,6 +182,7 @@ def _padded(items: Sequence[Any], steps: Sequence[int], fill: float | None, igno
                 f"ignore_index={bounds.max}) and ignore_index={bounds.max} to the loss, or store masks as int64"
             )
         fill = ignore_index
+    check_fill("pad_collate", "fill", check_number("pad_collate", "fill", fill or 0, example=0), kind, "convert images to floats")
     return _stack_padded(arrays, steps, 0 if fill is None else fill, dtype)
 
 

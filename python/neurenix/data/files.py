@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from neurenix.data.geometry import Image
-from neurenix.errors import BackendUnavailableError, FileError, ShapeError
+from neurenix.errors import BackendUnavailableError, DTypeError, FileError, ShapeError
 from neurenix.picture import pillow, read_picture
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".npy")
@@ -68,9 +68,13 @@ def planes(image: Image, path: Path, channels: int | None) -> Image:
 
     Raises
     ------
+    DTypeError
+        If they are no numbers.
     ShapeError
         If there are other axes, or channels that cannot be converted.
     """
+    if image.dtype.kind not in "biuf":
+        raise DTypeError(f"ImageMaskFolder: expected numbers, got {image.dtype} in {path.name}; store integers or floats")
     if image.ndim not in (2, 3):
         raise ShapeError(
             f"ImageMaskFolder: expected (H, W) or (H, W, C) pixels, got shape {image.shape} in {path.name}; store one image a file"

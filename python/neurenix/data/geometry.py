@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from neurenix.errors import ArgumentError
+from neurenix.data._checks import check_fill
 from neurenix.ops import warp
 
 Image: TypeAlias = np.ndarray[Any, Any]
@@ -140,11 +140,9 @@ def _outside(rule: Rule, kind: np.dtype[Any], is_image: bool) -> tuple[str, floa
     """The way to fill, and with what; ArgumentError where an array's type does not hold that."""
     labels = not is_image and rule.ignore_index is not None
     mode, fill = ("constant", float(rule.ignore_index or 0)) if labels else (rule.fill_mode, rule.fill if is_image else 0.0)
-    if mode == "constant" and fill and kind.kind in "biu":
-        low, high = (0, 1) if kind.kind == "b" else (np.iinfo(kind).min, np.iinfo(kind).max)
-        if not low <= fill <= high:
-            name, remedy = ("ignore_index", "store masks as int64") if labels else ("fill", "convert images to floats")
-            raise ArgumentError(f"Compose: expected {name} from {low} to {high} for an array of {kind}, got {fill:g}; {remedy}")
+    if mode == "constant":
+        given = ("ignore_index", fill, kind, "store masks as int64") if labels else ("fill", fill, kind, "convert images to floats")
+        check_fill("Compose", *given)
     return mode, fill
 
 

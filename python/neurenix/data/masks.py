@@ -82,7 +82,9 @@ def read_mask(pixels: Image, name: str, rule: MaskRule, check: bool = True) -> I
 
 def _one_channel(pixels: Image, name: str, rule: MaskRule) -> Image:
     """(H, W): colours become numbers, channels that say the same become one, an opaque alpha channel goes."""
-    if pixels.ndim == 3 and pixels.shape[-1] in (2, 4) and (pixels[..., -1] == pixels[0, 0, -1]).all():
+    if pixels.dtype.kind not in "biuf":
+        raise DTypeError(f"ImageMaskFolder: expected numbers in the mask {name}, got {pixels.dtype}; store one integer a pixel")
+    if pixels.ndim == 3 and pixels.shape[-1] in (2, 4) and pixels.size and (pixels[..., -1] == pixels[0, 0, -1]).all():
         pixels = pixels[..., :-1]
     if pixels.ndim == 2:
         return pixels

@@ -9,6 +9,7 @@ import numpy as np
 
 from neurenix import random
 from neurenix.data import draws
+from neurenix.data._checks import check_weights
 from neurenix.data.dataset import check_count
 from neurenix.errors import ArgumentError
 
@@ -56,6 +57,8 @@ class RandomSampler(_Epochs):
 
     def __init__(self, data_source: Any, replacement: bool = False, num_samples: int | None = None, seed: int | None = None) -> None:
         super().__init__("RandomSampler", seed)
+        if not hasattr(data_source, "__len__"):
+            raise ArgumentError(f"RandomSampler: expected a dataset with a length, got {data_source!r}; pass the dataset, or range(n)")
         self.count = len(data_source)
         self.replacement = bool(replacement)
         self.num_samples = self.count if num_samples is None else check_count("RandomSampler", "num_samples", num_samples)
@@ -103,9 +106,7 @@ class WeightedRandomSampler(_Epochs):
 
     def __init__(self, weights: Sequence[float], num_samples: int, replacement: bool = True, seed: int | None = None) -> None:
         super().__init__("WeightedRandomSampler", seed)
-        self.weights = np.asarray(weights, np.float64)
-        if self.weights.ndim != 1 or not (self.weights >= 0).all() or not 0 < self.weights.sum() < np.inf:
-            raise ArgumentError("WeightedRandomSampler: expected weights of at least 0, one an item and not all 0, got others; check them")
+        self.weights = check_weights("WeightedRandomSampler", weights)
         self.num_samples = check_count("WeightedRandomSampler", "num_samples", num_samples)
         self.replacement = bool(replacement)
         possible = int((self.weights > 0).sum())
@@ -182,12 +183,12 @@ class BucketBatchSampler(_Epochs):
         self.batch_size = check_count(owner, "batch_size", batch_size)
         self.shuffle, self.drop_last = bool(shuffle), bool(drop_last)
         multiple = check_count(owner, "multiple", multiple)
-        table = np.asarray([tuple(s) if isinstance(s, (tuple, list)) else (None, None) for s in sizes], object).reshape(len(sizes), -1)
-        if (table.shape[1:] != (2,) and len(sizes)) or not all(isinstance(v, (int, np.integer)) and v >= 0 for v in table.flat):
+        pairs = [tuple(s) if isinstance(s, (tuple, list)) else () for s in sizes] if isinstance(sizes, Sequence) else [()]
+        if not all(len(s) == 2 and all(isinstance(v, (int, np.integer)) and v >= 0 for v in s) for s in pairs):
             raise ArgumentError(
                 f"{owner}: expected sizes as a list of (height, width), one an item, got others; pass e.g. [(512, 400), (300, 300)]"
             )
-        self._keys = -(-table.astype(np.int64).reshape(-1, 2) // multiple)
+        self._keys = -(-np.array(pairs, np.int64).reshape(-1, 2) // multiple)
 
     def __len__(self) -> int:
         count = len(self._keys)

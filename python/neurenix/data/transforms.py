@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from neurenix.data import draws
-from neurenix.data._checks import check_probability
+from neurenix.data._checks import check_probability, check_weights
 from neurenix.data.geometry import Image, Scene
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.tensor import Tensor, is_foreign
@@ -178,11 +178,8 @@ class OneOf(PairedTransform):
         self.transforms = _callables("OneOf", transforms)
         if not self.transforms:
             raise ArgumentError("OneOf: expected at least one transform, got none; pass e.g. [RandomHorizontalFlip(), RandomRotate90()]")
-        shares = np.ones(len(self.transforms)) if weights is None else np.asarray(weights, np.float64)
-        if shares.shape != (len(self.transforms),) or not (shares >= 0).all() or not 0 < shares.sum() < np.inf:
-            raise ArgumentError(
-                f"OneOf: expected {len(self.transforms)} weights of at least 0, not all 0, got {weights!r}; pass one for each transform"
-            )
+        count = len(self.transforms)
+        shares = check_weights("OneOf", [1.0] * count if weights is None else weights, count)
         self.bounds = np.cumsum(shares / shares.sum())
         self.p = check_probability("OneOf", "p", p)
 
