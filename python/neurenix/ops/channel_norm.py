@@ -41,8 +41,6 @@ def _normalise(
     relu: bool,
 ) -> Tensor:
     """Normalise (N, C, ...) by its own statistics if ``training``, else by the running ones."""
-    if eps < 0:
-        raise ArgumentError(f"{op}: expected eps of at least 0, got {eps}; pass e.g. 1e-5")
     _check(op, x, x.shape[1], running_mean=running[0], running_var=running[1], weight=affine[0], bias=affine[1])
     s = sizes_of(x._array, groups)
     buffer = to_last(x._array)
