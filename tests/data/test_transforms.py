@@ -8,6 +8,7 @@ from neurenix.data import (
     Normalize,
     PairedTransform,
     PercentileNormalize,
+    RandomContrast,
     RandomCrop,
     RandomGamma,
     RandomHorizontalFlip,
@@ -150,5 +151,8 @@ def test_signed_images_keep_their_negative_values():
 def test_constant_images_are_normalised_to_zeros_or_the_lower_end():
     for constant in (0.1, 0.7, 1e9):
         assert not Normalize()(np.full((1, 7, 7), constant)).any()  # the mean of 49 times 0.1 is not 0.1
+    holes = np.array([[0.0, 2.0, np.nan, np.inf]])
+    assert np.array_equal(Normalize()(holes), [[-1.0, 1.0, np.nan, np.inf]], equal_nan=True)
+    assert np.array_equal(RandomContrast((2, 2))(holes), [[-1.0, 3.0, np.nan, np.inf]], equal_nan=True)
     spoilt = np.array([[3.0, 3.0, np.inf, np.nan]])
     assert np.array_equal(PercentileNormalize(b_min=-1)(spoilt), [[-1.0, -1.0, np.inf, np.nan]], equal_nan=True)

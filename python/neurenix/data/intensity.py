@@ -12,6 +12,7 @@ from neurenix.data import draws
 from neurenix.data._checks import check_around, check_number, check_probability, check_range
 from neurenix.data.dataset import check_count
 from neurenix.data.geometry import Image, Scene
+from neurenix.data.normalize import finite_of
 from neurenix.data.transforms import PairedTransform
 from neurenix.errors import ArgumentError, ShapeError
 from neurenix.ops.smoothing import gaussian_blur
@@ -114,7 +115,8 @@ class RandomContrast(ImageTransform):
 
 
 def _from_mean(image: Image, factor: float) -> Image:
-    mean = image.dtype.type(image.mean(dtype=np.float64)) if image.size else image.dtype.type(0)
+    known = finite_of(image)  # one pixel without data shall not spoil all
+    mean = image.dtype.type(known.mean(dtype=np.float64)) if known.size else image.dtype.type(0)
     out: Image = (image - mean) * image.dtype.type(factor) + mean
     return out
 

@@ -69,7 +69,7 @@ class PercentileNormalize(PairedTransform):
 
     def _mapped(self, image: Image) -> Image:
         x = _floats(image)
-        finite = image if image.dtype.kind != "f" else image[np.isfinite(image)]
+        finite = finite_of(image)
         if not finite.size:
             return x
         low, high = (float(v) for v in np.percentile(finite, self.percentiles))
@@ -95,7 +95,8 @@ class Normalize(PairedTransform):
 
     Notes
     -----
-    The result is float32, float64 for float64 images. A constant image becomes zeros by its own mean. What a model needs when it is
+    The result is float32, float64 for float64 images. A constant image becomes zeros by its own mean; NaN and infinities are left out
+    of it and stay. What a model needs when it is
     used, not only when it is trained, is kept with it: see ``neurenix.normalization.Normalization``.
 
     Examples
@@ -122,13 +123,22 @@ class Normalize(PairedTransform):
         if image.dtype.kind in "ui":
             x = x / x.dtype.type(np.iinfo(image.dtype).max)
         if self.mean is None or self.std is None:
-            if not x.size:
+            known = finite_of(x)
+            if not known.size:
                 return x
-            if x.min() == x.max():
-                return np.zeros_like(x)  # a rounded mean would leave noise
-            mean, std = x.mean(dtype=np.float64), x.std(dtype=np.float64)
+            if known.min() == known.max():
+                return np.asarray(x - known.ravel()[0])  # a rounded mean would leave noise
+            mean, std = known.mean(dtype=np.float64), known.std(dtype=np.float64)
             return np.asarray((x - x.dtype.type(mean)) / x.dtype.type(std))
         return np.asarray((x - _column("mean", self.mean, x)) / _column("std", self.std, x))
+
+
+def finite_of(image: Image) -> Image:
+    """The values of an image that are numbers: the image itself, or where there are NaN and infinities, the others in a row."""
+    if image.dtype.kind != "f":
+        return image
+    finite = np.isfinite(image)
+    return image if finite.all() else image[finite]
 
 
 def _floats(image: Image) -> Image:
