@@ -21,6 +21,7 @@ from neurenix._typing import Dims, DTypeLike
 
 if TYPE_CHECKING:
     import neurenix.ops
+    from neurenix.ops.compound import Range
     from neurenix.tensor import Tensor
 
 
@@ -41,7 +42,7 @@ class TensorMethods(
 
     __slots__ = ()
 
-    def aminmax(self, *, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+    def aminmax(self, *, dim: int | None = None, keepdim: bool = False) -> Range:
         """See :func:`neurenix.ops.aminmax`."""
         return neurenix.ops.aminmax(self, dim=dim, keepdim=keepdim)
 

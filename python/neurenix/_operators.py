@@ -96,10 +96,10 @@ class TensorOperators:
         return neurenix.ops.bitwise_right_shift(other, self)
 
     def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]  # object gives a bool, we one an element
-        return neurenix.ops.eq(self, other)
+        return NotImplemented if other is None else neurenix.ops.eq(self, other)
 
     def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]  # as above
-        return neurenix.ops.ne(self, other)
+        return NotImplemented if other is None else neurenix.ops.ne(self, other)
 
     def __lt__(self, other: Any) -> Tensor:
         return neurenix.ops.lt(self, other)

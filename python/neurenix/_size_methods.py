@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import neurenix
 from neurenix._typing import DTypeLike
+from neurenix.errors import RangeError
 
 if TYPE_CHECKING:
     import neurenix.ops
@@ -21,7 +22,12 @@ class SizeMethods:
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the size of one axis."""
         shape = cast("Tensor", self).shape
-        return shape if dim is None else shape[dim]
+        if dim is None:
+            return shape
+        try:
+            return shape[dim]
+        except IndexError:
+            raise RangeError(f"size: expected an axis from {-len(shape)} to {len(shape) - 1}, got {dim}; the shape is {shape}") from None
 
     def dim(self) -> int:
         """The number of axes."""

@@ -32,11 +32,6 @@ def truth_into(y: Strided[Out], x: Strided[Other]) -> None:
     """y = (x != 0), how a number becomes a bool."""
 
 
-def empty_map(like: Array, n: int, c: int, h: int, w: int, dtype: DTypeLike | None = None) -> Array:
-    """A new (N, C, H, W) map that lies in memory as N, H, W, C."""
-    return backend.new(like, (n, h, w, c), dtype).transpose(0, 3, 1, 2)
-
-
 def channels_last(x: Array) -> Array:
     """The dense (N, H, W, C) buffer of a logical (N, C, H, W) map, any axes behind C: a view where it already lies so, else a copy."""
     y = x.transpose(0, *range(2, x.ndim), 1)

@@ -76,3 +76,8 @@ def test_errors():
         init.trunc_normal_(weight(), a=2.0, b=1.0)
     with pytest.raises(ShapeError, match="eye_: expected a matrix"):
         init.eye_(weight())
+
+
+def test_uniform_refuses_an_empty_range():
+    with pytest.raises(ArgumentError, match="uniform_: expected a <= b, got 1.0 and 0.0"):
+        init.uniform_(nx.zeros(2), 1.0, 0.0)

@@ -70,3 +70,10 @@ def test_errors():
         F.softshrink(X, -1.0)
     with pytest.raises(ArgumentError, match="celu: expected alpha other than 0"):
         F.celu(X, 0.0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_mish_far_below_0_is_what_is_left_of_it(dtype):
+    """In double it once stood still at -200."""
+    y = nx.nn.functional.mish(np.array([-800.0, -300.0, -40.0], dtype)).numpy()
+    np.testing.assert_allclose(y, [0, -300 * np.exp(-300.0) if dtype == np.float64 else 0, -40 * np.exp(-40.0)], rtol=1e-6, atol=0)

@@ -56,3 +56,9 @@ def test_sizes():
     assert not x.T.is_contiguous()
     assert (x.less(1) == x.lt(1)).all().item()
     assert nx.subtract is nx.sub
+
+
+def test_aminmax_names_both():
+    found = nx.aminmax(nx.tensor([[3.0, 1.0], [2.0, 5.0]]), dim=1)
+    assert found.min.tolist() == [1, 2] and found.max.tolist() == [3, 5]
+    assert nx.tensor([2, 7]).aminmax().max.item() == 7

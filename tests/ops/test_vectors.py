@@ -80,3 +80,11 @@ def test_negative_norms_of_nothing_are_refused():
     with pytest.raises(ShapeError, match="norm: expected elements for the order -1.0"):
         linalg.vector_norm(nx.zeros(0), ord=-1)
     assert linalg.vector_norm(nx.zeros(2, 0), ord=1, dim=1).tolist() == [0, 0]
+
+
+def test_norms_of_orders_below_1_have_no_slope_at_0():
+    """It is infinite there, and was once NaN."""
+    for order in (0.5, -1.0):
+        x = nx.tensor([0.0, 1.0, -2.0], dtype=nx.float64, requires_grad=True)
+        nx.norm(x, order).backward()
+        assert x.grad[0].item() == 0 and x.grad.isfinite().all()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import neurenix as nx
-from neurenix.errors import ArgumentError, DTypeError, GraphError, ShapeError
+from neurenix.errors import ArgumentError, DTypeError, GraphError, RangeError, ShapeError
 
 
 def test_lists_are_float32_and_tensor_infers():
@@ -121,3 +121,13 @@ def test_repr_names_what_is_unusual():
     assert repr(nx.tensor([1.0])) == "tensor([1.])"
     assert "dtype=float64" in repr(nx.Tensor(np.zeros(1)))
     assert "grad_fn=<to>" in repr(nx.tensor([1.0], requires_grad=True).to("float64"))
+
+
+def test_size_names_an_axis_that_is_there_and_none_equals_nothing():
+    x = nx.tensor([[1.0, 2.0]])
+    assert (x.size(), x.size(-1), x.nelement(), x.ndimension(), x.is_cpu) == ((1, 2), 2, 2, 2, True)
+    with pytest.raises(RangeError, match="size: expected an axis from -2 to 1, got 2"):
+        x.size(2)
+    assert (x == None, x != None) == (False, True)  # noqa: E711 - the operators are meant
+    assert x.H.shape == x.mH.shape == (2, 1)
+    assert (x.char().dtype, x.byte().dtype) == (np.int8, np.uint8)

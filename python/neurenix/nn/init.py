@@ -57,6 +57,8 @@ def _fan(op: str, t: Tensor, mode: str) -> int:
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """Fill with numbers of [a, b), each equally likely."""
     _checked("uniform_", tensor)
+    if not a <= b:
+        raise ArgumentError(f"uniform_: expected a <= b, got {a} and {b}; exchange them")
     return tensor.assign_(random.uniform(tensor.shape, a, b, dtype=tensor.dtype, device=tensor.device))
 
 

@@ -127,6 +127,8 @@ def batch_norm(
         raise ShapeError(f"batch_norm: expected (N, C) or (N, C, ...), got {x.shape}; add the missing axes with .unsqueeze(0)")
     if x.ndim < 2:
         return autograd.record("batch_norm", x._array, (x,), lambda g: (g,))
+    if not eps >= 0:
+        raise ArgumentError(f"batch_norm: expected eps of at least 0, got {eps}; pass e.g. 1e-5")
     if training and not eps > 0:
         raise ArgumentError(f"batch_norm: expected eps above 0 in training, got {eps}; pass e.g. eps=1e-5")
     running = (_optional(running_mean, x), _optional(running_var, x))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -132,10 +132,17 @@ def nanmean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: DType
     return div(sum_of(where(missing, 0, x), dim, keepdim), sum_of(cast(~missing, x.dtype), dim, keepdim))
 
 
-def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
-    """The smallest and the largest element, of everything or along ``dim``."""
+class Range(NamedTuple):
+    """The smallest and the largest element."""
+
+    min: Tensor
+    max: Tensor
+
+
+def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False) -> Range:
+    """The smallest and the largest element, of everything or along ``dim``: a pair with fields ``min`` and ``max``."""
     dims = () if dim is None else dim
-    return amin(input, dims, keepdim), amax(input, dims, keepdim)
+    return Range(amin(input, dims, keepdim), amax(input, dims, keepdim))
 
 
 def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Tensor:

@@ -153,7 +153,9 @@ def _norm_gradient(g: Array, x: Array, y: Array, order: float) -> Array:
     # g |x|^(p - 1) sign(x) / y^(p - 1)
     power = map1(Unary.POW_NUMBER, map1(Unary.ABS, x), order - 1)
     share = _over_nonzero(g, map1(Unary.POW_NUMBER, y, order - 1))
-    return map2(Binary.ABS_GRAD, map2(Binary.MUL, power, share), x)
+    slope = map2(Binary.ABS_GRAD, map2(Binary.MUL, power, share), x)
+    # Below order 1 the slope at 0 is infinite, with either sign.
+    return slope if order > 1 else choose(ask(Question.EQ, x, scalar(x, 0.0)), scalar(x, 0.0), slope)
 
 
 def normalize(input: Any, p: float = 2.0, dim: Dims = 1, eps: float = 1e-12) -> Tensor:

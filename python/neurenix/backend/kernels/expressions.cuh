@@ -34,7 +34,7 @@ __device__ __forceinline__ element gelu_slope(element x) {
     return cdf + x * (exp_of((element)-0.5 * x * x) * (element)0.3989422804014327);
 }
 __device__ __forceinline__ element mish_of(element x) {
-    element e = exp_of(clamped(x, -200, 20)), n = e * (e + 2);
+    element e = exp_of(x > 20 ? (element)20 : x), n = e * (e + 2);
     return x > 20 ? x : x * n / (n + 2);
 }
 __device__ __forceinline__ element mish_slope(element x) {
