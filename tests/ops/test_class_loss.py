@@ -86,6 +86,25 @@ def test_far_logits_and_ignored_rows():
     assert np.isnan(F.cross_entropy(x, np.full(3, 255), ignore_index=255).item())
 
 
+@pytest.mark.parametrize("shape", [(5,), (2, 5, 3)])
+def test_weights_beside_probabilities_learn(shape):
+    x, p, w = random_array(*shape), np.abs(random_array(*shape, seed=1)), np.abs(random_array(5, seed=2))
+    check_gradient(lambda x, p, w: F.cross_entropy(x, p, w, label_smoothing=0.1), x, p, w)
+    want = F.cross_entropy(x, p, w, label_smoothing=0.1).item()
+    assert F.cross_entropy(x, p, nx.tensor(w, requires_grad=True), label_smoothing=0.1).item() == pytest.approx(want, rel=1e-12)
+
+
+@pytest.mark.parametrize("classes", [3, 40])
+def test_an_infinite_logit_leaves_no_probabilities(classes):
+    logits = np.zeros((2, classes), np.float32)
+    logits[0, 0] = np.inf
+    x = nx.tensor(logits, requires_grad=True)
+    loss = F.cross_entropy(x, nx.tensor([1, 1]), reduction="none")
+    loss.sum().backward()
+    assert np.isnan(loss[0].item()) and np.isfinite(loss[1].item())
+    assert np.isnan(x.grad.numpy()[0]).all() and np.isfinite(x.grad.numpy()[1]).all()
+
+
 def test_channels_last_and_uint8_labels():
     x = random_array(2, 6, 5, 4)
     t = labels(x.shape, 6)

@@ -211,6 +211,20 @@ def test_bools_and_integers_are_cast():
         assert F.binary_cross_entropy(p, np.array([1, 0], kind)).item() == want
 
 
+def test_targets_of_0_follow_pytorch():
+    x, t = nx.tensor([0.5, 0.5, 0.5]), nx.tensor([0.0, 1.0, 2.0], requires_grad=True)
+    F.poisson_nll_loss(x, t, full=True, reduction="sum").backward()
+    np.testing.assert_allclose(t.grad.numpy(), [np.nan, -0.5, np.log(2) + 0.25 - 0.5], rtol=1e-6)
+    t = nx.tensor([0.0, 1.0], requires_grad=True)
+    F.kl_div(nx.tensor([-1.0, -1.0]), t, reduction="sum").backward()
+    np.testing.assert_allclose(t.grad.numpy(), [np.nan, 2], rtol=1e-6)
+
+
+def test_weights_of_labels_learn():
+    x, t, w = random_array(3, 4), (random_array(3, 4, seed=1) > 0).astype(float), np.abs(random_array(4, seed=2))
+    check_gradient(lambda x, w: F.multilabel_soft_margin_loss(x, t, w), x, w)
+
+
 def test_errors():
     p = np.full((2, 1, 3, 3), 0.5, np.float32)
     with pytest.raises(ShapeError, match=r"binary_cross_entropy: expected a target of shape \(2, 1, 3, 3\), got \(2, 3, 3\)"):

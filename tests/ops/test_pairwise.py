@@ -63,6 +63,8 @@ def test_kinks_and_nan_of_activations_follow_pytorch():
     x = nx.tensor([np.nan, np.inf, -np.inf], requires_grad=True)
     f.elu(x).sum().backward()
     assert x.grad.tolist() == [1, 1, 0]
+    assert np.isnan(f.mish(nx.tensor([-np.inf], dtype=nx.float64)).item())
+    assert f.mish(nx.tensor([-700.0], dtype=nx.float64)).item() == pytest.approx(-700 * np.exp(-700.0), rel=1e-12)
     assert f.logsigmoid(nx.tensor([np.inf, -np.inf])).tolist() == [0, -np.inf]
     y, z = (nx.tensor([0.0], requires_grad=True) for _ in range(2))
     nx.atan2(y, z).sum().backward()

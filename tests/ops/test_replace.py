@@ -59,6 +59,13 @@ def test_equal_extremes_share_the_gradient():
     np.testing.assert_allclose(s.grad.numpy(), [1 / 3, 1 / 3])
 
 
+def test_what_an_extreme_replaces_still_has_its_share():
+    x, s = nx.tensor([2.0, 3.0], requires_grad=True), nx.tensor([2.0, 2.0], requires_grad=True)
+    nx.scatter_reduce(x, 0, nx.tensor([0, 0]), s, "amin", include_self=False).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), [0, 1])
+    np.testing.assert_allclose(s.grad.numpy(), [1 / 3, 1 / 3])
+
+
 def test_scatter_takes_a_source_with_gradient_a_value_and_reductions():
     check_gradient(lambda x, s: nx.scatter(x, 0, np.array([[0, 2, 1], [3, 1, 0]]), s), X, S)
     assert nx.scatter(nx.zeros(3), 0, nx.tensor([1]), value=4.0).tolist() == [0, 4, 0]

@@ -60,6 +60,13 @@ def test_quantiles(way):
     assert np.isnan(nx.quantile(np.array([1.0, np.nan]), 0.5, interpolation=way).item())
 
 
+def test_quantiles_between_a_finite_element_and_infinity():
+    ends = nx.tensor([1.0, np.inf])
+    assert nx.quantile(ends, 0.25).item() == np.inf
+    assert np.isnan(nx.quantile(ends, 0.5).item()) and np.isnan(nx.nanquantile(ends, 0.75).item())
+    assert nx.quantile(ends, 1.0, interpolation="lower").item() == np.inf
+
+
 def test_medians_and_gradients():
     holes = nx.tensor([[np.nan, 3.0, 1.0, 2.0], [np.nan] * 4])
     found = nx.nanmedian(holes, 1)

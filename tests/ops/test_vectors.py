@@ -88,3 +88,11 @@ def test_norms_of_orders_below_1_have_no_slope_at_0():
         x = nx.tensor([0.0, 1.0, -2.0], dtype=nx.float64, requires_grad=True)
         nx.norm(x, order).backward()
         assert x.grad[0].item() == 0 and x.grad.isfinite().all()
+
+
+def test_norms_of_matrices_of_nothing_are_0():
+    for order in (1, np.inf):
+        assert linalg.matrix_norm(nx.zeros(0, 0), order).item() == 0
+        assert linalg.norm(nx.zeros(2, 0, 0), order, (1, 2), keepdim=True).tolist() == [[[0]], [[0]]]
+    with pytest.raises(ShapeError, match="amin: expected elements"):
+        linalg.matrix_norm(nx.zeros(0, 0), -1)

@@ -173,6 +173,9 @@ def _from_logits(op: str, x: Tensor, target: Tensor, weight: Any, how: str, igno
 def _with_probabilities(x: Tensor, target: Any, weight: Any, how: str, smoothing: float) -> Tensor:
     t, w = target_like("cross_entropy", target, x), _class_weight("cross_entropy", weight, x)
     buffer, rows, classes = _classes_last(x._array)
+    if isinstance(weight, Tensor) and weight.requires_grad:  # it reaches its gradient as part of the probabilities
+        spread = weight.to(x.dtype).reshape(classes, *(1,) * (x.ndim - 2))
+        t, w, smoothing = (t * (1.0 - smoothing) + smoothing / max(classes, 1)) * spread, None, 0.0
     probabilities = _classes_last(t._array)[0]
     loss, lse = (backend.new(buffer, (rows,)) for _ in range(2))
     soft_cross_entropy_rows(loss, lse, buffer, probabilities, w, rows, classes, smoothing)

@@ -392,5 +392,8 @@ def multilabel_soft_margin_loss(
     how, x = reduction_of(op, reduction, size_average, reduce), prediction(op, input)
     refuse_probabilities(op, x, "binary_cross_entropy (BCELoss)")
     t = target_like(op, target, x)
-    y = _elementwise(op, Way.BCE_LOGITS, x, t, "none", weight=spread_over(op, "weight", weight, x)).mean(-1)
-    return reduced_as(y, how)
+    y = _elementwise(op, Way.BCE_LOGITS, x, t, "none")
+    if weight is not None:
+        spread_over(op, "weight", weight, x)
+        y = y * as_tensor(weight, x)  # which may want a gradient
+    return reduced_as(y.mean(-1), how)

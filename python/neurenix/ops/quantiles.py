@@ -9,7 +9,7 @@ import numpy as np
 
 from neurenix.errors import ArgumentError, DTypeError, RangeError, ShapeError
 from neurenix.ops.arithmetic import add, mul, sub
-from neurenix.ops.compare import isnan, logical_not
+from neurenix.ops.compare import isnan, logical_not, lt
 from neurenix.ops.convert import cast
 from neurenix.ops.elementwise import scalar
 from neurenix.ops.layouts import where
@@ -104,7 +104,10 @@ def _at_shares(ordered: Tensor, shares: Tensor, interpolation: str, ignore_nan: 
     weight: Any = 0.5 if interpolation == "midpoint" else sub(rank, below)
     low = gather(ordered, -1, cast(below, np.int64))
     high = gather(ordered, -1, cast(ceil(rank.detach()), np.int64))
-    return add(low, mul(sub(high, low), weight))
+    # From the nearer end, so that an infinite one spoils what lies between them just where PyTorch has it.
+    step = sub(high, low)
+    far: Tensor = sub(high, mul(step, 1.0 - weight))
+    return where(lt(weight.detach(), 0.5), add(low, mul(step, weight)), far) if isinstance(weight, Tensor) else far
 
 
 def nanmedian(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:

@@ -159,7 +159,11 @@ def scatter_reduce(input: Any, dim: int, index: Any, src: Any, reduce: str, *, i
     start = line
     if not include_self and hit is not None:
         start = where(eq(hit, 0), line, _neutral(line, neutral))
-    return reshape(_reduced(start, at, places, cut, reduce, hit, include_self), x.shape)
+    if reduce in ("amax", "amin"):
+        y = _extreme(start, at, places, cut, maximum if reduce == "amax" else minimum, line)
+    else:
+        y = _reduced(start, at, places, cut, reduce, hit, include_self)
+    return reshape(y, x.shape)
 
 
 def _neutral(x: Tensor, value: float) -> Tensor:
@@ -179,7 +183,7 @@ def _reduced(x: Tensor, at: int, i: Tensor, s: Tensor, reduce: str, hit: Tensor 
         if x.dtype.kind == "f":
             return div(total, cast(count, x.dtype))
         return div(total, cast(count, x.dtype), rounding_mode="floor")
-    return _one_by_one(x, at, i, s, mul) if reduce == "prod" else _extreme(x, at, i, s, maximum if reduce == "amax" else minimum)
+    return _one_by_one(x, at, i, s, mul)
 
 
 def _one_by_one(x: Tensor, at: int, i: Tensor, s: Tensor, step: Callable[[Any, Any], Tensor]) -> Tensor:
@@ -190,14 +194,14 @@ def _one_by_one(x: Tensor, at: int, i: Tensor, s: Tensor, step: Callable[[Any, A
     return x
 
 
-def _extreme(x: Tensor, at: int, i: Tensor, s: Tensor, step: Callable[[Any, Any], Tensor]) -> Tensor:
-    """Extremes at indices; equals share the gradient."""
-    old, new = x.detach(), s.detach()
+def _extreme(x: Tensor, at: int, i: Tensor, s: Tensor, step: Callable[[Any, Any], Tensor], own: Tensor) -> Tensor:
+    """Extremes at indices; equals share the gradient, and ``own``, what is there, has its share even where it does not take part."""
+    old, new, held = x.detach(), s.detach(), own.detach()
     y = _one_by_one(old, at, i, new, step)
 
     def vjp(g: Array) -> tuple[Array, ...]:
         stays, comes = cast(eq(old, y), x.dtype), cast(eq(new, gather(y, at, i)), x.dtype)
-        share = div(Tensor._wrap(g), scatter_add(stays, at, i, comes))
+        share = div(Tensor._wrap(g), scatter_add(cast(eq(held, y), x.dtype), at, i, comes))
         return mul(stays, share)._array, mul(comes, gather(share, at, i))._array
 
     return autograd.record("scatter_reduce", y._array, (x, s), vjp)

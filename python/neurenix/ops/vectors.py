@@ -167,7 +167,8 @@ def matrix_norm(A: Any, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = F
         raise ArgumentError(f'matrix_norm: expected ord "fro", "nuc", 1, -1, inf or -inf, got {ord!r}; choose one of them')
     inner, outer_axis = (rows, columns) if abs(ord) == 1 else (columns, rows)
     sums = sum_of(magnitude(x), inner, True)
-    best = (amax if ord > 0 else amin)(sums, outer_axis, True)
+    largest = amax if sums.shape[outer_axis] else sum_of  # of nothing: 0
+    best = (largest if ord > 0 else amin)(sums, outer_axis, True)
     kept = tuple(n for i, n in enumerate(best.shape) if i not in (rows, columns))
     return best if keepdim else reshape(best, kept)
 

@@ -164,7 +164,12 @@ levels! {
     }
 }
 
-/// log(sum of exp) of each row.
+/// NaN for what is infinite: an infinite logit leaves no probabilities.
+fn without_infinity<T: Math>(lse: &mut [T]) {
+    lse.iter_mut().for_each(|l| *l = *l + T::ZERO * *l);
+}
+
+/// log(sum of exp) of each row; NaN with an infinite logit.
 fn log_sum_exp<T: Math>(lse: &mut [T], x: &[T], classes: usize) -> Result {
     if classes == 0 {
         lse.fill(T::LOWEST);
@@ -174,6 +179,7 @@ fn log_sum_exp<T: Math>(lse: &mut [T], x: &[T], classes: usize) -> Result {
         threads::parallel_chunks(lse, ABREAST, classes * 8, |i, lse| {
             let start = i * ABREAST * classes;
             short_rows(lse, &x[start..start + lse.len() * classes], classes);
+            without_infinity(lse);
         });
         return Ok(());
     }
@@ -189,6 +195,7 @@ fn log_sum_exp<T: Math>(lse: &mut [T], x: &[T], classes: usize) -> Result {
         below_largest(&mut held, lse, &x[start * classes..(start + len) * classes], classes);
         exp_all(&mut held);
         add_logs(lse, &held, &mut sums, classes);
+        without_infinity(lse);
     });
     if short.into_inner() { Err(Error::Memory { bytes: classes * size_of::<T>() }) } else { Ok(()) }
 }

@@ -125,12 +125,13 @@ fn target_slope<T: Math, const WAY: usize>(x: T, t: T, p: T, a: T, b: T) -> T {
         BCE => (-x).ln_1p_() - x.ln_(),
         BCE_LOGITS => (p - T::ONE) * softplus(-x) - x,
         BCE_OF_SIGMOID => at_most(softplus(-x), 100.0) - at_most(softplus(x), 100.0),
-        KL => t.ln_() + T::ONE - x,
+        KL => t.ln_() + T::ONE + T::ZERO / t - x, // NaN at 0, as in PyTorch
         KL_LOG => t.exp_() * (t - x + T::ONE),
         POISSON_LOG | POISSON => {
             let first = if WAY == POISSON { -(x + b).ln_() } else { -x };
             let full = a * (t.ln_() + T::of(0.5) / t);
-            if a > T::ZERO && t > T::ONE { first + full } else { first }
+            let masked = T::ZERO * full; // NaN at 0, where a masked term keeps its infinite slope, as in PyTorch
+            if a > T::ZERO { first + if t > T::ONE { full } else { masked } } else { first }
         }
         SOFT_MARGIN => -x * (-(t * x)).sigmoid_(),
         _ => -slope::<T, WAY>(x, t, p, a, b),

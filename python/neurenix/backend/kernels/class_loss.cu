@@ -11,7 +11,7 @@ __device__ __forceinline__ element log_sum_exp(const element* x, int64 classes) 
     element most = Traits<element>::low();
     double sum = 0;
     for (int64 c = 0; c < classes; c++) most = x[c] > most || x[c] != x[c] ? x[c] : most;
-    if (most == Traits<element>::low() || most == Traits<element>::high()) most = 0;
+    if (most == Traits<element>::low()) most = 0;  // an infinite logit makes it NaN
     for (int64 c = 0; c < classes; c++) sum += (double)exp_of(x[c] - most);
     return most + log_of((element)sum);
 }

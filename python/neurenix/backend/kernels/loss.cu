@@ -68,11 +68,11 @@ __device__ __forceinline__ element target_slope_of(int way, element x, element t
         case BCE: return log1p_of(-x) - log_of(x);
         case BCE_LOGITS: return (p - 1) * softplus(-x) - x;
         case BCE_OF_SIGMOID: return at_most(softplus(-x), 100) - at_most(softplus(x), 100);
-        case KL: return log_of(t) + 1 - x;
+        case KL: return log_of(t) + t / t - x;  // NaN at 0
         case KL_LOG: return exp_of(t) * (t - x + 1);
         case POISSON_LOG: case POISSON: {
             element first = way == POISSON ? -log_of(x + b) : -x, full = a * (log_of(t) + (element)0.5 / t);
-            return a > 0 && t > 1 ? first + full : first;
+            return a > 0 ? first + (t > 1 ? full : 0 * full) : first;  // NaN at 0
         }
         case SOFT_MARGIN: return -x * sigmoid_of(-(t * x));
         default: return -slope_of(way, x, t, p, a, b);
