@@ -26,6 +26,7 @@ def on_pre_build(config: Any) -> None:
     import architectures
     import augmentations
     import blocks
+    import curves
     import photographs
     import scales
 
@@ -36,6 +37,7 @@ def on_pre_build(config: Any) -> None:
     photographs.make_all(folder)
     scales.make_all(folder)
     augmentations.make_all(folder)
+    curves.make_all(folder, HOOKS.parents[1] / "benches" / "results")
 
 
 def members(match: re.Match[str]) -> str:
