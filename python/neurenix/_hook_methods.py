@@ -76,5 +76,5 @@ class HookMethods:
             if t is not None:
                 t.grad = gradient.clone().detach() if t.grad is None else (t.grad + gradient).detach()
 
-        keep.keeps_gradient = True  # type: ignore[attr-defined]
+        keep.keeps_gradient = True  # type: ignore[attr-defined]  # a mark on the function, so that it is not hung up twice
         me.register_hook(keep)

@@ -43,7 +43,7 @@ class _Crop(PairedTransform):
 
     def corner(self, scene: Scene) -> tuple[int, int]:
         """Row and column of the window's first pixel."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}: expected a method corner(self, scene), got none; define it")
 
     def anywhere(self, scene: Scene) -> tuple[int, int]:
         """A corner at random; (0, 0) along an axis that is too short."""

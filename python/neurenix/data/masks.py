@@ -42,7 +42,7 @@ def mask_rule(
     if kind != "binary" and threshold is not None:
         raise ArgumentError(f"{owner}: expected threshold with mask_type='binary' only, got mask_type={kind!r}; leave it out")
     if colors is not None:
-        colors = tuple(tuple(int(v) for v in c) for c in colors)  # type: ignore[misc]
+        colors = tuple(tuple(int(v) for v in c) for c in colors)  # type: ignore[misc]  # their lengths are looked at next
         if not colors or any(len(c) != 3 or not all(0 <= v <= 255 for v in c) for c in colors):
             raise ArgumentError(f"{owner}: expected colors as (red, green, blue) from 0 to 255, got {colors!r}; pass one for each class")
     return MaskRule(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import Any, Self
 
 import numpy as np
@@ -118,8 +119,9 @@ class _Score(ConfusionMatrix):
         self.average, self.empty = chosen(type(self).__name__, "average", average, AVERAGES), number(type(self).__name__, "empty", empty)
         super().__init__(num_classes, threshold=threshold, ignore_index=ignore_index)
 
+    @abstractmethod
     def _quotient(self, tp: Any, fp: Any, fn: Any) -> tuple[Any, Any]:
-        raise NotImplementedError
+        """What is divided by what, of each class."""
 
     def compute(self) -> Any:
         """The score; with average "none" an array (num_classes,)."""

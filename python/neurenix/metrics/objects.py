@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -211,8 +212,9 @@ class _Matching(Metric):
         single = [[self._of(*(int(n) for n in counts)) for counts in image] for image in pooled]
         return np.array([mean(row[i] for row in single) for i in range(len(self.thresholds))])
 
+    @abstractmethod
     def _of(self, tp: int, fp: int, fn: int) -> float:
-        raise NotImplementedError
+        """The score of these counts."""
 
     def compute(self) -> float:
         """The mean over the thresholds; 1 where there is nothing and nothing was found."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import Any, Self
 
 import numpy as np
@@ -82,8 +83,9 @@ class _Ranking(Metric):
             return values[0]
         return np.array(values) if self.average == "none" else mean(values)
 
+    @abstractmethod
     def _of(self, tp: Mask, fp: Mask) -> float:
-        raise NotImplementedError
+        """The area under one curve."""
 
 
 class AveragePrecision(_Ranking):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -217,8 +218,9 @@ class _SurfaceMetric(Metric):
     def _nothing(self) -> dict[str, Any]:
         return {"values": []}
 
+    @abstractmethod
     def _of(self, prediction: Mask, target: Mask) -> float:
-        raise NotImplementedError
+        """The value of one class of one image."""
 
     def update(self, prediction: Any, target: Any, mask: Any = None) -> Self:
         """Take in images: masks (N, ...), or for several classes labels (N, ...) or scores (N, C, ...) and class numbers (N, ...).

@@ -63,7 +63,7 @@ class Registering:
     def set_submodule(self, target: str, module: Any) -> None:
         """Put a module in the place of the one with this dotted name."""
         path, _, name = target.rpartition(".")
-        owner = self.get_submodule(path)  # type: ignore[attr-defined]
+        owner = self.get_submodule(path)  # type: ignore[attr-defined]  # Module has it
         if not name or dict(owner._entries(Registering)).get(name) is None or "." in name:
             raise ArgumentError(f"set_submodule: expected the dotted name of a module, got {target!r}; see named_modules()")
         if not isinstance(module, Registering):
@@ -80,7 +80,7 @@ class Registering:
 
     def _find(self, method: str, target: str, kind: type) -> Any:
         path, _, name = target.rpartition(".")
-        owner = self.get_submodule(path)  # type: ignore[attr-defined]
+        owner = self.get_submodule(path)  # type: ignore[attr-defined]  # Module has it
         found = dict(owner._entries(kind)).get(name)
         if found is None:
             raise ArgumentError(

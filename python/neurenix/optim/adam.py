@@ -118,7 +118,7 @@ class AdamW(Adam):
         fused: bool | None = None,
     ) -> None:
         how = {"foreach": foreach, "capturable": capturable, "differentiable": bool(differentiable), "fused": fused}
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True, **how)  # type: ignore[arg-type]
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, decoupled_weight_decay=True, **how)  # type: ignore[arg-type]  # mixed
 
 
 class Adamax(Optimizer):

@@ -137,7 +137,7 @@ class ChainedScheduler(_Several):
     def __init__(self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None) -> None:
         if not schedulers:
             raise ArgumentError("ChainedScheduler: expected schedules, got none; pass a list of them")
-        self._take(getattr(schedulers[0], "optimizer", None) if optimizer is None else optimizer, schedulers)  # type: ignore[arg-type]
+        self._take(getattr(schedulers[0], "optimizer", None) if optimizer is None else optimizer, schedulers)  # type: ignore[arg-type]  # None is refused there
         self._note()
 
     def step(self) -> None:
