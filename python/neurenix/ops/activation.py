@@ -11,6 +11,7 @@ import numpy as np
 
 from neurenix import autograd
 from neurenix._typing import Array
+from neurenix.backend import same_device
 from neurenix.errors import ArgumentError, ShapeError
 from neurenix.ops.elementwise import Binary, Question, Unary, ask, choose, map1, map2, scalar
 from neurenix.ops.power import clamp, clamp_min
@@ -196,6 +197,7 @@ def prelu(input: Any, weight: Any) -> Tensor:
     """
     x, w = as_tensor(input), as_tensor(weight)
     floats_only("prelu", x)
+    same_device("prelu", x._array, w._array)
     if w.dtype != x.dtype:
         raise ShapeError(f"prelu: expected a weight of type {x.dtype}, got {w.dtype}; convert it with .to({x.dtype})")
     channels = x.shape[1] if x.ndim > 1 else 1

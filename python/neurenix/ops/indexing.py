@@ -62,7 +62,10 @@ def _readable(key: Any, x: Tensor) -> Any:
         if index.ndim == 0 and index.dtype.kind in "iu":
             return int(index)
         if index.ndim and index.dtype.kind in "iub":
-            return index.to(device=x.device) if index.device == "cpu" else index
+            if index.device == "cpu":
+                return index.to(device=x.device)
+            backend.same_device("getitem", x._array, index._array)
+            return index
     got = f"{key.dtype}{tuple(key.shape)}" if isinstance(key, Tensor) or backend.is_array(key) else repr(key)
     raise DTypeError(f"getitem: expected integers, slices, ..., None, or integer or bool tensors, got {got}; convert it with nx.tensor")
 
@@ -162,6 +165,7 @@ def masked_select(input: Any, mask: Any) -> Tensor:
     from neurenix.ops.shape import broadcast_tensors
 
     x, m = broadcast_tensors(input, mask)
+    backend.same_device("masked_select", x._array, m._array)
     if m.dtype != np.bool_:
         raise DTypeError(f"masked_select: expected a bool mask, got {m.dtype}; compare first, e.g. x > 0")
     return getitem(x, m)

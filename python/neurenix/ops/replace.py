@@ -10,6 +10,7 @@ import numpy as np
 
 from neurenix import autograd, layout
 from neurenix._typing import Array
+from neurenix.backend import same_device
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.ops.arithmetic import div, maximum, minimum, mul
 from neurenix.ops.compare import eq
@@ -31,6 +32,7 @@ def _along(op: str, input: Any, dim: int, index: Any, source: Any) -> tuple[Tens
     x, i = as_tensor(input), as_tensor(index)
     at = axis_of(op, dim, x.ndim)
     s = as_tensor(source, x)
+    same_device(op, x._array, i._array, s._array)
     if s.dtype != x.dtype:
         raise DTypeError(f"{op}: expected a source of type {x.dtype}, got {s.dtype}; convert it with .to({x.dtype})")
     if i.ndim > 1 or i.dtype.kind not in "iu":
@@ -84,6 +86,7 @@ def index_fill(input: Any, dim: int, index: Any, value: Any) -> Tensor:
 def index_put(input: Any, indices: Sequence[Any], values: Any, accumulate: bool = False) -> Tensor:
     """``input`` with ``values`` at ``input[indices]``, or added there; the last of equals wins."""
     x, v = as_tensor(input), as_tensor(values, as_tensor(input))
+    same_device("index_put", x._array, v._array)
     if v.dtype != x.dtype:
         raise DTypeError(f"index_put: expected values of type {x.dtype}, got {v.dtype}; convert them with .to({x.dtype})")
     numbers = Tensor(np.arange(math.prod(x.shape)).reshape(x.shape), device=x.device)
@@ -116,6 +119,7 @@ def masked_scatter(input: Any, mask: Any, source: Any) -> Tensor:
     """
     x, m = broadcast_tensors(input, mask)
     s = ravel(as_tensor(source, x))
+    same_device("masked_scatter", x._array, m._array, s._array)
     if m.dtype != np.bool_ or s.dtype != x.dtype:
         raise DTypeError(f"masked_scatter: expected a bool mask and a source of {x.dtype}, got {m.dtype} and {s.dtype}; convert them")
     places = reshape(nonzero(ravel(m)), -1)
@@ -146,6 +150,7 @@ def scatter_reduce(input: Any, dim: int, index: Any, src: Any, reduce: str, *, i
     if reduce not in _REDUCTIONS:
         raise ArgumentError(f"scatter_reduce: expected reduce of {', '.join(_REDUCTIONS)}, got {reduce!r}; choose one of them")
     x, i, s = as_tensor(input), as_tensor(index), as_tensor(src)
+    same_device("scatter_reduce", x._array, i._array, s._array)
     line, places, more = (reshape(t, 1) if not t.ndim else t for t in (x, i, s))
     at = axis_of("scatter_reduce", dim, line.ndim)
     cut = getitem(more, tuple(slice(0, n) for n in places.shape)) if more.shape != places.shape else more
@@ -222,6 +227,7 @@ def index_reduce(input: Any, dim: int, index: Any, source: Any, reduce: str, *, 
 def _into(name: str, input: Any, src: Any, view: Any) -> Tensor:
     """``input`` with ``src`` in the place of ``view(input)``, which shares its memory."""
     x, s = as_tensor(input), as_tensor(src)
+    same_device(name, x._array, s._array)
     if s.dtype != x.dtype:
         raise DTypeError(f"{name}: expected src of type {x.dtype}, got {s.dtype}; convert it with .to({x.dtype})")
     y = layout.copy(layout.contiguous(x._array))
@@ -260,6 +266,7 @@ def slice_scatter(input: Any, src: Any, dim: int = 0, start: int | None = None, 
 def diagonal_scatter(input: Any, src: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """``input`` with ``src`` on the diagonal of two axes."""
     x, s = as_tensor(input), as_tensor(src)
+    same_device("diagonal_scatter", x._array, s._array)
     numbers = diagonal(Tensor(np.arange(math.prod(x.shape)).reshape(x.shape)), offset, dim1, dim2)
     places = Tensor(np.ascontiguousarray(numbers.numpy()), device=x.device)
     if places.shape != s.shape or s.dtype != x.dtype:

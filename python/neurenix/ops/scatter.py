@@ -196,10 +196,10 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Tensor:
     return gather(x, at, i)
 
 
-def _aligned(op: str, x: Tensor, dim: int, index: Tensor) -> tuple[int, Array, tuple[slice, ...]]:
+def _aligned(op: str, x: Tensor, dim: int, index: Tensor, source: Tensor | None = None) -> tuple[int, Array, tuple[slice, ...]]:
     """The axis, the checked index, and the part of ``x`` that it covers along the other axes."""
     at = axis_of(op, dim, x.ndim)
-    same_device(op, x._array, index._array)
+    same_device(op, x._array, index._array, *(() if source is None else (source._array,)))
     if max(index.ndim, 1) != max(x.ndim, 1):
         raise ShapeError(f"{op}: expected an index with {x.ndim} axes, got shape {index.shape}; give it the input's axes")
     shape = x.shape or (1,)
@@ -215,7 +215,7 @@ def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Tensor:
     x, i, s = as_tensor(input), as_tensor(index), as_tensor(src)
     if x.dtype != s.dtype:
         raise DTypeError(f"scatter_add: expected src of type {x.dtype}, got {s.dtype}; convert it with .to({x.dtype})")
-    at, where, part = _aligned("scatter_add", x, dim, i)
+    at, where, part = _aligned("scatter_add", x, dim, i, s)
     cut = tuple(slice(0, n) for n in where.shape)
     source = s._array.reshape(s.shape or (1,))
     y = layout.copy(layout.contiguous(x._array)).reshape(x.shape or (1,))
@@ -282,7 +282,7 @@ def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = N
 
 def put_at(name: str, x: Tensor, dim: int, index: Tensor, s: Tensor) -> Tensor:
     """``x`` with ``s`` at ``index``; of equal indices each takes the gradient of its place, as in PyTorch."""
-    at, where, part = _aligned(name, x, dim, index)
+    at, where, part = _aligned(name, x, dim, index, s)
     source = s._array.reshape(s.shape or (1,))
     cut = tuple(slice(0, n) for n in where.shape)
     y = layout.copy(layout.contiguous(x._array)).reshape(x.shape or (1,))
