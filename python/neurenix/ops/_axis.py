@@ -9,6 +9,7 @@ import numpy as np
 
 from neurenix import backend
 from neurenix._typing import Array
+from neurenix.backend.doors import door_named
 
 Host: TypeAlias = np.ndarray[Any, Any]
 
@@ -58,7 +59,7 @@ def sums(windows: Host, weight: Host) -> Table:
 
 
 @lru_cache(maxsize=1024)
-def _placed(key: tuple[bytes, str], dtype: str, device: str) -> Array:
+def _placed(key: tuple[bytes, str], dtype: str, device: str, _queue: int) -> Array:
     data, kind = key
     return backend.to_device(np.frombuffer(data, kind).astype(dtype), device)
 
@@ -67,7 +68,7 @@ def placed(host: Host, dtype: str, device: str) -> Array:
     """A host table as an array of a type on a device, kept for the next call."""
     if device == "cpu" and host.dtype == dtype:
         return host
-    return _placed((host.tobytes(), host.dtype.str), dtype, device)
+    return _placed((host.tobytes(), host.dtype.str), dtype, device, door_named(device).queue(device))
 
 
 def place(table: Table, like: Array) -> tuple[Array, Array, Array]:

@@ -1,7 +1,8 @@
 """Kernels' own layouts of a tensor's values, kept on the tensor until they change.
 
 A layout is valid for one version of its tensor. A tensor whose memory the user may write to (``_exposed``) is compared by
-a 64-bit checksum as well, and prepared anew only where that changed: never a stale weight.
+a 64-bit checksum as well, and prepared anew only where that changed: never a stale weight. On a GPU each stream has its
+own, since another stream's may still be on their way.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ def derived(t: Tensor, key: object, make: Callable[[], Layout]) -> Layout:
     Nothing is kept while a gradient of ``t`` is recorded: the values change before the layout is needed again.
     """
     kept: Kept | None = t._derived
+    key = key if type(t._array) is np.ndarray else (key, backend.queue_of(t._array))
     if kept is not None and _valid(t, kept):
         if key not in kept.layouts:
             kept.layouts[key] = make()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from neurenix import backend, layout
+from neurenix.ops.elementwise import Unary, map1
 from neurenix.ops.optim import clip_norm, clip_value, total_norm
 from neurenix.tensor import Tensor
 
@@ -45,3 +47,18 @@ def clip_by_value(tensors: Sequence[Tensor], most: float) -> None:
     """Limit every element to [-most, most]."""
     for arrays in _by_kind(tensors):
         clip_value(arrays, most)
+
+
+def multiply(tensors: Sequence[Tensor], factor: float) -> None:
+    """Multiply every element by a number; each tensor once, however often it is in the list."""
+    for t in {id(t): t for t in tensors}.values():
+        t._array = map1(Unary.MUL_NUMBER, t._array, factor)
+        t._version += 1
+
+
+def all_finite(tensors: Sequence[Tensor]) -> bool:
+    """Whether no element is infinite or NaN; waits for a GPU."""
+    if not tensors:
+        return True
+    largest = clip_by_norm(tensors, 0.0, math.inf, False)
+    return math.isfinite(largest.item())

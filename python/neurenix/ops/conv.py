@@ -11,6 +11,7 @@ from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.layout import channels_last, contiguous
 from neurenix.ops._arguments import floats, integer, integers
 from neurenix.ops._conv import Epilogue, Window, run, sum_pixels, weight_gradient
+from neurenix.ops._half import in_half
 from neurenix.tensor import Tensor, as_tensor
 
 Operands: TypeAlias = tuple[Tensor, Tensor, Tensor | None]
@@ -171,12 +172,14 @@ def fit_transposed(
 
 def _convolution(op: str, ndim: int, input: Any, weight: Any, bias: Any, *args: Any) -> Tensor:
     tensors = operands(op, input, weight, bias)
-    return _record(op, tensors, fit(op, ndim, tensors, *args), False)
+    fitted = fit(op, ndim, tensors, *args)
+    return in_half(lambda *given: _record(op, given, fitted, False), *tensors)
 
 
 def _transposed(op: str, ndim: int, input: Any, weight: Any, bias: Any, *args: Any) -> Tensor:
     tensors = operands(op, input, weight, bias)
-    return _record(op, tensors, fit_transposed(op, ndim, tensors, *args), True)
+    fitted = fit_transposed(op, ndim, tensors, *args)
+    return in_half(lambda *given: _record(op, given, fitted, True), *tensors)
 
 
 def conv1d(

@@ -1,6 +1,6 @@
 """Runs of convolution, normalisation and activation, with as few passes over memory as the moment allows.
 
-Where nothing is recorded, a convolution applies the stored statistics' scale and shift and ReLU to its sums before they are
+Where nothing is recorded, and no autocast rounds what lies between, a convolution applies the stored statistics' scale and shift and ReLU to its sums before they are
 written; else the operations run one by one. Both give the same bits.
 """
 
@@ -15,6 +15,7 @@ from neurenix.errors import ArgumentError, ShapeError
 from neurenix.layout import contiguous
 from neurenix.ops import activation, channel_norm, norm
 from neurenix.ops._conv import Epilogue, run
+from neurenix.ops._half import type_of
 from neurenix.ops.conv import conv2d, fit, operands
 from neurenix.tensor import Tensor, as_tensor
 
@@ -117,7 +118,7 @@ def conv_chain(input: Any, units: Sequence[Unit]) -> Tensor:
     if x.ndim != 4:
         raise ShapeError(f"conv_chain: expected x (N, C, H, W), got shape {x.shape}; add the batch axis with x.unsqueeze(0)")
     for unit in units:
-        y = None if _recorded(x, unit) else _in_one_pass(x, unit)
+        y = None if _recorded(x, unit) or type_of(x) else _in_one_pass(x, unit)
         x = _one_by_one(x, unit) if y is None else y
         if callable(unit.activation):
             x = unit.activation(x)

@@ -14,6 +14,7 @@ from neurenix._typing import Array
 from neurenix.layout import accumulate, contiguous, copy_into
 from neurenix.ops._conv import PLAIN, Epilogue, run, sum_pixels, weight_gradient
 from neurenix.ops._derived import derived
+from neurenix.ops._half import in_half
 from neurenix.ops.conv import Fit, Operands, fit, fit_transposed, operands
 from neurenix.ops.elementwise import expanded, filled
 from neurenix.tensor import Tensor
@@ -277,7 +278,8 @@ def conv3d(
     [[[[31.0, 42.0]]]]
     """
     tensors = operands("conv3d", input, weight, bias)
-    return _record("conv3d", tensors, fit("conv3d", 3, tensors, stride, padding, dilation, groups), False)
+    fitted = fit("conv3d", 3, tensors, stride, padding, dilation, groups)
+    return in_half(lambda *given: _record("conv3d", given, fitted, False), *tensors)
 
 
 def conv_transpose3d(
@@ -324,4 +326,4 @@ def conv_transpose3d(
     """
     tensors = operands("conv_transpose3d", input, weight, bias)
     fitted = fit_transposed("conv_transpose3d", 3, tensors, stride, padding, output_padding, groups, dilation)
-    return _record("conv_transpose3d", tensors, fitted, True)
+    return in_half(lambda *given: _record("conv_transpose3d", given, fitted, True), *tensors)

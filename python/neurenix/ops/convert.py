@@ -9,6 +9,7 @@ import numpy as np
 from neurenix import autograd, backend, layout
 from neurenix._typing import Array, DeviceLike, DTypeLike, TensorLike
 from neurenix.errors import DTypeError
+from neurenix.half import bfloat16
 from neurenix.tensor import Tensor, as_tensor
 
 
@@ -28,9 +29,13 @@ def cast(x: TensorLike, dtype: DTypeLike) -> Tensor:
     """``x`` with elements of another type; the gradient is cast back."""
     x = as_tensor(x)
     try:
-        kind = np.dtype(dtype)
+        kind = None if dtype == bfloat16 else np.dtype(dtype)
     except TypeError:
         raise DTypeError(f"to: expected an element type or a device, got {dtype!r}; pass e.g. nx.float32 or 'cuda'") from None
+    if kind is None or kind.name == bfloat16:
+        raise DTypeError(
+            "to: expected a type that arrays have, got bfloat16; round products to it with nx.autocast(..., dtype=nx.bfloat16)"
+        )
     if kind == x.dtype:
         return x
     if kind.kind not in "biuf" or kind.itemsize > 8:

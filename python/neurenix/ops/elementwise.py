@@ -123,6 +123,8 @@ class Unary(IntEnum):
     I1 = 67
     I1E = 68
     NDTRI = 69
+    NEAREST_BFLOAT16 = 70
+    NEAREST_FLOAT16 = 71
 
 
 class Binary(IntEnum):

@@ -10,20 +10,20 @@ from neurenix._typing import Array
 from neurenix.errors import ShapeError
 from neurenix.layout import contiguous
 from neurenix.ops._conv import Epilogue, Window, run, sum_pixels, weight_gradient
+from neurenix.ops._half import in_half
 from neurenix.ops.conv import operands
 from neurenix.tensor import Tensor
 
 _POINT = Window((1, 1), (1, 1), (0, 0), (1, 1), 1)
 
 
-def _check(x: Tensor, w: Tensor, b: Tensor | None) -> tuple[int, int]:
+def _check(x: Tensor, w: Tensor, b: Tensor | None) -> None:
     if w.ndim not in (1, 2) or x.ndim < 1 or x.shape[-1] != w.shape[-1]:
         size = f"last axis {w.shape[-1]}" if w.ndim in (1, 2) else "a weight (out, in) or (in,)"
         raise ShapeError(f"linear: expected {size} (weight is {w.shape}), got {x.shape}; flatten it or pass in_features={x.shape[-1:]}")
     given = w.shape[0] if w.ndim == 2 else 1
     if b is not None and b.shape not in (((given,),) if w.ndim == 2 else ((), (1,))):
         raise ShapeError(f"linear: expected bias of shape ({given},) (weight is {w.shape}), got {b.shape}; give one value an output")
-    return given, w.shape[-1]
 
 
 def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
@@ -54,8 +54,14 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Tensor:
     >>> nx.nn.functional.linear(nx.tensor([1.0, 2.0]), nx.tensor([[1.0, 0.0], [1.0, 1.0]])).tolist()
     [1.0, 3.0]
     """
-    x, w, b = tensors = operands("linear", input, weight, bias)
-    given, taken = _check(x, w, b)
+    tensors = operands("linear", input, weight, bias)
+    _check(*tensors)
+    return in_half(_linear, *tensors)
+
+
+def _linear(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
+    tensors = x, w, b
+    given, taken = w.shape[0] if w.ndim == 2 else 1, w.shape[-1]
     rows = math.prod(x.shape[:-1])
     matrix = w if w.ndim == 2 else Tensor._wrap(w._array[None])
     source = contiguous(x._array).reshape(1, 1, rows, taken)

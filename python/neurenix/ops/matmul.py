@@ -12,6 +12,7 @@ from neurenix._typing import Array
 from neurenix.backend import new, same_device
 from neurenix.backend.kernel import In, Out, Size, Strided, kernel
 from neurenix.errors import DTypeError, ShapeError
+from neurenix.ops._half import in_half
 from neurenix.ops.arithmetic import add, mul
 from neurenix.ops.elementwise import common_shape, expanded
 from neurenix.ops.reduce import floats_only, sum as sum_of, sum_to
@@ -65,10 +66,14 @@ def matmul(input: Any, other: Any) -> Tensor:
     if x.ndim == 1 or y.ndim == 1:
         product = matmul(unsqueeze(x, 0) if x.ndim == 1 else x, unsqueeze(y, 1) if y.ndim == 1 else y)
         return squeeze(product, tuple([-2] * (x.ndim == 1) + [-1] * (y.ndim == 1)))
-    a, b = x._array, y._array
-    if a.shape[-1] != b.shape[-2]:
+    if x.shape[-1] != y.shape[-2]:
         raise ShapeError(f"matmul: expected as many columns as rows, got {x.shape} and {y.shape}; transpose one")
-    common_shape("matmul", a.shape[:-2], b.shape[:-2])
+    common_shape("matmul", x.shape[:-2], y.shape[:-2])
+    return in_half(_product, x, y, weights=False)
+
+
+def _product(x: Tensor, y: Tensor) -> Tensor:
+    a, b = x._array, y._array
     needs = (x.requires_grad, y.requires_grad)
 
     def vjp(g: Array) -> tuple[Array | None, ...]:

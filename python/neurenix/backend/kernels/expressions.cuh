@@ -42,6 +42,18 @@ __device__ __forceinline__ element mish_slope(element x) {
     return x > 20 ? (element)1 : t + x * sigmoid_of(x) * (1 - t * t);
 }
 
+// The nearest number with so many significant bits, the even one of two; below 2^least with the step that holds there, above most
+// infinite. In double, where 1.5 * 2^52 steps added and taken away again leave whole steps.
+__device__ __forceinline__ element nearest(element x, int digits, int least, double most) {
+    double wide = (double)x, size = fabs(wide);
+    double power = __longlong_as_double(__double_as_longlong(size) & 0x7ff0000000000000ll);
+    double smallest = __longlong_as_double((long long)(1023 + least) << 52);
+    double steps = (power > smallest ? power : smallest) * (1.5 * __longlong_as_double((long long)(1023 + 53 - digits) << 52));
+    double y = (size + steps) - steps;
+    if (size > 2 * most || y > most) y = __longlong_as_double(0x7ff0000000000000ll);  // the largest have no room for the steps
+    return (element)copysign(y, wide);
+}
+
 __device__ __forceinline__ element unary_of(int op, element x, element a, element b) {
     switch (op) {
         case 0: return -x;
@@ -114,6 +126,8 @@ __device__ __forceinline__ element unary_of(int op, element x, element a, elemen
         case 67: return (element)(bessel_of(1, (double)x) * exp(fabs((double)x)));
         case 68: return (element)bessel_of(1, (double)x);
         case 69: return (element)ndtri_of((double)x);
+        case 70: return nearest(x, 8, -126, 3.3895313892515355e38);
+        case 71: return nearest(x, 11, -14, 65504.0);
         default: return Traits<element>::nan();
     }
 }

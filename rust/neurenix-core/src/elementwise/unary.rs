@@ -35,6 +35,26 @@ fn clamped<T: Math>(x: T, low: T, high: T) -> T {
     if y > high { high } else { y }
 }
 
+/// The largest bfloat16, `(2 - 2^-7) 2^127`.
+const BFLOAT16_MOST: f64 = 3.389_531_389_251_535_5e38;
+
+/// The nearest number with `DIGITS` significant bits, the even one of two; below `2^least` with the step that holds there, above
+/// `most` infinite.
+///
+/// In double, where `1.5 * 2^52` steps added and taken away again leave whole steps.
+#[inline(always)]
+fn nearest<T: Math, const DIGITS: i32>(x: T, least: i32, most: f64) -> T {
+    let wide = x.to_f64();
+    let size = wide.abs();
+    let power = f64::from_bits(size.to_bits() & 0x7ff0_0000_0000_0000);
+    let smallest = f64::from_bits(((1023 + least) as u64) << 52);
+    let steps = if power > smallest { power } else { smallest } * (1.5 * f64::from_bits(((1023 + 53 - DIGITS) as u64) << 52));
+    let y = (size + steps) - steps;
+    // The largest doubles, like infinity, have no room for the steps.
+    let y = if size > 2.0 * most || y > most { f64::INFINITY } else { y };
+    T::of(y.copysign(wide))
+}
+
 expressions! {
     neg = 0: |x, a, b| -x;
     abs = 1: |x, a, b| x.abs();
@@ -110,6 +130,8 @@ expressions! {
     i1 = 67: |x, a, b| x.rare(special::i1);
     i1e = 68: |x, a, b| x.rare(special::i1e);
     ndtri = 69: |x, a, b| x.rare(special::ndtri);
+    nearest_bfloat16 = 70: |x, a, b| nearest::<T, 8>(x, -126, BFLOAT16_MOST);
+    nearest_float16 = 71: |x, a, b| nearest::<T, 11>(x, -14, 65504.0);
 }
 
 levels! {
