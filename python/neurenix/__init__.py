@@ -83,7 +83,14 @@ from neurenix.random import (
 )
 
 # precision, threads, memory
+from neurenix.backend.devices import device as device
 from neurenix.checkpoint import checkpoint as checkpoint, enable_gradient_checkpointing as enable_gradient_checkpointing
+from neurenix.half import (
+    autocast as autocast,
+    bfloat16 as bfloat16,
+    get_autocast_dtype as get_autocast_dtype,
+    is_autocast_enabled as is_autocast_enabled,
+)
 from neurenix.memory import (
     empty_cache as empty_cache,
     memory_stats as memory_stats,
@@ -91,7 +98,12 @@ from neurenix.memory import (
     set_memory_limit as set_memory_limit,
 )
 from neurenix.precision import get_float32_precision as get_float32_precision, set_float32_precision as set_float32_precision
-from neurenix.system import get_num_threads as get_num_threads, set_num_threads as set_num_threads, show_config as show_config
+from neurenix.system import (
+    diagnose as diagnose,
+    get_num_threads as get_num_threads,
+    set_num_threads as set_num_threads,
+    show_config as show_config,
+)
 
 # files
 from neurenix.serialization import load as load, load_weights as load_weights, save as save
@@ -103,7 +115,7 @@ from neurenix.picture import overlay as overlay
 from neurenix.anomaly import detect_anomaly as detect_anomaly
 
 # rooms
-from neurenix import multiscale as multiscale, nn as nn, optim as optim
+from neurenix import amp as amp, cuda as cuda, multiscale as multiscale, nn as nn, optim as optim
 
 
 def __getattr__(name: str) -> Any:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from neurenix import anomaly, backend
 from neurenix._typing import Array
+from neurenix.backend import room
 from neurenix.errors import GraphError, InternalError
 from neurenix.layout import accumulate, copy
 
@@ -101,6 +102,9 @@ class enable_grad(no_grad):  # noqa: N801 - PyTorch's name
 def is_grad_enabled() -> bool:
     """Whether operations are recorded here."""
     return _recording.get()
+
+
+room.recording = is_grad_enabled  # for the advice when a GPU's memory is full
 
 
 def next_order() -> int:

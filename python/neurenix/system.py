@@ -7,6 +7,7 @@ import platform
 import numpy as np
 
 from neurenix import _rust
+from neurenix.diagnosis import diagnose as diagnose
 from neurenix.errors import ArgumentError
 from neurenix.memory import memory_stats
 from neurenix.precision import get_float32_precision

@@ -10,6 +10,8 @@ import numpy as np
 from neurenix import autograd, backend, layout, lazy
 from neurenix._methods import TensorMethods
 from neurenix._typing import Array, DeviceLike, DTypeLike
+from neurenix.backend import devices
+from neurenix.backend.devices import default_device as default_device
 from neurenix.errors import ArgumentError, DTypeError, GraphError, ShapeError
 
 _NUMBERS = "biuf"
@@ -152,9 +154,9 @@ class Tensor(TensorMethods):
         return dtype
 
     @property
-    def device(self) -> str:
-        """Where the array is: "cpu", "cuda:0", ..."""
-        return backend.device_of(self._array)
+    def device(self) -> devices.device:
+        """Where the array is: "cpu", "cuda:0", ...; a string with a ``type`` and an ``index``."""
+        return devices.named(backend.device_of(self._array))
 
     @property
     def is_leaf(self) -> bool:
@@ -299,19 +301,10 @@ class Tensor(TensorMethods):
         return self.to(device=f"cuda:{index}")
 
 
-_default_device = "cpu"
-
-
-def default_device() -> str:
-    """The device of tensors made from Python values."""
-    return _default_device
-
-
 def set_default_device(device: DeviceLike) -> None:
     """Set the device of tensors made from Python values from now on: "cpu", "cuda" or "cuda:N"."""
-    global _default_device
     backend.empty((0,), np.float32, device)  # raises where the device is not there
-    _default_device = device
+    devices.set_everywhere(device)
 
 
 def _from_sequence(data: Any, dtype: DTypeLike | None) -> np.ndarray[Any, Any]:

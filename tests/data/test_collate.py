@@ -5,7 +5,8 @@ import pytest
 
 from neurenix import Tensor
 from neurenix.data import DataLoader, pad_collate
-from neurenix.data.collate import collate, to_tensors
+from neurenix.data.collate import collate
+from neurenix.data.delivery import to_tensors
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
 
 Pair = namedtuple("Pair", "image label")

@@ -49,14 +49,18 @@ class EmulatedArray(np.ndarray):
             raise TypeError(f"an emulated array computes nothing by itself: np.{func.__name__} would run a kernel of CuPy's")
         plain = [a.view(np.ndarray) if isinstance(a, EmulatedArray) else a for a in args]
         out = func(*plain, **kwargs)
-        return out.view(EmulatedArray) if isinstance(out, np.ndarray) else out
+        return self.again(out) if isinstance(out, np.ndarray) else out
+
+    def again(self, array):
+        """Give what is made of this array its type."""
+        return array.view(EmulatedArray)
 
     def __getitem__(self, index):
         parts = index if isinstance(index, tuple) else (index,)
         if any(isinstance(p, (list, np.ndarray)) for p in parts):
             raise TypeError("an emulated array computes nothing by itself: an array of indices would run a kernel of CuPy's")
         out = self.view(np.ndarray)[(*parts, ...)] if Ellipsis not in parts else self.view(np.ndarray)[index]
-        return out.view(EmulatedArray)  # one element is a 0-d array, as CuPy gives
+        return self.again(out)  # one element is a 0-d array, as CuPy gives
 
     def reshape(self, *shape, **kwargs):
         """Give a view of another shape; where there is none CuPy would copy with a kernel of its own."""
@@ -153,8 +157,18 @@ class EmulatedDoor:
         _scramble(copy)
         return copy
 
+    def across(self, array, device):
+        return array
+
+    def upload(self, array, device):
+        copy = self.from_numpy(array, device)
+        return lambda: copy
+
     def device(self, array):
         return "emulated"
+
+    def queue(self, device):
+        return 0
 
     def memory_stats(self, device):
         return {"live": 0, "peak": 0, "cached": 0}

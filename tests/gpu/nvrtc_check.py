@@ -4,7 +4,7 @@
 
 Fails on an error, on a register spill, on a stack frame and on more than 128 registers, unless the file allows itself more
 (``// max-registers: 168``, ``// max-stack: 64``). Every element type is compiled for one architecture, the common ones for all. Needs
-``nvidia-cuda-nvrtc-cu12``; NVRTC_LIB names another library. The flags are those that CuPy passes besides ours.
+``nvidia-cuda-nvrtc-cu12``; NVRTC_LIB names another library. The flags are those that the library passes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from neurenix.backend import sources
 
 ARCHITECTURES = ("sm_70", "sm_75", "sm_80", "sm_90")
 COMMON = ("f32", "f64", "i64", "b4")
-_CUPY_OPTIONS = ("-ftz=true", "--device-as-default-execution-space")
 
 
 def library():
@@ -52,6 +51,21 @@ class Nvrtc:
             log = ctypes.create_string_buffer(size.value)
             lib.nvrtcGetProgramLog(program, log)
             return code == 0, log.value.decode(errors="replace")
+        finally:
+            lib.nvrtcDestroyProgram(ctypes.byref(program))
+
+    def cubin(self, source, name, options):
+        """The machine code of a source that compiles."""
+        lib, program, size = self.lib, ctypes.c_void_p(), ctypes.c_size_t()
+        lib.nvrtcCreateProgram(ctypes.byref(program), source.encode(), name.encode(), 0, None, None)
+        try:
+            given = (ctypes.c_char_p * len(options))(*[o.encode() for o in options])
+            if lib.nvrtcCompileProgram(program, len(options), given):
+                raise RuntimeError("nvrtcCompileProgram failed")
+            lib.nvrtcGetCUBINSize(program, ctypes.byref(size))
+            code = ctypes.create_string_buffer(size.value)
+            lib.nvrtcGetCUBIN(program, code)
+            return code.raw
         finally:
             lib.nvrtcDestroyProgram(ctypes.byref(program))
 
@@ -89,7 +103,7 @@ def suffixes(stem):
 
 def check(nvrtc, stem, suffix, arch, verbose=False):
     """Compile one unit; gives the faults as lines of text."""
-    options = [*sources.OPTIONS, *_CUPY_OPTIONS, f"-arch={arch}", "-Xptxas", "-v"]
+    options = [*sources.OPTIONS, f"-arch={arch}", "-Xptxas", "-v"]
     done, log = nvrtc.compile(sources.unit(stem, suffix), f"{stem}.cu", options)
     if not done:
         return [f"{stem}.cu {suffix} {arch}: does not compile\n{log}"]

@@ -16,11 +16,11 @@ ROOMS = (
     ("_typing", "errors"),
     ("precision",),
     ("backend",),
-    ("layout", "lazy", "memory", "system"),
+    ("cuda", "diagnosis", "half", "layout", "lazy", "memory", "system"),
     ("_methods", "anomaly", "autograd", "tensor"),
     ("checkpoint", "normalization", "ops", "random"),
     ("linalg", "nn", "serialization", "special", "testing"),
-    ("callbacks", "data", "inference", "labelling", "metrics", "multiscale", "optim", "picture", "png", "progress"),
+    ("amp", "callbacks", "data", "inference", "labelling", "metrics", "multiscale", "optim", "picture", "png", "progress"),
     ("__init__",),
     ("examples",),
 )
@@ -111,9 +111,9 @@ def test_only_the_gpu_door_imports_cupy() -> None:
 
 
 def test_only_the_ground_imports_the_extension() -> None:
-    allowed = {"backend", "memory", "system", "serialization", "__init__"}
+    allowed = {"backend", "diagnosis", "memory", "system", "serialization", "__init__"}
     seen = [f"{m}:{line}" for m, imported, line in ALL_IMPORTS if imported == "neurenix._rust" and room_of(m) not in allowed]
-    rule = "only backend, memory, system, serialization (the version) and __init__ import the compiled extension; kernels are called through their rows"
+    rule = "only backend, diagnosis, memory, system, serialization (the version) and __init__ import the compiled extension; kernels are called through their rows"
     assert not seen, f"{rule}:\n" + "\n".join(seen)
 
 

@@ -25,10 +25,12 @@ MODULES = (
     "neurenix.errors",
     "neurenix.labelling",
     "neurenix.metrics",
+    "neurenix.amp",
+    "neurenix.cuda",
 )
 
 
-ROOMS = {"data", "errors", "functional", "init", "labelling", "metrics", "multiscale", "nn", "optim"}
+ROOMS = {"amp", "cuda", "data", "errors", "functional", "init", "labelling", "metrics", "multiscale", "nn", "optim"}
 
 
 def is_ours(value: object) -> bool:
@@ -43,8 +45,8 @@ def is_ours(value: object) -> bool:
 def public_names(module: str) -> list[str]:
     found = vars(importlib.import_module(module))
     names = sorted(name for name, value in found.items() if not name.startswith("_") and is_ours(value))
-    if module == "neurenix.labelling":  # one file: what it imports is not its own
-        names = [name for name in names if found[name].__module__ == module]
+    if module in ("neurenix.labelling", "neurenix.amp", "neurenix.cuda"):  # one file: what it imports is not its own
+        names = [name for name in names if getattr(found[name], "__module__", "") == module]
     return [f"{module}.{name}" for name in names]
 
 

@@ -5,6 +5,7 @@ Everything above asks this package and never looks at NumPy's or CuPy's modules 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ from neurenix import _rust
 from neurenix.backend import cpu as cpu
 from neurenix.backend.doors import door_named, door_of, same_device
 
-__all__ = ["DLPACK_DEVICES", "device_of", "empty", "from_dlpack", "is_array", "new", "same_device", "to_device", "to_numpy"]
+__all__ = [
+    "DLPACK_DEVICES", "device_of", "empty", "from_dlpack", "is_array", "new", "queue_of", "same_device", "to_device", "to_numpy", "upload",
+]  # fmt: skip
 
 
 def is_array(value: object) -> bool:
@@ -46,12 +49,29 @@ def to_device(array: Array, device: str) -> Array:
     here = device_of(array)
     if device in (here, here.partition(":")[0]):
         return array
-    return door_named(device).from_numpy(to_numpy(array), device)
+    door = door_named(device)
+    return door.across(array, device) if door is door_of(array) else door.from_numpy(to_numpy(array), device)
 
 
 def to_numpy(array: Array) -> np.ndarray[Any, Any]:
     """The array on the CPU: itself where it is one, else a copy."""
     return door_of(array).to_numpy(array)
+
+
+def upload(array: np.ndarray[Any, Any], device: str) -> Callable[[], Array]:
+    """Start to copy an array to ``device``, on a GPU beside its work; the function that comes back gives the copy."""
+    return door_named(device).upload(array, device)
+
+
+def queue_of(array: Array) -> int:
+    """A number for the order of work that kernels on this array now join: a GPU's current stream, 0 on the CPU.
+
+    What is made once and kept for later calls is kept for one queue: another one may not have seen it written yet.
+    """
+    if type(array) is np.ndarray:
+        return 0
+    door = door_of(array)
+    return door.queue(door.device(array))
 
 
 _HOSTS = (1, 3, 11)  # the CPU, and its memory pinned for CUDA or ROCm

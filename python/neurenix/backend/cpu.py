@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,18 @@ class CpuDoor:
     def to_numpy(self, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Return the array itself."""
         return array
+
+    def across(self, array: np.ndarray[Any, Any], _device: str) -> np.ndarray[Any, Any]:
+        """Return the array itself."""
+        return array
+
+    def upload(self, array: np.ndarray[Any, Any], _device: str) -> Callable[[], np.ndarray[Any, Any]]:
+        """Return a function that gives the array itself."""
+        return lambda: array
+
+    def queue(self, _device: str) -> int:
+        """Return 0: there is one order of work."""
+        return 0
 
     def device(self, _array: np.ndarray[Any, Any]) -> str:
         """Return "cpu"."""

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-from collections.abc import Callable
-from importlib import import_module, metadata
-from typing import Any, Final
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from neurenix._typing import Array
-from neurenix.backend import doors, launch, sources
+from neurenix.backend import doors, launch, nvrtc, room
 from neurenix.backend.kernel import Kernel
-from neurenix.errors import ArgumentError, BackendUnavailableError
+from neurenix.backend.packages import import_cupy, require_gpu
+from neurenix.backend.uploads import Uploads
+from neurenix.errors import ArgumentError, BackendUnavailableError, DeviceError
 
-_PACKAGES: Final = ("cupy", "cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x")
-_INSTALL: Final = "pip install 'neurenix-multiscale[cuda12]' (or [cuda13])"
 
-
-def open_door() -> None:
+def open_door() -> CudaDoor:
     """Make the device "cuda" known.
 
     Raises
@@ -27,42 +25,10 @@ def open_door() -> None:
     BackendUnavailableError
         If CuPy, its compiler, the driver or a GPU is missing, or if two CuPy packages are installed; the text says what to do.
     """
-    cupy = _import()
-    try:
-        count = int(cupy.cuda.runtime.getDeviceCount())
-    except RuntimeError as error:
-        raise BackendUnavailableError(
-            f"cuda: expected an NVIDIA driver and a GPU, got none that works ({error}); install or update the driver, or stay on device='cpu'"
-        ) from None
-    if count == 0:
-        raise BackendUnavailableError("cuda: expected a GPU, got none; look at CUDA_VISIBLE_DEVICES, or stay on device='cpu'")
-    try:
-        cupy.cuda.nvrtc.getVersion()
-    except (RuntimeError, OSError) as error:
-        raise BackendUnavailableError(f"cuda: expected the CUDA compiler NVRTC, got none ({error}); {_INSTALL}") from None
-    door: doors.Door = CudaDoor(cupy, count)
+    cupy = import_cupy()
+    door = CudaDoor(cupy, require_gpu(cupy))
     doors.add_door(cupy.ndarray, "cuda", door)
-
-
-def _import() -> Any:
-    found = [name for name in _PACKAGES if _is_installed(name)]
-    if len(found) > 1:
-        raise BackendUnavailableError(
-            f"cuda: expected one CuPy package, got {' and '.join(found)}, which overwrite each other; pip uninstall {' '.join(found)}, then {_INSTALL}"
-        )
-    try:
-        return import_module("cupy")
-    except ImportError as error:
-        got = "none" if error.name == "cupy" else f"one that cannot be imported ({error})"
-        raise BackendUnavailableError(f"cuda: expected CuPy, got {got}; {_INSTALL}") from None
-
-
-def _is_installed(name: str) -> bool:
-    try:
-        metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
+    return door
 
 
 class CudaDoor:
@@ -73,47 +39,125 @@ class CudaDoor:
     def __init__(self, cupy: Any, count: int) -> None:
         self.cupy, self.count = cupy, count
         self.array_type: type = cupy.ndarray
-        self._modules: dict[tuple[str, str], Any] = {}
+        self.compiler = nvrtc.Compiler(cupy)
+        self._targets: dict[int, nvrtc.Target] = {}  # of the devices in use
+        self._modules: dict[tuple[str, str, nvrtc.Target], Any] = {}
+        self._functions: dict[tuple[str, str, nvrtc.Target], Callable[..., None]] = {}
+        self._uploads: dict[int, Uploads] = {}
         self._peaks = [0] * count
-        self.function = functools.cache(self._function)
+
+    # --- kernels
 
     def launch(self, row: Kernel, args: tuple[Any, ...]) -> None:
-        """Run one row of the kernel table on the device of its first array."""
-        with self._on(next(i for i in map(self._index_of, args) if i is not None)):
+        """Run one row of the kernel table on the device of its arrays, which must be one."""
+        found = {i: None for i in map(self._index_of, args) if i is not None}
+        if len(found) > 1:
+            names = " and ".join(f"cuda:{i}" for i in sorted(found))
+            raise DeviceError(f'{row.name}: expected arrays on one device, got {names}; move one with .to("cuda:{min(found)}")')
+        with self._on(next(iter(found))):
             launch.run(row, args, self)
 
     def address(self, array: Array) -> int:
         """Give the address of position (0, ..., 0)."""
         return int(array.data.ptr)
 
-    def _function(self, row: Kernel, suffix: str) -> Callable[..., None]:
-        key = (row.stem, suffix)
+    def function(self, row: Kernel, suffix: str) -> Callable[..., None]:
+        """Give the compiled kernel for the current device."""
+        target = self._target(self.current())
+        key = (row.name, suffix, target)
+        if key not in self._functions:
+            self._functions[key] = self._module(row.stem, suffix, target).get_function(f"{row.name}_{suffix}")
+        return self._functions[key]
+
+    def _module(self, stem: str, suffix: str, target: nvrtc.Target) -> Any:
+        key = (stem, suffix, target)
         if key not in self._modules:
-            self._modules[key] = self.cupy.RawModule(code=sources.unit(*key), options=sources.OPTIONS)
-        function: Callable[..., None] = self._modules[key].get_function(f"{row.name}_{suffix}")
-        return function
+            path, _ = self.compiler.file(stem, suffix, target)
+            self._modules[key] = self.cupy.RawModule(path=str(path))
+        return self._modules[key]
+
+    def _target(self, index: int) -> nvrtc.Target:
+        """What a device's kernels are compiled for; a card that is too old is refused here, when it is first used."""
+        if index not in self._targets:
+            card = self.name(index)
+            self._targets[index] = self.compiler.target(self.cupy.cuda.Device(index).compute_capability, f"cuda:{index} ({card})")
+        return self._targets[index]
+
+    # --- arrays
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any], device: str) -> Array:
         """Give a new array in C order with no meaning in it, from CuPy's pool."""
         index = self._number(device)
-        with self._on(index):
+        with self._on(index), self._enough(index, shape, dtype):
             array = self.cupy.empty(shape, dtype)
             self._peaks[index] = max(self._peaks[index], self._pool().used_bytes())
         return array
 
     def from_numpy(self, array: np.ndarray[Any, Any], device: str) -> Array:
         """Copy an array to the device."""
-        with self._on(self._number(device)):
+        index = self._number(device)
+        with self._on(index), self._enough(index, array.shape, array.dtype):
             return self.cupy.asarray(np.ascontiguousarray(array).reshape(array.shape))
 
     def to_numpy(self, array: Array) -> np.ndarray[Any, Any]:
         """Copy an array from the device, once all work before it is done."""
-        copy: np.ndarray[Any, Any] = self.cupy.asnumpy(array)
+        with self._on(array.device.id):
+            copy: np.ndarray[Any, Any] = self.cupy.asnumpy(array)
         return copy
+
+    def upload(self, array: np.ndarray[Any, Any], device: str) -> Callable[[], Array]:
+        """Start to copy an array to the device beside its work; the function that comes back gives it to the current stream."""
+        index = self._number(device)
+        with self._on(index):
+            if not array.size:
+                made = self.empty(array.shape, array.dtype, device)
+                return lambda: made
+            if index not in self._uploads:
+                self._uploads[index] = Uploads(self.cupy)
+            ready = self._uploads[index].start(array, self.empty(array.shape, array.dtype, device))
+
+        def on_device() -> Array:
+            with self._on(index):
+                return ready()
+
+        return on_device
+
+    def across(self, array: Array, device: str) -> Array:
+        """Copy an array from another GPU, without a stop on the CPU where it is dense."""
+        if not array.flags.c_contiguous:
+            return self.from_numpy(self.to_numpy(array), device)
+        target = self.empty(array.shape, array.dtype, device)
+        with self._on(array.device.id):
+            theirs = self.cupy.cuda.get_current_stream()
+            written = theirs.record()
+        with self._on(target.device.id):
+            ours = self.cupy.cuda.get_current_stream()
+            ours.wait_event(written)
+            target.data.copy_from_device_async(array.data, array.nbytes, ours)
+            copied = ours.record()
+        with self._on(array.device.id):
+            theirs.wait_event(copied)  # before its memory is used for something else
+        return target
 
     def device(self, array: Array) -> str:
         """Name the device of an array, e.g. ``"cuda:0"``."""
         return f"cuda:{array.device.id}"
+
+    def queue(self, device: str) -> int:
+        """Tell the stream apart that work of this device goes to now."""
+        with self._on(self._number(device)):
+            return int(self.cupy.cuda.get_current_stream().ptr)
+
+    # --- devices
+
+    def current(self) -> int:
+        """Number the device that "cuda" means now."""
+        return int(self.cupy.cuda.runtime.getDevice())
+
+    def name(self, index: int) -> str:
+        """Give the card's name."""
+        name = self.cupy.cuda.runtime.getDeviceProperties(index)["name"]
+        return name.decode() if isinstance(name, bytes) else str(name)
 
     def memory_stats(self, device: str) -> dict[str, int]:
         """Give bytes alive in CuPy's pool, at the peak (as seen whenever an array of ours was made) and cached."""
@@ -127,12 +171,28 @@ class CudaDoor:
         self._peaks[self._number(device)] = 0
 
     def empty_cache(self, device: str) -> None:
-        """Give cached memory back to the driver."""
+        """Give cached memory back: a GPU's to the driver, pinned memory to the system."""
         with self._on(self._number(device)):
             self._pool().free_all_blocks()
+            self.cupy.get_default_pinned_memory_pool().free_all_blocks()
+
+    def room(self, index: int) -> room.Room:
+        """Give the bytes that are free, there at all, alive and cached."""
+        with self._on(index):
+            free, total = map(int, self.cupy.cuda.runtime.memGetInfo())
+            return room.Room(free, total, int(self._pool().used_bytes()), int(self._pool().free_bytes()))
 
     def _pool(self) -> Any:
         return self.cupy.get_default_memory_pool()
+
+    @contextlib.contextmanager
+    def _enough(self, index: int, shape: Sequence[int], dtype: np.dtype[Any]) -> Iterator[None]:
+        """Turn CuPy's error for a full memory, which comes after it has given back its cache, into ours."""
+        try:
+            yield
+        except MemoryError:
+            need = math.prod(shape) * dtype.itemsize
+            raise room.full(f"cuda:{index}", shape, dtype, need, self.room(index)) from None
 
     def _index_of(self, value: Any) -> int | None:
         first = value[0] if type(value) is list and value else value
@@ -140,24 +200,24 @@ class CudaDoor:
         return first.device.id if ours else None
 
     def _on(self, index: int) -> contextlib.AbstractContextManager[Any]:
-        if index == self.cupy.cuda.runtime.getDevice():
+        if index == self.current():
             return contextlib.nullcontext()
         context: contextlib.AbstractContextManager[Any] = self.cupy.cuda.Device(index)
         return context
 
     def _number(self, device: str) -> int:
-        _, colon, index = device.partition(":")
-        if not colon:
-            return int(self.cupy.cuda.runtime.getDevice())
-        if not index.isdecimal():
+        _, colon, number = device.partition(":")
+        if colon and not number.isdecimal():
             raise ArgumentError(f'device: expected "cpu", "cuda" or "cuda:N", got {device!r}; name a device of this machine')
-        if int(index) >= self.count:
+        index = int(number) if colon else self.current()
+        if index >= self.count:
             known = ", ".join(f"cuda:{i}" for i in range(self.count))
             raise BackendUnavailableError(f"cuda: expected one of the {self.count} devices of this machine, got {device!r}; use {known}")
-        return int(index)
+        if index not in self._targets:
+            self._target(index)
+        return index
 
 
 def from_dlpack(source: Any) -> Array:
     """An array of CuPy's over the memory of an object with ``__dlpack__``."""
-    open_door()
-    return _import().from_dlpack(source)
+    return open_door().cupy.from_dlpack(source)

@@ -33,8 +33,17 @@ class Door(Protocol):
     def to_numpy(self, array: Array) -> np.ndarray[Any, Any]:
         """Copy an array from the device."""
 
+    def across(self, array: Array, device: str, /) -> Array:
+        """Copy an array from another device of this kind."""
+
+    def upload(self, array: np.ndarray[Any, Any], device: str, /) -> Callable[[], Array]:
+        """Start to copy an array to the device beside its work; the function that comes back gives the copy."""
+
     def device(self, array: Array, /) -> str:
         """Name the device of an array, e.g. ``"cuda:0"``."""
+
+    def queue(self, device: str, /) -> int:
+        """Tell the stream apart that work of this device goes to now."""
 
     def memory_stats(self, device: str) -> dict[str, int]:
         """Give the bytes that are ``live``, were at the ``peak`` and are ``cached``."""
@@ -54,6 +63,11 @@ def add_door(kind: type, name: str, door: Door) -> None:
     """Make a device known: the type of its arrays and the first part of its name."""
     _BY_TYPE[kind] = door
     _BY_NAME[name] = door
+
+
+def is_known(name: str) -> bool:
+    """Whether a device of this name, without a number, has been added."""
+    return name in _BY_NAME
 
 
 def door_of(array: Array) -> Door:

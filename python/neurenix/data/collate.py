@@ -207,15 +207,3 @@ def _array(item: Any) -> np.ndarray[Any, Any]:
     if isinstance(item, Tensor):
         return item.numpy()
     return backend.to_numpy(item) if backend.is_array(item) else np.asarray(item)
-
-
-def to_tensors(batch: Any) -> Any:
-    """The batch with its arrays as tensors."""
-    if isinstance(batch, np.ndarray):
-        return Tensor(batch) if batch.dtype.kind in "biuf" else batch
-    if isinstance(batch, Mapping):
-        return {key: to_tensors(value) for key, value in batch.items()}
-    if isinstance(batch, (tuple, list)):
-        parts = [to_tensors(part) for part in batch]
-        return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
-    return batch

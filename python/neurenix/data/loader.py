@@ -6,7 +6,7 @@ import contextvars
 import os
 import pickle
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
@@ -17,10 +17,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from neurenix._typing import DTypeLike
+from neurenix._typing import DeviceLike, DTypeLike
 from neurenix.data import draws
-from neurenix.data.collate import collate, to_tensors
+from neurenix.data.collate import collate
 from neurenix.data.dataset import check_count
+from neurenix.data.delivery import check_target, delivered
 from neurenix.data.stream import Stream, check_stream
 from neurenix.errors import ArgumentError, DTypeError, StateError
 
@@ -63,6 +64,11 @@ class DataLoader:
         Of shuffling and augmentation; drawn from the library's generator (``nx.manual_seed``) if ``None``.
     dtype : numpy dtype, optional
         Element type of float arrays, so that ``image / 255.0``, which is float64, trains; ``None`` keeps each array's own.
+    device : str, optional
+        Where batches are: "cuda" for a GPU. By default the CPU.
+    pin_memory : bool
+        Copy a batch to ``device`` while the one before it is computed on: through pinned memory and on a stream of its own. One batch
+        more is read ahead. On "cpu" it has no effect.
 
     Raises
     ------
@@ -93,6 +99,8 @@ class DataLoader:
         worker: Literal["thread", "process"] = "thread",
         seed: int | None = None,
         dtype: DTypeLike | None = np.float32,
+        device: DeviceLike | None = None,
+        pin_memory: bool = False,
     ) -> None:
         self._streams = check_stream(dataset, shuffle or sampler is not None or batch_sampler is not None or worker == "process")
         ordered = sampler is not None or batch_sampler is not None
@@ -103,10 +111,7 @@ class DataLoader:
         if worker not in ("thread", "process"):
             raise ArgumentError(f"DataLoader: expected worker to be 'thread' or 'process', got {worker!r}; pass one of them")
         _check_order(sampler, batch_sampler, shuffle, drop_last or batch_size != 1)
-        if collate_fn is not None and not callable(collate_fn):
-            raise ArgumentError(
-                f"DataLoader: expected collate_fn to be callable, got {type(collate_fn).__name__}; pass a function of a list of items"
-            )
+        _check_callable(collate_fn)
         self.dataset, self.sampler, self.batch_sampler, self.worker = dataset, sampler, batch_sampler, worker
         self.batch_size = check_count("DataLoader", "batch_size", batch_size)
         self.num_workers = check_count("DataLoader", "num_workers", num_workers, 0)
@@ -115,6 +120,7 @@ class DataLoader:
         self.seed = draws.item_seed() if seed is None else check_count("DataLoader", "seed", seed, 0)
         self.epoch, self._skip, self._running = 0, 0, False
         self._place = (0, 0)  # of the iteration that runs: its epoch, and how many batches it gave
+        self.device, self.pin_memory = check_target(device, pin_memory), bool(pin_memory)
         self.collate_fn: Collate = collate_fn if collate_fn is not None else partial(collate, dtype=_float_type(dtype))
 
     def __len__(self) -> int:
@@ -170,20 +176,20 @@ class DataLoader:
     def __iter__(self) -> Iterator[Any]:
         epoch, skip = self.epoch, self._skip
         self.epoch, self._skip, self._running, self._place = epoch + 1, 0, True, (epoch, skip)
-        return self._counted(self._epoch(epoch, skip), epoch, skip)
+        return self._counted(delivered(self._epoch(epoch, skip), self.device, self.pin_memory), epoch, skip)
 
-    def _counted(self, batches: Iterator[Any], epoch: int, skip: int) -> Iterator[Any]:
-        """The batches as tensors; how many were given is remembered for :meth:`state_dict`."""
+    def _counted(self, batches: Generator[Any, None, None], epoch: int, skip: int) -> Iterator[Any]:
+        """The batches; how many were given is remembered for :meth:`state_dict`."""
         number = skip
-        with closing(batches):  # type: ignore[type-var]  # all of them are generators
+        with closing(batches):
             for number, batch in enumerate(batches, skip + 1):
                 if self._place[0] == epoch:
                     self._place = (epoch, number)
-                yield to_tensors(batch)
+                yield batch
         if self._place == (epoch, number):
             self._running = False
 
-    def _epoch(self, epoch: int, skip: int) -> Iterator[Any]:
+    def _epoch(self, epoch: int, skip: int) -> Generator[Any, None, None]:
         """Batches of arrays from number ``skip`` on."""
         if self._streams:
             stream = Stream(self.dataset, self.batch_size, self.drop_last, self.collate_fn, self.seed, epoch)
@@ -299,6 +305,12 @@ def _travels(error: Exception) -> bool:
         return type(pickle.loads(pickle.dumps(error))) is type(error)
     except Exception:
         return False
+
+
+def _check_callable(collate_fn: Any) -> None:
+    if collate_fn is not None and not callable(collate_fn):
+        kind = type(collate_fn).__name__
+        raise ArgumentError(f"DataLoader: expected collate_fn to be callable, got {kind}; pass a function of a list of items")
 
 
 def _check_order(sampler: Any, batch_sampler: Any, shuffle: bool, cut: bool) -> None:
