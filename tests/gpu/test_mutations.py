@@ -6,6 +6,7 @@ from gpu import emulated
 from gpu.emulated import EmulatedModule, EmulatorError
 
 import neurenix as nx
+from neurenix import backend, random
 from neurenix.backend import sources
 from neurenix.nn import functional as F
 
@@ -30,6 +31,26 @@ def matmul(device):
     return nx.matmul(nx.tensor(image(5, 20)).to(device), nx.tensor(image(20, 7)).to(device))
 
 
+def nuclear(device):
+    return nx.norm(nx.tensor(image(6, 5)).to(device), "nuc")
+
+
+def product(device):
+    x = nx.tensor(image(2, 23)).to(device).requires_grad_()
+    nx.cumprod(x, 1).sum().backward()
+    return x.grad
+
+
+def permutation(device):
+    y = backend.empty((600,), "i8", device)
+    random.random_permutation(y, 1, 2)
+    return nx.Tensor(y)
+
+
+def loss(device):
+    return F.mse_loss(nx.tensor(image(9000)).to(device), nx.tensor(image(1)).to(device).expand(9000))
+
+
 MUTATIONS = {
     "no barrier behind the loads": ("conv", conv, "                    __syncthreads();\n                    multiply", "                    multiply"),
     "no barrier behind the products": ("conv", conv, "multiply(sums, tile, tx, ty);\n                    __syncthreads();", "multiply(sums, tile, tx, ty);"),
@@ -43,6 +64,11 @@ MUTATIONS = {
     "a wrong type of argument": ("reduce", total, "int64 kept, int64 op, double a)", "int64 kept, int64 op, float a)"),
     "no barrier before the merge": ("norm", norm, "= tree.total();\n    __syncthreads();", "= tree.total();"),
     "tiles beyond the edge": ("norm", norm, "y < top + TILE && y < h", "y < top + TILE"),
+    "no barrier before the rotation": ("statistics", nuclear, "dots[team][lane] = dot;\n        }\n        __syncthreads();", "dots[team][lane] = dot;\n        }"),
+    "a pair left out": ("statistics", nuclear, "sum < 2 * columns - 2", "sum < 2 * columns - 3"),
+    "a double kept where it is overwritten": ("scan", product, "y[line.at(2 * i + 1)] = __uint", "y[line.at(2 * i)] = __uint"),
+    "exchanges that do not wait": ("random", permutation, "places[k] == i || places[k] == j", "places[k] == j"),
+    "a unit of the next team": ("loss", loss, "unit < (team + 1) * branch", "unit <= (team + 1) * branch"),
     "misaligned vectors": ("matmul", matmul, "y[(blockIdx.y * m + r) * n + c] = sums[i][j]", "*(float4*)(y + (blockIdx.y * m + r) * n + c) = float4{}"),
 }  # fmt: skip
 

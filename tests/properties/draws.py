@@ -75,3 +75,23 @@ class Draw:
 
     def mask(self, *shape: int) -> Any:
         return np.asarray(self.generator().random(shape) < 0.5)
+
+
+class Seeded(Draw):
+    """Sizes and numbers from a generator: the same each time."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(None)
+        self._rng = np.random.default_rng(seed)
+
+    def int(self, low: int, high: int) -> int:
+        return int(self._rng.integers(low, high + 1))
+
+    def pick(self, *values: Any) -> Any:
+        return values[int(self._rng.integers(len(values)))]
+
+    def order(self, n: int) -> tuple[int, ...]:
+        return tuple(int(i) for i in self._rng.permutation(n))
+
+    def dims(self, ndim: int) -> tuple[int, ...]:
+        return self.order(ndim)[: self.int(1, ndim)] if ndim else ()

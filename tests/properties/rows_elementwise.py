@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from properties.draws import Draw
-from properties.table import Example, function, row
+from properties.table import Example, constant, function, row
 
 import neurenix as nx
 from neurenix.nn import functional as F
@@ -166,7 +166,7 @@ row("glu", glu)
 def chosen(d: Draw) -> Example:
     shape = d.shape()
     mask = d.mask(*d.narrower(shape))
-    return (lambda x, y: nx.where(nx.Tensor(mask), x, y)), d.numbers(*shape), d.numbers(*d.narrower(shape))
+    return (lambda x, y: nx.where(constant(mask, x), x, y)), d.numbers(*shape), d.numbers(*d.narrower(shape))
 
 
 def filled(d: Draw) -> Example:

@@ -53,7 +53,7 @@ def classes(name: str, d: Draw) -> Example:
         options["label_smoothing"] = d.pick(0.0, 0.2)
     if d.flag() and target.size > 1:
         target.reshape(-1)[0] = -100
-    return (lambda y: function(name)(y, target, weight=constant(weight, y), **options)), d.numbers(*shape)
+    return (lambda y: function(name)(y, constant(target, y), weight=constant(weight, y), **options)), d.numbers(*shape)
 
 
 def soft_classes(d: Draw) -> Example:
@@ -71,7 +71,7 @@ row("nll_loss", partial(classes, "nll_loss"), linear=(0,))
 def margins(name: str, d: Draw) -> Example:
     n, c = d.int(1, 4), d.int(2, 5)
     target = d.index(c, n) if name == "multi_margin_loss" else np.concatenate([d.index(c, n, 1), np.full((n, c - 1), -1)], axis=1)
-    return (lambda y: function(name)(y, target)), d.distinct(n, c, step=0.07)
+    return (lambda y: function(name)(y, constant(target, y))), d.distinct(n, c, step=0.07)
 
 
 row("multi_margin_loss", partial(margins, "multi_margin_loss"))

@@ -19,7 +19,7 @@ def overlap(name: str, d: Draw) -> Example:
     labels = d.index(shape[1], shape[0], *shape[2:])
     if d.flag():
         labels.reshape(-1)[0] = 255
-    return (lambda y: function(name)(y, labels, ignore_index=255, **options)), d.numbers(*shape, low=0.1, high=0.9)
+    return (lambda y: function(name)(y, constant(labels, y), ignore_index=255, **options)), d.numbers(*shape, low=0.1, high=0.9)
 
 
 for overlap_name in OVERLAPS:
@@ -30,7 +30,7 @@ row("lovasz_softmax_loss", partial(overlap, "lovasz_softmax_loss"))
 def boundary(d: Draw) -> Example:
     shape = d.map(2)
     target = d.mask(*shape)
-    return (lambda y: F.boundary_loss(y, target)), d.numbers(*shape, low=0.1, high=0.9)
+    return (lambda y: F.boundary_loss(y, constant(target, y))), d.numbers(*shape, low=0.1, high=0.9)
 
 
 def skeleton(name: str, d: Draw) -> Example:
@@ -50,7 +50,7 @@ row("soft_cldice_loss", partial(skeleton, "soft_cldice_loss"), tolerance=1e-5)
 def hinge(d: Draw) -> Example:
     shape = d.shape(least=2, most=3)
     target = d.mask(*shape)
-    return (lambda y: F.lovasz_hinge_loss(y, target, per_sample=True)), d.numbers(*shape, kinks=(-1.0, 1.0))
+    return (lambda y: F.lovasz_hinge_loss(y, constant(target, y), per_sample=True)), d.numbers(*shape, kinks=(-1.0, 1.0))
 
 
 def sigmoid_focal(d: Draw) -> Example:
@@ -63,7 +63,7 @@ def focal(d: Draw) -> Example:
     n = d.int(2, 4)
     shape = (d.int(1, 3), n, d.int(1, 4))
     target, weight, gamma = d.index(n, shape[0], shape[2]), d.numbers(n, low=0.5), d.pick(0.0, 1.0, 2.0)
-    return (lambda y: F.focal_loss(y, target, constant(weight, y), gamma)), d.numbers(*shape)
+    return (lambda y: F.focal_loss(y, constant(target, y), constant(weight, y), gamma)), d.numbers(*shape)
 
 
 row("lovasz_hinge_loss", hinge)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from properties.draws import Draw, Shape
-from properties.table import Example, function, row
+from properties.table import Example, constant, function, row
 
 import neurenix as nx
 from neurenix.nn import functional as F
@@ -212,7 +212,7 @@ row("meshgrid", lambda d: (partial(nx.meshgrid, indexing=d.pick("ij", "xy")), d.
 def taken(d: Draw) -> Example:
     shape = d.shape(least=1)
     index = d.index(prod(shape), d.int(1, 6))
-    return (lambda x: nx.take(x, nx.Tensor(index))), d.numbers(*shape)
+    return (lambda x: nx.take(x, constant(index, x))), d.numbers(*shape)
 
 
 def picked(d: Draw) -> Example:
@@ -242,7 +242,7 @@ def scattered(name: str, d: Draw) -> Example:
         index = order[tuple(slice(0, s) for s in sizes)]
     source = d.numbers(*sizes)
     if name == "scatter":  # its values are constants
-        return (lambda x, i: nx.scatter(x, dim, i, nx.Tensor(source, dtype=x.dtype))), d.numbers(*shape), index
+        return (lambda x, i: nx.scatter(x, dim, i, constant(source, x))), d.numbers(*shape), index
     return (lambda x, i, s: function(name)(x, dim, i, s)), d.numbers(*shape), index, source
 
 

@@ -78,7 +78,7 @@ def unpooled(n: int, d: Draw) -> Example:
     x = d.distinct(*d.map(n, low=4, high=7))
     _, index = function(f"max_pool{n}d")(nx.Tensor(x), 2, return_indices=True)
     size = x.shape[2:]
-    return (lambda y: function(f"max_unpool{n}d")(y, index, 2, output_size=size)), d.numbers(*index.shape)
+    return (lambda y: function(f"max_unpool{n}d")(y, index.to(device=y.device), 2, output_size=size)), d.numbers(*index.shape)
 
 
 for _n in (1, 2, 3):

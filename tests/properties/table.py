@@ -41,8 +41,8 @@ def function(name: str) -> Callable[..., Any]:
 
 
 def constant(array: Any, x: nx.Tensor) -> nx.Tensor:
-    """A tensor that is not varied, of the element type of ``x`` where it is a float."""
-    return nx.Tensor(array, dtype=x.dtype if array.dtype.kind == "f" else None)
+    """A tensor that is not varied, on the device of ``x`` and of its element type where it is a float."""
+    return nx.Tensor(array, dtype=x.dtype if array.dtype.kind == "f" else None, device=x.device)
 
 
 def row(

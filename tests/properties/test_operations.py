@@ -25,16 +25,17 @@ UNDEFINED_WHERE_CONSTANT = {"corrcoef"}
 EMPTY = [name for name in EVERY if ROWS[name].empty]
 
 
-def results(fn, arrays, dtype=np.float64):
+def results(fn, arrays, dtype=np.float64, device="cpu"):
     """Outputs and gradients, as arrays."""
-    tensors = [nx.Tensor(a) if a.dtype.kind != "f" else nx.Tensor(a, dtype=dtype) for a in arrays]
+    tensors = [nx.Tensor(a, device=device) if a.dtype.kind != "f" else nx.Tensor(a, dtype=dtype, device=device) for a in arrays]
     for t in tensors:
         if t.dtype.kind == "f":
             t.requires_grad_()
     outs = fn(*tensors)
     outs = list(outs) if isinstance(outs, (tuple, list)) else [outs]
     weights = [testing.random_array(*o.shape, seed=7).astype(o.dtype) for o in outs]
-    nx.autograd.backward([(o, nx.Tensor(w)._array) for o, w in zip(outs, weights, strict=True) if o.requires_grad])
+    assert {o.device for o in outs} == {device}
+    nx.autograd.backward([(o, nx.Tensor(w, device=device)._array) for o, w in zip(outs, weights, strict=True) if o.requires_grad])
     grads = [t.grad for t in tensors if t.dtype.kind == "f"]
     return [o.numpy() for o in outs], [None if g is None else g.numpy() for g in grads]
 

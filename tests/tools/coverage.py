@@ -19,8 +19,9 @@ import backend as library  # noqa: E402
 import cases  # noqa: E402
 import fixture_io as fx  # noqa: E402
 import numpy as np  # noqa: E402
+from gpu import parity  # noqa: E402
 from properties import test_complete  # noqa: E402
-from properties.draws import Draw  # noqa: E402
+from properties.draws import Seeded  # noqa: E402
 from properties.table import ROWS, Row, load  # noqa: E402
 
 import neurenix as nx  # noqa: E402
@@ -44,26 +45,6 @@ Written by `make coverage`; a test keeps it fresh. One line an operation, in the
 - **f4 from f8**: the largest distance of float32 results from float64 results on the oracle's inputs (in brackets: on the properties'),
   relative where the result is larger than 1, rounded up to a power of ten.
 """
-
-
-class Seeded(Draw):
-    """Draws from a generator, so that the page is the same each time."""
-
-    def __init__(self, seed: int) -> None:
-        super().__init__(None)
-        self._rng = np.random.default_rng(seed)
-
-    def int(self, low: int, high: int) -> int:
-        return int(self._rng.integers(low, high + 1))
-
-    def pick(self, *values: Any) -> Any:
-        return values[int(self._rng.integers(len(values)))]
-
-    def order(self, n: int) -> tuple[int, ...]:
-        return tuple(int(i) for i in self._rng.permutation(n))
-
-    def dims(self, ndim: int) -> tuple[int, ...]:
-        return self.order(ndim)[: self.int(1, ndim)] if ndim else ()
 
 
 class Widened(library.Backend):
@@ -189,6 +170,27 @@ def operations() -> dict[str, list[str]]:
     return found
 
 
+KERNELS_HEAD = """## Kernels: CUDA beside Rust
+
+The largest difference allowed between the two kernels of a row on the same arguments, over the largest magnitude of the array; 0 is the
+same bits. Integers, masks and bits that are only moved are the same always. From `tests/gpu/parity.py`, which the tests hold the
+CUDA kernels to in the emulator; none of it was measured on a GPU.
+
+| kernel | float32 | float64 | why |
+|---|---|---|---|
+"""
+
+
+def kernels() -> str:
+    """How far each CUDA kernel may be from its Rust twin."""
+    lines = []
+    for row, distance in sorted(parity.DISTANCES.items()):
+        compared = distance not in (parity.NONE, *parity.OWN)
+        shown = [f"{d:.1e}" if d else "0" for d in distance[:2]] if compared else ["", ""]
+        lines.append(f"| `{row}` | {shown[0]} | {shown[1]} | {distance.why} |")
+    return KERNELS_HEAD + "\n".join(lines) + "\n"
+
+
 def page() -> str:
     """The page's text."""
     before = _rust.num_threads()
@@ -202,6 +204,7 @@ def page() -> str:
             f"## {family}\n\n| operation | gradient | types | axes | oracle | properties | f4 from f8 |\n|---|---|---|---|---|---|---|"
         )
         parts[-1] += "\n" + "\n".join(lines) + "\n"
+    parts.append(kernels())
     for title, kind in (("Layers and losses", "layer"), ("Optimizers", "optimizer")):
         counts = [f"`{name}` {len(found)}" for name, found in sorted(cases.CASES[kind].items())]
         parts.append(f"## {title}, with their cases in the oracle\n\n{', '.join(counts)}.\n")

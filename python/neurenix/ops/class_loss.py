@@ -362,6 +362,7 @@ def multi_margin_loss(
     how, x, t = reduction_of(op, reduction, size_average, reduce), prediction(op, input), as_tensor(target)
     if p not in (1, 2):
         raise ArgumentError(f"{op}: expected p of 1 or 2, got {p!r}; pass one of them")
+    backend.same_device(op, x._array, t._array)
     rows, classes = _decisions(op, x)
     if t._array.size != rows or t.dtype.kind not in "iu":
         raise ShapeError(f"{op}: expected {rows} class numbers, got {t.dtype}{t.shape}; give one a row")
@@ -379,6 +380,7 @@ def multilabel_margin_loss(
     how, x, t = reduction_of(op, reduction, size_average, reduce), prediction(op, input), as_tensor(target)
     if t.shape != x.shape or t.dtype.kind not in "iu":
         raise ShapeError(f"{op}: expected class numbers of shape {x.shape}, got {t.dtype}{t.shape}; fill rows up with -1")
+    backend.same_device(op, x._array, t._array)
     rows, classes = _decisions(op, x)
     data, labels = layout.contiguous(x._array), layout.contiguous(layout.cast(t._array, np.int64))
     loss, slope = backend.new(data, (rows,)), backend.new(data, data.shape)

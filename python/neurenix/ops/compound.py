@@ -206,7 +206,7 @@ def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> T
         gap = list(room.shape)
         gap[-2 if offset > 0 else -1] = abs(offset)
         room = cat([room, as_tensor(np.zeros(gap, x.dtype)).to(device=x.device)], -2 if offset > 0 else -1)
-    return movedim(where(places, room, as_tensor(np.zeros((), x.dtype), x)), (-2, -1), (dim1, dim2))
+    return movedim(where(places, room, Tensor(np.zeros((), x.dtype), device=x.device)), (-2, -1), (dim1, dim2))
 
 
 def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = None) -> Tensor:

@@ -57,7 +57,7 @@ def gaussian_nll_loss(input: Any, target: Any, var: Any, full: bool = False, eps
 
 def _variances(x: Tensor, var: Any) -> Tensor:
     if is_number(var):
-        return broadcast_to(as_tensor(np.array(var, x.dtype), x), x.shape)
+        return broadcast_to(Tensor(np.array(var, x.dtype), device=x.device), x.shape)
     v = as_tensor(var, x)
     if v.shape == x.shape:
         return v

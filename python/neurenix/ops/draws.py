@@ -43,7 +43,7 @@ def bernoulli(input: Any, p: float | None = None) -> Tensor:
         If one is no probability.
     """
     x = as_tensor(input).detach()
-    chances = as_floats("bernoulli", x) if p is None else broadcast_to(as_tensor(np.array(p, np.float32), x), x.shape)
+    chances = as_floats("bernoulli", x) if p is None else broadcast_to(Tensor(np.array(p, np.float32), device=x.device), x.shape)
     if not all_of(logical_and(ge(chances, 0), le(chances, 1))).item():
         raise RangeError("bernoulli: expected probabilities from 0 to 1, got others; apply sigmoid to logits")
     return cast(lt(_uniform(chances), chances), x.dtype)
@@ -58,11 +58,12 @@ def normal(mean: Any, std: Any = 1.0, size: Any = None, *, dtype: DTypeLike | No
         If a deviation is negative.
     """
     kind = dtype or next((v.dtype for v in (mean, std) if isinstance(v, Tensor) and v.dtype.kind == "f"), np.float32)
-    m, s = (as_tensor(np.array(v, kind)) if is_number(v) else as_floats("normal", v) for v in (mean, std))
+    beside = next((v.device for v in (mean, std) if isinstance(v, Tensor)), None)
+    m, s = (Tensor(np.array(v, kind), device=beside) if is_number(v) else as_floats("normal", v) for v in (mean, std))
     if any_of(lt(s.detach(), 0)).item():
         raise RangeError("normal: expected standard deviations of at least 0, got negative ones; square or take abs")
     shape = common_shape("normal", m.shape, s.shape) if size is None else (size,) if is_number(size) else tuple(size)
-    drawn = random.normal(shape, dtype=kind, device=device or m.device)
+    drawn = random.normal(shape, dtype=kind, device=device or beside)
     return add(mul(drawn, s.detach().to(drawn.dtype).to(drawn.device)), m.detach().to(drawn.dtype).to(drawn.device))
 
 

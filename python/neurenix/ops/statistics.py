@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from neurenix import autograd, layout
 from neurenix._typing import Array, Dims, DTypeLike
 from neurenix.backend import new
-from neurenix.backend.kernel import In, Out, Size, kernel
+from neurenix.backend.kernel import DoubleOut, In, Out, Size, kernel
 from neurenix.errors import ArgumentError, ShapeError
 from neurenix.ops.arithmetic import add, div, mul, operands, sub
 from neurenix.ops.convert import cast
@@ -20,8 +22,10 @@ from neurenix.tensor import Tensor, as_tensor
 
 
 @kernel("floats")
-def nuclear_norm(y: Out, slope: Out, x: In, batch: Size, rows: Size, columns: Size) -> None:
-    """y = the sum of the singular values of each matrix of x, slope = its gradient U V'."""
+def nuclear_norm(
+    y: Out, slope: Out, values: DoubleOut, left: DoubleOut, right: DoubleOut, x: In, batch: Size, rows: Size, columns: Size
+) -> None:
+    """y = the sum of the singular values of each matrix of x = U S V', slope = its gradient U V'; left = U S and right = V by columns."""
 
 
 def _spread_arguments(dim: Any, unbiased: Any, keepdim: Any, correction: Any) -> tuple[Any, bool, float]:
@@ -132,8 +136,10 @@ def _nuclear_norm(x: Tensor, dim: Dims, keepdim: bool) -> Tensor:
     order = [i for i in range(x.ndim) if i not in axes] + list(axes)
     dense = layout.contiguous(x._array.transpose(order))
     lead = dense.shape[:-2]
+    rows, columns = dense.shape[-2:]
     y, slope = new(dense, lead), new(dense, dense.shape)
-    nuclear_norm(y, slope, dense, math.prod(lead), *dense.shape[-2:])
+    values, left, right = (new(dense, (*lead, *sides), np.float64) for sides in ((columns,), (rows, columns), (columns, columns)))
+    nuclear_norm(y, slope, values, left, right, dense, math.prod(lead), rows, columns)
     kept = kept_shape(x.shape, axes)
 
     def vjp(g: Array) -> tuple[Array]:

@@ -229,7 +229,7 @@ def matrix_power(A: Any, n: int) -> Tensor:
             result = x if result is None else matmul(result, x)
         x, n = matmul(x, x) if n > 1 else x, n >> 1
     if result is None:
-        result = broadcast_to(as_tensor(np.eye(x.shape[-1], dtype=x.dtype), x), x.shape)
+        result = broadcast_to(Tensor(np.eye(x.shape[-1], dtype=x.dtype), device=x.device), x.shape)
     return as_tensor(result)
 
 

@@ -172,7 +172,7 @@ kernels! {
     // reduce
     reduce<wide>(y: Out, x: Strided<In>, kept: Size, op: Enum, a: Real) = reduce::reduce;
     arg_reduce<numbers>(x: Strided<In>, index: IndexOut, kept: Size, op: Enum) = arg_reduce::arg_reduce;
-    nuclear_norm<floats>(y: Out, slope: Out, x: In, batch: Size, rows: Size, columns: Size) = nuclear::nuclear_norm;
+    nuclear_norm<floats>(y: Out, slope: Out, values: DoubleOut, left: DoubleOut, right: DoubleOut, x: In, batch: Size, rows: Size, columns: Size) = nuclear::nuclear_norm;
     scan<wide>(y: Out, x: In, outer: Size, n: Size, inner: Size, op: Enum, reverse: Enum) = scan::scan;
     prod_grad<floats>(gx: Out, g: In, x: In, outer: Size, n: Size, inner: Size) = scan::prod_grad;
     cumprod_grad<floats>(gx: Out, g: In, x: In, outer: Size, n: Size, inner: Size) = scan::cumprod_grad;

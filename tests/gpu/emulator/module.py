@@ -216,13 +216,9 @@ class _Guarded:
         self.after = None
 
     def _view(self, memory):
-        return np.ndarray(
-            self.array.shape,
-            self.array.dtype,
-            memory.data if self.array.size else b"",
-            -self.low if self.array.size else 0,
-            self.array.strides,
-        )
+        if not self.array.size:
+            return np.empty(self.array.shape, self.array.dtype)
+        return np.ndarray(self.array.shape, self.array.dtype, memory.data, -self.low, self.array.strides)
 
     def collect(self):
         """Keep what was written; whether nothing else was."""

@@ -1,7 +1,8 @@
 // loss.cu - losses that look at one element at a time: value, sum and gradients of each from one place.
-// It has never run on a GPU: it was compiled for each architecture and run in the emulator. Elements and gradients are the same bits as
-// the CPU's; sums are added by one block, in double and in another order, 1e-7 apart in float32. Probabilities outside [0, 1] make the
-// loss NaN: telling it otherwise would wait for the GPU.
+// It has never run on a GPU: it was compiled for each architecture and run in the emulator. Same bits as the CPU: sums are
+// taken by one block, in units of 4096 elements and a tree over units. Probabilities outside [0, 1] make the loss NaN: telling it
+// otherwise would wait for the GPU.
+// max-stack: 384
 // launch loss_elements: threads n
 // launch loss_elements_sum: blocks 1
 // launch loss_elements_backward: threads n; lengths
@@ -84,20 +85,52 @@ __device__ __forceinline__ element weighted(element v, const element* weight, in
     return !weight ? v : weight[i] == 0 ? (element)0 : v * weight[i];
 }
 
-// The sum of term(i), i < n, by one block; thread 0 gets it.
-template <typename F> __device__ __forceinline__ double block_sum(int64 n, F term) {
-    __shared__ double parts[256];
-    double sum = 0;
-    for (int64 i = threadIdx.x; i < n; i += 256) sum += (double)term(i);
-    parts[threadIdx.x] = sum;
-    __syncthreads();
-    for (int half = 128; half > 0; half /= 2) {
-        if (threadIdx.x < half) parts[threadIdx.x] += parts[threadIdx.x + half];
-        __syncthreads();
+constexpr int LANES = 16, TEAMS = 256 / LANES, UNIT = 4096;  // LANES threads add the elements of a unit
+
+// Adds in a binary tree that depends on the number of terms only: neighbours first, like carrying in a counter.
+struct Tree {
+    double stack[40];
+    int depth = 0;
+    int64 count = 0;
+
+    __device__ __forceinline__ void add(double term) {
+        for (int64 bits = count++; bits & 1; bits >>= 1) term = stack[--depth] + term;
+        stack[depth++] = term;
     }
-    sum = parts[0];
+    __device__ __forceinline__ double total() const {
+        double sum = depth ? stack[depth - 1] : 0;
+        for (int i = depth - 2; i >= 0; i--) sum = stack[i] + sum;
+        return sum;
+    }
+};
+
+// The sum of term(i), i < n, by one block, whose teams each add the units of a whole branch of the tree; every thread gets it.
+template <typename F> __device__ __forceinline__ double block_sum(int64 n, F term) {
+    __shared__ element parts[TEAMS][LANES];
+    __shared__ double branches[TEAMS];
+    const int team = threadIdx.x / LANES, lane = threadIdx.x % LANES;
+    const int64 units = (n + UNIT - 1) / UNIT;
+    int64 branch = 1;
+    while (branch * TEAMS < units) branch *= 2;
+    Tree tree;
+    for (int64 unit = team * branch; unit < (team + 1) * branch; unit++) {
+        const int64 start = unit * UNIT, stop = start + UNIT < n ? start + UNIT : n;
+        element sum = 0;
+        for (int64 i = start + lane; i < stop; i += LANES) sum = sum + term(i);
+        parts[team][lane] = sum;
+        __syncthreads();
+        for (int half = LANES / 2; half > 0; half /= 2) {
+            if (lane < half) parts[team][lane] = parts[team][lane] + parts[team][lane + half];
+            __syncthreads();
+        }
+        if (lane == 0 && unit < units) tree.add((double)parts[team][0]);
+    }
+    if (lane == 0) branches[team] = tree.total();
     __syncthreads();
-    return sum;
+    tree = Tree();
+    for (int i = 0; i * branch < units; i++) tree.add(branches[i]);
+    __syncthreads();
+    return tree.total();
 }
 
 KERNEL NX_NAME(loss_elements)(element* y, const element* x, const element* t, const element* weight, const element* positive, int64 n,
