@@ -14,7 +14,7 @@ from contextlib import ContextDecorator, contextmanager
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from neurenix import anomaly, backend
+from neurenix import anomaly, backend, window
 from neurenix._typing import Array
 from neurenix.backend import room
 from neurenix.errors import GraphError, InternalError
@@ -122,8 +122,11 @@ def watched(watcher: Watcher) -> Iterator[None]:
         _watcher.reset(token)
 
 
-def record(op: str, data: Array, inputs: tuple[Tensor, ...], vjp: Vjp) -> Tensor:
-    """Wrap an operation's result; remember the rule when an input wants a gradient."""
+def record(op: str, data: Array, inputs: tuple[Tensor, ...], vjp: Vjp, local: window.Local | None = None) -> Tensor:
+    """Wrap an operation's result; remember the rule when an input wants a gradient.
+
+    ``local`` says, for the last two axes, which inputs an output is made of, where these are near it.
+    """
     from neurenix.tensor import Tensor
 
     if anomaly.is_detecting():
@@ -131,6 +134,8 @@ def record(op: str, data: Array, inputs: tuple[Tensor, ...], vjp: Vjp) -> Tensor
     if (watcher := _watcher.get()) is not None:
         watcher(op, data, inputs)
     out = Tensor._wrap(data)
+    if window.is_followed():
+        out._window = window.follow(op, data.shape, inputs, local)
     if _recording.get() and any(t.requires_grad for t in inputs):
         out.requires_grad, out._node = True, Node(op, inputs, vjp)
     return out
@@ -142,6 +147,8 @@ def record_many(op: str, datas: Sequence[Array], inputs: tuple[Tensor, ...], vjp
 
     if anomaly.is_detecting():
         anomaly.check_results(op, datas, [t._array for t in inputs])
+    if window.is_followed():
+        window.follow(op, datas[0].shape, inputs, None)
     if not (_recording.get() and any(t.requires_grad for t in inputs)):
         return tuple(Tensor._wrap(d) for d in datas)
     gathered: dict[int, Array] = {}  # by the number of the result; the hub, older than the results, runs when all have given

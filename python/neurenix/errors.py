@@ -49,6 +49,20 @@ class OutOfMemoryError(NeurenixError, MemoryError):
     """Memory could not be had."""
 
 
+class WindowError(ArgumentError):
+    """A model whose outputs cannot be had exactly from parts of an image.
+
+    Attributes
+    ----------
+    multiple : int
+        What the window's first pixel should be a multiple of; 1 where that is not what is wrong.
+    """
+
+    def __init__(self, text: str, multiple: int = 1) -> None:
+        super().__init__(text)
+        self.multiple = multiple
+
+
 class InternalError(NeurenixError, RuntimeError):
     """A fault of neurenix itself; please report it."""
 

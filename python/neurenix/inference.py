@@ -57,12 +57,12 @@ def predict(model: Module, image: Any, *, tta: bool = False, channel_axis: int |
     given = as_tensor(image if isinstance(image, Tensor) or backend.is_array(image) else np.asarray(image))
     axis = _channel_axis(_channels(model), given.shape, channel_axis)
     weights = next(iter(model.parameters()), None)
-    with autograd.no_grad(), _evaluating(model):
+    with autograd.no_grad(), evaluating(model):
         x = Tensor._wrap(_as_batch(given._array, axis))
         x = x if weights is None else x.to(device=weights.device)
         x = _normalization(model)(x)
         x = x if weights is None else x.to(dtype=weights.dtype)
-        y = (_averaged if tta else _output)(model, x).to(device=given.device)
+        y = (_averaged if tta else output_of)(model, x).to(device=given.device)
     out = _as_given(y._array, given.ndim, axis)
     return Tensor._wrap(out) if isinstance(image, Tensor) else out
 
@@ -120,7 +120,8 @@ def _as_given(out: Array, ndim: int, axis: int | None) -> Array:
     return out[0].transpose(1, 2, 0) if axis == 2 else out[0]
 
 
-def _output(model: Module, x: Tensor) -> Tensor:
+def output_of(model: Module, x: Tensor) -> Tensor:
+    """The one map that a model gives."""
     y = model(x)
     if getattr(model, "deep_supervision", False):
         y = y[0]  # of deep supervision, the output that the model would give without
@@ -134,7 +135,7 @@ def _averaged(model: Module, x: Tensor) -> Tensor:
     total: Tensor | None = None
     for swap, *steps in itertools.product((False, True), (1, -1), (1, -1)):
         turned = (x._array.swapaxes(-1, -2) if swap else x._array)[..., :: steps[0], :: steps[1]]
-        y = _output(model, Tensor._wrap(turned))
+        y = output_of(model, Tensor._wrap(turned))
         if y.ndim != 4 or y.shape[-2:] != turned.shape[-2:]:
             raise ShapeError(
                 f"predict: expected an output of the image's size for tta=True, got {y.shape} for {turned.shape}; pass tta=False"
@@ -147,7 +148,7 @@ def _averaged(model: Module, x: Tensor) -> Tensor:
 
 
 @contextmanager
-def _evaluating(model: Module) -> Iterator[None]:
+def evaluating(model: Module) -> Iterator[None]:
     """Evaluation mode within, each module's own mode after it."""
     before = [(module, module.training) for module in model.modules()]
     model.eval()

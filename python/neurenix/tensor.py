@@ -72,7 +72,8 @@ class Tensor(TensorMethods):
     dtype('float32')
     """
 
-    __slots__ = ("__weakref__", "_array", "_derived", "_exposed", "_grad_hooks", "_logits", "_node", "_version", "grad", "requires_grad")
+    __slots__ = ("__weakref__", "_array", "_derived", "_exposed", "_grad_hooks", "_logits", "_node", "_version", "_window",
+                 "grad", "requires_grad")  # fmt: skip
 
     _array: Array
     _node: autograd.Node | None
@@ -80,6 +81,7 @@ class Tensor(TensorMethods):
     _derived: Any  # kernels' own layouts of these values, see ops._derived
     _exposed: bool  # whether the user holds a writable view, so that the values may change behind the version
     _grad_hooks: dict[int, Any] | None  # see register_hook
+    _window: Any  # which part of a larger map this is, see neurenix.window
     grad: Tensor | None
     requires_grad: bool
 
@@ -116,7 +118,7 @@ class Tensor(TensorMethods):
     def _fill(self, array: Array) -> None:
         self._array, self.grad, self.requires_grad = array, None, False
         self._node, self._version, self._logits = None, 0, None
-        self._derived, self._exposed, self._grad_hooks = None, False, None
+        self._derived, self._exposed, self._grad_hooks, self._window = None, False, None, None
 
     @classmethod
     def _wrap(cls, array: Array) -> Tensor:

@@ -16,11 +16,11 @@ ROOMS = (
     ("_typing", "errors"),
     ("precision",),
     ("backend",),
-    ("cuda", "diagnosis", "half", "layout", "lazy", "memory", "system"),
+    ("cuda", "diagnosis", "half", "layout", "lazy", "memory", "system", "window"),
     ("_methods", "anomaly", "autograd", "tensor"),
     ("checkpoint", "normalization", "ops", "random"),
     ("linalg", "nn", "serialization", "special", "testing"),
-    ("amp", "callbacks", "data", "inference", "labelling", "metrics", "multiscale", "optim", "picture", "png", "progress"),
+    ("amp", "callbacks", "data", "inference", "labelling", "metrics", "multiscale", "optim", "picture", "png", "progress", "tiling"),
     ("__init__",),
     ("examples",),
 )

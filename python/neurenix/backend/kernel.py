@@ -18,7 +18,9 @@ the launch and the checks; tests prove it against both. The words in the signatu
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Annotated, Any, Final, ParamSpec, TypeAlias, TypeVar, cast
 
 import numpy as np
@@ -47,6 +49,24 @@ Optional = Annotated[_T | None, "optional"]
 List = Annotated[list[_T], "list"]
 P = ParamSpec("P")
 
+_skipping: ContextVar[bool] = ContextVar("skipping", default=False)
+
+
+@contextmanager
+def skipped() -> Iterator[None]:
+    """Context in which kernels are not run: shapes and memory come out as ever, values have no meaning."""
+    token = _skipping.set(True)
+    try:
+        yield
+    finally:
+        _skipping.reset(token)
+
+
+def is_skipping() -> bool:
+    """Whether kernels are not run here."""
+    return _skipping.get()
+
+
 VALUES: Final = frozenset({"Size", "Offset", "Real", "Enum", "Key"})
 KERNELS: Final[dict[str, Kernel]] = {}
 
@@ -63,6 +83,8 @@ class Kernel:
 
     def __call__(self, *args: Any) -> None:
         """Run the kernel; arguments in the order of the row."""
+        if _skipping.get():
+            return
         first = args[self._first]
         if type(first) is list:
             first = first[0]

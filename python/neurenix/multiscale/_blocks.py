@@ -9,6 +9,7 @@ from neurenix import nn
 from neurenix.errors import ArgumentError
 from neurenix.nn import functional
 from neurenix.nn.module import Module
+from neurenix.ops.resize_like import resize_like
 from neurenix.tensor import Tensor
 
 NORMS: Final = ("batch", "group", "instance", None)
@@ -46,10 +47,9 @@ def fitted(x: Tensor, size: tuple[int, ...]) -> Tensor:
     return functional.pad(x, (0, right, 0, below), mode="replicate") if below or right else x
 
 
-def outputs(maps: Sequence[Tensor], heads: Sequence[Module], size: tuple[int, ...], activation: str | None) -> list[Tensor]:
-    """What each head makes of its map: logits, resized bilinearly to ``size``, then the final activation."""
-    logits = [head(m) for m, head in zip(maps, heads, strict=True)]
-    logits = [z if z.shape[2:] == size else functional.interpolate(z, size=size, mode="bilinear") for z in logits]
+def outputs(maps: Sequence[Tensor], heads: Sequence[Module], like: Tensor, activation: str | None) -> list[Tensor]:
+    """What each head makes of its map: logits, resized bilinearly to the size of ``like``, then the final activation."""
+    logits = [resize_like(head(m), like, "bilinear") for m, head in zip(maps, heads, strict=True)]
     return [activate(z, activation) for z in logits]
 
 

@@ -15,6 +15,7 @@ from neurenix.multiscale.fusion import check_features
 from neurenix.nn import functional
 from neurenix.nn.module import Module
 from neurenix.ops._arguments import integer
+from neurenix.ops.resize_like import resize_like
 from neurenix.tensor import Tensor
 
 
@@ -111,7 +112,7 @@ class FeaturePyramidNetwork(Module):
         """The sum that is handed down, and the output made of it."""
         inner = self.inner_blocks[i](x)
         if coarser is not None:
-            inner = inner + functional.interpolate(coarser, size=inner.shape[2:], mode="nearest")
+            inner = inner + resize_like(coarser, inner)
         return inner, self.layer_blocks[i](inner)
 
 

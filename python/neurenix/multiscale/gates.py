@@ -11,6 +11,7 @@ from neurenix.multiscale._blocks import check_norm
 from neurenix.nn import functional
 from neurenix.nn.module import Module
 from neurenix.ops._arguments import integer
+from neurenix.ops.resize_like import resize_like
 from neurenix.tensor import Tensor
 
 
@@ -131,9 +132,7 @@ class AttentionGate(Module):
         """Give the weight of each place, (N, 1, H, W), between 0 and 1."""
         x = _checks.float_map("AttentionGate: x", x, self.in_channels)
         g = _same_images(x, _checks.float_map("AttentionGate: g", g, self.gating_channels))
-        signal = self.phi(g)
-        if signal.shape[2:] != x.shape[2:]:
-            signal = functional.interpolate(signal, size=x.shape[2:], mode="bilinear")
+        signal = resize_like(self.phi(g), x, "bilinear")
         return functional.sigmoid(self.psi(functional.relu(self.theta(x) + signal)))
 
 

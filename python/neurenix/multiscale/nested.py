@@ -93,7 +93,7 @@ class UNetPlusPlus(Module):
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
         """Give (N, out_channels, H, W) of (N, in_channels, H, W), or with deep supervision a list of such."""
         x = _checks.float_map("UNetPlusPlus", x, self.in_channels)
-        size, depth = x.shape[2:], len(self.features)
+        depth = len(self.features)
         rows: list[list[Tensor]] = []
         for i in range(depth + 1):
             x = segment(self._encode, x, i)
@@ -101,7 +101,7 @@ class UNetPlusPlus(Module):
         for j in range(1, depth + 1):
             for i in range(depth + 1 - j):
                 rows[i].append(segment(self._node, list(rows[i]), rows[i + 1][j - 1], i, j))
-        found = outputs(rows[0][: -len(self.heads) - 1 : -1], list(self.heads), size, self.final_activation)
+        found = outputs(rows[0][: -len(self.heads) - 1 : -1], list(self.heads), rows[0][0], self.final_activation)
         return found if self.deep_supervision else found[0]
 
     def _encode(self, x: Tensor, i: int) -> Tensor:

@@ -15,6 +15,7 @@ from neurenix.multiscale.fusion import added
 from neurenix.nn import functional
 from neurenix.nn.module import Module
 from neurenix.ops._arguments import integer
+from neurenix.ops.resize_like import resize_like
 from neurenix.tensor import Tensor
 
 EPSILON = 1e-4  # EfficientDet's
@@ -78,7 +79,7 @@ class PANet(Module):
         return given_back(names, found)
 
     def _level(self, finer: Tensor, level: Tensor, i: int) -> Tensor:
-        out: Tensor = self.fuses[i](_nearest(self.downs[i](finer), level.shape[2:]) + level)
+        out: Tensor = self.fuses[i](resize_like(self.downs[i](finer), level) + level)
         return out
 
 
@@ -161,7 +162,7 @@ class BiFPNLayer(Module):
         """Give as many maps of the same sizes."""
         merged = [maps[-1]]
         for m, node in zip(reversed(maps[:-1]), self.down, strict=True):
-            merged.insert(0, node([m, _nearest(merged[0], m.shape[2:])]))
+            merged.insert(0, node([m, resize_like(merged[0], m)]))
         found = merged[:1]
         for i, node in enumerate(self.up, 1):
             inputs = [maps[i], merged[i]] if i < len(maps) - 1 else [maps[i]]
@@ -184,10 +185,6 @@ class Node(Module):
         fused = added([m * weight[i] for i, m in enumerate(maps)])
         out: Tensor = self.pointwise(self.depthwise(functional.silu(fused)))
         return out
-
-
-def _nearest(x: Tensor, size: tuple[int, ...]) -> Tensor:
-    return x if x.shape[2:] == size else functional.interpolate(x, size=size, mode="nearest")
 
 
 def _smaller(x: Tensor, size: tuple[int, ...]) -> Tensor:

@@ -8,9 +8,9 @@ from neurenix.multiscale import _checks
 from neurenix.multiscale._blocks import Level, activate, check_activation, check_norm
 from neurenix.multiscale._memory import Memory
 from neurenix.multiscale.unet import Features, half
-from neurenix.nn import functional
 from neurenix.nn.module import Module
 from neurenix.ops._arguments import integer
+from neurenix.ops.resize_like import resize_like
 from neurenix.tensor import Tensor
 
 
@@ -104,7 +104,7 @@ class PyramidNetwork(Module):
         merged: Tensor = self.laterals[-1](features[-1])
         for i in reversed(range(len(features) - 1)):
             lateral = self.laterals[i](features[i])
-            merged = lateral + functional.interpolate(merged, size=lateral.shape[2:], mode="nearest")
+            merged = lateral + resize_like(merged, lateral)
         out: Tensor = self.head(self.smooth(merged))
         return out
 

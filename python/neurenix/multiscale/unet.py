@@ -161,7 +161,7 @@ class UNet(Module):
         self._memory.begin(self)
         features = self._compute(x)
         heads = [self.head, *self.heads] if self.deep_supervision else [self.head]
-        found = outputs(features["decoder"][: len(heads)], heads, x.shape[2:], self.final_activation)
+        found = outputs(features["decoder"][: len(heads)], heads, x, self.final_activation)
         self._memory.end(self, x, features)
         return found if self.deep_supervision else found[0]
 

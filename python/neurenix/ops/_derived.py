@@ -14,7 +14,7 @@ import numpy as np
 
 from neurenix import autograd, backend
 from neurenix._typing import Array
-from neurenix.backend.kernel import In, IndexOut, kernel
+from neurenix.backend.kernel import In, IndexOut, is_skipping, kernel
 from neurenix.layout import contiguous
 from neurenix.tensor import Tensor
 
@@ -53,6 +53,8 @@ def derived(t: Tensor, key: object, make: Callable[[], Layout]) -> Layout:
 
     Nothing is kept while a gradient of ``t`` is recorded: the values change before the layout is needed again.
     """
+    if is_skipping():
+        return make()
     kept: Kept | None = t._derived
     key = key if type(t._array) is np.ndarray else (key, backend.queue_of(t._array))
     if kept is not None and _valid(t, kept):

@@ -12,6 +12,7 @@ from neurenix.errors import ArgumentError, ShapeError
 from neurenix.ops._arguments import integers
 from neurenix.ops._axis import Host, sliding_windows
 from neurenix.tensor import Tensor
+from neurenix.window import Rules, Sliding
 
 
 class Windows(NamedTuple):
@@ -44,6 +45,14 @@ class Slide(NamedTuple):
     high: tuple[int, ...]
     dilation: tuple[int, ...]
     ceil: bool
+
+    def local(self) -> Rules | None:
+        """Where the outputs of a pool over two axes come from."""
+        if len(self.kernel) != 2:
+            return None
+        reach = [d * (k - 1) for d, k in zip(self.dilation, self.kernel, strict=True)]
+        rows, columns = (Sliding(*axis, self.ceil) for axis in zip(self.stride, self.low, self.high, reach, strict=True))
+        return rows, columns
 
     def windows(self, op: str, x: Tensor, padded: bool = False) -> list[Windows]:
         sizes = x.shape[x.ndim - len(self.kernel) :]

@@ -10,6 +10,7 @@ from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.ops._arguments import integer
 from neurenix.ops.norm import backward, batch_tables, from_last, is_rerun, norm_apply, running_tables, sizes_of, to_last
 from neurenix.tensor import Tensor, as_tensor
+from neurenix.window import at_place
 
 
 def _check(op: str, x: Tensor, c: int, **channels: Tensor | None) -> None:
@@ -66,7 +67,7 @@ def _normalise(
         gradients = [None if dx is None else from_last(dx), dweight, dbias]
         return [g for g, t in zip(gradients, (x, *affine), strict=True) if t is not None]
 
-    return autograd.record(op, from_last(y), inputs, vjp)
+    return autograd.record(op, from_last(y), inputs, vjp, None if training else at_place)
 
 
 def batch_norm(

@@ -13,6 +13,7 @@ from neurenix.ops._arguments import floats, integer, integers
 from neurenix.ops._conv import Epilogue, Window, run, sum_pixels, weight_gradient
 from neurenix.ops._half import in_half
 from neurenix.tensor import Tensor, as_tensor
+from neurenix.window import Rules, Scattering, Sliding
 
 Operands: TypeAlias = tuple[Tensor, Tensor, Tensor | None]
 _AXES = {1: "L", 2: "H, W", 3: "D, H, W"}
@@ -93,9 +94,19 @@ class Fit(NamedTuple):
     kernel: tuple[int, ...]
     stride: tuple[int, ...]
     pad: tuple[int, ...]  # before the first pixel
+    behind: tuple[int, ...]  # and behind the last
     dilation: tuple[int, ...]
     groups: int
     size: tuple[int, ...]
+
+    def local(self, scatter: bool) -> Rules | None:
+        """Where the outputs of a convolution over two axes, or of its transpose, come from."""
+        if self.form.ndim != 2:
+            return None
+        reach = [d * (k - 1) for d, k in zip(self.dilation, self.kernel, strict=True)]
+        rule = Scattering if scatter else Sliding
+        rows, columns = (rule(*axis) for axis in zip(self.stride, self.pad, self.behind, reach, strict=True))
+        return rows, columns
 
     @property
     def window(self) -> Window:
@@ -127,7 +138,7 @@ def _record(op: str, operands: Operands, fit: Fit, scatter: bool) -> Tensor:
         gradients = (dx, dw, sum_pixels(dy) if needs[2] else None)
         return [gradient for gradient, t in zip(gradients, operands, strict=True) if t is not None]
 
-    return autograd.record(op, form.logical(y), inputs, vjp)
+    return autograd.record(op, form.logical(y), inputs, vjp, lambda: fit.local(scatter))
 
 
 def fit(op: str, ndim: int, operands: Operands, stride: Any, padding: Any, dilation: Any, groups: Any) -> Fit:
@@ -147,7 +158,7 @@ def fit(op: str, ndim: int, operands: Operands, stride: Any, padding: Any, dilat
                 f" ({x.shape}, padding {padding!r}); pass a larger input or padding"
             )
         size.append((n + low + high - reach) // s + 1)
-    return Fit(form, kernel, steps, tuple(low for low, _ in zeros), spread, number, tuple(size))
+    return Fit(form, kernel, steps, tuple(low for low, _ in zeros), tuple(high for _, high in zeros), spread, number, tuple(size))
 
 
 def fit_transposed(
@@ -167,7 +178,8 @@ def fit_transposed(
         size.append((n - 1) * s - 2 * p + d * (k - 1) + e + 1)
     if min(size) < 1:
         raise ShapeError(f"{op}: expected an output of at least 1 pixel, got {tuple(size)} from {x.shape}; pass less padding")
-    return Fit(form, kernel, steps, pad, spread, number, tuple(size))
+    behind = tuple(p - e for p, e in zip(pad, extra, strict=True))
+    return Fit(form, kernel, steps, pad, behind, spread, number, tuple(size))
 
 
 def _convolution(op: str, ndim: int, input: Any, weight: Any, bias: Any, *args: Any) -> Tensor:

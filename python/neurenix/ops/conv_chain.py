@@ -101,7 +101,12 @@ def _in_one_pass(x: Tensor, unit: Unit) -> Tensor | None:
         if tables is None:
             return None
         end = end._replace(scale=tables[0], shift=tables[1])
-    return Tensor._wrap(form.logical(run(source, w, fitted.window, (size[0], size[1]), False, end)))
+    y = form.logical(run(source, w, fitted.window, (size[0], size[1]), False, end))
+    return autograd.record("conv2d", y, (x, w), _no_gradient, lambda: fitted.local(False))
+
+
+def _no_gradient(_: Array) -> list[Array | None]:
+    return [None, None]
 
 
 def conv_chain(input: Any, units: Sequence[Unit]) -> Tensor:

@@ -20,6 +20,7 @@ from neurenix.ops._axis import Host, Table, identity, picks, place, placed
 from neurenix.ops._frame import Frame
 from neurenix.ops.resize import resize
 from neurenix.tensor import Tensor, as_tensor
+from neurenix.window import Framed, Rules
 
 MODES = ("constant", "reflect", "replicate", "circular")
 
@@ -194,7 +195,15 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
             return (take_many(g, back, 0.0).transpose(inverse),)
         return (_add_back(g, index, sizes).transpose(inverse),)
 
-    return autograd.record(op, y.transpose(inverse), (x,), vjp)
+    return autograd.record(op, y.transpose(inverse), (x,), vjp, lambda: _local(x.ndim, ends, mode))
+
+
+def _local(ndim: int, ends: dict[int, tuple[int, int]], mode: str) -> Rules | None:
+    """Where a padded map's pixels come from; around the circle from the other side."""
+    if mode == "circular" or min(min(sides) for sides in ends.values()) < 0:
+        return None
+    rows, columns = (Framed(*sides, max(sides) + 1 if mode == "reflect" else 1) for sides in (ends.get(ndim + a, (0, 0)) for a in (-2, -1)))
+    return rows, columns
 
 
 def _number(op: str, value: Any) -> int:

@@ -17,6 +17,7 @@ from neurenix.ops.elementwise import filled
 from neurenix.ops.reduce import axis_of
 from neurenix.ops.shape import unsqueeze, viewed
 from neurenix.tensor import Tensor, as_tensor
+from neurenix.window import HERE, Cropped, Rules, at_place
 
 
 def _joined(arrays: Sequence[Array], dim: int) -> Array:
@@ -86,7 +87,7 @@ def cat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
             start += n or 0
         return found
 
-    return autograd.record("cat", _joined([t._array for t in parts], at), inputs, vjp)
+    return autograd.record("cat", _joined([t._array for t in parts], at), inputs, vjp, at_place if at < parts[0].ndim - 2 else None)
 
 
 concat = concatenate = cat
@@ -228,7 +229,19 @@ def taken(name: str, x: Tensor, key: tuple[Any, ...]) -> Tensor:
         layout.copy_into(_view(whole, key), g)
         return whole
 
-    return viewed(name, x, lambda a: _view(a, key), back, lambda d: _axis_after(key, len(shape), shape, d))
+    return viewed(name, x, lambda a: _view(a, key), back, lambda d: _axis_after(key, len(shape), shape, d), lambda: _local(key, shape))
+
+
+def _local(key: tuple[Any, ...], shape: tuple[int, ...]) -> Rules | None:
+    """Where the pixels of ``x[key]`` come from, if the key leaves the last two axes from their beginning."""
+    taken = _every_axis(key, len(shape))[-2:]
+    if len(shape) < 2 or not all(isinstance(k, slice) for k in taken):
+        return None
+    spans = [k.indices(n) for k, n in zip(taken, shape[-2:], strict=True)]
+    if any((start, step) != (0, 1) for start, _, step in spans):
+        return None
+    rows, columns = (HERE if stop == n else Cropped(n, n - stop) for (_, stop, _), n in zip(spans, shape[-2:], strict=True))
+    return rows, columns
 
 
 def _view(x: Array, key: tuple[Any, ...]) -> Array:
@@ -236,14 +249,19 @@ def _view(x: Array, key: tuple[Any, ...]) -> Array:
     return y if backend.is_array(y) else x[(*key, ...)]
 
 
-def _axis_after(key: tuple[Any, ...], ndim: int, shape: tuple[int, ...], dim: int) -> int | None:
-    """Where axis ``dim`` is after ``x[key]``; ``None`` where it is not whole."""
+def _every_axis(key: tuple[Any, ...], ndim: int) -> list[Any]:
+    """The key with a slice for every axis that it leaves out."""
     used = sum(k is not None and k is not Ellipsis for k in key)
     full: list[Any] = []
     for k in key if any(k is Ellipsis for k in key) else (*key, Ellipsis):
         full.extend([slice(None)] * (ndim - used) if k is Ellipsis else [k])
+    return full
+
+
+def _axis_after(key: tuple[Any, ...], ndim: int, shape: tuple[int, ...], dim: int) -> int | None:
+    """Where axis ``dim`` is after ``x[key]``; ``None`` where it is not whole."""
     axis = place = 0
-    for k in full:
+    for k in _every_axis(key, ndim):
         if k is None:
             place += 1
             continue

@@ -18,6 +18,7 @@ from neurenix.ops.pooling_integers import max_integers
 from neurenix.ops.resize import apply_tables
 from neurenix.ops.unpooling import unpool_add
 from neurenix.tensor import Tensor, as_tensor
+from neurenix.window import Local
 
 
 @kernel("floats")
@@ -60,7 +61,7 @@ def _map(x: Tensor, windows: list[Windows]) -> tuple[Frame, list[int]]:
 _WHOLE = Windows(np.array([[0, 1]], np.int64), np.ones(1), 1, 1)
 
 
-def max_windows(op: str, x: Tensor, windows: list[Windows], indices: bool) -> tuple[Tensor, Tensor | None]:
+def max_windows(op: str, x: Tensor, windows: list[Windows], indices: bool, local: Local | None = None) -> tuple[Tensor, Tensor | None]:
     """Max pooling over given windows of one or two axes."""
     f, sizes = _map(x, windows)
     device = backend.device_of(f.buffer)
@@ -79,7 +80,9 @@ def max_windows(op: str, x: Tensor, windows: list[Windows], indices: bool) -> tu
             unpool_add(dx, f.buffer_of(g), index, f.outer, sizes[4] * sizes[5], f.channels, sizes[1] * sizes[2])
             return (f.logical(dx),)
 
-        return autograd.record(op, f.logical(y), (x,), from_index), Tensor._wrap(f.logical(index)) if indices else None
+        return autograd.record(op, f.logical(y), (x,), from_index, None if indices else local), Tensor._wrap(
+            f.logical(index)
+        ) if indices else None
     tap = f.new(outputs, np.uint8) if recorded else None
     max_pool(y, tap, f.buffer, *tables, *rest)
 
@@ -88,10 +91,10 @@ def max_windows(op: str, x: Tensor, windows: list[Windows], indices: bool) -> tu
         max_pool_backward(dx, f.buffer_of(g), tap, *tables, *rest)
         return (f.logical(dx),)
 
-    return autograd.record(op, f.logical(y), (x,), from_tap), None
+    return autograd.record(op, f.logical(y), (x,), from_tap, local), None
 
 
-def average_windows(op: str, x: Tensor, windows: list[Windows], override: int | None = None) -> Tensor:
+def average_windows(op: str, x: Tensor, windows: list[Windows], override: int | None = None, local: Local | None = None) -> Tensor:
     """Average pooling over given windows of any number of axes."""
     divisors = [w.divisor for w in windows]
     if override is not None:
@@ -100,7 +103,7 @@ def average_windows(op: str, x: Tensor, windows: list[Windows], override: int | 
     exact = all(bool((np.frexp(d)[0] == 0.5).all()) for d in divisors)
     weights = [1 / d if exact else np.ones(len(d)) for d in divisors]
     tables = [sums(w.table, weight) for w, weight in zip(windows, weights, strict=True)]
-    return apply_tables(op, x, tables, None if exact else divisors)
+    return apply_tables(op, x, tables, None if exact else divisors, local)
 
 
 def _max(op: str, n: int, x: Any, window: Slide, indices: bool) -> Any:
@@ -108,7 +111,7 @@ def _max(op: str, n: int, x: Any, window: Slide, indices: bool) -> Any:
     whole = t.dtype.kind in "iu"
     t = spatial(op, t if whole else floats(op, t), n)
     windows = window.windows(op, t)
-    y, index = max_integers(t, windows, indices) if whole else max_windows(op, t, windows, indices)
+    y, index = max_integers(t, windows, indices) if whole else max_windows(op, t, windows, indices, window.local)
     return (y, index) if indices else y
 
 
@@ -178,7 +181,7 @@ def _average(op: str, n: int, x: Any, window: Slide, include: bool, override: in
             f"{op}: expected divisor_override as an integer other than 0, got {override!r}; leave it out for the window's size"
         )
     x = spatial(op, floats(op, x), n)
-    return average_windows(op, x, window.windows(op, x, bool(include)), override)
+    return average_windows(op, x, window.windows(op, x, bool(include)), override, window.local)
 
 
 def avg_pool2d(
@@ -275,5 +278,6 @@ def same_pool2d(input: Any, kernel_size: int, kind: str) -> Tensor:
     choice(op, "kind", kind, ("avg", "max"))
     x = spatial(op, floats(op, input), 2)
     low, high, one = ((size - 1) // 2,) * 2, (size // 2,) * 2, (1, 1)
-    windows = Slide((size, size), one, low, high, one, False).windows(op, x)
-    return average_windows(op, x, windows) if kind == "avg" else max_windows(op, x, windows, False)[0]
+    window = Slide((size, size), one, low, high, one, False)
+    windows = window.windows(op, x)
+    return average_windows(op, x, windows, None, window.local) if kind == "avg" else max_windows(op, x, windows, False, window.local)[0]

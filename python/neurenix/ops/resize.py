@@ -18,6 +18,7 @@ from neurenix.ops._arguments import choice, floats, integer
 from neurenix.ops._axis import Host, Table, identity, picks, place, placed
 from neurenix.ops._frame import Frame, frame
 from neurenix.tensor import Tensor, as_tensor
+from neurenix.window import Enlarged, Local, Rules
 
 MODES = ("nearest", "linear", "bilinear", "bicubic", "trilinear", "area", "nearest-exact")
 _AXES = {"linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}
@@ -61,7 +62,7 @@ def run_tables(y: Array, x: Array, tables: Sequence[Table], divisors: Sequence[H
     resize(y, x, *place(tables[0], x), *place(tables[1], x), *ends, *sizes)
 
 
-def apply_tables(op: str, x: Tensor, tables: Sequence[Table], divisors: Sequence[Host] | None = None) -> Tensor:
+def apply_tables(op: str, x: Tensor, tables: Sequence[Table], divisors: Sequence[Host] | None = None, local: Local | None = None) -> Tensor:
     """Every spatial axis through its table, then divided; the gradient goes through the transposed tables."""
     f = frame(x._array, len(tables))
     y = _passes(f, tables, divisors)
@@ -71,7 +72,7 @@ def apply_tables(op: str, x: Tensor, tables: Sequence[Table], divisors: Sequence
         back = [_shared(t, None if divisors is None else divisors[a]).transposed(f.spatial[a]) for a, t in enumerate(tables)]
         return (f.logical(_passes(f._replace(buffer=f.buffer_of(g), spatial=outputs), back, None)),)
 
-    return autograd.record(op, f.logical(y), (x,), vjp)
+    return autograd.record(op, f.logical(y), (x,), vjp, local)
 
 
 def _shared(table: Table, divisor: Host | None) -> Table:
@@ -110,19 +111,33 @@ def _sizes(op: str, x: Tensor, size: Any, scale_factor: Any, recompute: bool | N
 
 def _nearest(op: str, x: Tensor, sizes: list[int], scales: list[float | None], exact: bool) -> Tensor:
     """Nearest pixels are moved, not computed: any element type, and no weight touches an infinity."""
+    single = x.dtype != np.float64
+    index = [sampling.nearest(n, out, scale, exact, single) for n, out, scale in zip(x.shape[2:], sizes, scales, strict=True)]
+    return take_nearest(op, x, index, lambda: _local(scales, "nearest"))
+
+
+def take_nearest(op: str, x: Tensor, index: Sequence[Host], local: Local) -> Tensor:
+    """The pixels of these numbers along each spatial axis."""
     from neurenix.ops.padding import take_axes
 
-    single = x.dtype != np.float64
-    n = len(sizes)
-    index = [sampling.nearest(x.shape[2 + a], sizes[a], scales[a], exact, single) for a in range(n)]
-    f = frame(x._array, n)
+    f = frame(x._array, len(index))
     y = take_axes(f, index, 0)
 
     def vjp(g: Array) -> tuple[Array]:
         back = [picks(i).transposed(f.spatial[a]) for a, i in enumerate(index)]
-        return (f.logical(_passes(f._replace(buffer=f.buffer_of(g), spatial=tuple(sizes)), back, None)),)
+        sizes = tuple(len(i) for i in index)
+        return (f.logical(_passes(f._replace(buffer=f.buffer_of(g), spatial=sizes), back, None)),)
 
-    return autograd.record(op, f.logical(y), (x,), vjp)
+    return autograd.record(op, f.logical(y), (x,), vjp, local)
+
+
+def _local(scales: Sequence[float | None], mode: str, align: bool = False, antialias: bool = False) -> Rules | None:
+    """Where the pixels of a map enlarged by powers of two come from: their weights are the same numbers at every place."""
+    if len(scales) != 2 or align or antialias or any(s is None or s < 1 or math.frexp(s)[0] != 0.5 for s in scales):
+        return None
+    taps = {"nearest": (0, 0), "bilinear": (0, 1), "bicubic": (1, 2)}[mode]
+    rows, columns = (Enlarged(int(s or 1), mode != "nearest", *taps) for s in scales)
+    return rows, columns
 
 
 def _tables(mode: str, align: bool, antialias: bool) -> Callable[[int, int, float | None], Table]:
@@ -220,7 +235,8 @@ def interpolate(
 
         return average_windows(op, x, bins_of(op, x, sizes, len(sizes)))
     rule = _tables(mode, bool(align_corners), antialias)
-    return apply_tables(op, x, [rule(n, m, s) for n, m, s in zip(x.shape[2:], sizes, scales, strict=True)])
+    tables = [rule(n, m, s) for n, m, s in zip(x.shape[2:], sizes, scales, strict=True)]
+    return apply_tables(op, x, tables, local=lambda: _local(scales, mode, bool(align_corners), antialias))
 
 
 upsample = interpolate  # its old name

@@ -16,17 +16,18 @@ from neurenix._typing import Array
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.ops.reduce import axes_of, axis_of, sum_to
 from neurenix.tensor import Tensor, as_tensor
+from neurenix.window import Local
 
 View = Callable[[Array], Array]
 
 
-def viewed(name: str, x: Tensor, there: View, back: View, axis: Callable[[int], int | None]) -> Tensor:
+def viewed(name: str, x: Tensor, there: View, back: View, axis: Callable[[int], int | None], local: Local | None = None) -> Tensor:
     """``there(x)`` with gradient ``back(g)``; ``axis`` says where an axis has gone, or that it is no more whole."""
 
     def vjp(g: Array) -> tuple[Array]:
         return (back(g),)
 
-    y = autograd.record(name, there(x._array), (x,), vjp)
+    y = autograd.record(name, there(x._array), (x,), vjp, local)
     if x._logits is not None:
         kind, z, dim = x._logits
         place = axis(dim) if kind == "softmax" else 0

@@ -15,6 +15,7 @@ from neurenix.ops.elementwise import Binary, Unary, expanded, map1, map2
 from neurenix.ops.reduce import Fold, axes_of, axis_of, floats_only, fold, kept_shape
 from neurenix.ops.unary import neg
 from neurenix.tensor import Tensor, as_tensor
+from neurenix.window import at_place
 
 
 @kernel("floats")
@@ -61,7 +62,7 @@ def _along(name: str, input: Any, dim: int | None, dtype: DTypeLike | None, log:
         softmax_grad(gx, layout.contiguous(g.transpose(order)), y, *sizes, log)
         return (undo(gx, order),)
 
-    out = autograd.record(name, undo(y, order), (x,), vjp)
+    out = autograd.record(name, undo(y, order), (x,), vjp, at_place if at < x.ndim - 2 else None)
     if not log:
         out._logits = ("softmax", x, at)
     return out

@@ -1,0 +1,102 @@
+"""Resizing one map to the size of another, also where both are windows of larger ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from neurenix.errors import ArgumentError
+from neurenix.ops import _sampling_tables as sampling
+from neurenix.ops._axis import Host, Table
+from neurenix.ops.resize import apply_tables, interpolate, take_nearest
+from neurenix.tensor import Tensor
+from neurenix.window import Span
+
+_LINEAR = "bilinear"
+
+
+class _Rows(NamedTuple):
+    """Outputs ``start`` and on of an axis: the first and the last input that each reads, in the whole map's coordinates."""
+
+    full: int
+    start: int
+    first: Host
+    last: Host
+
+    def follow(self, _: str, span: Span) -> Span:
+        """The output's span; inputs beyond the map are not read, so its ends are as good as any other place."""
+        exact = np.flatnonzero((self.first >= span.low) & (self.last < span.high))
+        low, high = (int(exact[0]), int(exact[-1]) + 1) if len(exact) else (0, 0)
+        return Span(self.full, self.start, self.start + low, self.start + high)
+
+
+def resize_like(input: Tensor, like: Tensor, mode: str = "nearest") -> Tensor:
+    """Resample (N, C, H, W) to the height and width of another map.
+
+    Parameters
+    ----------
+    input, like : Tensor, shape (N, C, H, W) and (N, K, h, w)
+    mode : {"nearest", "bilinear"}
+
+    Returns
+    -------
+    Tensor, shape (N, C, h, w)
+        ``input`` itself where the sizes are equal.
+
+    Raises
+    ------
+    ArgumentError
+        For another mode.
+
+    Notes
+    -----
+    As :func:`interpolate` with ``size=like.shape[2:]``; but a window of a larger map is resized as that map would be, which its own
+    size and that of ``like`` could not tell.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> from neurenix.ops.resize_like import resize_like
+    >>> resize_like(nx.zeros(1, 8, 3, 3), nx.zeros(1, 4, 5, 6)).shape
+    (1, 8, 5, 6)
+    """
+    if mode not in ("nearest", _LINEAR):
+        raise ArgumentError(f"resize_like: expected mode 'nearest' or 'bilinear', got {mode!r}; pass one of them")
+    if input._window is None or like._window is None:
+        return input if input.shape[2:] == like.shape[2:] else interpolate(input, size=like.shape[2:], mode=mode)
+    if [s.full for s in input._window] == [s.full for s in like._window]:
+        return input
+    axes = list(zip(input._window, input.shape[2:], like._window, like.shape[2:], strict=True))
+    if mode == _LINEAR:
+        parts = [_linear_part(*axis) for axis in axes]
+        return apply_tables("resize_like", input, [table for table, _ in parts], local=_rules([rows for _, rows in parts]))
+    picked = [_nearest_part(*axis, input.dtype != np.float64) for axis in axes]
+    return take_nearest("resize_like", input, [index for index, _ in picked], _rules([rows for _, rows in picked]))
+
+
+def _rules(rows: list[_Rows]) -> Callable[[], tuple[_Rows, _Rows]]:
+    return lambda: (rows[0], rows[1])
+
+
+@lru_cache(maxsize=64)
+def _linear(size: int, out: int) -> Table:
+    return sampling.linear(size, out, False, None)
+
+
+def _linear_part(span: Span, held: int, to: Span, outputs: int) -> tuple[Table, _Rows]:
+    """The rows of the whole map's table that the window's outputs have, over the inputs that are held."""
+    whole = _linear(span.full, to.full)
+    rows = whole.start[to.start : to.start + outputs + 1]
+    source, weight = whole.source[rows[0] : rows[-1]], whole.weight[rows[0] : rows[-1]]
+    start = (rows - rows[0]).astype(np.int64)
+    first, last = (f.reduceat(source, start[:-1]) for f in (np.minimum, np.maximum))
+    inside = np.clip(source - span.start, 0, held - 1)
+    return Table(start, inside, weight), _Rows(to.full, to.start, first, last)
+
+
+def _nearest_part(span: Span, held: int, to: Span, outputs: int, single: bool) -> tuple[Host, _Rows]:
+    index = sampling.nearest(span.full, to.full, None, False, single)[to.start : to.start + outputs]
+    return np.clip(index - span.start, 0, held - 1), _Rows(to.full, to.start, index, index)
