@@ -134,7 +134,8 @@ def _up(value: Fraction, multiple: int) -> int:
 def _spans(y: Tensor) -> window.Spans:
     if y._window is None:
         raise WindowError("predict_tiled: expected operations that say what they depend on, got an output of unknown ones")
-    return y._window
+    spans: window.Spans = y._window
+    return spans
 
 
 def _channels(model: Module) -> int:
@@ -222,7 +223,7 @@ def _exact(model: Module, x: Any, tile: int, out: Any, progress: bool) -> Any:
     with window.followed():
         for n, row, column in _tiles(len(x), rows, columns, progress):
             t = _read(model, x, n, row.read, column.read)
-            t._window = tuple(  # type: ignore[assignment]  # two spans
+            t._window = tuple(
                 Span(full, p.read.start, p.read.start, p.read.stop) for full, p in zip(x.shape[2:], (row, column), strict=True)
             )
             y = output_of(model, t)
