@@ -202,6 +202,9 @@ def test_features_of_the_decoder():
     encoder = Halves([4, 5, 6], [2, 4, 8])
     assert UNet(3, 1, encoder=encoder).features == [2, 4, 5]
     assert UNet(3, 1, [8, 16, 32], encoder=encoder).features == [8, 16, 32]
+    four = Halves([2, 3, 4, 5], [2, 4, 8, 16])
+    assert UNet(3, 1, encoder=four).features == [1, 2, 3, 4]
+    assert UNet(3, 1, [64, 128, 256, 512], encoder=four).features == [64, 128, 256, 512]  # as asked, though it is the default
     with pytest.raises(ArgumentError, match=r"UNet: expected 3 features for this encoder, one a level of the decoder, got \[8, 16\]"):
         UNet(3, 1, [8, 16], encoder=encoder)
 

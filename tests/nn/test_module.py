@@ -36,7 +36,7 @@ class Net(nn.Module):
         return self.first(x) + self.bias
 
 
-NAMES = ["first.weight", "more.0.weight", "more.1.0.weight", "more.2.k.weight", "bias"]
+NAMES = ["bias", "first.weight", "more.0.weight", "more.1.0.weight", "more.2.k.weight"]
 
 
 def test_parameters_in_order_through_lists_tuples_and_dicts():
@@ -44,7 +44,7 @@ def test_parameters_in_order_through_lists_tuples_and_dicts():
     assert [n for n, _ in net.named_parameters()] == NAMES
     assert [n for n, _ in net.named_parameters("net")] == [f"net.{n}" for n in NAMES]
     assert [n for n, _ in net.named_parameters(recurse=False)] == ["bias"]
-    assert [n for n, _ in net.named_buffers()] == [n.replace("weight", "count") for n in NAMES[:-1]]
+    assert [n for n, _ in net.named_buffers()] == [n.replace("weight", "count") for n in NAMES[1:]]
     assert [n for n, _ in net.named_modules()] == ["", "first", "more.0", "more.1.0", "more.2.k"]
     assert [n for n, _ in net.named_children()] == ["first", "more.0", "more.1.0", "more.2.k"]
     assert net.num_parameters() == 16
@@ -61,7 +61,7 @@ def test_shared_modules_yield_their_parameters_once():
     net[0].tied = shared.weight
     assert [n for n, _ in net.named_parameters()] == ["0.weight"]
     assert [n for n, _ in net.named_parameters(remove_duplicate=False)] == ["0.weight", "0.tied", "1.0.weight", "1.0.tied"]
-    assert list(net.state_dict()) == ["0.weight", "0.count", "0.tied", "1.0.weight", "1.0.count", "1.0.tied"]
+    assert list(net.state_dict()) == ["0.weight", "0.tied", "0.count", "1.0.weight", "1.0.tied", "1.0.count"]
     shared.loop = net
     assert len(list(net.modules())) == 3
 
@@ -137,7 +137,7 @@ def test_load_state_dict_names_every_fault_and_writes_nothing():
     with pytest.raises(StateError) as caught:
         net.load_state_dict(state)
     text = str(caught.value)
-    assert text.startswith("load_state_dict: expected the 9 entries of Net, got missing first.count, bias; unexpected extra; ")
+    assert text.startswith("load_state_dict: expected the 9 entries of Net, got missing bias, first.count; unexpected extra; ")
     assert "wrong shape for more.0.weight: (9,) where the model has (3,)" in text
     assert "wrong type for first.weight: float64 where the model has float32" in text
     assert all((t.numpy() == (1 if "weight" in n else t.numpy())).all() for n, t in net.state_dict().items())
@@ -145,7 +145,7 @@ def test_load_state_dict_names_every_fault_and_writes_nothing():
         net.load_state_dict(state, strict=False)
     del state["more.0.weight"], state["first.weight"]
     result = net.load_state_dict(state, strict=False)
-    assert result.missing_keys == ["first.weight", "first.count", "more.0.weight", "bias"]
+    assert result.missing_keys == ["bias", "first.weight", "first.count", "more.0.weight"]
     assert result.unexpected_keys == ["extra"]
     assert net.more[1][0].weight.tolist() == [0] * 4
     with pytest.raises(DTypeError, match="expected a mapping of names to arrays, got list"):
@@ -335,7 +335,7 @@ def test_subclass_of_sequential():
             return super().forward(x) * self.scale
 
     assert Block(2)(nx.tensor([1.0, 2.0])).tolist() == [2, 4]
-    assert list(Block(2).state_dict()) == ["0.weight", "0.count", "scale"]
+    assert list(Block(2).state_dict()) == ["scale", "0.weight", "0.count"]
 
 
 def test_module_list_and_dict():
@@ -379,3 +379,19 @@ def test_sequential_keeps_its_names_when_it_is_extended():
     with pytest.raises(DTypeError, match="expected modules"):
         chain.extend([nn.ReLU(), 3])
     assert len(chain) == 3
+
+
+def test_own_parameters_come_before_own_buffers_before_those_below_as_in_pytorch():
+    class Mixed(nn.Module):
+        def __init__(self):
+            self.b = nn.Linear(2, 2)
+            self.register_buffer("k", nx.zeros(1))
+            self.w = nn.Parameter([0.0])
+            self.a = nn.BatchNorm1d(2)
+            self.v = nn.Parameter([0.0])
+
+    net = Mixed()
+    assert [n for n, _ in net.named_parameters()] == ["w", "v", "b.weight", "b.bias", "a.weight", "a.bias"]
+    assert [n for n, _ in net.named_buffers()] == ["k", "a.running_mean", "a.running_var", "a.num_batches_tracked"]
+    below = ["b.weight", "b.bias", "a.weight", "a.bias", "a.running_mean", "a.running_var", "a.num_batches_tracked"]
+    assert list(net.state_dict()) == ["w", "v", "k", *below]

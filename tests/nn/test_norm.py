@@ -132,3 +132,15 @@ def test_batch_norm_needs_a_positive_eps():
     assert layer.eval()(x).tolist() == x.tolist()  # the running variance is 1
     with pytest.raises(ArgumentError, match="batch_norm: expected eps of at least 0, got -1.0"):
         nn.functional.batch_norm(x, np.zeros(1, np.float32), np.ones(1, np.float32), eps=-1.0)
+
+
+def test_they_say_what_pytorchs_say():
+    batch = "4, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True"
+    assert repr(nn.BatchNorm2d(4)) == f"BatchNorm2d({batch})"
+    assert repr(nn.BatchNorm2d(4, affine=False)) == f"BatchNorm2d({batch.replace('affine=True, bias=True', 'affine=False, bias=False')})"
+    assert repr(nn.InstanceNorm1d(4, 0.001)) == (
+        "InstanceNorm1d(4, eps=0.001, momentum=0.1, affine=False, bias=False, track_running_stats=False)"
+    )
+    assert repr(nn.GroupNorm(2, 4)) == "GroupNorm(2, 4, eps=1e-05, affine=True, bias=True)"
+    assert repr(nn.LayerNorm([2, 3], bias=False)) == "LayerNorm((2, 3), eps=1e-05, elementwise_affine=True, bias=False)"
+    assert repr(nn.RMSNorm(4)) == "RMSNorm((4,), eps=None, elementwise_affine=True)"

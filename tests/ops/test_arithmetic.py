@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from slopes import same, slopes
 
 import neurenix as nx
 from neurenix import _rust
@@ -160,3 +161,15 @@ def test_errors():
         nx.tensor([2]) ** -1
     with pytest.raises(DTypeError, match="add: expected a tensor, an array or a number, got NoneType"):
         nx.zeros(2) + None
+
+
+def test_inverse_roots_are_those_of_rsqrt():
+    inf, nan = np.inf, np.nan
+    want = [nan, -inf, inf, 0.5, 0], [[0, -inf, -inf, -0.0625, 0]]
+    assert same(slopes(lambda a: a**-0.5, [-inf, -0.0, 0.0, 4.0, inf]), want)
+
+
+def test_bounds_that_are_nan():
+    for bounds in ((np.nan, 1.0), (None, np.nan)):
+        assert same(slopes(lambda a, b=bounds: nx.clamp(a, *b), [-1.0, 2.0]), ([np.nan] * 2, [[0, 0]]))
+    assert nx.nan_to_num(nx.tensor([np.nan, 1.0]), nan=None).tolist() == [0, 1]

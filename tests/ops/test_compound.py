@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import special
+from slopes import same, slopes
 
 import neurenix as nx
 from neurenix.errors import ArgumentError
@@ -62,3 +63,17 @@ def test_aminmax_names_both():
     found = nx.aminmax(nx.tensor([[3.0, 1.0], [2.0, 5.0]]), dim=1)
     assert found.min.tolist() == [1, 2] and found.max.tolist() == [3, 5]
     assert nx.tensor([2, 7]).aminmax().max.item() == 7
+
+
+def test_mixtures_are_computed_from_the_nearer_end_as_in_pytorch():
+    inf, nan = np.inf, np.nan
+    x, y = [-inf, 1.0, 1.0], [1.0, inf, 3.0]
+    assert same(slopes(lambda a, b: nx.lerp(a, b, 0.5), x, y), ([-inf, nan, 2], [[0.5] * 3, [0.5] * 3]))
+    assert same(slopes(lambda a, b: nx.lerp(a, b, 1.0), x, y), ([nan, nan, 3], [[0] * 3, [1] * 3]))
+    shares = [0.5, 0.25, 0.5, 0.75]
+    want = [-inf, inf, 2, 4], [[0.5, 0.75, 0.5, 0.25], shares, [inf, inf, 2, 4]]
+    assert same(slopes(nx.lerp, [*x, 1.0], [*y, 5.0], shares), want)
+
+
+def test_logits_of_zeros_rise_without_bound():
+    assert slopes(nx.logit, [-0.0, 0.0, 0.5, 1.0])[1] == [[np.inf, np.inf, 4, np.inf]]

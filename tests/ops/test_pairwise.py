@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from slopes import same, slopes
 
 import neurenix as nx
 from neurenix import special
@@ -70,3 +71,15 @@ def test_kinks_and_nan_of_activations_follow_pytorch():
     nx.atan2(y, z).sum().backward()
     assert (y.grad.item(), z.grad.item()) == (0, 0)
     assert special.expit is nx.sigmoid
+
+
+def test_larger_and_smaller_ones_share_at_ties_as_in_pytorch():
+    nan = np.nan
+    x, y = [1.0, 2.0, nan, 3.0], [1.0, nan, 4.0, 5.0]
+    assert slopes(nx.fmax, x, y) == ([1, 2, 4, 5], [[0.5, 1, 0, 0], [0.5, 0, 1, 1]])
+    assert slopes(nx.fmin, x, y) == ([1, 2, 4, 3], [[0.5, 1, 0, 1], [0.5, 0, 1, 0]])
+
+
+def test_whole_numbers_take_the_type_of_exponents():
+    got = nx.ldexp(nx.tensor([1, 2]), np.array([-1.0, 0.5]))
+    assert got.dtype == np.float64 and same(got.tolist(), [0.5, 2 * 2**0.5])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from slopes import same, slopes
 
 import neurenix as nx
 from neurenix import _rust
@@ -189,3 +190,15 @@ def test_extremes_of_bools_at_indices():
     x, at = nx.tensor([True, False]), nx.tensor([0, 1])
     assert nx.scatter_reduce(x, 0, at, nx.tensor([False, False]), "amax", include_self=False).tolist() == [False, False]
     assert nx.scatter_reduce(x, 0, at, nx.tensor([True, True]), "amin", include_self=False).tolist() == [True, True]
+
+
+def test_spreads_without_freedom_have_pytorchs_slopes():
+    inf, nan, x = np.inf, np.nan, [1.0, 2.0, 3.0]
+    assert same(slopes(lambda a: nx.var(a, 0, correction=3), x), (inf, [[-inf, nan, inf]]))
+    assert same(slopes(lambda a: nx.var(a, 0, correction=5), x), (inf, [[1, 0, -1]]))
+    assert same(slopes(lambda a: nx.var(a, correction=5), x), (inf, [[inf, nan, inf]]))
+    assert same(slopes(lambda a: nx.std(a, 0, correction=5), x), (inf, [[0, 0, 0]]))
+
+
+def test_norms_below_order_one_of_infinite_vectors():
+    assert same(slopes(lambda a: nx.norm(a, 0.5), [np.inf, 1.0]), (np.inf, [[np.nan, np.inf]]))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from slopes import same
 
 import neurenix as nx
 from neurenix.errors import ArgumentError, RangeError, ShapeError
@@ -99,3 +100,9 @@ def test_the_median_and_extremes_of_everything_share_their_gradient_between_equa
     nx.max(x).backward()
     assert x.grad.tolist() == [0, 0.5, 0.5]
     assert nx.median(nx.tensor([[1.0, np.nan, np.nan]]), 1).indices.tolist() == [1]
+
+
+def test_slopes_look_at_no_sample_but_their_own():
+    inf, nan = np.inf, np.nan
+    assert same(nx.gradient([inf, -inf, 1.0, nan, 4.0])[0].tolist(), [-inf, -inf, nan, 1.5, nan])
+    assert same(nx.gradient([1.0, inf, 1.0, 2.0, 4.0], edge_order=2)[0].tolist(), [inf, 0, -inf, 1.5, 2.5])

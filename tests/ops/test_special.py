@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import special as reference
+from slopes import same, slopes
 
 import neurenix as nx
 from neurenix import special
@@ -63,3 +64,11 @@ def test_refusals():
     with pytest.raises(ArgumentError, match="mvlgamma: expected p of at least 1, got 0"):
         nx.mvlgamma(LINE, 0)
     np.testing.assert_allclose(nx.polygamma(1, LINE).numpy(), reference.polygamma(1, LINE), rtol=1e-11)
+
+
+def test_erfcx_falls_without_bound():
+    value, (slope,) = slopes(special.erfcx, [-np.inf, -100.0, 0.0])
+    assert value == [np.inf, np.inf, 1] and same(slope, [-np.inf, -np.inf, -2 / np.pi**0.5])
+    low = nx.tensor([-9.0, -9.6], requires_grad=True)
+    special.erfcx(low).sum().backward()
+    assert np.isfinite(low.grad.numpy()[0]) and low.grad.numpy()[1] == -np.inf

@@ -21,7 +21,7 @@ from neurenix.ops._arguments import choice, integer
 from neurenix.tensor import Tensor
 
 Features = dict[str, list[Tensor]]
-FEATURES: Final = [64, 128, 256, 512]
+FEATURES: Final = [64, 128, 256, 512]  # the default itself: lists that are given are others, whatever they hold
 
 
 class UNet(Module):
@@ -105,7 +105,7 @@ class UNet(Module):
         self,
         in_channels: int,
         out_channels: int,
-        features: list[int] = [64, 128, 256, 512],  # noqa: B006 - the API document's default; copied
+        features: list[int] = FEATURES,
         *,
         norm: str | None = "batch",
         final_activation: str | None = "sigmoid",
@@ -125,7 +125,7 @@ class UNet(Module):
         self.squeeze_excitation = _checks.flag("UNet", "squeeze_excitation", squeeze_excitation)
         self.deep_supervision = _checks.flag("UNet", "deep_supervision", deep_supervision)
         self.downsample = choice("UNet", "downsample", downsample, ("max", "blur"))
-        widths, skips, self.steps = self._make_encoder(encoder)
+        widths, skips, self.steps = self._make_encoder(encoder, features is not FEATURES)
         self.ups = nn.ModuleList([nn.ConvTranspose2d(b, a, n, stride=n) for (a, b), n in zip(pairwise(widths), self.steps, strict=True)])
         self.decoder = nn.ModuleList([self._level(skip + a, a) for skip, a in zip(skips, widths, strict=False)])
         self.head = nn.Conv2d(widths[0], self.out_channels, kernel_size=1)
@@ -139,14 +139,14 @@ class UNet(Module):
     def _level(self, in_channels: int, out_channels: int) -> Module:
         return level(in_channels, out_channels, self.norm, self.residual, self.squeeze_excitation)
 
-    def _make_encoder(self, given: Module | None) -> tuple[list[int], list[int], list[int]]:
+    def _make_encoder(self, given: Module | None, asked: bool) -> tuple[list[int], list[int], list[int]]:
         """Make the encoder or take the one given: channels of the decoder's levels and what is below, of the skips; steps."""
         if given is not None:
             if self.downsample != "max":
                 raise ArgumentError(f"UNet: expected downsample='max' with an encoder, got {self.downsample!r}; the encoder has its own")
             planned = _given_encoder.plan("UNet", given)
             self.encoder = given
-            self.features = _given_encoder.widths("UNet", planned, None if self.features == FEATURES else self.features)
+            self.features = _given_encoder.widths("UNet", planned, self.features if asked else None)
             return [*self.features, planned.bottom], planned.skips, planned.steps
         widths = [*self.features, 2 * self.features[-1]]
         self.encoder = nn.ModuleList([self._level(a, b) for a, b in zip([self.in_channels, *widths], widths[:-1], strict=False)])

@@ -52,7 +52,10 @@ def _modules(found: Found, module: Any, base: Any, once: bool, path: str, seen: 
 
 
 def tensors(module: Any, base: Any, once: bool, path: str = "", recurse: bool = True, kind: Any = (Parameter, Buffer)) -> Found:
-    """Parameters and buffers, or one of these kinds, those of a submodule where it stands; ``once`` as in :func:`modules`."""
+    """Parameters and buffers, or one of these kinds, in PyTorch's order; ``once`` as in :func:`modules`.
+
+    A module's own parameters come first, then its buffers, then what is below, each in the order of the attributes.
+    """
     found: Found = []
     kinds = kind if isinstance(kind, tuple) else (kind,)
     _tensors(found, module, (*kinds, base), base, path, recurse, once, set())
@@ -63,11 +66,13 @@ def _tensors(found: Found, module: Any, kinds: Any, base: Any, path: str, recurs
     if id(module) in seen:
         return
     seen.add(id(module))
+    buffers: Found = []
+    below: Found = []
     for name, entry in entries(module, kinds):
-        full = f"{path}.{name}" if path else name
-        if not isinstance(entry, base):
-            found.append((full, entry))
-        elif recurse:
-            _tensors(found, entry, kinds, base, full, recurse, once, seen)
+        place = below if isinstance(entry, base) else buffers if isinstance(entry, Buffer) else found
+        place.append((f"{path}.{name}" if path else name, entry))
+    found += buffers
+    for full, child in below if recurse else ():
+        _tensors(found, child, kinds, base, full, recurse, once, seen)
     if not once:
         seen.discard(id(module))

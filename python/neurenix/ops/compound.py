@@ -11,7 +11,7 @@ import numpy as np
 from neurenix import autograd
 from neurenix._typing import Array, Dims, DTypeLike
 from neurenix.errors import ArgumentError, ShapeError
-from neurenix.ops.arithmetic import add, div, mul, operands, sub
+from neurenix.ops.arithmetic import add, div, is_number, mul, operands, sub
 from neurenix.ops.compare import eq, gt, isnan, le, logical_and, logical_not, logical_or, logical_xor, lt
 from neurenix.ops.convert import cast
 from neurenix.ops.elementwise import Binary, Unary, map1, map2
@@ -19,7 +19,7 @@ from neurenix.ops.layouts import where
 from neurenix.ops.parts import cat, narrow
 from neurenix.ops.reduce import amax, amin, axis_of, sum as sum_of, sum_to
 from neurenix.ops.shape import movedim, reshape, transpose, unsqueeze
-from neurenix.ops.unary import as_floats, log, sqrt, square
+from neurenix.ops.unary import abs as magnitude, as_floats, log, sqrt, square
 from neurenix.tensor import Tensor, as_tensor
 
 _DISTANCE_MODES = (None, "use_mm_for_euclid_dist_if_necessary", "use_mm_for_euclid_dist", "donot_use_mm_for_euclid_dist")
@@ -36,8 +36,23 @@ def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Tens
 
 
 def lerp(input: Any, end: Any, weight: Any) -> Tensor:
-    """``input + weight * (end - input)``, broadcast."""
-    return add(input, mul(sub(end, input), weight))
+    """``input + weight * (end - input)``, broadcast; computed from the nearer end."""
+    x, y = operands("lerp", input, end)
+    gap = sub(y.detach(), x.detach())
+    w = as_tensor(weight, x)
+    share = weight if is_number(weight) else w.detach()
+    rest = 1.0 - share
+    near, far = add(x.detach(), mul(gap, share)), sub(y.detach(), mul(gap, rest))
+    value = where(lt(magnitude(share), 0.5), near, far) if isinstance(share, Tensor) else near if abs(share) < 0.5 else far
+    needs = (x.requires_grad, y.requires_grad, w.requires_grad)
+
+    def vjp(g: Array) -> tuple[Array | None, ...]:
+        parts = [(rest, x), (share, y), (gap, w)]
+        return tuple(
+            sum_to(mul(Tensor._wrap(g), factor)._array, t.shape) if need else None for need, (factor, t) in zip(needs, parts, strict=True)
+        )
+
+    return autograd.record("lerp", value._array, (x, y, w), vjp)
 
 
 def hypot(input: Any, other: Any) -> Tensor:
@@ -103,7 +118,7 @@ def logit(input: Any, eps: float | None = None) -> Tensor:
     y = log(div(kept, sub(1, kept)))._array
 
     def vjp(g: Array) -> tuple[Array]:
-        slope = div(Tensor._wrap(g), mul(plain, sub(1, plain)))
+        slope = div(Tensor._wrap(g), magnitude(mul(plain, sub(1, plain))))
         return (where(inside, slope, math.nan if eps is None else 0.0)._array,)
 
     return autograd.record("logit", y, (x,), vjp)

@@ -11,7 +11,7 @@ from neurenix import autograd
 from neurenix._typing import Array
 from neurenix.errors import DTypeError
 from neurenix.ops.arithmetic import maximum, minimum, mul, operands, remainder
-from neurenix.ops.compare import eq, ge, gt, isnan, le, logical_and, logical_or, lt
+from neurenix.ops.compare import eq, gt, isnan, logical_and, logical_or, lt
 from neurenix.ops.convert import cast
 from neurenix.ops.elementwise import Binary, Unary, map1, map2
 from neurenix.ops.layouts import where
@@ -101,21 +101,20 @@ def float_power(input: Any, exponent: Any) -> Tensor:
 
 
 def fmax(input: Any, other: Any) -> Tensor:
-    """The larger of two elements, or the one that is not NaN, broadcast; the first of equals takes the gradient."""
+    """The larger of two elements, or the one that is not NaN, broadcast; equals share the gradient."""
     x, y = operands("fmax", input, other)
-    if x.dtype.kind != "f":
-        return maximum(x, y)
-    chosen: Tensor = where(logical_or(ge(x, y), isnan(y)), x, y)
-    return chosen
+    return maximum(x, y) if x.dtype.kind != "f" else maximum(*_numbers(x, y))
 
 
 def fmin(input: Any, other: Any) -> Tensor:
-    """The smaller of two elements, or the one that is not NaN, broadcast; the first of equals takes the gradient."""
+    """The smaller of two elements, or the one that is not NaN, broadcast; equals share the gradient."""
     x, y = operands("fmin", input, other)
-    if x.dtype.kind != "f":
-        return minimum(x, y)
-    chosen: Tensor = where(logical_or(le(x, y), isnan(y)), x, y)
-    return chosen
+    return minimum(x, y) if x.dtype.kind != "f" else minimum(*_numbers(x, y))
+
+
+def _numbers(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Both operands, each in the place of the other where that is NaN."""
+    return where(isnan(x), y, x), where(isnan(y), x, y)
 
 
 def heaviside(input: Any, values: Any) -> Tensor:
@@ -135,8 +134,11 @@ def heaviside(input: Any, values: Any) -> Tensor:
 
 def ldexp(input: Any, other: Any) -> Tensor:
     """``input * 2 ** other``, broadcast."""
-    x, y = as_floats("ldexp", input), as_tensor(other)
-    return mul(x, power(2.0, y if y.is_floating_point() else cast(y, x.dtype)))
+    x, y = as_tensor(input), as_tensor(other)
+    if not y.is_floating_point():
+        x = as_floats("ldexp", x)
+        y = cast(y, x.dtype)
+    return mul(x, power(2.0, y))
 
 
 def logaddexp(input: Any, other: Any) -> Tensor:

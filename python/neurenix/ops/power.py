@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,8 @@ def _pow_number(x: Tensor, exponent: Any) -> Tensor:
     special = {2: square, 0.5: sqrt, -1: reciprocal}.get(exponent)
     if special is not None:
         return special(x)
+    if exponent == -0.5:
+        return unary_with("pow", x, Unary.RSQRT, Binary.POW_NUMBER_GRAD, -0.5)
     if exponent == 3:
         return unary_with("pow", x, Unary.CUBE, Binary.CUBE_GRAD)
     return unary_with("pow", x, Unary.POW_NUMBER, Binary.POW_NUMBER_GRAD, float(exponent))
@@ -79,6 +82,8 @@ def clamp(input: Any, min: Any = None, max: Any = None) -> Tensor:
     x = as_tensor(input)
     if x.dtype.kind == "f" and all(b is None or is_number(b) for b in (min, max)):
         low, high = -np.inf if min is None else float(min), np.inf if max is None else float(max)
+        if math.isnan(low) or math.isnan(high):
+            return unary_with("clamp", x, Unary.MUL_NUMBER, Binary.CLAMP_GRAD, math.nan, math.nan)
         return unary_with("clamp", x, Unary.CLAMP, Binary.CLAMP_GRAD, low, high)
     if min is not None and max is not None and x.dtype.kind == "f":
         return _between(x, min, max)
@@ -136,14 +141,14 @@ def clamp_max(input: Any, max: Any) -> Tensor:
 clip = clamp
 
 
-def nan_to_num(input: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Tensor:
+def nan_to_num(input: Any, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None) -> Tensor:
     """Numbers in the place of NaN and infinities: the largest finite ones unless given."""
     x = as_tensor(input)
     if x.dtype.kind != "f":
         return x
     limits = np.finfo(x.dtype)
     array = x._array
-    y = map1(Unary.NAN_TO, array, nan)
+    y = map1(Unary.NAN_TO, array, 0.0 if nan is None else nan)
     high = scalar(array, float(limits.max) if posinf is None else posinf)
     low = scalar(array, float(limits.min) if neginf is None else neginf)
     y = choose(ask(Question.EQ, array, scalar(array, np.inf)), high, y)

@@ -146,7 +146,7 @@ def _slope(x: Tensor, at: int, spacing: Any, edge_order: int) -> Tensor:
     for tap in range(3):
         column = Tensor(table[1][:, tap].astype(x.dtype).reshape(-1, *((1,) * (x.ndim - at - 1))), device=x.device)
         rows = Tensor(table[0][:, tap], device=x.device)
-        part = mul(index_select(x, at, rows), column)
+        part = where(column == 0, 0.0, mul(index_select(x, at, rows), column))
         total = add(total, part)
     return total
 

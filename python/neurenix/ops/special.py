@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from neurenix import autograd
 from neurenix._typing import Array
 from neurenix.errors import ArgumentError
@@ -210,14 +212,16 @@ def ndtri(input: Any) -> Tensor:
 def erfcx(input: Any) -> Tensor:
     """``exp(x^2) erfc(x)``, also where erfc underflows (a continued fraction from 8 on)."""
     x = as_floats("erfcx", input)
-    large = gt(x.detach(), 8.0)
-    near = where(large, 0.0, x)
+    large, low = gt(x.detach(), 8.0), lt(x.detach(), -27.0 if x.dtype == np.float64 else -9.5)
+    near = where(large | low, 0.0, x)
     far = where(large, x, 8.0)
     fraction = far
     for k in range(24, 0, -1):
         fraction = add(far, div(k / 2, fraction))
-    chosen: Tensor = where(large, div(1 / math.sqrt(math.pi), fraction), mul(exp(mul(near, near)), erfc(near)))
-    return chosen
+    chosen = where(large, div(1 / math.sqrt(math.pi), fraction), mul(exp(mul(near, near)), erfc(near)))
+    endless = mul(where(low, x, -1.0), -math.inf)  # beyond the largest number, and so is the slope
+    everywhere: Tensor = where(low, endless, chosen)
+    return everywhere
 
 
 def polygamma(n: int, input: Any) -> Tensor:

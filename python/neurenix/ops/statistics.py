@@ -64,13 +64,14 @@ def _spread(name: str, op: Fold, input: Any, dim: Dims, keepdim: bool, correctio
     y = fold(op, array, axes, correction)
 
     def vjp(g: Array) -> tuple[Array]:
-        around = map2(Binary.SUB, array, fold(Fold.MEAN, array, axes).reshape(kept))
-        freedom = max(count - correction, 0.0)
-        scale = (1.0 if op is Fold.STD else 2.0) / freedom if freedom else math.nan
-        g = map1(Unary.MUL_NUMBER, g.reshape(kept), scale)
+        mean = fold(Fold.MEAN, array, axes).reshape(kept)
+        around, freedom, g = map2(Binary.SUB, array, mean), count - correction, g.reshape(kept)
+        scale = 2.0 / freedom if freedom else math.inf
         if op is Fold.STD:
-            g = _over_nonzero(g, y.reshape(kept))
-        return (map2(Binary.MUL, around, g),)
+            scale, g = 0.5 * scale, _over_nonzero(g, y.reshape(kept))
+        if freedom <= 0 and dim is None:  # infinite, and at the mean none
+            around, scale = choose(ask(Question.EQ, array, mean), scalar(array, 0.0), scalar(array, 1.0)), math.inf
+        return (map2(Binary.MUL, around, map1(Unary.MUL_NUMBER, g, scale)),)
 
     return autograd.record(name, y.reshape(kept) if keepdim else y, (x,), vjp)
 
@@ -158,7 +159,8 @@ def _norm_gradient(g: Array, x: Array, y: Array, order: float) -> Array:
         return map2(Binary.MUL, x, _over_nonzero(g, y))
     # g |x|^(p - 1) sign(x) / y^(p - 1)
     power = map1(Unary.POW_NUMBER, map1(Unary.ABS, x), order - 1)
-    share = _over_nonzero(g, map1(Unary.POW_NUMBER, y, order - 1))
+    inverse = map1(Unary.POW_NUMBER, y, abs(order - 1))
+    share = _over_nonzero(g, inverse) if order > 1 else map2(Binary.MUL, g, inverse)
     slope = map2(Binary.ABS_GRAD, map2(Binary.MUL, power, share), x)
     # Below order 1 the slope at 0 is infinite, with either sign.
     return slope if order > 1 else choose(ask(Question.EQ, x, scalar(x, 0.0)), scalar(x, 0.0), slope)
