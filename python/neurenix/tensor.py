@@ -288,8 +288,11 @@ class Tensor(TensorMethods):
 
     # --- elsewhere
 
-    def to(self, *args: Any, dtype: DTypeLike | None = None, device: DeviceLike | None = None) -> Tensor:
-        """The tensor on another device or of another element type: ``x.to("cuda")``, ``x.to(nx.float64)``."""
+    def to(self, *args: Any, dtype: DTypeLike | None = None, device: DeviceLike | None = None, non_blocking: bool = False) -> Tensor:  # noqa: ARG002
+        """The tensor on another device or of another element type: ``x.to("cuda")``, ``x.to(nx.float64)``.
+
+        ``non_blocking`` has no effect; a loader with ``pin_memory=True`` and a ``device`` copies beside the computing.
+        """
         dtype, device = ops.target(args, dtype, device)
         out = self if dtype is None else ops.cast(self, dtype)
         return out if device is None else ops.to_device(out, device)

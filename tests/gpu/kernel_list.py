@@ -21,8 +21,8 @@ _HEAD = """\
 Made by `python tests/gpu/kernel_list.py` from the kernel table and the `.cu` files; a test holds it to both.
 
 No kernel here has run on a GPU yet. Each was compiled by NVRTC for sm_70, 75, 80 and 90 without spilled registers
-(`make cuda-check`) and run in the emulator against the CPU (`tests/gpu`); what the table says of results was seen there. CuPy compiles
-with `-ftz=true`, so float32 denormals count as zero on a GPU.
+(`make cuda-check`) and run in the emulator against the CPU (`tests/gpu`); what the table says of results was seen there.
+[On a GPU](gpu.md) tells how a kernel gets from a file to a launch.
 """
 
 

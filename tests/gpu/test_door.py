@@ -92,6 +92,29 @@ def test_without_cupy():
         to_gpu()
 
 
+def test_a_home_that_cannot_be_written(monkeypatch):
+    def fails(name):
+        raise PermissionError(13, "Permission denied", "/home/me/.cupy/kernel_cache")
+
+    monkeypatch.setattr(packages, "installed", lambda: {"cupy-cuda12x": "14.2.0"})
+    monkeypatch.setattr(packages, "import_module", fails)
+    with says(r"expected a folder that CuPy can write, got none \(.*Permission denied.*kernel_cache'\); set CUPY_CACHE_DIR to one"):
+        to_gpu()
+
+
+def test_two_packages_as_pip_leaves_them(tmp_path):
+    for name in ("cupy_cuda12x", "cupy_cuda13x"):
+        folder = tmp_path / f"{name}-14.2.0.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: 14.2.0\n")
+    (tmp_path / "cupy.py").write_text("raise SystemExit('imported')\n")
+    code = "import neurenix as nx; print(nx.cuda.is_available(), nx.diagnose().problems[0].fix)"
+    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(run, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": path})
+    assert done.stdout.startswith("False pip uninstall cupy-cuda12x cupy-cuda13x, then pip install 'neurenix-multiscale[cuda12]'")
+
+
 def test_two_cupy_packages(monkeypatch):
     monkeypatch.setattr(packages, "version_of", lambda name: "14.2" if name in ("cupy-cuda12x", "cupy-cuda13x") else None)
     with says(r"got cupy-cuda12x and cupy-cuda13x, which overwrite each other; pip uninstall cupy-cuda12x cupy-cuda13x, then pip install"):
@@ -297,3 +320,20 @@ def test_the_real_compiler_without_a_gpu():
     assert nx.cuda.warm_up(["layout"], dtype=nx.float32, architecture="sm_80") == 0
     with pytest.raises(ArgumentError, match="expected an architecture among sm_70"):
         nx.cuda.warm_up(architecture="sm_61")
+
+
+@pytest.mark.skipif(not REAL, reason="the real CuPy is not installed; `make cuda-errors` installs it")
+def test_eight_ranks_compile_at_once(tmp_path):
+    code = "import neurenix as nx; print(nx.cuda.warm_up(['unpooling'], dtype=nx.float32, architecture='sm_80'))"
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "NEURENIX_NUM_THREADS": "1"}
+    ranks = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) for _ in range(8)
+    ]
+    made = []
+    for rank in ranks:
+        out, error = rank.communicate(timeout=600)
+        assert error == ""
+        made.append(int(out))
+    files = [p for p in (tmp_path / "kernels").rglob("*") if p.is_file()]
+    assert len(files) == 1 <= sum(made)
+    assert all(p.suffix == ".cubin" and p.read_bytes()[:4] == b"\x7fELF" for p in files)

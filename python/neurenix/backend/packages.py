@@ -48,6 +48,10 @@ def import_cupy() -> Any:
     except ImportError as error:
         got = "none" if error.name == "cupy" else f"one that cannot be imported ({error})"
         raise BackendUnavailableError(f"cuda: expected CuPy, got {got}; {INSTALL}") from None
+    except OSError as error:  # it makes its own folder for kernels when it is imported
+        raise BackendUnavailableError(
+            f"cuda: expected a folder that CuPy can write, got none ({error}); set CUPY_CACHE_DIR to one, and NEURENIX_CACHE_DIR for our kernels"
+        ) from None
 
 
 def cuda(version: int) -> str:

@@ -208,8 +208,8 @@ class Module(Registering, hooks.Hooked):
 
     # --- elsewhere
 
-    def to(self, *args: Any, dtype: DTypeLike | None = None, device: DeviceLike | None = None) -> Self:
-        """Move parameters and buffers to a device, or floating ones to another floating type, in place.
+    def to(self, *args: Any, dtype: DTypeLike | None = None, device: DeviceLike | None = None, non_blocking: bool = False) -> Self:  # noqa: ARG002
+        """Move parameters and buffers to a device, or floating ones to another floating type, in place; ``non_blocking`` has no effect.
 
         Examples
         --------
