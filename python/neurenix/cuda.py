@@ -212,17 +212,17 @@ def _stems(kernels: Iterable[str] | None) -> list[str]:
         raise ArgumentError(f"warm_up: expected a list of kernels, got {kernels!r}; pass [{kernels!r}]")
     wanted: dict[str, None] = {}
     for name in kernels:
-        stem = KERNELS[name].stem if name in KERNELS and name not in every else name
-        if stem not in every:
+        stems = [name] if name in every else [stem for stem in every if any(row == name for row, _ in sources.declared(stem))]
+        if not stems:
             raise ArgumentError(f"warm_up: expected names of CUDA kernels, got {name!r}; take them from: {', '.join(every)}")
-        wanted[stem] = None
+        wanted |= dict.fromkeys(stems)
     return list(wanted)
 
 
 def _declared(stem: str) -> list[str]:
     """The element types for which a file has kernels."""
-    groups = {KERNELS[row].group for row in sources.rules(stem) if row in KERNELS}
-    return sorted({suffix for group in groups for suffix in sources.GROUPS[group]})
+    kinds = [rule.kinds or sources.GROUPS[KERNELS[row].group] for row, rule in sources.declared(stem) if row in KERNELS]
+    return sorted({suffix for found in kinds for suffix in found})
 
 
 def _suffixes(dtype: Any) -> tuple[str, ...]:

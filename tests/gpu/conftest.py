@@ -9,4 +9,5 @@ def door():
     """The emulated device, with an empty record of launches."""
     emulated.require()
     emulated.door.launched.clear()
+    emulated.door.kernels.clear()
     return emulated.door

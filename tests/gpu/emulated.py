@@ -117,9 +117,11 @@ class EmulatedDoor:
 
     array_type = EmulatedArray
     most_blocks = 3  # few, so that loops over the grid go round
+    capability, processors = 70, 4  # no tensor cores, unless a test says 80
 
     def __init__(self):
         self.launched = []  # names of the rows that ran
+        self.kernels = []  # and of their kernels
         self.guard = "right"
 
     def launch(self, row, args):
@@ -128,15 +130,21 @@ class EmulatedDoor:
     def address(self, array):
         return array.view(np.ndarray).__array_interface__["data"][0]
 
-    def function(self, row, suffix):
-        kernel = module(row.stem, suffix).get_function(f"{row.name}_{suffix}")
-        poison, scratch = places(row)
+    def card(self):
+        return self.capability, self.processors
 
-        numbered = sources.rules(row.stem)[row.name].entries
+    def scratch(self, like, size):
+        return self.empty((size,), like.dtype, "emulated")
+
+    def function(self, row, rule, suffix):
+        name = rule.kernel or row.name
+        kernel = module(rule.file or row.stem, suffix).get_function(f"{name}_{suffix}")
+        poison, scratch = places(row, rule)
 
         def call(grid, block, args):
             self.launched.append(row.name)
-            begun = numbered and args[-2] > 0  # earlier entries of the lists have written
+            self.kernels.append(name)
+            begun = rule.entries and args[-2] > 0  # earlier entries of the lists have written
             kernel(grid, block, args, guard=self.guard, poison=() if begun else poison, scratch=scratch)
 
         return call
@@ -180,7 +188,7 @@ class EmulatedDoor:
         pass
 
 
-def places(row):
+def places(row, rule):
     """Where a kernel's arguments are written completely, and where they are scratch."""
     found = {"Out": [], "Scratch": []}
     at = 0
@@ -188,8 +196,10 @@ def places(row):
         inner = role.rstrip("]").rpartition("[")[2]
         kind = "Out" if inner in ("Out", "IndexOut", "MaskOut", "DoubleOut") else inner
         found.get(kind, []).append(at)
-        with_length = sources.rules(row.stem)[row.name].lengths and role not in VALUES
+        with_length = rule.lengths and role not in VALUES
         at += 3 if inner == "Other" else 2 if role.startswith("Strided") or with_length else 1
+    if rule.then:  # the first of two kernels writes nothing but what it hands over
+        return (at,), tuple(found["Scratch"])
     return tuple(found["Out"]), tuple(found["Scratch"])
 
 

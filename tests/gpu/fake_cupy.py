@@ -171,7 +171,7 @@ class FakeCuPy(types.SimpleNamespace):
         fake = self
 
         class Device:
-            id, compute_capability = index, self.capabilities[index]
+            id, compute_capability, attributes = index, self.capabilities[index], {"MultiProcessorCount": 4}
 
             def __enter__(self):
                 self.before, fake.current = fake.current, index

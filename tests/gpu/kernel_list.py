@@ -5,6 +5,7 @@ python tests/gpu/kernel_list.py          # write it anew
 
 from __future__ import annotations
 
+import ast
 import importlib
 import pkgutil
 import re
@@ -40,6 +41,33 @@ def distance(stem):
     return " ".join(found[1].split()) if found and found[1].strip() else "Same bits as the CPU."
 
 
+def _other_ways():
+    """The files with other ways to compute rows: for which settings and cards, and what their results are."""
+    lines = [
+        "## Other ways",
+        "",
+        "Where their conditions hold, these kernels compute a row instead. The order of a sum never depends on how a batch is split.",
+        "",
+    ]
+    lines += ["| file | rows | where | beside the CPU |", "|---|---|---|---|"]
+    for name in sources.names():
+        rules = [(row, rule) for row, rule in sources.declared(name[:-3]) if rule.kinds]
+        if not rules:
+            continue
+        rows = ", ".join(f"`{row}`" for row in dict.fromkeys(row for row, _ in rules))
+        settings = " or ".join(f'`"{p}"`' for p in dict.fromkeys(p for _, rule in rules for p in rule.precisions))
+        kinds, capability = (
+            sorted({v for _, rule in rules for v in values(rule)}) for values in (lambda r: r.kinds, lambda r: [r.capability])
+        )
+        limits = " or ".join(
+            dict.fromkeys(ast.unparse(rule.where) for _, rule in rules if rule.where is not None and "parts" not in ast.unparse(rule.where))
+        )
+        lines.append(
+            f"| `{name}` | {rows} | {', '.join(kinds)}; {settings}; sm_{capability[0]} and later; {limits} | {distance(name[:-3])} |"
+        )
+    return lines
+
+
 def text():
     """The page."""
     import_everything()
@@ -48,6 +76,7 @@ def text():
     lines = [_HEAD, "| file | rows | beside the CPU |", "|---|---|---|"]
     lines += [f"| `{stem}.cu` | {', '.join(f'`{n}`' for n in sorted(have[stem]))} | {distance(stem)} |" for stem in stems if have[stem]]
     missing = sorted(n for n in KERNELS if n not in have[KERNELS[n].stem])
+    lines += ["", *_other_ways()]
     lines += [
         "",
         "## Rows without a kernel",

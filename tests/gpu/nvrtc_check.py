@@ -96,8 +96,10 @@ def suffixes(stem):
         "NX_NUMBERS": "numbers",
         "NX_EVERY": "every",
         "NX_BYTES": "bytes",
+        "NX_FLOAT32": ("f32",),
+        "NX_HALF": ("f16",),
     }
-    found = {suffix for mark, group in marks.items() if mark in text for suffix in sources.GROUPS[group]}
+    found = {suffix for mark, group in marks.items() if mark in text for suffix in sources.GROUPS.get(group, group)}
     return sorted(found)
 
 

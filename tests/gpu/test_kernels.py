@@ -8,6 +8,7 @@ from unit.test_kernel_table import KERNELS
 
 from neurenix.backend import launch, sources
 from neurenix.backend.kernel import VALUES
+from neurenix.precision import PRECISIONS
 
 STEMS = [name.removesuffix(".cu") for name in sources.names()]
 GROUPS = {
@@ -34,7 +35,7 @@ _FIXED = {
 }
 
 
-def parameters(row):
+def parameters(row, rule, last):
     """What a row's kernel must take, as it is to be written in C++."""
     found = []
     for name, role in row.params:
@@ -45,17 +46,29 @@ def parameters(row):
         const = "" if inner in launch.WRITTEN else "const "
         found.append(f"{const}{_FIXED.get(inner, 'element')}* {name}")
         found += [f"const View {name}_view"] if form == "Strided" else []
-        found += [f"int64 {name}_size"] if sources.rules(row.stem)[row.name].lengths and form != "Strided" else []
+        found += [f"int64 {name}_size"] if rule.lengths and form != "Strided" else []
         found += [f"int64 {name}_kind"] if inner == "Other" else []
-    found += ["int64 entry", "int64 entries"] if sources.rules(row.stem)[row.name].entries else []
+    found += [f"{'const ' if last else ''}element* scratch"] if rule.scratch is not None else []
+    found += [f"int64 {name}" for name, _ in rule.lets]
+    found += ["int64 entry", "int64 entries"] if rule.entries else []
     return ", ".join(found)
 
 
 @pytest.mark.parametrize("stem", STEMS)
 def test_files_declare_rows_of_the_table(stem):
-    strangers = [row for row in sources.rules(stem) if row not in KERNELS or KERNELS[row].stem != stem]
+    declared = sources.declared(stem)
+    strangers = [row for row, rule in declared if row not in KERNELS or (not rule.kinds and KERNELS[row].stem != stem)]
     assert not strangers, f"{stem}.cu has launch lines for {strangers}, which are no rows of ops/{stem}.py"
-    assert sources.rules(stem), f"{stem}.cu has no line `// launch row: ...`"
+    assert declared, f"{stem}.cu has no line `// launch row: ...`"
+
+
+def test_other_ways_name_their_types_and_settings():
+    for row in KERNELS:
+        for rule in sources.ways(row):
+            assert set(rule.kinds) <= set(sources.GROUPS[KERNELS[row].group]), f"{row}: {rule.kinds}"
+            assert rule.precisions
+            assert set(rule.precisions) <= set(PRECISIONS), f"{row}: {rule.precisions}"
+            assert row in sources.rules(KERNELS[row].stem), f"{row}: expected a kernel for any card too"
 
 
 @pytest.mark.parametrize("stem", STEMS)
@@ -63,19 +76,23 @@ def test_symbols_and_parameters(stem):
     emulated.require()
     for suffix in ("f32", "b4", "i64", "f16"):
         expected = {
-            f"{row}_{suffix}": parameters(KERNELS[row]) for row in sources.rules(stem) if suffix in sources.GROUPS[KERNELS[row].group]
+            f"{step.kernel or row}_{suffix}": parameters(KERNELS[row], rule, not step.then)
+            for row, rule in sources.declared(stem)
+            if suffix in (rule.kinds or sources.GROUPS[KERNELS[row].group])
+            for step in rule.passes
         }
         if expected:
             written = {name: re.sub(r"__restrict__ ", "", params) for name, (_, params) in emulated.module(stem, suffix).kernels.items()}
-            assert written == expected
+            assert {name: params.replace("summed", "element") for name, params in written.items()} == expected
 
 
 @pytest.mark.parametrize("stem", STEMS)
 def test_blocks_fit_their_launch_bounds(stem):
     emulated.require()
     for suffix in ("f32", "b4"):
-        for symbol, (most, _) in emulated.module(stem, suffix).kernels.items():
-            assert sources.rules(stem)[symbol.rpartition("_")[0]].block <= most
+        most = {symbol.rpartition("_")[0]: threads for symbol, (threads, _) in emulated.module(stem, suffix).kernels.items()}
+        for row, rule in sources.declared(stem):
+            assert all(step.block <= most.get(step.kernel or row, step.block) for step in rule.passes)
 
 
 @pytest.mark.parametrize("name", sources.names() + sources.names(".cuh"))
@@ -85,7 +102,7 @@ def test_sources_say_what_they_are(name):
     assert not name.endswith(".cu") or "never run on a GPU" in text, (
         f"{name}: a kernel that never ran on a GPU says so in its header comment"
     )
-    assert "asm" not in text, f"{name}: inline PTX stands in one header of its own"
+    assert "asm" not in text or name == "ptx.cuh", f"{name}: inline PTX stands in one header of its own"
     assert "atomicAdd" not in text, f"{name}: sums are gathers in a fixed order"
 
 

@@ -13,6 +13,7 @@ from neurenix._typing import Array
 from neurenix.backend import doors, launch, nvrtc, room
 from neurenix.backend.kernel import Kernel
 from neurenix.backend.packages import import_cupy, require_gpu
+from neurenix.backend.sources import Rule
 from neurenix.backend.uploads import Uploads
 from neurenix.errors import ArgumentError, BackendUnavailableError, DeviceError
 
@@ -45,6 +46,7 @@ class CudaDoor:
         self._functions: dict[tuple[str, str, nvrtc.Target], Callable[..., None]] = {}
         self._uploads: dict[int, Uploads] = {}
         self._peaks = [0] * count
+        self._cards: dict[int, tuple[int, int]] = {}
 
     # --- kernels
 
@@ -61,12 +63,24 @@ class CudaDoor:
         """Give the address of position (0, ..., 0)."""
         return int(array.data.ptr)
 
-    def function(self, row: Kernel, suffix: str) -> Callable[..., None]:
+    def card(self) -> tuple[int, int]:
+        """Give compute capability (80 for 8.0) and number of multiprocessors of the current device."""
+        index = self.current()
+        if index not in self._cards:
+            device = self.cupy.cuda.Device(index)
+            self._cards[index] = (int(device.compute_capability), int(device.attributes["MultiProcessorCount"]))
+        return self._cards[index]
+
+    def scratch(self, like: Array, size: int) -> Array:
+        """Give memory with no meaning in it, from the pool of the current device."""
+        return self.empty((size,), like.dtype, self.device(like))
+
+    def function(self, row: Kernel, rule: Rule, suffix: str) -> Callable[..., None]:
         """Give the compiled kernel for the current device."""
-        target = self._target(self.current())
-        key = (row.name, suffix, target)
+        target, name = self._target(self.current()), rule.kernel or row.name
+        key = (name, suffix, target)
         if key not in self._functions:
-            self._functions[key] = self._module(row.stem, suffix, target).get_function(f"{row.name}_{suffix}")
+            self._functions[key] = self._module(rule.file or row.stem, suffix, target).get_function(f"{name}_{suffix}")
         return self._functions[key]
 
     def _module(self, stem: str, suffix: str, target: nvrtc.Target) -> Any:

@@ -13,6 +13,8 @@ an array                a pointer; ``None`` is a null pointer; with ``lengths`` 
 ``Real``                a double
 ``List[...]``           an array: the kernel is launched once for each entry, an empty list is a null pointer
 ======================  =====================================================================================
+
+Which kernel computes a row may depend on the element type, the precision setting, the card and the sizes (``sources.py``).
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ import numpy as np
 from neurenix._typing import Array
 from neurenix.backend import sources
 from neurenix.backend.kernel import VALUES
+from neurenix.backend.sources import Rule
 from neurenix.errors import BackendUnavailableError, InternalError, ShapeError
+from neurenix.precision import get_float32_precision
 
 if TYPE_CHECKING:
     from neurenix.backend.kernel import Kernel
@@ -49,8 +53,14 @@ class Device(Protocol):
     def address(self, array: Array) -> int:
         """Give the address of position (0, ..., 0)."""
 
-    def function(self, row: Kernel, suffix: str) -> Callable[[tuple[int, ...], tuple[int, ...], tuple[Any, ...]], None]:
+    def function(self, row: Kernel, rule: Rule, suffix: str) -> Callable[[tuple[int, ...], tuple[int, ...], tuple[Any, ...]], None]:
         """Give the compiled kernel, to be called as ``function(grid, block, arguments)``."""
+
+    def card(self) -> tuple[int, int]:
+        """Give compute capability (80 for 8.0) and number of multiprocessors of the current device."""
+
+    def scratch(self, like: Array, size: int) -> Array:
+        """Give memory with no meaning in it for so many elements as those of ``like``."""
 
 
 def run(row: Kernel, args: Sequence[Any], device: Device) -> None:
@@ -69,12 +79,32 @@ def run(row: Kernel, args: Sequence[Any], device: Device) -> None:
     if rule.joined:
         call.join()
     for sizes, given in call.launches(rule.entries):
-        grid = rule.grid(sizes, call.first_size, device.most_blocks)
-        if 0 in grid:
+        _launch(call, *_way(call, rule, sizes), given)
+
+
+def _way(call: _Call, rule: Rule, sizes: dict[str, int]) -> tuple[Rule, dict[str, int]]:
+    """The rule whose conditions hold, ``rule`` where none of the others' do, and the sizes that it knows."""
+    for way in sources.ways(call.row.name):
+        if call.suffix not in way.kinds or get_float32_precision() not in way.precisions:
             continue
+        capability, processors = call.device.card()
+        known = way.numbers(sizes | {"processors": processors})
+        if capability >= way.capability and way.suits(known):
+            return way, known
+    return rule, rule.numbers(sizes)
+
+
+def _launch(call: _Call, rule: Rule, sizes: dict[str, int], given: tuple[Any, ...]) -> None:
+    row, device, size = call.row, call.device, rule.scratch_size(sizes)
+    given += () if size is None else (device.scratch(call.first, size),)
+    given += tuple(np.int64(sizes[name]) for name, _ in rule.lets)
+    for step in rule.passes:
+        grid = step.grid(sizes, call.first.size, device.most_blocks)
+        if 0 in grid:
+            return
         if grid[0] > _MOST_BLOCKS_X or max(grid[1:], default=0) > 0xFFFF:
             raise ShapeError(f"{row.name}: expected sizes within the grid of a GPU, got {grid} blocks; use a smaller batch or tile")
-        device.function(row, call.suffix)(grid, (rule.block,), given)
+        device.function(row, step, call.suffix)(grid, (step.block,), given)
 
 
 class _RefusalError(Exception):
@@ -84,11 +114,12 @@ class _RefusalError(Exception):
 class _Call:
     """The arguments of one launch, read in order, and the checks between them."""
 
-    __slots__ = ("args", "device", "first_size", "given", "lengths", "lists", "next", "read", "row", "sizes", "suffix", "views", "written")
+    __slots__ = ("args", "device", "first", "given", "lengths", "lists", "next", "read", "row", "sizes", "suffix", "views", "written")
 
     def __init__(self, row: Kernel, args: Sequence[Any], device: Device, lengths: bool) -> None:
         self.row, self.args, self.device, self.next, self.lengths = row, args, device, 0, lengths
-        self.suffix, self.first_size = "", -1
+        self.suffix = ""
+        self.first: Any = None
         self.given: list[Any] = []
         self.lists: list[tuple[int, str, list[Array]]] = []
         self.views: list[tuple[int, Array]] = []  # where in `given` the view of a strided array goes
@@ -158,8 +189,8 @@ class _Call:
             self.written.append(span)
         else:
             self.read.append(span)
-        if self.first_size < 0:
-            self.first_size = array.size
+        if self.first is None:
+            self.first = array
         self.given.append(array)
         if strided:
             if array.ndim > MAX_AXES:
@@ -187,7 +218,7 @@ class _Call:
             packed = pack(value)
         except (TypeError, ValueError, OverflowError):
             raise _RefusalError(f"expected {what}, got {value}") from None
-        if role == "Size":
+        if role in ("Size", "Enum"):
             self.sizes[name] = int(packed)
         self.given.append(packed)
 

@@ -2,17 +2,31 @@
 
 A file is compiled for one element type at a time: :func:`unit` puts in front of it what that type is called, and pastes
 our own headers in, since a kernel cache keyed by the source does not look into included files. A line ``// launch row: ...``
-declares that the file has a kernel for that row of the table, and how it is launched:
+declares that the file has a kernel for that row of the table, and how it is launched; ``// launch row as name: ...`` that the
+kernel has another name. Lines that begin with five spaces go on with the one before.
 
-========================  ====================================================================================
-(nothing)                 one thread an element of the first array, in a loop over the grid
-``threads n * oh * ow``   one thread for each of so many, in a loop over the grid
-``blocks n / 64, k / 64``  so many blocks along x and y; a division rounds up, and an array's name is its number of elements
-``block 128``             threads of a block, 256 where nothing is said
-``joined``                the strided arrays have one shape and may be walked in any order: their axes are joined
-``lengths``               each dense array is followed by its number of elements
-``entries``               the number of the lists' entry and how many there are come last
-========================  ====================================================================================
+==========================  ====================================================================================
+(nothing)                   one thread an element of the first array, in a loop over the grid
+``threads n * oh * ow``     one thread for each of so many, in a loop over the grid
+``blocks n / 64, k / 64``   so many blocks along x, y and z; a division rounds up, and an array's name is its number of elements
+``block 128``               threads of a block, 256 where nothing is said
+``joined``                  the strided arrays have one shape and may be walked in any order: their axes are joined
+``lengths``                 each dense array is followed by its number of elements
+``entries``                 the number of the lists' entry and how many there are come last
+``let parts = k / 64``      one more number; kernels take it after the row's arguments
+``scratch parts * y``       so many elements of memory with no meaning, after the row's arguments and before such numbers
+``then name``               a second kernel with the same arguments, one thread an element of the first array
+==========================  ====================================================================================
+
+A rule with a condition is *another way* to compute a row, in any file; the first whose conditions hold is taken, else the one
+without. Conditions may not name what differs between parts of a batch where ways differ in bits.
+
+==========================  ====================================================================================
+``type f32``                for this element type only (each such rule says so)
+``precision fast tf32``     under these settings of ``set_float32_precision``
+``sm 80``                   on cards of this compute capability and later
+``where k >= 8 and n > m``  as sizes are; ``processors`` is the number of the card's multiprocessors
+==========================  ====================================================================================
 """
 
 from __future__ import annotations
@@ -59,24 +73,36 @@ READS: Final = {
 }  # fmt: skip
 KIND_OF: Final = {np.dtype(f"{_NUMPY[k[0]]}{k[1:]}"): k for k in KINDS} | {np.dtype(bool): "u8"}
 
-_OPERATORS: Final[dict[type[ast.operator], Callable[[int, int], int]]] = {
+_OPERATORS: Final[dict[type[ast.AST], Callable[[int, int], int]]] = {
     ast.Mult: operator.mul,
     ast.Div: lambda a, b: -(-a // b),
     ast.Add: operator.add,
     ast.Sub: operator.sub,
+    ast.Lt: operator.lt,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
 }
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How a row's kernel is launched."""
+    """A way to compute a row: when, by which kernel, and how that is launched."""
 
+    kernel: str = ""  # its name, where that is not the row's
+    file: str = ""  # and its file's, without ending
     threads: tuple[ast.expr, ...] = ()
     blocks: tuple[ast.expr, ...] = ()
     block: int = 256
     joined: bool = False
     lengths: bool = False
     entries: bool = False
+    lets: tuple[tuple[str, ast.expr], ...] = ()
+    scratch: ast.expr | None = None
+    then: str = ""
+    kinds: tuple[str, ...] = ()
+    precisions: tuple[str, ...] = ()
+    capability: int = 0
+    where: ast.expr | None = None
 
     def grid(self, sizes: Mapping[str, int], elements: int, most: int) -> tuple[int, ...]:
         """The numbers of blocks; a zero among them means that there is nothing to do."""
@@ -84,6 +110,26 @@ class Rule:
             return tuple(_value(e, sizes) for e in self.blocks)
         count = _value(self.threads[0], sizes) if self.threads else elements
         return (min(-(-count // self.block), most),)
+
+    def numbers(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        """The sizes, with those that the rule computes from them last."""
+        known = dict(sizes)
+        for name, e in self.lets:
+            known[name] = _value(e, known)
+        return known
+
+    def suits(self, sizes: Mapping[str, int]) -> bool:
+        """Whether its condition on sizes holds."""
+        return self.where is None or bool(_value(self.where, sizes))
+
+    def scratch_size(self, sizes: Mapping[str, int]) -> int | None:
+        """Elements of scratch memory; None where there is none among the arguments."""
+        return None if self.scratch is None else _value(self.scratch, sizes)
+
+    @property
+    def passes(self) -> tuple[Rule, ...]:
+        """The kernels, in order."""
+        return (self, Rule(self.then, self.file)) if self.then else (self,)
 
 
 def c_name(suffix: str) -> str:
@@ -118,7 +164,8 @@ def names(ending: str = ".cu") -> tuple[str, ...]:
 def unit(stem: str, suffix: str) -> str:
     """What the compiler gets: the stem's file for one element type, with our headers pasted in."""
     group = "BYTES" if suffix[0] == "b" else "HALF" if suffix == "f16" else "FLOATS" if suffix[0] == "f" else "INTEGERS"
-    head = f"#define NX_{group} 1\n" + ("#define NX_INT64 1\n" if suffix == "i64" else "")
+    own = {"i64": "#define NX_INT64 1\n", "f32": "#define NX_FLOAT32 1\n"}.get(suffix, "")
+    head = f"#define NX_{group} 1\n{own}"
     head += f"#define NX_NAME(row) row##_{suffix}\n#define NX_ELEMENT {c_name(suffix)}\n"
     return head + _pasted(f"{stem}.cu", set())
 
@@ -138,31 +185,70 @@ def _pasted(name: str, seen: set[str]) -> str:
 
 
 @functools.cache
+def declared(file: str) -> tuple[tuple[str, Rule], ...]:
+    """The rows that a file has kernels for, and how each is launched, in the file's order."""
+    lines = re.findall(r"^// launch (\w+)(?: as (\w+))?:(.*(?:\n//     .*)*)$", text(f"{file}.cu"), re.M)
+    return tuple((row, _rule(row, clauses.replace("\n//", " "), kernel, file)) for row, kernel, clauses in lines)
+
+
+@functools.cache
 def rules(stem: str) -> dict[str, Rule]:
-    """The rows that a stem's file has kernels for, and how each is launched."""
-    return {row: _rule(row, clauses) for row, clauses in re.findall(r"^// launch (\w+):(.*)$", text(f"{stem}.cu"), re.M)}
+    """The rows that a stem's file has kernels for, whatever the sizes and the card, and how each is launched."""
+    return {row: rule for row, rule in declared(stem) if not rule.kinds}
 
 
-def _rule(row: str, clauses: str) -> Rule:
-    found: dict[str, Any] = {}
-    for clause in filter(None, (c.strip() for c in clauses.split(";"))):
+def ways(row: str) -> tuple[Rule, ...]:
+    """Other ways to compute a row, for some types, settings, cards and sizes."""
+    return _ways().get(row, ())
+
+
+@functools.cache
+def _ways() -> dict[str, tuple[Rule, ...]]:
+    every = [found for name in names() for found in declared(name[:-3]) if found[1].kinds]
+    return {row: tuple(rule for other, rule in every if other == row) for row, _ in every}
+
+
+def _rule(row: str, clauses: str, kernel: str = "", file: str = "") -> Rule:
+    found: dict[str, Any] = {"lets": ()}
+    for clause in filter(None, (" ".join(c.split()) for c in clauses.split(";"))):
         word, _, rest = clause.partition(" ")
         if word in ("threads", "blocks"):
-            found[word] = tuple(ast.parse(e.strip(), mode="eval").body for e in rest.split(","))
-        elif word == "block":
-            found[word] = int(rest)
+            tree = _parsed(f"({rest},)")
+            found[word] = tuple(tree.elts) if isinstance(tree, ast.Tuple) else ()
+        elif word in ("scratch", "where"):
+            found[word] = _parsed(rest)
+        elif word == "let":
+            name, _, e = rest.partition(" = ")
+            found["lets"] += ((name, _parsed(e)),)
+        elif word in ("type", "precision"):
+            found[{"type": "kinds", "precision": "precisions"}[word]] = tuple(rest.split())
+        elif word in ("block", "sm"):
+            found[{"block": "block", "sm": "capability"}[word]] = int(rest)
+        elif word == "then":
+            found[word] = rest
         elif word in ("joined", "lengths", "entries"):
             found[word] = True
         else:
             raise InternalError(f"internal: {row}: expected a launch rule, got {clause!r}")
-    return Rule(**found)
+    return Rule(kernel, file, **found)
+
+
+def _parsed(text: str) -> ast.expr:
+    return ast.parse(text, mode="eval").body
 
 
 def _value(e: ast.expr, sizes: Mapping[str, int]) -> int:
-    if isinstance(e, ast.Constant) and type(e.value) is int:
-        return e.value
-    if isinstance(e, ast.Name):
-        return sizes[e.id]
-    if isinstance(e, ast.BinOp) and type(e.op) in _OPERATORS:
-        return _OPERATORS[type(e.op)](_value(e.left, sizes), _value(e.right, sizes))
-    raise InternalError(f"internal: expected sizes, numbers and * / + -, got {ast.unparse(e)}")
+    match e:
+        case ast.Constant(value=int(number)):
+            return number
+        case ast.Name(id=name):
+            return sizes[name]
+        case ast.BinOp(left=a, op=op, right=b) | ast.Compare(left=a, ops=[op], comparators=[b]) if type(op) in _OPERATORS:
+            return _OPERATORS[type(op)](_value(a, sizes), _value(b, sizes))
+        case ast.BoolOp(op=ast.And(), values=values):
+            return min(_value(v, sizes) for v in values)
+        case ast.Call(func=ast.Name(id="min"), args=values):
+            return min(_value(v, sizes) for v in values)
+        case ast.Call(func=ast.Name(id="max"), args=values):
+            return max(_value(v, sizes) for v in values)
+    raise InternalError(f"internal: expected sizes, numbers, min, max, and, < > >= * / + -, got {ast.unparse(e)}")

@@ -202,9 +202,22 @@ inline __nv_bfloat162 __floats2bfloat162_rn(float a, float b) { return {__nv_bfl
 inline float2 __bfloat1622float2(__nv_bfloat162 h) { return {(float)h.x, (float)h.y}; }
 
 // ---------------------------------------------------------------- tensor cores, cp.async
-// Models of what nx_ptx.cuh writes as inline PTX on the device.
+// Models of what ptx.cuh writes as inline PTX on the device.
 namespace emu {
 inline float tf32(uint32_t b) { return __uint_as_float(b & 0xffffe000u); }  // the unit reads 19 bits
+// A tensor core's sum of exact products: all are cut off 24 bits below the largest, and so is the result, towards zero. The cards
+// that were studied keep up to three bits more (Fasi, Higham, Mikaitis and Pranesh, "Numerical behavior of NVIDIA tensor cores", 2021).
+inline float sum_cut_off(const double* terms, int n) {
+    double largest = 0, plain = 0;
+    for (int i = 0; i < n; i++) { plain += terms[i]; double a = fabs(terms[i]); if (!(a <= largest)) largest = a; }
+    if (largest == 0 || !std::isfinite(largest)) return (float)plain;
+    int e = (int)(emu_bits<uint64_t>(largest) >> 52) - 1022;  // largest < 2^e
+    auto power = [](int k) { return emu_bits<double>((uint64_t)(1023 + k) << 52); };
+    double scale = power(24 - e); long long sum = 0; int shift = 0;
+    for (int i = 0; i < n; i++) sum += (long long)(terms[i] * scale);
+    for (; sum >= 1 << 24 || sum <= -(1 << 24); shift++) sum /= 2;
+    return (float)((double)sum * power(e - 24 + shift));
+}
 // D(16xN8) = A(16xK)*B(Kx8)+C, float accumulate.  GET(reg, half) -> float.
 template <int K, int PER, class DEC>
 inline void mma_16x8(float* d, const uint32_t* a, const uint32_t* b, const float* c, DEC dec, int line) {
@@ -216,15 +229,16 @@ inline void mma_16x8(float* d, const uint32_t* a, const uint32_t* b, const float
     auto fr = [&](int l) { return reinterpret_cast<const Frag*>(s[l]); };
     int g = lane() >> 2, t = lane() & 3; float r[4];
     for (int i = 0; i < 4; i++) {
-        int row = g + (i >= 2 ? 8 : 0), col = 2 * t + (i & 1); double acc = 0;
-        for (int k = 0; k < K; k++) {
+        int row = g + (i >= 2 ? 8 : 0), col = 2 * t + (i & 1); double terms[K / 2 + 1];
+        r[i] = c[i];
+        for (int k = 0; k < K; k++) {  // half an instruction's depth is one sum
             // A: register order (row g, k lo) (row g+8, k lo) (row g, k hi) (row g+8, k hi); PER packed values a register
             int kin = k % (4 * PER), kh = k / (4 * PER);
             float av = dec(fr((row & 7) * 4 + kin / PER)->a[(row >> 3) + 2 * kh], kin % PER);
             float bv = dec(fr(col * 4 + kin / PER)->b[kh], kin % PER);
-            acc += (double)av * (double)bv;
+            terms[k % (K / 2)] = (double)av * (double)bv;
+            if (k % (K / 2) == K / 2 - 1) { terms[K / 2] = r[i]; r[i] = sum_cut_off(terms, K / 2 + 1); }
         }
-        r[i] = (float)(acc + (double)c[i]);
     }
     memcpy(d, r, 16);
 }

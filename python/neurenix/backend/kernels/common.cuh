@@ -18,7 +18,9 @@ typedef NX_ELEMENT element;
 #define NX_WIDE 1
 #endif
 
-#define KERNEL extern "C" __global__ void __launch_bounds__(256, 1)  // the 1: rather more registers than spills
+// A kernel of at most so many threads a block, with registers for so many blocks on a multiprocessor.
+#define KERNEL_OF(threads, blocks) extern "C" __global__ void __launch_bounds__(threads, blocks)
+#define KERNEL KERNEL_OF(256, 1)  // the 1: rather more registers than spills
 
 // One position after the other for each thread: a loop over the grid.
 #define EACH(i, count) \

@@ -1,51 +1,18 @@
 // conv.cu - direct convolution and its transpose on channels-last buffers, and their gradients: any size, stride, dilation and
 // number of groups, float32 and float64, without tensor cores.
 // It has never run on a GPU: it was compiled for each architecture and run in the emulator. Convolutions give the same bits as the
-// CPU's direct ones; weight gradients add pixels in another order, 2e-6 apart, and do not yet share pixels among blocks.
+// CPU's direct ones; weight gradients share the pixels out among blocks and add the parts in a second pass, 2e-6 apart.
 // max-registers: 168
 // launch conv_pack: threads packed
 // launch convolve: blocks n * oh * ow / 64, groups * (outputs / 64), stride_h * stride_w
 // launch convolve_depthwise: threads n * oh * ow * channels
-// launch conv_weight_gradient: blocks groups * (outputs / 64) * (channels / 64), kh * kw
+// launch conv_weight_gradient as conv_weight_gradient_part:
+//     let parts = max(1, min(1024 / (groups * (outputs / 64) * (channels / 64) * kh * kw), n * oh * ow / 512));
+//     blocks groups * (outputs / 64) * (channels / 64), kh * kw, parts; scratch parts * dw; then conv_weight_gradient_joined
 // launch bias_gradient: blocks k / 32
-#include "common.cuh"
+#include "conv.cuh"
 
 #ifdef NX_FLOATS
-// One axis of a convolution; pixels of an axis are counted in 32 bits.
-struct Axis {
-    int input, output, kernel, stride, pad, dilation;
-    bool scatter;
-
-    __device__ __forceinline__ Axis(int64 input, int64 output, int64 kernel, int64 stride, int64 pad, int64 dilation, bool scatter)
-        : input((int)input), output((int)output), kernel((int)kernel), stride((int)stride), pad((int)pad), dilation((int)dilation),
-          scatter(scatter) {}
-    // The phases of the output that use the same taps; a gathering convolution has one.
-    __device__ __forceinline__ int phases() const { return scatter ? stride : 1; }
-    // Output pixels of a phase.
-    __device__ __forceinline__ int count(int phase) const { return scatter ? (output - phase + stride - 1) / stride : output; }
-    // The i-th output pixel of a phase.
-    __device__ __forceinline__ int place(int phase, int i) const { return scatter ? phase + i * stride : i; }
-    // Whether a tap meets the pixels of a phase.
-    __device__ __forceinline__ bool meets(int phase, int tap) const { return !scatter || (phase + pad - tap * dilation) % stride == 0; }
-    // The tap that comes i-th: input pixels rise.
-    __device__ __forceinline__ int ordered(int i) const { return scatter ? kernel - 1 - i : i; }
-    // The input pixel that a tap meets from an output pixel, negative or beyond the last where it is outside.
-    __device__ __forceinline__ int source(int place, int tap) const {
-        return scatter ? (place + pad - tap * dilation) / stride : place * stride + tap * dilation - pad;
-    }
-    __device__ __forceinline__ bool inside(int pixel) const { return (unsigned)pixel < (unsigned)input; }
-};
-
-struct Epilogue {
-    const element *bias, *scale, *shift;
-    bool relu;
-    __device__ __forceinline__ element finish(element sum, int64 k) const {
-        if (bias) sum = sum + bias[k];
-        if (scale) sum = mul_add(sum, scale[k], shift[k]);
-        return relu && sum <= 0 ? (element)0 : sum;
-    }
-};
-
 // packed[g][tap][c][k]: outputs innermost, padded with zeros to a multiple of 16.
 KERNEL NX_NAME(conv_pack)(element* packed, const element* weight, int64 groups, int64 outputs, int64 channels, int64 kh, int64 kw,
                           int64 stride_h, int64 stride_w, int64 pad_h, int64 pad_w, int64 dilation_h, int64 dilation_w, int64 scatter) {
@@ -90,10 +57,7 @@ __device__ __forceinline__ void close(element (&total)[4][4], element (&sums)[4]
 
 // The order of a sum is the CPU's: blocks of 64 channels, in them the rows of taps, partial sums closed every 256 steps or so at
 // the end of a row of taps.
-KERNEL NX_NAME(convolve)(element* y, const element* x, const element* packed, const element* bias, const element* scale,
-                               const element* shift, int64 n, int64 h, int64 w, int64 oh, int64 ow, int64 groups, int64 outputs,
-                               int64 channels, int64 kh, int64 kw, int64 stride_h, int64 stride_w, int64 pad_h, int64 pad_w,
-                               int64 dilation_h, int64 dilation_w, int64 scatter, int64 relu) {
+KERNEL NX_NAME(convolve)(CONVOLVE) {
     __shared__ Tile tile;
     const Axis rows(h, oh, kh, stride_h, pad_h, dilation_h, scatter != 0), cols(w, ow, kw, stride_w, pad_w, dilation_w, scatter != 0);
     if ((int)blockIdx.z >= rows.phases() * cols.phases()) return;
@@ -147,7 +111,7 @@ KERNEL NX_NAME(convolve)(element* y, const element* x, const element* packed, co
         if (done % segment != 0) close(total, sums);
     }
 
-    const Epilogue end = {bias, scale, shift, relu != 0};
+    const Epilogue<element> end = {bias, scale, shift, relu != 0};
 #pragma unroll
     for (int i = 0; i < 4; i++) {
         const int64 p = first_pixel + ty * 4 + i;
@@ -167,7 +131,7 @@ KERNEL NX_NAME(convolve_depthwise)(element* y, const element* x, const element* 
                                    int64 stride_h, int64 stride_w, int64 pad_h, int64 pad_w, int64 dilation_h, int64 dilation_w,
                                    int64 scatter, int64 relu) {
     const Axis rows(h, oh, kh, stride_h, pad_h, dilation_h, scatter != 0), cols(w, ow, kw, stride_w, pad_w, dilation_w, scatter != 0);
-    const Epilogue end = {bias, scale, shift, relu != 0};
+    const Epilogue<element> end = {bias, scale, shift, relu != 0};
     for (EACH(i, n * oh * ow * channels)) {
         int64 c = i % channels, image = i / (channels * ow * oh);
         int q = (int)(i / channels % ow), p = (int)(i / (channels * ow) % oh);
@@ -185,20 +149,18 @@ KERNEL NX_NAME(convolve_depthwise)(element* y, const element* x, const element* 
     }
 }
 
-// A tile of outputs times channels of one tap, over all pixels; partial sums close every 512 pixels.
-KERNEL NX_NAME(conv_weight_gradient)(element* dw, const element* small, const element* large, int64 n, int64 h, int64 w, int64 oh,
-                                           int64 ow, int64 groups, int64 outputs, int64 channels, int64 kh, int64 kw, int64 stride_h,
-                                           int64 stride_w, int64 pad_h, int64 pad_w, int64 dilation_h, int64 dilation_w) {
+// A tile of outputs times channels of one tap, over a part of the pixels; partial sums close every 512 pixels.
+KERNEL NX_NAME(conv_weight_gradient_part)(WEIGHT_GRADIENT, element* scratch, int64 parts) {
     __shared__ Tile tile;
     const Axis rows(h, oh, kh, stride_h, pad_h, dilation_h, false), cols(w, ow, kw, stride_w, pad_w, dilation_w, false);
     const int across = (int)((channels + TILE - 1) / TILE), down = (int)((outputs + TILE - 1) / TILE);
     const int first_channel = blockIdx.x % across * TILE, first_output = blockIdx.x / across % down * TILE, group = blockIdx.x / (across * down);
     const int row_tap = blockIdx.y / cols.kernel, col_tap = blockIdx.y % cols.kernel, tx = threadIdx.x % 16, ty = threadIdx.x / 16;
-    const int64 pixels = n * oh * ow;
+    const Share share(n * oh * ow, parts, blockIdx.z);
     element sums[4][4] = {}, total[4][4] = {};
-    for (int64 from = 0; from < pixels; from += DEPTH) {
+    for (int64 from = share.start; from < share.stop; from += DEPTH) {
         const int64 p = from + ty;
-        const bool live = p < pixels;
+        const bool live = p < share.stop;
         const int r = rows.source((int)(p / ow % oh), row_tap), s = cols.source((int)(p % ow), col_tap);
         const bool inside = live && rows.inside(r) && cols.inside(s);
         const element* left = small + (p * groups + group) * outputs + first_output + tx * 4;
@@ -214,13 +176,18 @@ KERNEL NX_NAME(conv_weight_gradient)(element* dw, const element* small, const el
         if ((from + DEPTH) % 512 == 0) close(total, sums);
     }
     close(total, sums);
+    element* part = scratch + ((blockIdx.z * groups + group) * kh * kw + blockIdx.y) * outputs * channels;
 #pragma unroll
     for (int i = 0; i < 4; i++)
 #pragma unroll
         for (int j = 0; j < 4; j++) {
             const int64 k = first_output + ty * 4 + i, c = first_channel + tx * 4 + j;
-            if (k < outputs && c < channels) dw[((group * outputs + k) * channels + c) * kh * kw + blockIdx.y] = total[i][j];
+            if (k < outputs && c < channels) part[k * channels + c] = total[i][j];
         }
+}
+
+KERNEL NX_NAME(conv_weight_gradient_joined)(WEIGHT_GRADIENT, const element* scratch, int64 parts) {
+    join_weight_gradient(dw, scratch, parts, groups, outputs, channels, kh * kw);
 }
 
 // Runs of 512 pixels, eight at a time, added in order: the CPU's sums.

@@ -1,0 +1,106 @@
+"""Faults planted in the kernels for tensor cores and in what adds their parts, one at a time: each is noticed in the emulator."""
+
+import numpy as np
+import pytest
+from gpu import emulated
+from gpu.emulated import EmulatedModule, EmulatorError
+
+import neurenix as nx
+from neurenix.backend import sources
+from neurenix.nn import functional as F
+
+
+def image(*shape):
+    return np.random.default_rng(1).standard_normal(shape).astype("f4")
+
+
+def on(device, *shapes):
+    return [nx.tensor(image(*s)).to(device) for s in shapes]
+
+
+def conv_cores(device):
+    """Two rows of tiles, a tail of channels and of outputs, an odd number of outputs."""
+    return F.conv2d(*on(device, (1, 20, 11, 13), (9, 20, 3, 3)), padding=1)
+
+
+def conv_odd(device):
+    return F.conv2d(*on(device, (1, 13, 5, 5), (9, 13, 3, 3)), padding=1)
+
+
+def conv_in_parts(device):
+    return F.conv2d(*on(device, (1, 200, 3, 3), (8, 200, 3, 3)))
+
+
+def weight_gradient(device):
+    x, w = on(device, (1, 9, 180, 5), (10, 9, 1, 3))
+    w.requires_grad_(True)
+    F.conv2d(x, w, padding=(0, 1)).backward(on(device, (1, 10, 180, 5))[0])
+    return w.grad
+
+
+def matmul_cores(device):
+    return nx.matmul(*on(device, (5, 21), (21, 11)))
+
+
+# case: file, right, wrong
+MUTATIONS = {
+    "no barrier in the pipeline": (conv_cores, "tensor.cuh", "            __syncthreads();  ", "              "),
+    "one stage too few waited for": (conv_cores, "tensor.cuh", "cp_async_wait<STAGES - 2>", "cp_async_wait<STAGES - 1>"),
+    "the stage that is read is written": (conv_cores, "tensor.cuh", "left.load(next.left)", "left.load(stages[reading].left)"),
+    "a group is not committed": (conv_cores, "tensor.cuh", "cp_async_commit();\n            multiply", "multiply"),
+    "the wrong lane's weights": (conv_cores, "tensor.cuh", "tile[((lane & 3) + v * 4) * pitch", "tile[((lane & 3) * 2 + v) * pitch"),
+    "a small part left out": (conv_cores, "tensor.cuh", "        mma_tf32(d, left.low, right.high);\n", ""),
+    "sums never closed": (matmul_cores, "tensor.cuh", "if (done) close();", ""),
+    "no bound on input rows": (conv_cores, "conv_tensor.cu", "(unsigned)r < (unsigned)h && ", ""),
+    "tail of the depth not masked": (conv_cores, "conv_tensor.cu", "valid && rest > 0;", "valid;"),
+    "no bound on outputs": (conv_cores, "conv_tensor.cu", "p >= pixels || k >= outputs", "p >= pixels"),
+    "misaligned pairs": (conv_cores, "conv_tensor.cu", "both && (unsigned long long)place % (2 * sizeof(Y)) == 0", "both"),
+    "misaligned copies": (conv_odd, "conv_tensor.cu", "channels % Tile::VECTOR == 0 && (unsigned long long)x % 16 == 0", "true"),
+    "a wrong type of argument": (conv_cores, "conv.cuh", "int64 scatter, int64 relu\n", "int64 scatter, int relu\n"),
+    "a part left out": (conv_in_parts, "conv_tensor.cu", "for (int64 p = 0; p < parts; p++)", "for (int64 p = 1; p < parts; p++)"),
+    "short rows wrapped once": (weight_gradient, "conv_tensor_gradient.cu", "while (col >= cols.output)", "if (col >= cols.output)"),
+    "the last pixels left out": (weight_gradient, "conv_tensor_gradient.cu", "share.start + Tile::DEPTH - 1) / Tile::DEPTH", "share.start) / Tile::DEPTH"),
+    "parts that overlap": (weight_gradient, "conv.cuh", "stop = start + length < pixels ? start + length : pixels", "stop = pixels"),
+    "one product too many": (matmul_cores, "matmul_tensor.cu", "line < lines && d < rest", "line < lines && d <= rest"),
+}  # fmt: skip
+CASES = list(dict.fromkeys(case for case, *_ in MUTATIONS.values()))
+
+
+@pytest.fixture(autouse=True)
+def cores(door, monkeypatch):
+    """The emulated device as a card with tensor cores."""
+    monkeypatch.setattr(door, "capability", 80)
+
+
+def notice(door, monkeypatch, case):
+    """What would be noticed: another result than the CPU's, or what the emulator says."""
+    with nx.set_float32_precision("ieee"):
+        expected = case("cpu").numpy()
+    noticed = ""
+    for guard in ("right", "left"):
+        monkeypatch.setattr(door, "guard", guard)
+        try:
+            with nx.set_float32_precision("fast"):
+                got = case("emulated").numpy()
+            distance = np.linalg.norm(got - expected) / np.linalg.norm(expected)
+            noticed = noticed or ("" if distance < 2e-6 else "another result")
+        except EmulatorError as error:
+            noticed = noticed or str(error)
+    return noticed
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_without_a_fault_nothing_is_noticed(door, monkeypatch, case):
+    assert notice(door, monkeypatch, case) == ""
+
+
+@pytest.mark.parametrize("fault", MUTATIONS)
+def test_a_planted_fault_is_noticed(door, monkeypatch, fault):
+    case, file, right, wrong = MUTATIONS[fault]
+    assert right in sources.text(file), "the kernel has changed: plant the fault anew"
+
+    def module(name, suffix):
+        return EmulatedModule(sources.unit(name, suffix).replace(right, wrong))
+
+    monkeypatch.setattr(emulated, "module", module)
+    assert notice(door, monkeypatch, case), f"{file} with {fault} went unnoticed"
