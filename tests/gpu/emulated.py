@@ -117,7 +117,7 @@ class EmulatedDoor:
 
     array_type = EmulatedArray
     most_blocks = 3  # few, so that loops over the grid go round
-    capability, processors = 70, 4  # no tensor cores, unless a test says 80
+    capability, processors = int(os.environ.get("NEURENIX_EMULATED_CARD", "70")), 4  # 70: no tensor cores, unless a test says 80
 
     def __init__(self):
         self.launched = []  # names of the rows that ran

@@ -133,7 +133,7 @@ def main(argv=None):
     nvrtc, faults, units = Nvrtc(path), [], 0
     for stem in given.stems:
         for suffix in suffixes(stem):
-            for arch in given.arch or (ARCHITECTURES if suffix in COMMON else ("sm_80",)):
+            for arch in given.arch or (ARCHITECTURES if suffix in COMMON or "NX_HALF" in sources.text(f"{stem}.cu") else ("sm_80",)):
                 units += 1
                 faults += check(nvrtc, stem, suffix, arch, given.verbose)
     print("\n".join(faults))

@@ -2,10 +2,15 @@
 // outputs, where the left matrix is read from the map as it lies. Any size, stride, dilation, padding and number of groups.
 // It has never run on a GPU: it was compiled for each architecture and run in the emulator. "fast" stays within 1.5e-6 of the exact
 // result (relative L2), "tf32" within 1e-3; the same bits for any split of a batch. An infinity makes NaN of what it meets.
+// max-registers: 168
 // launch convolve as convolve_fast_part: type f32; precision fast; sm 80; let parts = min(8, kh * kw * channels / 1536);
 //     where channels >= 8 and outputs >= 8 and n * h * w < 2147483648 and parts > 1 and n * oh * ow / 128 * groups * (outputs / 64) < 2 * processors;
 //     blocks n * (oh / (1 + scatter * (stride_h - 1))) * (ow / (1 + scatter * (stride_w - 1))) / 128, groups * (outputs / 64),
 //         parts * (1 + scatter * (stride_h * stride_w - 1)); scratch parts * n * oh * ow * groups * outputs; then convolve_joined
+// launch convolve as convolve_fast_narrow: type f32; precision fast; sm 80; block 128; let parts = min(8, kh * kw * channels / 1536);
+//     where channels >= 8 and outputs >= 8 and outputs < 33 and n * h * w < 2147483648;
+//     blocks n * (oh / (1 + scatter * (stride_h - 1))) * (ow / (1 + scatter * (stride_w - 1))) / 128, groups,
+//         1 + scatter * (stride_h * stride_w - 1)
 // launch convolve as convolve_fast: type f32; precision fast; sm 80; let parts = min(8, kh * kw * channels / 1536);
 //     where channels >= 8 and outputs >= 8 and n * h * w < 2147483648;
 //     blocks n * (oh / (1 + scatter * (stride_h - 1))) * (ow / (1 + scatter * (stride_w - 1))) / 128, groups * (outputs / 64),
@@ -14,6 +19,10 @@
 //     where channels >= 8 and outputs >= 8 and n * h * w < 2147483648 and parts > 1 and n * oh * ow / 128 * groups * (outputs / 64) < 2 * processors;
 //     blocks n * (oh / (1 + scatter * (stride_h - 1))) * (ow / (1 + scatter * (stride_w - 1))) / 128, groups * (outputs / 64),
 //         parts * (1 + scatter * (stride_h * stride_w - 1)); scratch parts * n * oh * ow * groups * outputs; then convolve_joined
+// launch convolve as convolve_tf32_narrow: type f32; precision tf32; sm 80; block 128; let parts = min(8, kh * kw * channels / 1536);
+//     where channels >= 8 and outputs >= 8 and outputs < 33 and n * h * w < 2147483648;
+//     blocks n * (oh / (1 + scatter * (stride_h - 1))) * (ow / (1 + scatter * (stride_w - 1))) / 128, groups,
+//         1 + scatter * (stride_h * stride_w - 1)
 // launch convolve as convolve_tf32: type f32; precision tf32; sm 80; let parts = min(8, kh * kw * channels / 1536);
 //     where channels >= 8 and outputs >= 8 and n * h * w < 2147483648;
 //     blocks n * (oh / (1 + scatter * (stride_h - 1))) * (ow / (1 + scatter * (stride_w - 1))) / 128, groups * (outputs / 64),
@@ -89,7 +98,7 @@ template <class Tile> struct Pixels {
     }
 };
 
-// The right matrix: packed weights of 64 outputs.
+// The right matrix: packed weights of a tile's outputs.
 template <class Tile> struct Weights {
     typedef typename Tile::T T;
     static constexpr int ACROSS = Tile::COLS / Tile::VECTOR;
@@ -127,10 +136,10 @@ template <class Way> __device__ __forceinline__ half_bits rounded(float x, const
 
 // The depth is cut into `parts`, each a multiple of 32 long, summed by itself and added in order: by one block, or by one block
 // each into `to`, which then holds an output-sized array a part. So the bits do not depend on who computes what.
-template <class Way, bool PART, typename Y>
+template <class Way, int COLS, bool PART, typename Y>
 __device__ __forceinline__ void convolve_tile(Y* to, const typename Way::stored* x, const typename Way::stored* packed, const Epilogue<float>& end,
                                               SIZES, bool scatter, int64 parts) {
-    typedef Block<Way, 128, 64, true> Tile;
+    typedef Block<Way, 128, COLS, true> Tile;
     __shared__ __align__(16) typename Tile::Stage stages[STAGES];
     const Axis rows(h, oh, kh, stride_h, pad_h, dilation_h, scatter), cols(w, ow, kw, stride_w, pad_w, dilation_w, scatter);
     const int phase = blockIdx.z / (PART ? (int)parts : 1), part = PART ? blockIdx.z % (int)parts : 0;
@@ -179,23 +188,25 @@ __device__ __forceinline__ void convolve_tile(Y* to, const typename Way::stored*
     });
 }
 
-#define WAY(name, way)                                                                                                                  \
-    KERNEL_OF(256, 2) name(CONVOLVE, int64 parts) {                                                                                                \
-        convolve_tile<way, false>(y, x, packed, {bias, scale, shift, relu != 0}, n, h, w, oh, ow, groups, outputs, channels, kh, kw,     \
+#define WAY(name, way, threads, blocks)                                                                                                 \
+    KERNEL_OF(threads, blocks) name(CONVOLVE, int64 parts) {                                                                             \
+        convolve_tile<way, threads / 4, false>(y, x, packed, {bias, scale, shift, relu != 0}, n, h, w, oh, ow, groups, outputs, channels, kh, kw,     \
                                   stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, scatter != 0, parts);                       \
     }
 #define WAY_IN_PARTS(name, way)                                                                                                         \
     KERNEL_OF(256, 2) name(CONVOLVE, element* scratch, int64 parts) {                                                                              \
-        convolve_tile<way, true>(scratch, x, packed, {}, n, h, w, oh, ow, groups, outputs, channels, kh, kw, stride_h, stride_w, pad_h,  \
+        convolve_tile<way, 64, true>(scratch, x, packed, {}, n, h, w, oh, ow, groups, outputs, channels, kh, kw, stride_h, stride_w, pad_h,  \
                                  pad_w, dilation_h, dilation_w, scatter != 0, parts);                                                   \
     }
 #ifdef NX_HALF
 // Halves in, sums and what is added to them in float32, halves out; no row of the table takes them yet.
-WAY(convolve_f16, Halves<false>)
-WAY(convolve_bf16, Halves<true>)
+WAY(convolve_f16, Halves<false>, 256, 2)
+WAY(convolve_bf16, Halves<true>, 256, 2)
 #else
-WAY(NX_NAME(convolve_fast), ThreeProducts)
-WAY(NX_NAME(convolve_tf32), OneProduct)
+WAY(NX_NAME(convolve_fast), ThreeProducts, 256, 2)
+WAY(NX_NAME(convolve_tf32), OneProduct, 256, 2)
+WAY(NX_NAME(convolve_fast_narrow), ThreeProducts, 128, 3)
+WAY(NX_NAME(convolve_tf32_narrow), OneProduct, 128, 3)
 WAY_IN_PARTS(NX_NAME(convolve_fast_part), ThreeProducts)
 WAY_IN_PARTS(NX_NAME(convolve_tf32_part), OneProduct)
 
