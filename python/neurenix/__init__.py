@@ -105,6 +105,8 @@ from neurenix.system import (
     show_config as show_config,
 )
 
+from neurenix.amp import GradScaler as GradScaler
+
 # files
 from neurenix.serialization import load as load, load_weights as load_weights, save as save
 

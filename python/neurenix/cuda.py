@@ -214,7 +214,7 @@ def _stems(kernels: Iterable[str] | None) -> list[str]:
     for name in kernels:
         stems = [name] if name in every else [stem for stem in every if any(row == name for row, _ in sources.declared(stem))]
         if not stems:
-            raise ArgumentError(f"warm_up: expected names of CUDA kernels, got {name!r}; take them from: {', '.join(every)}")
+            raise ArgumentError(f"warm_up: expected names of CUDA kernels, got {name!r}; pass e.g. ['conv'], or names of docs/cuda_kernels.md")
         wanted |= dict.fromkeys(stems)
     return list(wanted)
 

@@ -146,6 +146,7 @@ POINTWISE: Final = frozenset(
     [
         "abs",
         "add",
+        "autocast",
         "celu",
         "clamp",
         "clone",

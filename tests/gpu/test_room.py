@@ -58,8 +58,8 @@ def test_training_goes_on_after_it(small):
     ("shape", "free", "total", "live", "cached", "recording", "advice"),
     [
         ((4, 64, 512, 512), 0, 8, 7, 0, True, "use smaller batches, nx.enable_gradient_checkpointing() in training"),
-        ((1, 64, 512, 512), 0, 8, 7, 0, True, "use smaller images or tiles of them, nx.enable"),
-        ((1, 64, 512, 512), 0, 8, 7, 0, False, "use smaller images or tiles of them, and delete results"),
+        ((1, 64, 512, 512), 0, 8, 7, 0, True, "use smaller images or tiles of them (multiscale.predict_tiled), nx.enable"),
+        ((1, 64, 512, 512), 0, 8, 7, 0, False, "use smaller images or tiles of them (multiscale.predict_tiled), and delete results"),
         ((4, 64, 4096, 4096), 8, 8, 0, 0, False, "no GPU of this size holds that one array: use smaller batches"),
         ((4, 64, 512, 512), 0, 8, 1, 0, True, "other processes hold 7.0 GiB (nvidia-smi names them)"),
         ((1, 64, 512, 512), 0, 8, 4, 3, True, "there is room, but in pieces: call nx.empty_cache(device)"),

@@ -168,6 +168,15 @@ def test_a_model_s_fused_blocks_give_the_same_bits(dtype):
     assert np.abs(recorded - model(x).numpy()).max() > 0
 
 
+def test_tiles_have_the_bits_of_the_whole():
+    nx.manual_seed(3)
+    model, x = nx.multiscale.UNet(1, 1, features=[4, 8], norm=None).eval(), np.random.default_rng(3).random((1, 1, 61, 70), np.float32)
+    with nx.autocast("cpu"), nx.no_grad():
+        whole = model(x).numpy()
+        np.testing.assert_array_equal(nx.multiscale.predict_tiled(model, x, tile=16), whole)
+    assert np.abs(nx.multiscale.predict_tiled(model, x, tile=16) - whole).max() > 0
+
+
 def test_any_number_of_threads_and_any_processor(each_thread_count, level):
     rng = np.random.default_rng(2)
     x, w = (nx.tensor(rng.standard_normal(s).astype(np.float32)) for s in ((2, 20, 17, 19), (24, 20, 3, 3)))
@@ -297,6 +306,23 @@ def test_checkpoints_run_again_under_the_same_setting():
         layers.zero_grad()
         y = nx.checkpoint(nx.autocast("cpu", enabled=False)(layers.__call__), x)
     np.testing.assert_array_equal(y.detach().numpy(), layers(x).detach().numpy())
+
+
+def test_a_checkpointed_model_under_autocast():
+    found = []
+    for checkpointed in (False, True):
+        nx.manual_seed(2)
+        model, x = nx.multiscale.UNet(1, 1, features=[4, 8]), nx.rand(1, 1, 24, 24)
+        with nx.autocast("cpu"):
+            if checkpointed:
+                with nx.enable_gradient_checkpointing():
+                    y = model(x)
+            else:
+                y = model(x)
+        y.square().mean().backward()
+        found.append([p.grad.numpy() for p in model.parameters()])
+    for plain, again in zip(*found, strict=True):
+        np.testing.assert_array_equal(again, plain)
 
 
 @pytest.mark.parametrize("wrong", ["gpu", "cuda:0", 3, None])
@@ -431,6 +457,18 @@ def test_one_that_is_not_enabled_only_steps():
     scaler.update()
     scaler.load_state_dict({})
     assert p.item() == 0.0
+
+
+def test_parameters_without_elements_or_gradients():
+    p, q = (nx.zeros(*shape).detach().requires_grad_() for shape in ((0, 3), (2,)))
+    optimizer, scaler = nx.optim.SGD([p, q], lr=1.0), nx.GradScaler("cpu")
+    scaler.step(optimizer)
+    scaler.update()
+    p.grad, q.grad = nx.zeros(0, 3), nx.ones(2)
+    scaler.step(optimizer)
+    scaler.update()
+    assert scaler.get_scale() == 65536.0
+    assert q.tolist() == [-(2.0**-16)] * 2
 
 
 def test_outputs_of_any_structure():

@@ -6,6 +6,7 @@ for an emulated GPU.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -55,6 +56,7 @@ class Door(Protocol):
         """Give cached memory back."""
 
 
+_OPENING = threading.Lock()
 _BY_TYPE: dict[type, Door] = {}
 _BY_NAME: dict[str, Door] = {}
 
@@ -94,7 +96,9 @@ def door_named(device: str) -> Door:
 def _load_cuda() -> None:
     from neurenix.backend import cuda
 
-    cuda.open_door()
+    with _OPENING:  # threads that ask at once get one door
+        if "cuda" not in _BY_NAME:
+            cuda.open_door()
 
 
 def cpu_function(name: str) -> Callable[..., None]:

@@ -40,7 +40,7 @@ def size(count: int) -> str:
 def advice(shape: Sequence[int], need: int, room: Room) -> str:
     """What is most likely to help."""
     batch = shape[0] if len(shape) >= 3 else 1
-    smaller = "smaller batches" if batch > 1 else "smaller images or tiles of them"
+    smaller = "smaller batches" if batch > 1 else "smaller images or tiles of them (multiscale.predict_tiled)"
     if need > room.total:
         return f"no GPU of this size holds that one array: use {smaller}"
     if room.others > room.total // 2:
