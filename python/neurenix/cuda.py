@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 
 import numpy as np
 
-from neurenix.backend import cubins, cuda as door_to_cuda, devices, doors, nvrtc, packages, sources
+from neurenix.backend import cuda as door_to_cuda, devices, doors, nvrtc, packages, sources
 from neurenix.backend.kernel import KERNELS
 from neurenix.errors import ArgumentError, BackendUnavailableError, DTypeError
 
@@ -188,7 +188,7 @@ def warm_up(kernels: Iterable[str] | None = None, *, dtype: Any = None, architec
     the versions of CuPy and NVRTC.
     """
     suffixes = _COMMON if dtype is None else _suffixes(dtype)
-    units = [(stem, s) for stem in _stems(kernels) for s in _declared(stem) if s in suffixes]
+    stems = _stems(kernels)
     if architecture is None:
         door = _door()
         compiler, target = door.compiler, door._target(door.current())
@@ -198,7 +198,7 @@ def warm_up(kernels: Iterable[str] | None = None, *, dtype: Any = None, architec
         if architecture not in known:
             raise ArgumentError(f"warm_up: expected an architecture among {', '.join(known)}, got {architecture!r}; pass one of them")
         target = nvrtc.Target(architecture)
-    cubins.folder().mkdir(parents=True, exist_ok=True)
+    units = [(stem, s) for stem in stems for s in _declared(stem, target.capability) if s in suffixes]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         return sum(made for _, made in pool.map(lambda unit: compiler.file(unit[0], unit[1], target), units))
 
@@ -214,14 +214,17 @@ def _stems(kernels: Iterable[str] | None) -> list[str]:
     for name in kernels:
         stems = [name] if name in every else [stem for stem in every if any(row == name for row, _ in sources.declared(stem))]
         if not stems:
-            raise ArgumentError(f"warm_up: expected names of CUDA kernels, got {name!r}; pass e.g. ['conv'], or names of docs/cuda_kernels.md")
+            raise ArgumentError(
+                f"warm_up: expected names of CUDA kernels, got {name!r}; pass e.g. ['conv'], or names of docs/cuda_kernels.md"
+            )
         wanted |= dict.fromkeys(stems)
     return list(wanted)
 
 
-def _declared(stem: str) -> list[str]:
-    """The element types for which a file has kernels."""
-    kinds = [rule.kinds or sources.GROUPS[KERNELS[row].group] for row, rule in sources.declared(stem) if row in KERNELS]
+def _declared(stem: str, capability: int) -> list[str]:
+    """The element types for which a file has kernels for such cards."""
+    rules = [(KERNELS[row], rule) for row, rule in sources.declared(stem) if row in KERNELS and rule.capability <= capability]
+    kinds = [rule.kinds or sources.GROUPS[row.group] for row, rule in rules]
     return sorted({suffix for found in kinds for suffix in found})
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from typing import Final
 
@@ -71,6 +73,16 @@ class set_float32_precision:  # noqa: N801 - read as a function
 def get_float32_precision() -> str:
     """How float32 convolutions and products are computed here: "ieee", "fast" or "tf32"."""
     return _here.get() or _everywhere
+
+
+@contextmanager
+def within(precision: str) -> Iterator[None]:
+    """The precision of a block, for this thread or task."""
+    token = _here.set(precision)
+    try:
+        yield
+    finally:
+        _here.reset(token)
 
 
 def override(precision: str) -> None:

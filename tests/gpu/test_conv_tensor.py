@@ -219,6 +219,34 @@ def test_a_model_trains_on_tensor_cores(cores):
     assert {"convolve", "convolve_fast_narrow", "conv_weight_gradient_part", "conv_weight_gradient_fast"} <= set(cores.kernels)
 
 
+@pytest.mark.parametrize("precision", ["fast", "ieee"])
+@pytest.mark.parametrize("dtype", [nx.bfloat16, nx.float16])
+@pytest.mark.parametrize("name", ["3x3", "2x2 upwards", "1x1"])
+def test_rounded_numbers_need_one_product(cores, name, dtype, precision):
+    function, shapes = CASES[name]
+    arrays, found = arrays_of(shapes), []
+    for device in ("cpu", "emulated"):
+        with nx.autocast(device, dtype=dtype):
+            found.append(outcome(function, arrays, device, precision))
+    by_cores = {word for kernel in cores.kernels for word in ("fast", "tf32") if word in kernel}
+    assert by_cores == ({"tf32"} if precision == "fast" else set())
+    step = 2.0**-7 if dtype == nx.bfloat16 else 2.0**-10
+    for expected, got in zip(*found, strict=True):
+        near = expected == got  # sums in another order round to a neighbour now and then, and not farther
+        assert near.mean() > 0.97
+        np.testing.assert_allclose(got, expected, rtol=step, atol=1e-6)
+
+
+def test_outside_nothing_has_changed(cores):
+    function, shapes = CASES["3x3"]
+    with nx.autocast("emulated"):
+        outcome(function, arrays_of(shapes), "emulated", "fast")
+    cores.kernels.clear()
+    outcome(function, arrays_of(shapes), "emulated", "fast")
+    assert any(name.startswith("convolve_fast") for name in cores.kernels)
+    assert not any("tf32" in name for name in cores.kernels)
+
+
 def bits_of(x, kind):
     return x.astype("f2").view("u2") if kind == "f16" else ((x.view("u4") + 0x7FFF + ((x.view("u4") >> 16) & 1)) >> 16).astype("u2")
 

@@ -218,6 +218,11 @@ def test_warm_up_for_another_card(fake):
     assert fake.cuda.nvrtc.compiled[-1][1][-1] == "-arch=sm_80"
 
 
+def test_warm_up_leaves_out_what_a_card_cannot_run(fake):
+    assert nx.cuda.warm_up(["conv_tensor"], architecture="sm_70") == 0
+    assert nx.cuda.warm_up(["conv_tensor"], architecture="sm_80") > 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [

@@ -17,6 +17,11 @@ class Target(NamedTuple):
     architecture: str  # "sm_90" or "compute_90"
 
     @property
+    def capability(self) -> int:
+        """The compute capability, 90 for 9.0."""
+        return int(self.architecture.partition("_")[2])
+
+    @property
     def option(self) -> str:
         """The compiler's option."""
         return f"-arch={self.architecture}"

@@ -1,8 +1,13 @@
-"""Rounding to half precision around the operations that :class:`neurenix.autocast` names."""
+"""Rounding to half precision around the operations that :class:`neurenix.autocast` names.
+
+On a GPU the tensor cores multiply numbers of 11 significant bits exactly: where the "fast" setting takes three TF32 products a
+multiplication, one is enough for rounded numbers, forward and backward, and loses nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -11,6 +16,7 @@ from neurenix import autograd, half
 from neurenix._typing import Array
 from neurenix.ops._derived import derived
 from neurenix.ops.elementwise import Unary, map1
+from neurenix.precision import get_float32_precision, within
 from neurenix.tensor import Tensor
 
 _NEAREST = {"bfloat16": Unary.NEAREST_BFLOAT16, "float16": Unary.NEAREST_FLOAT16}
@@ -30,7 +36,29 @@ def in_half(run: Callable[..., Tensor], x: Tensor, *others: Tensor | None, weigh
     if dtype is None:
         return run(x, *others)
     given = [None if t is None else _kept(t, dtype) if weights else rounded(t, dtype) for t in others]
-    return rounded(run(rounded(x, dtype), *given), dtype)
+    return rounded(_with_one_product(run, rounded(x, dtype), *given), dtype)
+
+
+def _one_product(device: str) -> AbstractContextManager[None]:
+    """Context in which "fast" on a GPU takes one product a multiplication."""
+    enough = device != "cpu" and get_float32_precision() == "fast"
+    return within("tf32") if enough else nullcontext()
+
+
+def _with_one_product(run: Callable[..., Tensor], *given: Tensor | None) -> Tensor:
+    """``run(*given)`` on rounded tensors, and its gradient later."""
+    device = str(given[0].device) if given[0] is not None else "cpu"
+    with _one_product(device):
+        y = run(*given)
+    if device != "cpu" and y._node is not None and y._node.vjp is not None:
+        rule = y._node.vjp
+
+        def vjp(g: Array) -> Sequence[Any]:
+            with _one_product(device):
+                return rule(g)
+
+        y._node.vjp = vjp
+    return y
 
 
 def rounded(t: Tensor, dtype: str) -> Tensor:
