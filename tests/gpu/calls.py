@@ -93,7 +93,7 @@ def _properties() -> None:
     """Every differentiable operation, forward and backward."""
     for name, row in load().items():
         for seed, dtype in ((0, "f4"), (1, "f4"), (2, "f4"), (3, "f8"), (4, "f8")):
-            fn, *arrays = row.make(Seeded(seed + len(name)))
+            fn, *arrays = row.make(Seeded(seed + len(name), row.empty and seed == 2))
             test_operations.results(fn, arrays, np.dtype(dtype))
 
 

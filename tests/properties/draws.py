@@ -80,8 +80,8 @@ class Draw:
 class Seeded(Draw):
     """Sizes and numbers from a generator: the same each time."""
 
-    def __init__(self, seed: int) -> None:
-        super().__init__(None)
+    def __init__(self, seed: int, empty: bool = False) -> None:
+        super().__init__(None, empty)
         self._rng = np.random.default_rng(seed)
 
     def int(self, low: int, high: int) -> int:

@@ -7,11 +7,11 @@
 // max-stack: 1200
 // max-registers: 144
 // launch norm_moments: blocks n * (c / 8)
-// launch norm_tables: threads n * c
+// launch norm_tables: threads n * c + c
 // launch norm_running_tables: threads c
 // launch norm_apply: threads n * pixels * c
 // launch norm_backward_sums: blocks n * (c / 8)
-// launch norm_backward_tables: threads n * c
+// launch norm_backward_tables: threads n * c + c
 // launch norm_backward_apply: threads n * pixels * c
 #include "common.cuh"
 
