@@ -16,14 +16,8 @@ _here: ContextVar[tuple[str, ...]] = ContextVar("devices", default=())  # of the
 class device(str):  # noqa: N801 - PyTorch's name
     """The name of a device: a string with a ``type`` and an ``index``, that also is a context.
 
+    ``nx.device("cpu")``, ``nx.device("cuda")``, the current GPU, ``nx.device("cuda:1")`` or ``nx.device("cuda", 1)``; the GPU need not be there.
     In a ``with``, tensors made from Python values, and by ``nx.zeros`` and the like, are on that device, in that block and thread.
-
-    Parameters
-    ----------
-    name : str
-        "cpu", "cuda" (the current GPU) or "cuda:N". The GPU need not be there.
-    index : int, optional
-        Number of the GPU, instead of behind the colon.
 
     Raises
     ------
