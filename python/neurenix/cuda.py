@@ -44,7 +44,14 @@ def is_available() -> bool:
 
 
 def device_count() -> int:
-    """How many GPUs this process may use; ``CUDA_VISIBLE_DEVICES`` chooses and orders them. 0 where there is none."""
+    """How many GPUs this process may use; ``CUDA_VISIBLE_DEVICES`` chooses and orders them. 0 where there is none.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> (nx.cuda.device_count() > 0) == nx.cuda.is_available()
+    True
+    """
     return _door().count if is_available() else 0
 
 
@@ -84,6 +91,13 @@ class device(ContextDecorator):  # noqa: N801 - PyTorch's name
         If it names no GPU.
     BackendUnavailableError
         On entering, where the GPU is not there.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> second = nx.cuda.device(1)
+    >>> second.device
+    'cuda:1'
     """
 
     def __init__(self, device: int | str) -> None:

@@ -121,7 +121,14 @@ def is_autocast_enabled(device_type: str) -> bool:
 
 
 def get_autocast_dtype(device_type: str) -> Any:
-    """The type that :class:`autocast` rounds to here, or would by default: ``nx.bfloat16`` or ``nx.float16``."""
+    """The type that :class:`autocast` rounds to here, or would by default: ``nx.bfloat16`` or ``nx.float16``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.get_autocast_dtype("cpu"), nx.get_autocast_dtype("cuda") is nx.float16
+    ('bfloat16', True)
+    """
     name = _device_type("get_autocast_dtype", device_type)
     chosen = _types.get().get(name) or _USUAL.get(name, "float16")
     return bfloat16 if chosen == bfloat16 else np.float16

@@ -138,6 +138,14 @@ def test_a_cupy_for_another_driver(fake):
     assert to_gpu().device == "cuda:0"
 
 
+def test_an_old_cupy(fake):
+    fake.__version__ = "13.6.0"
+    with says(r"expected CuPy 14 or newer, got 13.6.0; pip install -U 'neurenix-multiscale\[cuda12\]'"):
+        to_gpu()
+    fake.__version__ = "15.0.0rc1"
+    assert to_gpu().device == "cuda:0"
+
+
 def test_no_gpu(fake, monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     fake.cuda.runtime.getDeviceCount = fails("cudaErrorNoDevice: no CUDA-capable device is detected")

@@ -13,6 +13,7 @@ from neurenix.errors import BackendUnavailableError
 
 PACKAGES: Final = ("cupy", "cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x")
 INSTALL: Final = "pip install 'neurenix-multiscale[cuda12]' (or [cuda13])"
+OLDEST: Final = 14  # version of CuPy
 STAY: Final = "or stay on device='cpu'"
 
 
@@ -73,8 +74,12 @@ def require_gpu(cupy: Any) -> int:
     Raises
     ------
     BackendUnavailableError
-        If the driver, a GPU or the compiler is missing, or the driver is too old for this CuPy.
+        If the driver, a GPU or the compiler is missing, the driver is too old for this CuPy, or CuPy itself is.
     """
+    if int(str(cupy.__version__).partition(".")[0]) < OLDEST:
+        raise BackendUnavailableError(
+            f"cuda: expected CuPy {OLDEST} or newer, got {cupy.__version__}; {INSTALL.replace('install', 'install -U', 1)}"
+        )
     driver, needs = driver_version(cupy), int(cupy.cuda.runtime.runtimeGetVersion())
     if driver == 0:
         raise BackendUnavailableError(f"cuda: expected an NVIDIA driver, got none; install it (in a container: --gpus all), {STAY}")
