@@ -21,7 +21,7 @@ class set_float32_precision:  # noqa: N801 - read as a function
     ----------
     precision : {"ieee", "fast", "tf32"}
         "ieee": direct sums in IEEE float32. "fast", the default: within 1.5e-6 of exact a layer (relative L2), by Winograd's
-        algorithm on a CPU and three TF32 products a multiplication on a GPU. "tf32": a GPU's tensor cores at their own 1e-3;
+        algorithm F(4x4, 3x3) on a CPU (see below) and three TF32 products a multiplication on a GPU. "tf32": a GPU's tensor cores at their own 1e-3;
         on a CPU the same as "fast". float64 is always computed directly.
 
     Raises
@@ -31,7 +31,14 @@ class set_float32_precision:  # noqa: N801 - read as a function
 
     Notes
     -----
-    Called plainly it holds for the whole process; in a ``with`` for that block and thread or task only.
+    Called plainly it holds for the whole process; in a ``with`` for that block and thread or task only. A gradient is computed
+    under the setting that holds while ``backward`` runs.
+
+    Winograd's algorithm runs on a CPU where windows are 3x3 with stride and dilation 1, in one group, and inputs and outputs have at
+    least 16 channels; all else is direct. It computes outputs in tiles of 4x4, each from a patch of 6x6 inputs: an output
+    is within ``16 * eps * (largest magnitude in the patch) * (sum of the weights' magnitudes)``, and a NaN or infinity in a patch makes the
+    whole tile NaN, where direct sums would spoil only the outputs that see it. For maps with values like -9999 that
+    stand for missing data, fill these pixels first, or use "ieee".
 
     Examples
     --------

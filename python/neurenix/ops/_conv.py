@@ -2,21 +2,31 @@
 
 Dimensions: N images, H x W pixels, C channels in, K out, kh x kw weights a window. A convolution *gathers* (windows lie in
 its input), its transpose *scatters* (windows lie in its output); each is the other's gradient.
+
+On a CPU float32 windows of 3x3 at stride 1 with many channels are computed by Winograd's algorithm, unless the precision is "ieee":
+a layer's sizes, element type and precision decide, never the size of a map.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+import numpy as np
 
 from neurenix import backend
 from neurenix._typing import Array
 from neurenix.backend.kernel import Enum, In, Optional, Out, Size, kernel
 from neurenix.layout import contiguous
-from neurenix.ops._derived import derived
+from neurenix.ops._derived import derived, keeps
+from neurenix.precision import get_float32_precision
 from neurenix.tensor import Tensor
 
-LANE = 16  # outputs of a panel of packed weights are a multiple of this
+LANE: Final = 16  # outputs of a panel of packed weights are a multiple of this
+SIDE: Final = 4  # outputs along each side of a tile in Winograd's algorithm
+PLANES: Final = 36  # its products for a tile and a channel
+FEWEST: Final = 16  # channels, on both sides, from which on it is used
+KEPT: Final = 1 << 16  # channels times outputs up to which weights are kept transformed, in four times their memory
 
 
 @kernel("floats")
@@ -101,6 +111,39 @@ def convolve_depthwise(
 
 
 @kernel("floats")
+def winograd_pack(points: Out, weight: In, outputs: Size, channels: Size, scatter: Enum) -> None:
+    """points = the elements of weight (first, second, 3, 3), transformed for ``convolve_winograd``; outputs padded to 16."""
+
+
+@kernel("floats")
+def convolve_winograd(
+    y: Out,
+    x: In,
+    weight: In,
+    bias: Optional[In],
+    scale: Optional[In],
+    shift: Optional[In],
+    n: Size,
+    h: Size,
+    w: Size,
+    oh: Size,
+    ow: Size,
+    outputs: Size,
+    channels: Size,
+    pad_h: Size,
+    pad_w: Size,
+    scatter: Enum,
+    relu: Enum,
+    packed: Enum,
+    mode: Enum,
+) -> None:
+    """As ``convolve`` with one group and windows of 3x3 whose stride and dilation are 1, by Winograd's algorithm F(4x4, 3x3).
+
+    weight is (first, second, 3, 3), or what ``winograd_pack`` gives if packed. mode: 0, or an order of work that tests ask for.
+    """
+
+
+@kernel("floats")
 def conv_weight_gradient(
     dw: Out,
     small: In,
@@ -172,12 +215,49 @@ def run(
     if groups > 1 and outputs == channels == 1:
         values = contiguous(weight._array)
         convolve_depthwise(y, x, values, end.bias, end.scale, end.shift, n, h, w, *size, c, *window.numbers, scatter, end.relu)
+    elif by_winograd(x, window, outputs, channels):
+        values, packed = _points(weight, outputs, channels, scatter)
+        convolve_winograd(y, x, values, *end[:3], n, h, w, *size, outputs, channels, *window.pad, scatter, end.relu, packed, 0)
     else:
         packed = _packed(weight, window, outputs, channels, scatter)
         convolve(
             y, x, packed, end.bias, end.scale, end.shift, n, h, w, *size, groups, outputs, channels, *window.numbers, scatter, end.relu
         )
     return y
+
+
+def by_winograd(x: Array, window: Window, outputs: int, channels: int) -> bool:
+    """Whether a layer is computed by Winograd's algorithm: the same for every map that it is given."""
+    return (
+        min(outputs, channels) >= FEWEST
+        and window[:2] == ((3, 3), (1, 1))
+        and window[3:] == ((1, 1), 1)
+        and x.dtype == np.float32
+        and get_float32_precision() != "ieee"
+        and backend.device_of(x) == "cpu"
+    )
+
+
+def cell(x: Array, weight: Tensor, window: Window, scatter: bool) -> int:
+    """Along each axis, how many outputs round together: what one of them rounds to may depend on all that the others read."""
+    first, second = weight.shape[:2]
+    outputs, channels = (second, first) if scatter else (first, second)
+    return SIDE if by_winograd(x, window, outputs, channels) else 1
+
+
+def _points(weight: Tensor, outputs: int, channels: int, scatter: bool) -> tuple[Array, bool]:
+    """A weight as ``convolve_winograd`` takes it, and whether it is transformed: that is kept, unless it is large or changes at once."""
+    values = contiguous(weight._array)
+    if outputs * channels > KEPT or not keeps(weight):
+        weight._derived = None
+        return values, False
+
+    def make() -> Array:
+        points = backend.new(values, (PLANES * channels * (-(-outputs // LANE) * LANE),))
+        winograd_pack(points, values, outputs, channels, scatter)
+        return points
+
+    return derived(weight, ("winograd", scatter), make), True
 
 
 def _packed(weight: Tensor, window: Window, outputs: int, channels: int, scatter: bool) -> Array:

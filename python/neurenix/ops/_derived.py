@@ -48,11 +48,13 @@ def _valid(t: Tensor, kept: Kept) -> bool:
     return not t._exposed or (kept.sum is not None and kept.sum == _sum_of(t._array))
 
 
-def derived(t: Tensor, key: object, make: Callable[[], Layout]) -> Layout:
-    """``make()``, or what it gave for the same ``key`` and values of ``t`` before.
+def keeps(t: Tensor) -> bool:
+    """Whether layouts of a tensor are kept now: not while a gradient of it is recorded, its values change before the next use."""
+    return not (t.requires_grad and autograd.is_grad_enabled())
 
-    Nothing is kept while a gradient of ``t`` is recorded: the values change before the layout is needed again.
-    """
+
+def derived(t: Tensor, key: object, make: Callable[[], Layout]) -> Layout:
+    """``make()``, or what it gave for the same ``key`` and values of ``t`` before; see :func:`keeps`."""
     if is_skipping():
         return make()
     kept: Kept | None = t._derived
@@ -64,6 +66,6 @@ def derived(t: Tensor, key: object, make: Callable[[], Layout]) -> Layout:
         return found
     t._derived = None
     layout = make()
-    if not (t.requires_grad and autograd.is_grad_enabled()):
+    if keeps(t):
         t._derived = Kept(t._version, t._array, _sum_of(t._array) if t._exposed else None, {key: layout})
     return layout

@@ -10,7 +10,7 @@ from neurenix._typing import Array
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.layout import channels_last, contiguous
 from neurenix.ops._arguments import floats, integer, integers
-from neurenix.ops._conv import Epilogue, Window, run, sum_pixels, weight_gradient
+from neurenix.ops._conv import Epilogue, Window, cell, run, sum_pixels, weight_gradient
 from neurenix.ops._half import in_half
 from neurenix.tensor import Tensor, as_tensor
 from neurenix.window import Rules, Scattering, Sliding
@@ -99,11 +99,15 @@ class Fit(NamedTuple):
     groups: int
     size: tuple[int, ...]
 
-    def local(self, scatter: bool) -> Rules | None:
-        """Where the outputs of a convolution over two axes, or of its transpose, come from."""
+    def local(self, scatter: bool, cell: int) -> Rules | None:
+        """Where the outputs of a convolution over two axes, or of its transpose, come from, ``cell`` of them rounding together."""
         if self.form.ndim != 2:
             return None
         reach = [d * (k - 1) for d, k in zip(self.dilation, self.kernel, strict=True)]
+        if cell > 1:  # at stride 1 the transpose slides too, over as many zeros as make up for its own
+            around = zip(self.pad, self.behind, reach, strict=True)
+            down, across = (Sliding(1, r - a if scatter else a, r - b if scatter else b, r, grid=cell) for a, b, r in around)
+            return down, across
         rule = Scattering if scatter else Sliding
         rows, columns = (rule(*axis) for axis in zip(self.stride, self.pad, self.behind, reach, strict=True))
         return rows, columns
@@ -138,7 +142,7 @@ def _record(op: str, operands: Operands, fit: Fit, scatter: bool) -> Tensor:
         gradients = (dx, dw, sum_pixels(dy) if needs[2] else None)
         return [gradient for gradient, t in zip(gradients, operands, strict=True) if t is not None]
 
-    return autograd.record(op, form.logical(y), inputs, vjp, lambda: fit.local(scatter))
+    return autograd.record(op, form.logical(y), inputs, vjp, lambda: fit.local(scatter, cell(source, w, window, scatter)))
 
 
 def fit(op: str, ndim: int, operands: Operands, stride: Any, padding: Any, dilation: Any, groups: Any) -> Fit:
@@ -252,7 +256,8 @@ def conv2d(
 
     Notes
     -----
-    A sum runs over the window and 64 channels in a fixed order; the bits depend neither on the batch nor on threads.
+    A sum runs over the window and 64 channels in a fixed order; the bits depend neither on the batch nor on threads. On a CPU 3x3
+    windows at stride 1 with many channels are computed by Winograd's algorithm: see :func:`~neurenix.set_float32_precision`.
     Gradients: the transpose of the same windows, and sums of outer products over fixed units of pixels.
 
     Examples

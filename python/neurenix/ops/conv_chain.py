@@ -14,7 +14,7 @@ from neurenix._typing import Array
 from neurenix.errors import ArgumentError, ShapeError
 from neurenix.layout import contiguous
 from neurenix.ops import activation, channel_norm, norm
-from neurenix.ops._conv import Epilogue, run
+from neurenix.ops._conv import Epilogue, cell, run
 from neurenix.ops._half import type_of
 from neurenix.ops.conv import conv2d, fit, operands
 from neurenix.tensor import Tensor, as_tensor
@@ -102,7 +102,7 @@ def _in_one_pass(x: Tensor, unit: Unit) -> Tensor | None:
             return None
         end = end._replace(scale=tables[0], shift=tables[1])
     y = form.logical(run(source, w, fitted.window, (size[0], size[1]), False, end))
-    return autograd.record("conv2d", y, (x, w), _no_gradient, lambda: fitted.local(False))
+    return autograd.record("conv2d", y, (x, w), _no_gradient, lambda: fitted.local(False, cell(source, w, fitted.window, False)))
 
 
 def _no_gradient(_: Array) -> list[Array | None]:

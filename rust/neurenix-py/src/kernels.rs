@@ -205,6 +205,10 @@ kernels! {
     conv_weight_gradient<floats>(dw: Out, small: In, large: In, n: Size, h: Size, w: Size, oh: Size, ow: Size, groups: Size, outputs: Size,
         channels: Size, kh: Size, kw: Size, stride_h: Size, stride_w: Size, pad_h: Size, pad_w: Size, dilation_h: Size,
         dilation_w: Size) = conv::weight_gradient;
+    winograd_pack<floats>(points: Out, weight: In, outputs: Size, channels: Size, scatter: Enum) = conv::winograd_pack;
+    convolve_winograd<floats>(y: Out, x: In, weight: In, bias: Optional<In>, scale: Optional<In>, shift: Optional<In>, n: Size, h: Size,
+        w: Size, oh: Size, ow: Size, outputs: Size, channels: Size, pad_h: Size, pad_w: Size, scatter: Enum, relu: Enum, packed: Enum,
+        mode: Enum) = conv::convolve_winograd;
     bias_gradient<floats>(db: Out, dy: In, pixels: Size, k: Size) = conv::bias_gradient;
 
     // derived

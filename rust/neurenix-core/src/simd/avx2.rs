@@ -46,6 +46,11 @@ impl Vector<f32> for F32x8 {
         unsafe { _mm256_storeu_ps(to, self.0) }
     }
     #[inline(always)]
+    unsafe fn stream(self, to: *mut f32) {
+        // SAFETY: the caller vouches for the memory and its alignment.
+        unsafe { _mm256_stream_ps(to, self.0) }
+    }
+    #[inline(always)]
     unsafe fn load_first(from: *const f32, n: usize) -> Self {
         // SAFETY: masked lanes are not touched; the caller vouches for the others.
         unsafe { Self(_mm256_maskload_ps(from, first_ps(n))) }
@@ -99,6 +104,46 @@ impl Vector<f32> for F32x8 {
             Self(_mm256_blendv_ps(addend.0, self.fma(factor, addend).0, _mm256_castsi256_ps(on)))
         }
     }
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, pitch: usize, columns: usize, to: *mut f32, step: isize) {
+        let mut rows = [Self::splat(0.0).0; 8];
+        for (i, row) in rows.iter_mut().enumerate() {
+            // SAFETY: the caller vouches for `columns` elements of each row.
+            unsafe {
+                let from = from.add(i * pitch);
+                *row = if columns < 8 { Self::load_first(from, columns).0 } else { Self::load(from).0 };
+            }
+        }
+        for (j, column) in turn(rows).into_iter().enumerate().take(columns) {
+            // SAFETY: the caller vouches for the places.
+            unsafe { Self(column).store(to.offset(j as isize * step)) };
+        }
+    }
+}
+
+/// The columns of a square of 8 rows: pairs of rows, then of pairs, then halves of vectors change places.
+#[inline(always)]
+fn turn(rows: [__m256; 8]) -> [__m256; 8] {
+    let (mut pairs, mut fours, mut out) = (rows, rows, rows);
+    // SAFETY: see `splat`.
+    unsafe {
+        for i in 0..4 {
+            pairs[2 * i] = _mm256_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
+            pairs[2 * i + 1] = _mm256_unpackhi_ps(rows[2 * i], rows[2 * i + 1]);
+        }
+        for i in 0..2 {
+            for h in 0..2 {
+                let (a, b) = (_mm256_castps_pd(pairs[4 * i + h]), _mm256_castps_pd(pairs[4 * i + 2 + h]));
+                fours[4 * i + 2 * h] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, b));
+                fours[4 * i + 2 * h + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, b));
+            }
+        }
+        for h in 0..4 {
+            out[h] = _mm256_permute2f128_ps::<0x20>(fours[h], fours[4 + h]);
+            out[4 + h] = _mm256_permute2f128_ps::<0x31>(fours[h], fours[4 + h]);
+        }
+    }
+    out
 }
 
 /// 4 lanes of `f64`.
@@ -122,6 +167,11 @@ impl Vector<f64> for F64x4 {
     unsafe fn store(self, to: *mut f64) {
         // SAFETY: the caller vouches for the memory.
         unsafe { _mm256_storeu_pd(to, self.0) }
+    }
+    #[inline(always)]
+    unsafe fn stream(self, to: *mut f64) {
+        // SAFETY: the caller vouches for the memory and its alignment.
+        unsafe { _mm256_stream_pd(to, self.0) }
     }
     #[inline(always)]
     unsafe fn load_first(from: *const f64, n: usize) -> Self {

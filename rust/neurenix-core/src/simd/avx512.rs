@@ -27,6 +27,11 @@ impl Vector<f32> for F32x16 {
         unsafe { _mm512_storeu_ps(to, self.0) }
     }
     #[inline(always)]
+    unsafe fn stream(self, to: *mut f32) {
+        // SAFETY: the caller vouches for the memory and its alignment.
+        unsafe { _mm512_stream_ps(to, self.0) }
+    }
+    #[inline(always)]
     unsafe fn load_first(from: *const f32, n: usize) -> Self {
         // SAFETY: masked lanes are not touched; the caller vouches for the others.
         unsafe { Self(_mm512_maskz_loadu_ps(((1u32 << n) - 1) as __mmask16, from)) }
@@ -74,6 +79,59 @@ impl Vector<f32> for F32x16 {
         // SAFETY: see `splat`.
         Self(unsafe { _mm512_mask3_fmadd_ps(self.0, factor.0, addend.0, lanes as __mmask16) })
     }
+    #[inline(always)]
+    unsafe fn transpose(from: *const f32, pitch: usize, columns: usize, to: *mut f32, step: isize) {
+        let mut rows = [zero(); 16];
+        for (i, row) in rows.iter_mut().enumerate() {
+            // SAFETY: the caller vouches for `columns` elements of each row.
+            unsafe {
+                let from = from.add(i * pitch);
+                *row = if columns < 16 { Self::load_first(from, columns).0 } else { Self::load(from).0 };
+            }
+        }
+        for (j, column) in turn(rows).into_iter().enumerate().take(columns) {
+            // SAFETY: the caller vouches for the places.
+            unsafe { Self(column).store(to.offset(j as isize * step)) };
+        }
+    }
+}
+
+#[inline(always)]
+fn zero() -> __m512 {
+    // SAFETY: see `splat`.
+    unsafe { _mm512_setzero_ps() }
+}
+
+/// The columns of a square of 16 rows: pairs of rows, then of pairs, then quarters of vectors change places.
+#[inline(always)]
+fn turn(rows: [__m512; 16]) -> [__m512; 16] {
+    let (mut pairs, mut fours, mut eights, mut out) = (rows, rows, rows, rows);
+    // SAFETY: see `splat`.
+    unsafe {
+        for i in 0..8 {
+            pairs[2 * i] = _mm512_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
+            pairs[2 * i + 1] = _mm512_unpackhi_ps(rows[2 * i], rows[2 * i + 1]);
+        }
+        for i in 0..4 {
+            for h in 0..2 {
+                let (a, b) = (_mm512_castps_pd(pairs[4 * i + h]), _mm512_castps_pd(pairs[4 * i + 2 + h]));
+                fours[4 * i + 2 * h] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+                fours[4 * i + 2 * h + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+            }
+        }
+        for i in 0..2 {
+            for h in 0..4 {
+                let (a, b) = (fours[8 * i + h], fours[8 * i + 4 + h]);
+                eights[8 * i + h] = _mm512_shuffle_f32x4::<0x88>(a, b);
+                eights[8 * i + 4 + h] = _mm512_shuffle_f32x4::<0xdd>(a, b);
+            }
+        }
+        for h in 0..8 {
+            out[h] = _mm512_shuffle_f32x4::<0x88>(eights[h], eights[8 + h]);
+            out[8 + h] = _mm512_shuffle_f32x4::<0xdd>(eights[h], eights[8 + h]);
+        }
+    }
+    out
 }
 
 /// 8 lanes of `f64`.
@@ -97,6 +155,11 @@ impl Vector<f64> for F64x8 {
     unsafe fn store(self, to: *mut f64) {
         // SAFETY: the caller vouches for the memory.
         unsafe { _mm512_storeu_pd(to, self.0) }
+    }
+    #[inline(always)]
+    unsafe fn stream(self, to: *mut f64) {
+        // SAFETY: the caller vouches for the memory and its alignment.
+        unsafe { _mm512_stream_pd(to, self.0) }
     }
     #[inline(always)]
     unsafe fn load_first(from: *const f64, n: usize) -> Self {

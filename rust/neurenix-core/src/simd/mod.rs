@@ -47,6 +47,15 @@ pub trait Vector<T>: Copy {
     /// # Safety
     /// `n` elements at `to` are writable.
     unsafe fn store_first(self, to: *mut T, n: usize);
+    /// `N` elements to memory past the caches; [`settle`] before anybody reads them.
+    ///
+    /// # Safety
+    /// `N` elements at `to` are writable, and `to` is a multiple of the vector's bytes.
+    #[inline(always)]
+    unsafe fn stream(self, to: *mut T) {
+        // SAFETY: as the caller says.
+        unsafe { self.store(to) }
+    }
     /// `self + other`
     fn add(self, other: Self) -> Self;
     /// `self - other`
@@ -64,6 +73,19 @@ pub trait Vector<T>: Copy {
     unsafe fn pick(from: *const T, index: *const i32) -> Self;
     /// `self * factor + addend` in the lanes whose bit is set, `addend` in the others.
     fn fma_where(self, factor: Self, addend: Self, lanes: u32) -> Self;
+    /// Writes column `j < columns <= N` of `N` rows, `pitch` elements apart, as a vector at `to + j * step`.
+    ///
+    /// # Safety
+    /// `columns` elements of each row are readable, and `N` at each place written to are writable.
+    #[inline(always)]
+    unsafe fn transpose(from: *const T, pitch: usize, columns: usize, to: *mut T, step: isize) {
+        for j in 0..columns {
+            for i in 0..Self::N {
+                // SAFETY: as the caller says.
+                unsafe { to.offset(j as isize * step).add(i).write(from.add(i * pitch + j).read()) };
+            }
+        }
+    }
 }
 
 /// Levels in use: 0 portable, 1 AVX2 + FMA, 2 AVX-512.
@@ -165,6 +187,28 @@ fn write_mxcsr(value: u32) {
     unsafe { std::arch::asm!("ldmxcsr [{}]", in(reg) &value, options(nostack, readonly)) };
 }
 
+/// Waits until what [`Vector::stream`] wrote is there for everybody.
+#[inline(always)]
+pub fn settle() {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every processor of this architecture has the instruction; it touches no memory.
+    unsafe {
+        std::arch::x86_64::_mm_sfence();
+    }
+}
+
+/// Asks for the cache line at an address to be brought near.
+#[inline(always)]
+pub fn prefetch<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every processor of this architecture has the instruction; it takes any address.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
 /// Declares a function with a copy for every level.
 ///
 /// `fn name<T: Bound>(...)` relies on the compiler to vectorise its plain loops; `fn name<T, V>(...)` writes with the
@@ -254,6 +298,37 @@ mod tests {
         };
         let want = run(0);
         assert!(run(1) == want && run(2) == want);
+    }
+
+    crate::levels! {
+        fn turned<T, V>(x: &[T], pitch: usize, columns: usize) -> Vec<T> {
+            let mut y = vec![T::ZERO; 16 * columns];
+            for i in (0..16).step_by(V::N) {
+                for j in (0..columns).step_by(V::N) {
+                    let some = V::N.min(columns - j);
+                    // SAFETY: 16 rows of at least `columns` elements, as many places of 16; the last column is written first.
+                    unsafe {
+                        let to = y.as_mut_ptr().add((columns - 1 - j) * 16 + i);
+                        V::transpose(x.as_ptr().add(i * pitch + j), pitch, some, to, -16);
+                    }
+                }
+            }
+            y
+        }
+    }
+
+    #[test]
+    fn rows_become_columns_on_all_levels() {
+        for (pitch, columns) in [(9, 9), (20, 16), (33, 33), (5, 1)] {
+            let x: Vec<f32> = (0..16 * pitch).map(|i| i as f32).collect();
+            for level in 0..3 {
+                set_level(level);
+                let y = turned(&x, pitch, columns);
+                let want = |i: usize| x[i % 16 * pitch + columns - 1 - i / 16];
+                assert!((0..y.len()).all(|i| y[i] == want(i)), "{level} {pitch} {columns}");
+            }
+            set_level(2);
+        }
     }
 
     #[test]

@@ -1,0 +1,113 @@
+//! From sums at the points back to pixels, and what follows a convolution.
+
+use std::ops::Range;
+
+use super::super::kernel::Epilogue;
+use super::{Grid, PATCH, SIDE, transform};
+use crate::levels;
+use crate::simd::{self, Float, Vector};
+
+/// Sums of some tiles and a strip of outputs, and where the outputs go.
+#[derive(Debug)]
+pub struct Inverse<'a, T> {
+    /// The grid.
+    pub grid: &'a Grid,
+    /// Which tiles.
+    pub tiles: Range<usize>,
+    /// Sums `[plane][tile][output]`.
+    pub sums: &'a [T],
+    /// Elements from one plane to the next.
+    pub stride: usize,
+    /// Outputs of the strip, whole lanes: elements from one tile to the next.
+    pub width: usize,
+    /// Outputs of the strip that exist.
+    pub live: usize,
+    /// The output, at the strip's first channel.
+    pub y: *mut T,
+    /// Channels of the output.
+    pub channels: usize,
+    /// What is done to each sum, for the strip's outputs.
+    pub epilogue: Epilogue<'a, T>,
+    /// Whether to write past the caches; then every vector starts at a multiple of its size.
+    pub stream: bool,
+}
+
+/// A vector of outputs of one tile: from its sums to 4x4 pixels.
+#[inline(always)]
+unsafe fn square<T: Float, V: Vector<T>>(sums: *const T, stride: usize) -> [[V; SIDE]; SIDE] {
+    let zero = V::splat(T::ZERO);
+    let mut half = [[zero; PATCH]; SIDE];
+    for j in 0..PATCH {
+        let mut column = [zero; PATCH];
+        for i in 0..PATCH {
+            // SAFETY: the caller's sums have a vector in each plane.
+            column[i] = unsafe { V::load(sums.add((i * PATCH + j) * stride)) };
+        }
+        let pixels = transform::output(column);
+        for i in 0..SIDE {
+            half[i][j] = pixels[i];
+        }
+    }
+    let mut pixels = [[zero; SIDE]; SIDE];
+    for i in 0..SIDE {
+        pixels[i] = transform::output(half[i]); // `map` would be a call
+    }
+    pixels
+}
+
+/// Where a tile's pixels go: the first one, elements between rows and between pixels, how many rows and pixels exist.
+struct Place<T> {
+    y: *mut T,
+    row: usize,
+    pixel: usize,
+    rows: usize,
+    pixels: usize,
+}
+
+/// Finishes and writes a vector of outputs of one tile.
+#[inline(always)]
+unsafe fn write<T: Float, V: Vector<T>>(job: &Inverse<'_, T>, place: &Place<T>, values: &[[V; SIDE]; SIDE], at: usize) {
+    let left = job.live - at;
+    for i in 0..place.rows {
+        for j in 0..place.pixels {
+            // SAFETY: the pixel exists, and so do `min(left, N)` of its channels and of the epilogue's.
+            unsafe {
+                let value = job.epilogue.finish(values[i][j], at, left);
+                let to = place.y.add(i * place.row + j * place.pixel + at);
+                match (left >= V::N, job.stream) {
+                    (true, true) => value.stream(to),
+                    (true, false) => value.store(to),
+                    (false, _) => value.store_first(to, left),
+                }
+            }
+        }
+    }
+}
+
+levels! {
+    /// Takes sums back to pixels, finishes and writes them.
+    pub fn finish<T, V>(job: &Inverse<'_, T>) {
+        let (h, w) = job.grid.output;
+        for (i, index) in job.tiles.clone().enumerate() {
+            let tile = job.grid.tile(index);
+            let first = ((tile.image * h + tile.row) * w + tile.column) * job.channels;
+            // SAFETY: the tile's first pixel lies inside the output.
+            let y = unsafe { job.y.add(first) };
+            let (rows, pixels) = (SIDE.min(h - tile.row), SIDE.min(w - tile.column));
+            let place = Place { y, row: w * job.channels, pixel: job.channels, rows, pixels };
+            let sums = &job.sums[i * job.width..];
+            let mut at = 0;
+            while at < job.live {
+                // SAFETY: the sums have whole lanes of every plane; the output's pixels and the strip's outputs exist.
+                unsafe {
+                    let values = square::<T, V>(sums.as_ptr().add(at), job.stride);
+                    write::<T, V>(job, &place, &values, at);
+                }
+                at += V::N;
+            }
+        }
+        if job.stream {
+            simd::settle();
+        }
+    }
+}
