@@ -26,6 +26,11 @@ typedef NX_ELEMENT element;
 #define EACH(i, count) \
     int64 i = (int64)blockIdx.x * blockDim.x + threadIdx.x; i < (count); i += (int64)gridDim.x * blockDim.x
 
+// Four neighbours in memory, on a boundary of 16 bytes: one load where elements are that small.
+struct alignas(16) Quad {
+    element v[4];
+};
+
 // The geometry of a strided array; strides in elements.
 struct View {
     int64 axes, size;

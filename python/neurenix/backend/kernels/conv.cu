@@ -4,7 +4,8 @@
 // CPU's direct ones; weight gradients share the pixels out among blocks and add the parts in a second pass, 2e-6 apart.
 // max-registers: 168
 // launch conv_pack: threads packed
-// launch convolve: blocks n * oh * ow / 64, groups * (outputs / 64), stride_h * stride_w
+// launch convolve: blocks n * (oh / (1 + scatter * (stride_h - 1))) * (ow / (1 + scatter * (stride_w - 1))) / 64,
+//     groups * (outputs / 64), 1 + scatter * (stride_h * stride_w - 1)
 // launch convolve_depthwise: threads n * oh * ow * channels
 // launch conv_weight_gradient as conv_weight_gradient_part:
 //     let parts = max(1, min(1024 / (groups * (outputs / 64) * (channels / 64) * kh * kw), n * oh * ow / 512));
@@ -26,7 +27,7 @@ KERNEL NX_NAME(conv_pack)(element* packed, const element* weight, int64 groups, 
 
 constexpr int TILE = 64, DEPTH = 16, BLOCK = 64, SEGMENT = 256;
 
-struct Tile {
+struct alignas(16) Tile {
     element x[DEPTH][TILE + 4], w[DEPTH][TILE];
 };
 
@@ -34,13 +35,11 @@ struct Tile {
 __device__ __forceinline__ void multiply(element (&sums)[4][4], const Tile& tile, int tx, int ty) {
 #pragma unroll
     for (int d = 0; d < DEPTH; d++) {
-        element a[4], b[4];
-#pragma unroll
-        for (int i = 0; i < 4; i++) a[i] = tile.x[d][ty * 4 + i], b[i] = tile.w[d][tx * 4 + i];
+        const Quad a = *(const Quad*)&tile.x[d][ty * 4], b = *(const Quad*)&tile.w[d][tx * 4];
 #pragma unroll
         for (int i = 0; i < 4; i++)
 #pragma unroll
-            for (int j = 0; j < 4; j++) sums[i][j] = mul_add(a[i], b[j], sums[i][j]);
+            for (int j = 0; j < 4; j++) sums[i][j] = mul_add(a.v[i], b.v[j], sums[i][j]);
     }
 }
 
@@ -55,12 +54,20 @@ __device__ __forceinline__ void close(element (&total)[4][4], element (&sums)[4]
         }
 }
 
+// Four neighbours of which the first `count` are there.
+__device__ __forceinline__ Quad quad_at(const element* from, int count, bool together) {
+    if (together && count >= 4) return *(const Quad*)from;
+    Quad found;
+#pragma unroll
+    for (int i = 0; i < 4; i++) found.v[i] = i < count ? from[i] : (element)0;
+    return found;
+}
+
 // The order of a sum is the CPU's: blocks of 64 channels, in them the rows of taps, partial sums closed every 256 steps or so at
 // the end of a row of taps.
 KERNEL NX_NAME(convolve)(CONVOLVE) {
     __shared__ Tile tile;
     const Axis rows(h, oh, kh, stride_h, pad_h, dilation_h, scatter != 0), cols(w, ow, kw, stride_w, pad_w, dilation_w, scatter != 0);
-    if ((int)blockIdx.z >= rows.phases() * cols.phases()) return;
     const int row_phase = blockIdx.z / cols.phases(), col_phase = blockIdx.z % cols.phases();
     const int across = cols.count(col_phase), plane = rows.count(row_phase) * across;
     const int64 first_pixel = (int64)blockIdx.x * TILE, pixels = n * plane;
@@ -73,7 +80,8 @@ KERNEL NX_NAME(convolve)(CONVOLVE) {
     const int64 loaded = first_pixel + threadIdx.x / 4 < pixels ? first_pixel + threadIdx.x / 4 : first_pixel;
     const int row = rows.place(row_phase, (int)(loaded % plane / across)), col = cols.place(col_phase, (int)(loaded % across));
     const element* image = x + loaded / plane * h * w * pitch + group * channels;
-    const int quad = threadIdx.x % 4 * 4;
+    const int quad = threadIdx.x % 4 * 4, ahead = padded - first_output - tx * 4;
+    const bool together = channels % 4 == 0 && (unsigned long long)x % 16 == 0;
     const element* panel = packed + group * kh * kw * channels * padded + first_output + tx * 4;
 
     int met = 0;
@@ -95,12 +103,10 @@ KERNEL NX_NAME(convolve)(CONVOLVE) {
                 const element* pixel = image + ((int64)r * w + s) * pitch;
                 const element* weights = panel + (int64)(row_tap * cols.kernel + col_tap) * channels * padded;
                 for (int c = from; c < to; c += DEPTH) {
+                    const Quad found = quad_at(pixel + c + quad, inside ? to - c - quad : 0, together);
 #pragma unroll
-                    for (int i = 0; i < 4; i++) {
-                        tile.x[quad + i][threadIdx.x / 4] = inside && c + quad + i < to ? pixel[c + quad + i] : (element)0;
-                        tile.w[ty][tx * 4 + i] =
-                            c + ty < to && first_output + tx * 4 + i < padded ? weights[(int64)(c + ty) * padded + i] : (element)0;
-                    }
+                    for (int i = 0; i < 4; i++) tile.x[quad + i][threadIdx.x / 4] = found.v[i];
+                    *(Quad*)&tile.w[ty][tx * 4] = quad_at(weights + (int64)(c + ty) * padded, c + ty < to ? ahead : 0, true);
                     __syncthreads();
                     multiply(sums, tile, tx, ty);
                     __syncthreads();
@@ -157,6 +163,8 @@ KERNEL NX_NAME(conv_weight_gradient_part)(WEIGHT_GRADIENT, element* scratch, int
     const int first_channel = blockIdx.x % across * TILE, first_output = blockIdx.x / across % down * TILE, group = blockIdx.x / (across * down);
     const int row_tap = blockIdx.y / cols.kernel, col_tap = blockIdx.y % cols.kernel, tx = threadIdx.x % 16, ty = threadIdx.x / 16;
     const Share share(n * oh * ow, parts, blockIdx.z);
+    const bool left_together = outputs % 4 == 0 && (unsigned long long)small % 16 == 0;
+    const bool right_together = channels % 4 == 0 && (unsigned long long)large % 16 == 0;
     element sums[4][4] = {}, total[4][4] = {};
     for (int64 from = share.start; from < share.stop; from += DEPTH) {
         const int64 p = from + ty;
@@ -165,11 +173,8 @@ KERNEL NX_NAME(conv_weight_gradient_part)(WEIGHT_GRADIENT, element* scratch, int
         const bool inside = live && rows.inside(r) && cols.inside(s);
         const element* left = small + (p * groups + group) * outputs + first_output + tx * 4;
         const element* right = large + (((p / (oh * ow) * h + r) * w + s) * groups + group) * channels + first_channel + tx * 4;
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            tile.x[ty][tx * 4 + i] = live && first_output + tx * 4 + i < outputs ? left[i] : (element)0;
-            tile.w[ty][tx * 4 + i] = inside && first_channel + tx * 4 + i < channels ? right[i] : (element)0;
-        }
+        *(Quad*)&tile.x[ty][tx * 4] = quad_at(left, live ? (int)outputs - first_output - tx * 4 : 0, left_together);
+        *(Quad*)&tile.w[ty][tx * 4] = quad_at(right, inside ? (int)channels - first_channel - tx * 4 : 0, right_together);
         __syncthreads();
         multiply(sums, tile, tx, ty);
         __syncthreads();

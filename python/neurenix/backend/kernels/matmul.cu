@@ -10,7 +10,7 @@ constexpr int TILE = 64, DEPTH = 16;
 
 KERNEL NX_NAME(matmul_rows)(element* y, const element* a, const View a_view, const element* b, const View b_view, int64 batch, int64 m,
                             int64 k, int64 n) {
-    __shared__ element left[DEPTH][TILE + 4], right[DEPTH][TILE + 4];
+    __shared__ __align__(16) element left[DEPTH][TILE + 4], right[DEPTH][TILE + 4];
     const int64 across = (n + TILE - 1) / TILE, first_row = blockIdx.x / across * TILE, first_col = blockIdx.x % across * TILE;
     const int tx = threadIdx.x % 16, ty = threadIdx.x / 16;
     // Neighbouring threads load neighbouring elements, whichever axis has the small step.
@@ -29,11 +29,13 @@ KERNEL NX_NAME(matmul_rows)(element* y, const element* a, const View a_view, con
         }
         __syncthreads();
 #pragma unroll
-        for (int d = 0; d < DEPTH; d++)
+        for (int d = 0; d < DEPTH; d++) {
+            const Quad u = *(const Quad*)&left[d][ty * 4], v = *(const Quad*)&right[d][tx * 4];
 #pragma unroll
             for (int i = 0; i < 4; i++)
 #pragma unroll
-                for (int j = 0; j < 4; j++) sums[i][j] = mul_add(left[d][ty * 4 + i], right[d][tx * 4 + j], sums[i][j]);
+                for (int j = 0; j < 4; j++) sums[i][j] = mul_add(u.v[i], v.v[j], sums[i][j]);
+        }
         __syncthreads();
     }
 #pragma unroll
