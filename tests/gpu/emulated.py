@@ -123,6 +123,7 @@ class EmulatedDoor:
         self.launched = []  # names of the rows that ran
         self.kernels = []  # and of their kernels
         self.guard = "right"
+        self.orders = (0, 1)  # in which the threads of a block run; what the first leaves behind counts
 
     def launch(self, row, args):
         launch.run(row, args, self)
@@ -133,8 +134,8 @@ class EmulatedDoor:
     def card(self):
         return self.capability, self.processors
 
-    def scratch(self, like, size):
-        return self.empty((size,), like.dtype, "emulated")
+    def scratch(self, like, size, dtype):
+        return self.empty((size,), dtype, "emulated")
 
     def function(self, row, rule, suffix):
         name = rule.kernel or row.name
@@ -145,7 +146,16 @@ class EmulatedDoor:
             self.launched.append(row.name)
             self.kernels.append(name)
             begun = rule.entries and args[-2] > 0  # earlier entries of the lists have written
-            kernel(grid, block, args, guard=self.guard, poison=() if begun else poison, scratch=scratch)
+            kernel(
+                grid,
+                block,
+                args,
+                guard=self.guard,
+                orders=self.orders,
+                poison=() if begun else poison,
+                scratch=scratch,
+                loose=rule.unordered,
+            )
 
         return call
 
@@ -198,8 +208,8 @@ def places(row, rule):
         found.get(kind, []).append(at)
         with_length = rule.lengths and role not in VALUES
         at += 3 if inner == "Other" else 2 if role.startswith("Strided") or with_length else 1
-    if rule.then:  # the first of two kernels writes nothing but what it hands over
-        return (at,), tuple(found["Scratch"])
+    if rule.more:  # the first of several kernels writes nothing but what it hands over
+        return (at,) if rule.scratch is not None else (), tuple(found["Scratch"])
     return tuple(found["Out"]), tuple(found["Scratch"])
 
 

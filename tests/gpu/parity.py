@@ -37,6 +37,8 @@ _ROWS = {
         loss_ratio loss_sum max_pool
         max_pool_backward max_pool_indices multi_margin_rows multilabel_margin_rows nadam_step norm_apply norm_backward_apply
         norm_backward_sums norm_backward_tables norm_moments norm_running_tables norm_tables nuclear_norm prod_grad random_integers
+        grid_sample_backward grid_sample_grid_backward grid_sample_map label_components nonzero_rows warp_points warp_sample
+        watershed_flood
         random_permutation random_poisson random_uniform resize rmsprop_step rprop_step scale_rows scan scatter_add_rows scatter_rows
         select sgd_step softmax_grad softmax_rows soft_cross_entropy_rows soft_cross_entropy_rows_backward sort_rows take take_map
         take_sum truth_into unpool unpool_add unpool_backward""",
@@ -46,9 +48,6 @@ _ROWS = {
     RANDOM: "random_normal random_truncated_normal",
     CHECKSUM: "checksum",
     PACKED: "conv_pack",
-    NONE: """
-        grid_sample_backward grid_sample_grid_backward grid_sample_map label_components nonzero_rows warp_points warp_sample
-        watershed_flood""",
 }
 DISTANCES: dict[str, Distance] = {row: distance for distance, rows in _ROWS.items() for row in rows.split()}
 

@@ -49,6 +49,7 @@ def parameters(row, rule, last):
         found += [f"int64 {name}_size"] if rule.lengths and form != "Strided" else []
         found += [f"int64 {name}_kind"] if inner == "Other" else []
     found += [f"{'const ' if last else ''}element* scratch"] if rule.scratch is not None else []
+    found += ["double* scratch"] if rule.doubles is not None else []
     found += [f"int64 {name}" for name, _ in rule.lets]
     found += ["int64 entry", "int64 entries"] if rule.entries else []
     return ", ".join(found)
@@ -76,7 +77,7 @@ def test_symbols_and_parameters(stem):
     emulated.require()
     for suffix in ("f32", "b4", "i64", "f16"):
         expected = {
-            f"{step.kernel or row}_{suffix}": parameters(KERNELS[row], rule, not step.then)
+            f"{step.kernel or row}_{suffix}": parameters(KERNELS[row], rule, not step.more)
             for row, rule in sources.declared(stem)
             if suffix in (rule.kinds or sources.GROUPS[KERNELS[row].group])
             for step in rule.passes

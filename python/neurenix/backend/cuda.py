@@ -71,9 +71,9 @@ class CudaDoor:
             self._cards[index] = (int(device.compute_capability), int(device.attributes["MultiProcessorCount"]))
         return self._cards[index]
 
-    def scratch(self, like: Array, size: int) -> Array:
+    def scratch(self, like: Array, size: int, dtype: np.dtype[Any]) -> Array:
         """Give memory with no meaning in it, from the pool of the current device."""
-        return self.empty((size,), like.dtype, self.device(like))
+        return self.empty((size,), dtype, self.device(like))
 
     def function(self, row: Kernel, rule: Rule, suffix: str) -> Callable[..., None]:
         """Give the compiled kernel for the current device."""

@@ -59,8 +59,8 @@ class Device(Protocol):
     def card(self) -> tuple[int, int]:
         """Give compute capability (80 for 8.0) and number of multiprocessors of the current device."""
 
-    def scratch(self, like: Array, size: int) -> Array:
-        """Give memory with no meaning in it for so many elements as those of ``like``."""
+    def scratch(self, like: Array, size: int, dtype: np.dtype[Any]) -> Array:
+        """Give memory with no meaning in it for so many elements, on the device of ``like``."""
 
 
 def run(row: Kernel, args: Sequence[Any], device: Device) -> None:
@@ -96,12 +96,15 @@ def _way(call: _Call, rule: Rule, sizes: dict[str, int]) -> tuple[Rule, dict[str
 
 def _launch(call: _Call, rule: Rule, sizes: dict[str, int], given: tuple[Any, ...]) -> None:
     row, device, size = call.row, call.device, rule.scratch_size(sizes)
-    given += () if size is None else (device.scratch(call.first, size),)
-    given += tuple(np.int64(sizes[name]) for name, _ in rule.lets)
+    entry = given[-2:] if rule.entries else ()
+    more = [np.int64(sizes[name]) for name, _ in rule.lets]
+    if size is not None:
+        more.insert(0, device.scratch(call.first, size, call.first.dtype if rule.doubles is None else np.dtype(np.float64)))
+    given = (*given[: len(given) - len(entry)], *more, *entry)
     for step in rule.passes:
         grid = step.grid(sizes, call.first.size, device.most_blocks)
-        if 0 in grid:
-            return
+        if 0 in grid or not step.due(sizes):
+            continue
         if grid[0] > _MOST_BLOCKS_X or max(grid[1:], default=0) > 0xFFFF:
             raise ShapeError(f"{row.name}: expected sizes within the grid of a GPU, got {grid} blocks; use a smaller batch or tile")
         device.function(row, step, call.suffix)(grid, (step.block,), given)

@@ -15,7 +15,10 @@ kernel has another name. Lines that begin with five spaces go on with the one be
 ``entries``                 the number of the lists' entry and how many there are come last
 ``let parts = k / 64``      one more number; kernels take it after the row's arguments
 ``scratch parts * y``       so many elements of memory with no meaning, after the row's arguments and before such numbers
-``then name``               a second kernel with the same arguments, one thread an element of the first array
+``doubles n * c``           so many doubles of memory with no meaning, in the place of scratch
+``then name``               another kernel with the same arguments; what follows is said of it, else one thread an element of the first array
+``if h * w > 255``          whether this kernel is launched at all
+``unordered``               what this kernel leaves behind depends on the order of its threads; one after it makes that good
 ==========================  ====================================================================================
 
 A rule with a condition is *another way* to compute a row, in any file; the first whose conditions hold is taken, else the one
@@ -98,7 +101,11 @@ class Rule:
     entries: bool = False
     lets: tuple[tuple[str, ast.expr], ...] = ()
     scratch: ast.expr | None = None
-    then: str = ""
+    doubles: ast.expr | None = None
+    then: tuple[Rule, ...] = ()
+    when: ast.expr | None = None
+    unordered: bool = False
+    more: bool = False  # whether another kernel follows
     kinds: tuple[str, ...] = ()
     precisions: tuple[str, ...] = ()
     capability: int = 0
@@ -123,13 +130,18 @@ class Rule:
         return self.where is None or bool(_value(self.where, sizes))
 
     def scratch_size(self, sizes: Mapping[str, int]) -> int | None:
-        """Elements of scratch memory; None where there is none among the arguments."""
-        return None if self.scratch is None else _value(self.scratch, sizes)
+        """Elements of scratch memory, doubles where ``doubles`` says so; None where there is none among the arguments."""
+        wanted = self.scratch if self.doubles is None else self.doubles
+        return None if wanted is None else _value(wanted, sizes)
+
+    def due(self, sizes: Mapping[str, int]) -> bool:
+        """Whether this kernel is launched, of several."""
+        return self.when is None or bool(_value(self.when, sizes))
 
     @property
     def passes(self) -> tuple[Rule, ...]:
         """The kernels, in order."""
-        return (self, Rule(self.then, self.file)) if self.then else (self,)
+        return (self, *self.then)
 
 
 def c_name(suffix: str) -> str:
@@ -209,28 +221,36 @@ def _ways() -> dict[str, tuple[Rule, ...]]:
 
 
 def _rule(row: str, clauses: str, kernel: str = "", file: str = "") -> Rule:
-    found: dict[str, Any] = {"lets": ()}
+    steps = re.split(r";\s*then (\w+)", f"{clauses};")
+    first = _found(row, steps[0])
+    shared = {key: first[key] for key in ("joined", "lengths", "entries") if key in first}
+    named = list(zip(steps[1::2], steps[2::2], strict=True))
+    then = tuple(Rule(name, file, more=(name, text) != named[-1], **shared | _found(row, text)) for name, text in named)
+    return Rule(kernel, file, then=then, more=bool(then), **first)
+
+
+def _found(row: str, clauses: str) -> dict[str, Any]:
+    """What the clauses say of one kernel."""
+    found: dict[str, Any] = {}
     for clause in filter(None, (" ".join(c.split()) for c in clauses.split(";"))):
         word, _, rest = clause.partition(" ")
         if word in ("threads", "blocks"):
             tree = _parsed(f"({rest},)")
             found[word] = tuple(tree.elts) if isinstance(tree, ast.Tuple) else ()
-        elif word in ("scratch", "where"):
-            found[word] = _parsed(rest)
+        elif word in ("scratch", "doubles", "where", "if"):
+            found["when" if word == "if" else word] = _parsed(rest)
         elif word == "let":
             name, _, e = rest.partition(" = ")
-            found["lets"] += ((name, _parsed(e)),)
+            found["lets"] = (*found.get("lets", ()), (name, _parsed(e)))
         elif word in ("type", "precision"):
             found[{"type": "kinds", "precision": "precisions"}[word]] = tuple(rest.split())
         elif word in ("block", "sm"):
             found[{"block": "block", "sm": "capability"}[word]] = int(rest)
-        elif word == "then":
-            found[word] = rest
-        elif word in ("joined", "lengths", "entries"):
+        elif word in ("joined", "lengths", "entries", "unordered"):
             found[word] = True
         else:
             raise InternalError(f"internal: {row}: expected a launch rule, got {clause!r}")
-    return Rule(kernel, file, **found)
+    return found
 
 
 def _parsed(text: str) -> ast.expr:

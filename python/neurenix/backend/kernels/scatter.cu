@@ -6,7 +6,9 @@
 // launch gather_rows: threads outer * m * inner
 // launch scatter_rows: threads outer * inner
 // launch scatter_add_rows: threads outer * inner
-#include "common.cuh"
+// launch nonzero_rows: lengths; let chunks = mask / 4096; doubles chunks; blocks chunks; then nonzero_starts; blocks 1;
+//     then nonzero_places; blocks chunks
+#include "block.cuh"
 
 #ifdef NX_BYTES
 KERNEL NX_NAME(take)(element* y, int64 y_size, const element* x, int64 x_size, const int64* index, int64 index_size, int64 outer, int64 n,
@@ -26,6 +28,47 @@ KERNEL NX_NAME(scatter_rows)(element* y, const int64* index, const element* src,
         for (int64 j = 0; j < m; j++) {
             int64 from = (line / inner * m + j) * inner + line % inner;
             y[(line / inner * n + index[from]) * inner + line % inner] = src[from];
+        }
+}
+
+#define NONZERO const unsigned char* mask, int64 mask_size, int64* index, int64 index_size, double* scratch, int64 chunks
+
+// Which of a thread's 16 bytes of a chunk hold, as bits.
+__device__ __forceinline__ unsigned holding(const unsigned char* mask, int64 size) {
+    const int64 from = (int64)blockIdx.x * 4096 + threadIdx.x * 16;
+    unsigned bits = 0;
+    if (from + 16 <= size && (uint64)(mask + from) % 16 == 0) {
+        const uint4 four = *(const uint4*)(mask + from);
+        const unsigned words[4] = {four.x, four.y, four.z, four.w};
+#pragma unroll
+        for (int i = 0; i < 16; i++) bits |= (words[i / 4] >> (i % 4 * 8) & 255 ? 1u : 0u) << i;
+    } else {
+        for (int i = 0; i < 16; i++) bits |= (from + i < size && mask[from + i] ? 1u : 0u) << i;
+    }
+    return bits;
+}
+
+// How many of each chunk hold; where each chunk's begin; the places themselves.
+KERNEL NX_NAME(nonzero_rows)(NONZERO) {
+    __shared__ unsigned shared[WARPS + 1];
+    unsigned total;
+    sum_before(__popc(holding(mask, mask_size)), shared, total);
+    if (threadIdx.x == 0) ((int64*)scratch)[blockIdx.x] = total;
+}
+
+KERNEL NX_NAME(nonzero_starts)(NONZERO) {
+    __shared__ unsigned shared[WARPS + 1];
+    start_after((int64*)scratch, chunks, (int64)0, shared);
+}
+
+KERNEL NX_NAME(nonzero_places)(NONZERO) {
+    __shared__ unsigned shared[WARPS + 1];
+    unsigned bits = holding(mask, mask_size), total;
+    int64 to = ((int64*)scratch)[blockIdx.x] + sum_before(__popc(bits), shared, total);
+    for (int i = 0; i < 16; i++)
+        if (bits >> i & 1) {
+            if (to < index_size) index[to] = (int64)blockIdx.x * 4096 + threadIdx.x * 16 + i;
+            to++;
         }
 }
 #endif
