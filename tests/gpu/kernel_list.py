@@ -77,13 +77,11 @@ def text():
     lines += [f"| `{stem}.cu` | {', '.join(f'`{n}`' for n in sorted(have[stem]))} | {distance(stem)} |" for stem in stems if have[stem]]
     missing = sorted(n for n in KERNELS if n not in have[KERNELS[n].stem])
     lines += ["", *_other_ways()]
-    lines += [
-        "",
-        "## Rows without a kernel",
-        "",
-        'They raise `BackendUnavailableError` by name; move the arrays to the CPU with `.to("cpu")`.',
-        "",
-    ]
+    lines += ["", "## Rows without a kernel", ""]
+    if not missing:
+        lines.append("None.")
+    else:
+        lines += ['They raise `BackendUnavailableError` by name; move the arrays to the CPU with `.to("cpu")`.', ""]
     lines += [f"- `{n}` ({KERNELS[n].stem})" for n in missing]
     return "\n".join(lines) + "\n"
 
