@@ -27,56 +27,61 @@
 #define SIZES {n, outer, d, h, w, inner, points, axes, {padding, align != 0}}
 
 // A thread a point and channel; maps that share their points (outer) are its inner loop.
+template <int count> __device__ __forceinline__ void sample(element* y, const element* x, const element* grid, const Sizes& s) {
+    for (EACH(i, s.n * s.points * s.inner)) {
+        const int64 c = i % s.inner, row = i / s.inner, b = row / s.points, p = row - b * s.points;
+        const Point<count> point(s, grid + row * s.axes);
+        for (int64 o = 0; o < s.outer; o++) {
+            const element* map = x + (b * s.outer + o) * s.pixels() * s.inner + c;
+            element sum = 0;
+            point.each(s, [&](int, int64 pixel, const Tap& z, const Tap& r, const Tap& t) {
+                sum = mul_add(z.weight * (r.weight * t.weight), map[pixel * s.inner], sum);
+            });
+            y[((b * s.outer + o) * s.points + p) * s.inner + c] = sum;
+        }
+    }
+}
+
 KERNEL NX_NAME(grid_sample_map)(element* y, const element* x, const element* grid, int64 n, int64 outer, int64 d, int64 h, int64 w,
                                 int64 inner, int64 points, int64 axes, int64 mode, int64 padding, int64 align) {
     const Sizes s = SIZES;
-    by_mode(mode, [&](auto count) {
-        for (EACH(i, n * points * inner)) {
-            const int64 c = i % inner, row = i / inner, b = row / points, p = row - b * points;
-            const Point<decltype(count)::value> point(s, grid + row * axes);
-            for (int64 o = 0; o < outer; o++) {
-                const element* map = x + (b * outer + o) * s.pixels() * inner + c;
-                element sum = 0;
-                point.each(s, [&](int, int64 pixel, const Tap& z, const Tap& r, const Tap& t) {
-                    sum = mul_add(z.weight * (r.weight * t.weight), map[pixel * inner], sum);
-                });
-                y[((b * outer + o) * points + p) * inner + c] = sum;
-            }
-        }
-    });
+    BY_MODE(mode, sample, y, x, grid, s);
 }
 
 // 16 threads a point share its channels out as the CPU's lanes do; a map of one channel takes one.
+template <int count>
+__device__ __forceinline__ void slope(element* dgrid, const element* dy, const element* x, const element* grid, const Sizes& s) {
+    const int lanes = s.inner == 1 ? 1 : 16, lane = s.inner == 1 ? 0 : threadIdx.x % 16;
+    const unsigned team = 0xffffu << (threadIdx.x & 16);
+    for (EACH(i, s.n * s.points * lanes)) {
+        const int64 row = i / lanes, b = row / s.points, p = row - b * s.points;
+        const Point<count> point(s, grid + row * s.axes);
+        element sums[3] = {};
+        for (int64 o = 0; o < s.outer; o++) {
+            const int64 m = b * s.outer + o;
+            const element *gs = dy + (m * s.points + p) * s.inner, *map = x + m * s.pixels() * s.inner;
+            point.each(s, [&](int, int64 pixel, const Tap& z, const Tap& r, const Tap& t) {
+                element product = 0;
+                for (int64 c = lane; c < s.inner; c += lanes) product = mul_add(gs[c], map[pixel * s.inner + c], product);
+                if (lanes > 1)
+                    for (int half = 8; half > 0; half /= 2) product = product + __shfl_down_sync(team, product, half, 16);
+                sums[0] = mul_add(z.weight * r.weight * t.slope, product, sums[0]);
+                sums[1] = mul_add(z.weight * r.slope * t.weight, product, sums[1]);
+                sums[2] = mul_add(z.slope * r.weight * t.weight, product, sums[2]);
+            });
+        }
+        if (lane > 0) continue;
+        dgrid[row * s.axes] = sums[0];
+        dgrid[row * s.axes + 1] = sums[1];
+        if (s.axes == 3) dgrid[row * s.axes + 2] = sums[2];
+    }
+}
+
 KERNEL NX_NAME(grid_sample_grid_backward)(element* dgrid, const element* dy, const element* x, const element* grid, int64 n, int64 outer,
                                           int64 d, int64 h, int64 w, int64 inner, int64 points, int64 axes, int64 mode, int64 padding,
                                           int64 align) {
     const Sizes s = SIZES;
-    const int lanes = inner == 1 ? 1 : 16, lane = inner == 1 ? 0 : threadIdx.x % 16;
-    const unsigned team = 0xffffu << (threadIdx.x & 16);
-    by_mode(mode, [&](auto count) {
-        for (EACH(i, n * points * lanes)) {
-            const int64 row = i / lanes, b = row / points, p = row - b * points;
-            const Point<decltype(count)::value> point(s, grid + row * axes);
-            element sums[3] = {};
-            for (int64 o = 0; o < outer; o++) {
-                const int64 m = b * outer + o;
-                const element *gs = dy + (m * points + p) * inner, *map = x + m * s.pixels() * inner;
-                point.each(s, [&](int, int64 pixel, const Tap& z, const Tap& r, const Tap& t) {
-                    element product = 0;
-                    for (int64 c = lane; c < inner; c += lanes) product = mul_add(gs[c], map[pixel * inner + c], product);
-                    if (lanes > 1)
-                        for (int half = 8; half > 0; half /= 2) product = product + __shfl_down_sync(team, product, half, 16);
-                    sums[0] = mul_add(z.weight * r.weight * t.slope, product, sums[0]);
-                    sums[1] = mul_add(z.weight * r.slope * t.weight, product, sums[1]);
-                    sums[2] = mul_add(z.slope * r.weight * t.weight, product, sums[2]);
-                });
-            }
-            if (lane > 0) continue;
-            dgrid[row * axes] = sums[0];
-            dgrid[row * axes + 1] = sums[1];
-            if (axes == 3) dgrid[row * axes + 2] = sums[2];
-        }
-    });
+    BY_MODE(mode, slope, dgrid, dy, x, grid, s);
 }
 
 // --- the map's gradient
@@ -110,20 +115,23 @@ struct Work {
         int64 axes, int64 mode, int64 padding, int64 align, double* scratch, int64 taps, int64 chunks, int64 size
 #define WORK(image) scratch, (image), points, axes, mode, taps, chunks, size
 
+// The pixels and weights of a point's taps, in order.
+template <int count>
+__device__ __forceinline__ void list_taps(const Work& work, const Sizes& s, int64 first, const element* at) {
+    for (int64 k = 0; k < work.per_point; k++) work.pixels(0)[first + k] = (unsigned)s.pixels();
+    const Point<count> point(s, at);
+    point.each(s, [&](int k, int64 pixel, const Tap& z, const Tap& r, const Tap& t) {
+        work.pixels(0)[first + k] = (unsigned)pixel;
+        work.weights[first + k] = (double)(z.weight * (r.weight * t.weight));
+    });
+}
+
 KERNEL NX_NAME(grid_sample_backward)(BACKWARD) {
     const Sizes s = SIZES;
-    by_mode(mode, [&](auto number) {
-        for (EACH(row, n * points)) {
-            const Work work(WORK(row / points));
-            const int64 first = row % points * work.per_point;
-            for (int64 k = 0; k < work.per_point; k++) work.pixels(0)[first + k] = (unsigned)s.pixels();
-            const Point<decltype(number)::value> point(s, grid + row * axes);
-            point.each(s, [&](int k, int64 pixel, const Tap& z, const Tap& r, const Tap& t) {
-                work.pixels(0)[first + k] = (unsigned)pixel;
-                work.weights[first + k] = (double)(z.weight * (r.weight * t.weight));
-            });
-        }
-    });
+    for (EACH(row, n * points)) {
+        const Work work(WORK(row / points));
+        BY_MODE(mode, list_taps, work, s, row % points * work.per_point, grid + row * axes);
+    }
 }
 
 // One chunk of 2048 taps by one digit of their pixels: counts of digits, or (move) each tap to its place among all.

@@ -141,10 +141,10 @@ template <int count> struct Point {
     }
 };
 
-// Calls f with the number of taps an axis as a constant.
-template <int n> struct Count { static constexpr int value = n; };
-template <typename F> __device__ __forceinline__ void by_mode(int64 mode, F f) {
-    if (mode == LINEAR) f(Count<2>());
-    else if (mode == NEAREST) f(Count<1>());
-    else f(Count<4>());
-}
+// Calls a template of the number of taps an axis.
+#define BY_MODE(mode, function, ...)                       \
+    do {                                                   \
+        if (mode == LINEAR) function<2>(__VA_ARGS__);      \
+        else if (mode == NEAREST) function<1>(__VA_ARGS__); \
+        else function<4>(__VA_ARGS__);                     \
+    } while (false)
