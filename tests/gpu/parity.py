@@ -2,7 +2,8 @@
 
 ``test_rows.py`` holds the kernels to it, docs/coverage.md shows it. A distance is the largest difference of two elements over
 the largest magnitude of their array; 0 means the same bits. NaNs and infinities must be in the same places. Integers and masks
-are compared by their bits, whatever the entry. To add a row, add its name here; its arguments come from ``calls.py``.
+are compared by their bits, whatever the entry. Convolutions and products are those of the setting "ieee". To add a row, add its
+name here; its arguments come from ``calls.py``.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ NONE = Distance(0.0, 0.0, "no CUDA kernel yet")
 CHECKSUM = Distance(0.0, 0.0, "not compared: checksums are set beside earlier ones of their own device")
 PACKED = Distance(0.0, 0.0, "not compared: each device has its own order of weights; its convolutions are")
 OWN = (CHECKSUM, PACKED)
+
+# On tensor cores, of ``TENSORS`` in float32: the relative L2 distance from the exact result under each precision setting.
+TENSOR_CORES = {"fast": 1.5e-6, "tf32": 1e-3}
+TENSORS = ("conv_weight_gradient", "convolve", "matmul_rows")
 
 _ROWS = {
     SAME: """

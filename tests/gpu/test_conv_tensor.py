@@ -5,13 +5,12 @@ import numpy as np
 import pytest
 from gpu import emulated
 from gpu.emulated import EmulatedModule
+from gpu.parity import TENSOR_CORES as BOUNDS
 
 import neurenix as nx
 from neurenix.backend import sources
 from neurenix.nn import functional as F
 from neurenix.ops.conv_chain import Norm, Unit, conv_chain
-
-BOUNDS = {"fast": 1.5e-6, "tf32": 1e-3}
 
 
 def conv(**settings):
