@@ -9,11 +9,15 @@ import ast
 import importlib
 import pkgutil
 import re
+import sys
 from pathlib import Path
 
 import neurenix
 from neurenix.backend import sources
 from neurenix.backend.kernel import KERNELS
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from gpu.parity import CPU_ONLY, DISTANCES
 
 LIST = Path(__file__).parents[2] / "docs" / "cuda_kernels.md"
 _HEAD = """\
@@ -59,13 +63,23 @@ def _other_ways():
         kinds, capability = (
             sorted({v for _, rule in rules for v in values(rule)}) for values in (lambda r: r.kinds, lambda r: [r.capability])
         )
-        limits = " or ".join(
-            dict.fromkeys(ast.unparse(rule.where) for _, rule in rules if rule.where is not None and "parts" not in ast.unparse(rule.where))
-        )
+        limits = min((ast.unparse(rule.where) for _, rule in rules if rule.where is not None), key=len, default="any sizes")
         lines.append(
             f"| `{name}` | {rows} | {', '.join(kinds)}; {settings}; sm_{capability[0]} and later; {limits} | {distance(name[:-3])} |"
         )
     return lines
+
+
+def _without(missing):
+    """Which rows have no CUDA kernel: those that need none, and those that wait for one."""
+    cpu_only = [name for name in missing if DISTANCES.get(name) is CPU_ONLY]
+    waiting = [f"- `{name}` ({KERNELS[name].stem})" for name in missing if name not in cpu_only]
+    lines = []
+    if cpu_only:
+        lines.append(f"A CPU's own ways, which on a GPU other rows compute: {', '.join(f'`{name}`' for name in cpu_only)}.")
+    if waiting:
+        lines += ['These raise `BackendUnavailableError` by name; move the arrays to the CPU with `.to("cpu")`.', "", *waiting]
+    return lines or ["None."]
 
 
 def text():
@@ -77,12 +91,7 @@ def text():
     lines += [f"| `{stem}.cu` | {', '.join(f'`{n}`' for n in sorted(have[stem]))} | {distance(stem)} |" for stem in stems if have[stem]]
     missing = sorted(n for n in KERNELS if n not in have[KERNELS[n].stem])
     lines += ["", *_other_ways()]
-    lines += ["", "## Rows without a kernel", ""]
-    if not missing:
-        lines.append("None.")
-    else:
-        lines += ['They raise `BackendUnavailableError` by name; move the arrays to the CPU with `.to("cpu")`.', ""]
-    lines += [f"- `{n}` ({KERNELS[n].stem})" for n in missing]
+    lines += ["", "## Rows without a kernel", "", *_without(missing)]
     return "\n".join(lines) + "\n"
 
 

@@ -25,6 +25,7 @@ IN_ORDER = Distance(2e-6, 4e-15, "sums are added in another order")
 PLATFORM = Distance(2.5e-7, 1e-15, "some expressions are the platform's functions in double, rounded once")
 RANDOM = Distance(2.5e-7, 4e-15, "the platform's log, sin and cos in double, rounded once")
 NONE = Distance(0.0, 0.0, "no CUDA kernel yet")
+CPU_ONLY = Distance(0.0, 0.0, "a CPU's own way: on a GPU another row computes the same")
 CHECKSUM = Distance(0.0, 0.0, "not compared: checksums are set beside earlier ones of their own device")
 PACKED = Distance(0.0, 0.0, "not compared: each device has its own order of weights; its convolutions are")
 OWN = (CHECKSUM, PACKED)
@@ -53,6 +54,7 @@ _ROWS = {
     RANDOM: "random_normal random_truncated_normal",
     CHECKSUM: "checksum",
     PACKED: "conv_pack",
+    CPU_ONLY: "convolve_winograd winograd_pack",
 }
 DISTANCES: dict[str, Distance] = {row: distance for distance, rows in _ROWS.items() for row in rows.split()}
 
