@@ -112,6 +112,14 @@ cuda-errors: .venv/built-test build/cupy/.made ## what the library says with the
 cuda-check: cuda-errors ## compile the CUDA kernels for every architecture (minutes; no GPU needed)
 	$(PY) tests/gpu/nvrtc_check.py
 
+.PHONY: gpu-test
+gpu-test: .venv/built-test build/cupy/.made ## the tests for a machine with a GPU; without one they fail
+	NEURENIX_REQUIRE_GPU=1 PYTHONPATH=build/cupy $(PY) -m pytest -q -m gpu tests/gpu
+
+.PHONY: gpu-bench
+gpu-bench: .venv/built-test build/cupy/.made ## convolutions on a GPU beside its limits, and beside PyTorch with cuDNN where that is installed
+	PYTHONPATH=build/cupy $(PY) benches/gpu.py
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf .venv target dist site build runs .mypy_cache .ruff_cache python/neurenix/_rust.abi3.so

@@ -65,7 +65,12 @@ def ours(layer: tuple) -> dict:
         a, b = nx.tensor(last, requires_grad=of_x), nx.tensor(w, requires_grad=not of_x)
         y = fn(a, b, **options)
         g = nx.tensor(y.numpy())._array
-        return lambda: list(autograd.pullback([(y, g)], None, keep=True))
+
+        def run():
+            a.grad = b.grad = None
+            autograd.backward([(y, g)], retain_graph=True)
+
+        return run
 
     def forward():
         with nx.no_grad():
