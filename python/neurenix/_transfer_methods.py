@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any, cast
 
 from neurenix import layout
@@ -45,6 +46,15 @@ class TransferMethods:
         twin, me = object.__new__(type(self)), cast("Tensor", self)
         _restore(twin, (me.data, True, me.grad, me.requires_grad, me._logits), getattr(self, "__dict__", None))
         cast("Tensor", twin)._node = me._node
+        return twin
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """Another tensor over memory of its own; tensors that shared memory share it again."""
+        (array, exposed, *rest), more = self.__getstate__()
+        twin = memo[id(self)] = object.__new__(type(self))
+        if id(array) not in memo:
+            memo[id(array)] = layout.copy(array)
+        _restore(twin, (memo[id(array)], exposed, *copy.deepcopy(rest, memo)), copy.deepcopy(more, memo))
         return twin
 
     def __getstate__(self) -> tuple[Any, ...]:

@@ -1,5 +1,6 @@
 """A whole model on the emulated GPU: the unchanged kernels, the library's own launch code, forward, backward and optimizer."""
 
+import copy
 import warnings
 
 import numpy as np
@@ -45,6 +46,22 @@ def test_a_model_and_its_input_on_different_devices(door):
     model = UNet(1, 1, features=[3])
     with pytest.raises(DeviceError, match="expected arrays on one device"):
         model(nx.tensor(IMAGES).to("emulated"))
+
+
+@pytest.mark.devices
+def test_a_copy_of_a_model_has_memory_of_its_own(device):
+    model = UNet(1, 1, features=[3]).to(device)
+    model.tied = next(model.parameters()).detach()
+    twin = copy.deepcopy(model)
+    assert {p.device for p in twin.parameters()} == {device}
+    for a, b in zip(model.parameters(), twin.parameters(), strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+        assert a._array.strides == b._array.strides
+    first = next(twin.parameters())
+    first.grad = nx.ones_like(first)
+    optim.SGD(twin.parameters(), lr=1.0).step()
+    np.testing.assert_array_equal(first.numpy(), twin.tied.numpy())
+    np.testing.assert_array_equal(next(model.parameters()).numpy() - 1, first.numpy())
 
 
 @pytest.mark.devices
