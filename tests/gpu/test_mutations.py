@@ -9,6 +9,7 @@ import neurenix as nx
 from neurenix import backend, random
 from neurenix.backend import sources
 from neurenix.nn import functional as F
+from neurenix.ops import regions
 
 
 def image(*shape):
@@ -51,6 +52,35 @@ def loss(device):
     return F.mse_loss(nx.tensor(image(9000)).to(device), nx.tensor(image(1)).to(device).expand(9000))
 
 
+def grid_gradient(device):
+    x = nx.tensor(image(1, 2, 17, 20)).to(device).requires_grad_()
+    grid = np.random.default_rng(2).uniform(-1, 1, (1, 30, 20, 2)).astype("f4")
+    F.grid_sample(x, nx.tensor(grid).to(device), align_corners=True).square().sum().backward()
+    return x.grad
+
+
+def long_loss(device):
+    return F.mse_loss(nx.tensor(image(70001)).to(device), nx.tensor(np.zeros(70001, "f4")).to(device))
+
+
+def chosen(device):
+    x = nx.tensor(image(9000)).to(device)
+    return x[x > 0.5]
+
+
+def flooded(device):
+    shape, rng = (1, 20, 20), np.random.default_rng(3)
+    arrays = (
+        rng.random(shape, "f4"),
+        (rng.random(shape) < 0.1) * np.arange(400).reshape(shape),
+        np.ones(shape, bool),
+        np.zeros(shape, np.int64),
+    )
+    arrays = [backend.to_device(np.ascontiguousarray(a), device) for a in arrays]
+    regions.watershed_flood(*arrays, *shape, 2, 0)
+    return nx.Tensor._wrap(arrays[3])
+
+
 MUTATIONS = {
     "no barrier behind the loads": ("conv", conv, "                    __syncthreads();\n                    multiply", "                    multiply"),
     "no barrier behind the products": ("conv", conv, "multiply(sums, tile, tx, ty);\n                    __syncthreads();", "multiply(sums, tile, tx, ty);"),
@@ -69,7 +99,21 @@ MUTATIONS = {
     "a pair left out": ("statistics", nuclear, "sum < 2 * columns - 2", "sum < 2 * columns - 3"),
     "a double kept where it is overwritten": ("scan", product, "y[line.at(2 * i + 1)] = __uint", "y[line.at(2 * i)] = __uint"),
     "exchanges that do not wait": ("random", permutation, "places[k] == i || places[k] == j", "places[k] == j"),
-    "a unit of the next team": ("loss", loss, "unit < (team + 1) * branch", "unit <= (team + 1) * branch"),
+    "an element of the next unit": ("loss", loss, "i = unit * UNIT + lane; i < stop", "i = unit * UNIT + lane; i <= stop"),
+    "no barrier before digits are added": (
+        "sampling",
+        grid_gradient,
+        "before[warp][digit] = __popc(same);\n        __syncthreads();",
+        "before[warp][digit] = __popc(same);",
+    ),
+    "a wrong digit": ("sampling", grid_gradient, "pixel >> (8 * pass) & 255", "pixel >> (8 * pass) & 127"),
+    "a sort that is not stable": ("sampling", grid_gradient, "before[warp][digit] + __popc(same & ((1u << lane) - 1))", "before[warp][digit] + __popc(same >> lane) - 1"),
+    "the last unit left out": ("loss", long_loss, "unit * UNIT < n) sums", "(unit + 1) * UNIT < n) sums"),
+    "a tree one branch short": ("loss", long_loss, "2 * i + 1 < left ?", "2 * i + 2 < left ?"),
+    "a chunk's end": ("scatter", chosen, "from + i < size && mask[from + i]", "mask[from + i]"),
+    "a warp's count lost": ("scatter", chosen, "if (lane == 31) shared[warp]", "if (lane == 30) shared[warp]"),
+    "a heap that forgets a child": ("regions", flooded, "unsigned first = child < size ?", "unsigned first = child + 1 < size ?"),
+    "a heap without its order": ("regions", flooded, "if (!before(least, first, l, o)) break;", "if (before(least, first, l, o)) break;"),
     "misaligned vectors": ("matmul", matmul, "y[(blockIdx.y * m + r) * n + c] = sums[i][j]", "*(float4*)(y + (blockIdx.y * m + r) * n + c) = float4{}"),
 }  # fmt: skip
 
@@ -77,7 +121,7 @@ MUTATIONS = {
 @pytest.mark.parametrize("fault", MUTATIONS)
 def test_a_planted_fault_is_noticed(door, monkeypatch, fault):
     stem, case, right, wrong = MUTATIONS[fault]
-    assert right in sources.text(f"{stem}.cu"), "the kernel has changed: plant the fault anew"
+    assert right in sources.unit(stem, "f32") + sources.unit(stem, "b1"), "the kernel has changed: plant the fault anew"
 
     def module(name, suffix):
         unit = sources.unit(name, suffix)

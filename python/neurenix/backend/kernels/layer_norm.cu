@@ -74,6 +74,7 @@ KERNEL NX_NAME(layer_norm_backward_parameters)(element* dweight, element* dbias,
                                                const double* rstd, int64 rows, int64 size) {
     for (EACH(i, size)) {
         double by_weight = 0, by_bias = 0;
+#pragma unroll 8
         for (int64 row = 0; row < rows; row++) {
             double gradient = (double)g[row * size + i];
             by_weight += gradient * ((double)x[row * size + i] - mean[row]) * rstd[row];

@@ -1,17 +1,20 @@
 // loss.cu - losses that look at one element at a time: value, sum and gradients of each from one place.
 // It has never run on a GPU: it was compiled for each architecture and run in the emulator. Same bits as the CPU: sums are
-// taken by one block, in units of 4096 elements and a tree over units. Probabilities outside [0, 1] make the loss NaN: telling it
+// taken in units of 4096 elements and a tree over units. Probabilities outside [0, 1] make the loss NaN: telling it
 // otherwise would wait for the GPU.
-// max-stack: 384
+// max-stack: 192
 // launch loss_elements: threads n
-// launch loss_elements_sum: blocks 1
+// launch loss_elements_sum: let units = n / 4096; doubles units; blocks max(1, units / 16); then loss_elements_total; blocks 1; if units > 16
 // launch loss_elements_backward: threads n; lengths
-// launch loss_sum: blocks 1; lengths
-// launch loss_ratio: blocks 1; lengths
+// launch loss_sum: lengths; let units = x / 4096; doubles units; blocks max(1, units / 16); then loss_total; blocks 1; if units > 16
+// launch loss_ratio: lengths; let units = x / 4096; let shares = share / 4096; doubles units + shares;
+//     blocks units / 16 + shares / 16; then loss_quotient; blocks 1
 #include "common.cuh"
 #include "math.cuh"
 
 #ifdef NX_FLOATS
+#include "units.cuh"
+
 enum Way { MSE, L1, SMOOTH_L1, HUBER, BCE, BCE_LOGITS, BCE_OF_SIGMOID, KL, KL_LOG, POISSON_LOG, POISSON, SOFT_MARGIN };
 
 // log(1 + exp(x))
@@ -85,67 +88,30 @@ __device__ __forceinline__ element weighted(element v, const element* weight, in
     return !weight ? v : weight[i] == 0 ? (element)0 : v * weight[i];
 }
 
-constexpr int LANES = 16, TEAMS = 256 / LANES, UNIT = 4096;  // LANES threads add the elements of a unit
-
-// Adds in a binary tree that depends on the number of terms only: neighbours first, like carrying in a counter.
-struct Tree {
-    double stack[40];
-    int depth = 0;
-    int64 count = 0;
-
-    __device__ __forceinline__ void add(double term) {
-        for (int64 bits = count++; bits & 1; bits >>= 1) term = stack[--depth] + term;
-        stack[depth++] = term;
-    }
-    __device__ __forceinline__ double total() const {
-        double sum = depth ? stack[depth - 1] : 0;
-        for (int i = depth - 2; i >= 0; i--) sum = stack[i] + sum;
-        return sum;
-    }
-};
-
-// The sum of term(i), i < n, by one block, whose teams each add the units of a whole branch of the tree; every thread gets it.
-template <typename F> __device__ __forceinline__ double block_sum(int64 n, F term) {
-    __shared__ element parts[TEAMS][LANES];
-    __shared__ double branches[TEAMS];
-    const int team = threadIdx.x / LANES, lane = threadIdx.x % LANES;
-    const int64 units = (n + UNIT - 1) / UNIT;
-    int64 branch = 1;
-    while (branch * TEAMS < units) branch *= 2;
-    Tree tree;
-    for (int64 unit = team * branch; unit < (team + 1) * branch; unit++) {
-        const int64 start = unit * UNIT, stop = start + UNIT < n ? start + UNIT : n;
-        element sum = 0;
-        for (int64 i = start + lane; i < stop; i += LANES) sum = sum + term(i);
-        parts[team][lane] = sum;
-        __syncthreads();
-        for (int half = LANES / 2; half > 0; half /= 2) {
-            if (lane < half) parts[team][lane] = parts[team][lane] + parts[team][lane + half];
-            __syncthreads();
-        }
-        if (lane == 0 && unit < units) tree.add((double)parts[team][0]);
-    }
-    if (lane == 0) branches[team] = tree.total();
-    __syncthreads();
-    tree = Tree();
-    for (int i = 0; i * branch < units; i++) tree.add(branches[i]);
-    __syncthreads();
-    return tree.total();
-}
-
 KERNEL NX_NAME(loss_elements)(element* y, const element* x, const element* t, const element* weight, const element* positive, int64 n,
                               int64 way, double a, double b) {
     for (EACH(i, n))
         y[i] = weighted(value_of((int)way, x[i], t[i], positive ? positive[i] : (element)1, (element)a, (element)b), weight, i);
 }
 
-KERNEL NX_NAME(loss_elements_sum)(element* total, const element* x, const element* t, const element* weight, const element* positive,
-                                  int64 n, int64 way, double a, double b, double divisor) {
-    double sum = block_sum(n, [=](int64 i) {
-        return weighted(value_of((int)way, x[i], t[i], positive ? positive[i] : (element)1, (element)a, (element)b), weight, i);
-    });
+#define SUM_OF_ELEMENTS                                                                                                                  \
+    element* total, const element* x, const element* t, const element* weight, const element* positive, int64 n, int64 way, double a,    \
+        double b, double divisor, double* scratch, int64 units
+
+__device__ __forceinline__ void write_total(element* total, const double* sums, int64 units, double divisor) {
+    const double sum = tree_sum(sums, units);
     if (threadIdx.x == 0) total[0] = (element)(sum / divisor);
 }
+
+KERNEL NX_NAME(loss_elements_sum)(SUM_OF_ELEMENTS) {
+    unit_sums(scratch, blockIdx.x, n, [=](int64 i) {
+        return weighted(value_of((int)way, x[i], t[i], positive ? positive[i] : (element)1, (element)a, (element)b), weight, i);
+    });
+    __syncthreads();
+    if (units <= TEAMS) write_total(total, scratch, units, divisor);
+}
+
+KERNEL NX_NAME(loss_elements_total)(SUM_OF_ELEMENTS) { write_total(total, scratch, units, divisor); }
 
 KERNEL NX_NAME(loss_elements_backward)(element* dx, int64 dx_size, const element* g, int64 g_size, const element* x, int64 x_size,
                                        const element* t, int64 t_size, const element* weight, int64 weight_size, const element* positive,
@@ -159,14 +125,28 @@ KERNEL NX_NAME(loss_elements_backward)(element* dx, int64 dx_size, const element
     }
 }
 
-KERNEL NX_NAME(loss_sum)(element* total, int64 total_size, const element* x, int64 x_size, double divisor) {
-    double sum = block_sum(x_size, [=](int64 i) { return x[i]; });
-    if (threadIdx.x == 0) total[0] = (element)(sum / divisor);
+#define SUM element* total, int64 total_size, const element* x, int64 x_size, double divisor, double* scratch, int64 units
+
+KERNEL NX_NAME(loss_sum)(SUM) {
+    unit_sums(scratch, blockIdx.x, x_size, [=](int64 i) { return x[i]; });
+    __syncthreads();
+    if (units <= TEAMS) write_total(total, scratch, units, divisor);
 }
 
-KERNEL NX_NAME(loss_ratio)(element* ratio, int64 ratio_size, element* denominator, int64 denominator_size, const element* x, int64 x_size,
-                           const element* share, int64 share_size) {
-    double below = block_sum(share_size, [=](int64 i) { return share[i]; }), above = block_sum(x_size, [=](int64 i) { return x[i]; });
+KERNEL NX_NAME(loss_total)(SUM) { write_total(total, scratch, units, divisor); }
+
+#define RATIO                                                                                                                           \
+    element* ratio, int64 ratio_size, element* denominator, int64 denominator_size, const element* x, int64 x_size, const element* share, \
+        int64 share_size, double* scratch, int64 units, int64 shares
+
+KERNEL NX_NAME(loss_ratio)(RATIO) {
+    const int64 blocks = (units + TEAMS - 1) / TEAMS;
+    if (blockIdx.x < blocks) unit_sums(scratch, blockIdx.x, x_size, [=](int64 i) { return x[i]; });
+    else unit_sums(scratch + units, blockIdx.x - blocks, share_size, [=](int64 i) { return share[i]; });
+}
+
+KERNEL NX_NAME(loss_quotient)(RATIO) {
+    const double below = tree_sum(scratch + units, shares), above = tree_sum(scratch, units);
     if (threadIdx.x > 0) return;
     ratio[0] = (element)(above / below);
     denominator[0] = (element)below;

@@ -2,15 +2,16 @@
 // It has never run on a GPU: it was compiled for each architecture and run in the emulator. Same bits as the CPU.
 //
 // Statistics are taken per fixed unit, eight 4x4 tiles of an image in raster order, as (mean, sum of squared distances) per
-// channel, and merged by Chan's formula in a fixed tree; a block shares the units of an image out among its threads so that each
-// merges a whole branch of that tree.
+// channel, by a thread each, and merged by Chan's formula in a fixed tree: of an image's units a thread merges a whole branch.
 // max-stack: 1200
 // max-registers: 144
-// launch norm_moments: blocks n * (c / 8)
+// launch norm_moments: let units = h / 4 * (w / 4) / 8; doubles 2 * n * units * c; threads n * units * c;
+//     then norm_moments_merged; blocks n * (c / 8)
 // launch norm_tables: threads n * c + c
 // launch norm_running_tables: threads c
 // launch norm_apply: threads n * pixels * c
-// launch norm_backward_sums: blocks n * (c / 8)
+// launch norm_backward_sums: let units = h / 4 * (w / 4) / 8; doubles 2 * n * units * c; threads n * units * c;
+//     then norm_backward_merged; blocks n * (c / 8)
 // launch norm_backward_tables: threads n * c + c
 // launch norm_backward_apply: threads n * pixels * c
 #include "common.cuh"
@@ -68,17 +69,29 @@ template <typename F> __device__ __forceinline__ int each_run(int64 unit, int64 
     return (int)pixels;
 }
 
-// Sums the units of one channel of one image; every eight channels are a block, TEAM threads each.
-template <typename Rule, typename F>
-__device__ __forceinline__ void per_image(double* first, double* second, int64 n, int64 h, int64 w, int64 c, F unit_part) {
+// A thread a unit and channel: its two numbers, those of all units one after the other.
+template <typename F> __device__ __forceinline__ void each_unit(double* scratch, int64 n, int64 units, int64 c, F unit_part) {
+    for (EACH(i, n * units * c)) {
+        const Part part = unit_part(i / (units * c), i % c, i / c % units);
+        scratch[i] = part.first;
+        scratch[n * units * c + i] = part.second;
+    }
+}
+
+// Merges the units of one channel of one image; every eight channels are a block, TEAM threads each.
+template <typename Rule>
+__device__ __forceinline__ void per_image(double* first, double* second, const double* scratch, int64 n, int64 h, int64 w, int64 c,
+                                          int64 units) {
     __shared__ Part parts[TEAM][8];
-    int64 blocks = (c + 7) / 8, image = blockIdx.x / blocks, channel = blockIdx.x % blocks * 8 + threadIdx.x % 8;
+    int64 blocks = (c + 7) / 8, image = blockIdx.x / blocks, channel = blockIdx.x % blocks * 8 + threadIdx.x % 8, branch = 1;
     int lane = threadIdx.x / 8;
-    int64 units = ((h + TILE - 1) / TILE * ((w + TILE - 1) / TILE) + UNIT_TILES - 1) / UNIT_TILES, branch = 1;
     while (branch * TEAM < units) branch *= 2;
     Tree<Rule> tree;
     if (channel < c)
-        for (int64 unit = lane * branch; unit < (lane + 1) * branch && unit < units; unit++) tree.add(unit_part(image, channel, unit));
+        for (int64 unit = lane * branch; unit < (lane + 1) * branch && unit < units; unit++) {
+            const int64 i = (image * units + unit) * c + channel;
+            tree.add({(double)each_run(unit, h, w, [](int64, int) {}), scratch[i], scratch[n * units * c + i]});
+        }
     parts[lane][threadIdx.x % 8] = tree.total();
     __syncthreads();
     if (lane > 0 || channel >= c) return;
@@ -89,8 +102,10 @@ __device__ __forceinline__ void per_image(double* first, double* second, int64 n
     second[image * c + channel] = total.second;
 }
 
-KERNEL NX_NAME(norm_moments)(const element* x, double* mean, double* square, int64 n, int64 h, int64 w, int64 c) {
-    per_image<Union>(mean, square, n, h, w, c, [=](int64 image, int64 channel, int64 unit) {
+#define MOMENTS const element* x, double* mean, double* square, int64 n, int64 h, int64 w, int64 c, double* scratch, int64 units
+
+KERNEL NX_NAME(norm_moments)(MOMENTS) {
+    each_unit(scratch, n, units, c, [=](int64 image, int64 channel, int64 unit) {
         const element* from = x + image * h * w * c + channel;
         element sum = 0, squares = 0;
         int pixels = each_run(unit, h, w, [&](int64 start, int count) {
@@ -112,14 +127,19 @@ KERNEL NX_NAME(norm_moments)(const element* x, double* mean, double* square, int
     });
 }
 
+KERNEL NX_NAME(norm_moments_merged)(MOMENTS) { per_image<Union>(mean, square, scratch, n, h, w, c, units); }
+
 // g where a ReLU after x * scale + shift let something through; NaN passes.
 __device__ __forceinline__ element passed(element g, element x, element scale, element shift, bool relu) {
     return relu && mul_add(x, scale, shift) <= 0 ? (element)0 : g;
 }
 
-KERNEL NX_NAME(norm_backward_sums)(const element* g, const element* x, double* sum_g, double* sum_gx, const double* mean,
-                                   const element* scale, const element* shift, int64 rows, int64 n, int64 h, int64 w, int64 c, int64 relu) {
-    per_image<Plus>(sum_g, sum_gx, n, h, w, c, [=](int64 image, int64 channel, int64 unit) {
+#define BACKWARD_SUMS                                                                                                                   \
+    const element* g, const element* x, double* sum_g, double* sum_gx, const double* mean, const element* scale, const element* shift,  \
+        int64 rows, int64 n, int64 h, int64 w, int64 c, int64 relu, double* scratch, int64 units
+
+KERNEL NX_NAME(norm_backward_sums)(BACKWARD_SUMS) {
+    each_unit(scratch, n, units, c, [=](int64 image, int64 channel, int64 unit) {
         int64 row = (rows == 1 ? 0 : image) * c + channel, start_of = image * h * w * c + channel;
         element middle = (element)mean[row], factor = scale[row], addend = shift[row], first = 0, second = 0;
         int pixels = each_run(unit, h, w, [&](int64 start, int count) {
@@ -140,6 +160,8 @@ KERNEL NX_NAME(norm_backward_sums)(const element* g, const element* x, double* s
         return Part{(double)pixels, (double)first, (double)second};
     });
 }
+
+KERNEL NX_NAME(norm_backward_merged)(BACKWARD_SUMS) { per_image<Plus>(sum_g, sum_gx, scratch, n, h, w, c, units); }
 
 __device__ __forceinline__ double value_or(const element* table, int64 c, double otherwise) { return table ? (double)table[c] : otherwise; }
 

@@ -11,7 +11,8 @@
 // launch adadelta_step: threads p; lengths
 // launch rprop_step: threads p; lengths
 // launch asgd_step: threads p; lengths
-// launch total_norm: blocks 1; lengths; entries
+// launch total_norm: lengths; entries; let parts = min(1024, max(1, g / 16384)); doubles parts; blocks parts;
+//     then total_norm_joined; blocks 1; if parts > 1
 // launch clip_value: threads g; lengths
 // launch clip_norm: threads g; lengths
 // launch average_step: threads average; lengths
@@ -151,25 +152,48 @@ KERNEL NX_NAME(asgd_step)(element* p, int64 p_size, const element* g, int64 g_si
     }
 }
 
-// One launch an array, in order: the first starts the sum, the last takes the root.
-KERNEL NX_NAME(total_norm)(const element* g, int64 g_size, double* total, int64 total_size, double order, int64 entry, int64 entries) {
-    __shared__ double parts[256];
-    const bool largest = order == Traits<double>::high();
+// One launch an array, in order: the first starts the sum, the last takes the root. Long arrays are shared out among blocks.
+#define TOTAL_NORM                                                                                                                       \
+    const element* g, int64 g_size, double* total, int64 total_size, double order, double* scratch, int64 parts, int64 entry, int64 entries
+
+struct Norm {
+    double order;
+    bool largest;
+    __device__ __forceinline__ double join(double a, double b) const { return largest ? (b > a || b != b ? b : a) : a + b; }
+    __device__ __forceinline__ double part(double v) const { return largest ? v : order == 2 ? v * v : order == 1 ? v : pow(v, order); }
+    // What the threads of the block have, joined in a tree; thread 0 gets it.
+    __device__ __forceinline__ double of_block(double sum) const {
+        __shared__ double sums[256];
+        sums[threadIdx.x] = sum;
+        __syncthreads();
+        for (int half = 128; half > 0; half /= 2) {
+            if (threadIdx.x < half) sums[threadIdx.x] = join(sums[threadIdx.x], sums[threadIdx.x + half]);
+            __syncthreads();
+        }
+        return sums[0];
+    }
+    __device__ __forceinline__ void finish(double* total, double sum, bool first, bool last) const {
+        if (!first) sum = join(total[0], sum);
+        total[0] = !last || largest ? sum : order == 2 ? sqrt(sum) : pow(sum, 1.0 / order);
+    }
+};
+
+KERNEL NX_NAME(total_norm)(TOTAL_NORM) {
+    const Norm norm = {order, order == Traits<double>::high()};
     double sum = 0;
-    for (int64 i = threadIdx.x; i < g_size; i += 256) {
-        double v = fabs((double)g[i]);
-        if (largest) sum = v > sum || v != v ? v : sum;
-        else sum += order == 2 ? v * v : order == 1 ? v : pow(v, order);
-    }
-    parts[threadIdx.x] = sum;
-    __syncthreads();
+    for (EACH(i, g_size)) sum = norm.join(sum, norm.part(fabs((double)g[i])));
+    sum = norm.of_block(sum);
     if (threadIdx.x > 0) return;
-    double all = entry > 0 ? total[0] : 0;
-    for (int i = 0; i < 256; i++) {
-        if (largest) all = parts[i] > all || parts[i] != parts[i] ? parts[i] : all;
-        else all += parts[i];
-    }
-    total[0] = entry + 1 < entries || largest ? all : order == 2 ? sqrt(all) : pow(all, 1.0 / order);
+    if (parts > 1) scratch[blockIdx.x] = sum;
+    else norm.finish(total, sum, entry == 0, entry + 1 == entries);
+}
+
+KERNEL NX_NAME(total_norm_joined)(TOTAL_NORM) {
+    const Norm norm = {order, order == Traits<double>::high()};
+    double sum = 0;
+    for (int64 i = threadIdx.x; i < parts; i += 256) sum = norm.join(sum, scratch[i]);
+    sum = norm.of_block(sum);
+    if (threadIdx.x == 0) norm.finish(total, sum, entry == 0, entry + 1 == entries);
 }
 
 KERNEL NX_NAME(clip_norm)(element* g, int64 g_size, const double* norm, int64 norm_size, double most) {

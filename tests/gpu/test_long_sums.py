@@ -1,0 +1,56 @@
+"""Sums that several blocks share and a last one joins: as long as that takes."""
+
+import numpy as np
+import pytest
+from gpu import emulated
+from gpu.test_sampling import rows_agree
+
+from neurenix import backend
+from neurenix.ops import loss, norm, optim
+from neurenix.ops._derived import checksum
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("size", [0, 1, 4096, 65537, 70000, 300 * 4096 + 5])
+def test_sums_of_losses_have_the_bits_of_the_cpu(door, size):
+    x, t = RNG.standard_normal((2, size)).astype("f4")
+    rows_agree(loss.loss_sum, [0], np.zeros(1, "f4"), x, 3.0)
+    if size:
+        rows_agree(loss.loss_elements_sum, [0], np.zeros(1, "f4"), x, t, None, None, size, 0, 0.0, 0.0, 1.0)
+        rows_agree(loss.loss_ratio, [0, 1], np.zeros(1, "f4"), np.zeros(1, "f4"), x, t[: size // 2 + 1])
+    assert ("loss_total" in door.kernels) == (size > 65536)
+
+
+@pytest.mark.parametrize("shape", [(2, 7, 300, 9), (1, 45, 52, 17), (1, 4, 1100, 2)])
+def test_moments_of_many_units_have_the_bits_of_the_cpu(door, shape):
+    n, h, w, c = shape
+    x, g = RNG.standard_normal((2, n, h, w, c)).astype("f4") + 3
+    rows_agree(norm.norm_moments, [1, 2], x, np.zeros((n, c)), np.zeros((n, c)), n, h, w, c)
+    table = RNG.standard_normal((3, 1, c))
+    given = (table[0].copy(), table[1].astype("f4"), table[2].astype("f4"))
+    rows_agree(norm.norm_backward_sums, [2, 3], g, x, np.zeros((n, c)), np.zeros((n, c)), *given, 1, n, h, w, c, 1)
+    assert {"norm_moments_merged", "norm_backward_merged"} <= set(door.kernels)
+
+
+@pytest.mark.parametrize("order", [2.0, 1.0, 3.0, np.inf])
+def test_norms_of_long_gradients(door, order):
+    arrays, found = [RNG.standard_normal(n).astype("f4") for n in (40000, 5, 16385)], []
+    for device in ("cpu", "emulated"):
+        total = backend.empty((1,), "f8", device)
+        optim.total_norm([backend.to_device(a, device) for a in arrays], total, order)
+        found.append(backend.to_numpy(total)[0])
+    np.testing.assert_allclose(found[1], found[0], rtol=0 if order == np.inf else 1e-14)
+    assert "total_norm_joined" in door.kernels
+
+
+def test_a_checksum_of_many_blocks_sees_every_element(door):
+    x, found = np.arange(40000, dtype="f4"), []
+    for at in (None, 0, 20000, 39999):
+        if at is not None:
+            x[at] += 1
+        total = backend.empty((1,), "i8", "emulated")
+        checksum(emulated.door.from_numpy(x, "emulated"), total)
+        found.append(int(backend.to_numpy(total)[0]))
+    assert len(set(found)) == 4
+    assert "checksum_total" in door.kernels
