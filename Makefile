@@ -118,7 +118,7 @@ gpu-test: .venv/built-test build/cupy/.made ## the tests for a machine with a GP
 
 .PHONY: gpu-bench
 gpu-bench: .venv/built-test build/cupy/.made ## convolutions on a GPU beside its limits, and beside PyTorch with cuDNN where that is installed
-	PYTHONPATH=build/cupy $(PY) benches/gpu.py
+	PYTHONPATH=build/cupy $(PY) benches/cuda_conv.py
 
 .PHONY: clean
 clean: ## remove what was built

@@ -1,4 +1,4 @@
-"""Convolution layers on a GPU under each precision setting, beside PyTorch with cuDNN where that is installed: `python benches/gpu.py`.
+"""Convolution layers on a GPU under each precision setting, beside PyTorch with cuDNN where that is installed: `python benches/cuda_conv.py`.
 
 Not yet run on a GPU; `--device cpu` goes through the same motions without one. Times are those of device events around ten calls
 in a row, whose inputs change, so that none is in the second-level cache; sides run in turn, medians count. The ceilings come
