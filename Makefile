@@ -117,8 +117,13 @@ gpu-test: .venv/built-test build/cupy/.made ## the tests for a machine with a GP
 	NEURENIX_REQUIRE_GPU=1 PYTHONPATH=build/cupy $(PY) -m pytest -q -m gpu tests/gpu
 
 .PHONY: gpu-bench
-gpu-bench: .venv/built-test build/cupy/.made ## convolutions on a GPU beside its limits, and beside PyTorch with cuDNN where that is installed
+gpu-bench: .venv/built-test build/cupy/.made ## a GPU beside its limits, and beside PyTorch with cuDNN where that is installed
 	PYTHONPATH=build/cupy $(PY) benches/cuda_conv.py
+	PYTHONPATH=build/cupy $(PY) benches/cuda_memory.py
+
+.PHONY: gpu-pack
+gpu-pack: .venv/built-test ## pack wheel, tests and benchmarks for a machine with a GPU and without Rust or network: build/neurenix-gpu.tar.gz
+	$(PY) tests/tools/pack_gpu build/neurenix-gpu.tar.gz
 
 .PHONY: clean
 clean: ## remove what was built

@@ -38,9 +38,13 @@ def machine() -> dict:
     model = next(
         (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "?"
     )
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent, check=False
-    ).stdout.strip()
+    git = ["git", "rev-parse", "--short", "HEAD"]
+    commit = (
+        os.environ.get("NEURENIX_COMMIT")
+        or subprocess.run(  # an unpacked archive has no repository
+            git, capture_output=True, text=True, cwd=Path(__file__).parent, check=False
+        ).stdout.strip()
+    )
     return {
         "processor": model,
         "level": _rust.level(),
