@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from slopes import slopes
 
 import neurenix as nx
 from neurenix import _rust
@@ -247,3 +248,14 @@ def test_errors():
         F.smooth_l1_loss(p, p, beta=-1.0)
     with pytest.raises(ArgumentError, match="mse_loss: expected weight or mask, got both"):
         F.mse_loss(p, p, weight=p, mask=p > 0)
+
+
+def test_targets_of_infinite_logits_and_infinite_counts_as_in_pytorch():
+    inf = np.inf
+    x = np.array([-inf, inf])
+    for weight in (None, np.array([3.0, 3.0])):
+        f = lambda t, w=weight: F.binary_cross_entropy_with_logits(nx.tensor(x), t, pos_weight=w, reduction="none")  # noqa: E731
+        assert slopes(f, [0.25, 0.25])[1] == [[inf, -inf]]
+    f = lambda a, t, log: F.poisson_nll_loss(a, t, log_input=log, reduction="none")  # noqa: E731
+    assert slopes(lambda a, t: f(a, t, True), [-inf, 1.0, -1.0], [inf] * 3) == ([inf, -inf, inf], [[-inf] * 3, [inf, -1, 1]])
+    assert slopes(lambda a, t: f(a, t, False), [0.5, 2.0], [inf, inf])[0] == [inf, -inf]

@@ -56,11 +56,11 @@ fn sign<T: Math>(x: T) -> T {
     if x < T::ZERO { -T::ONE } else { s }
 }
 
-/// Stirling's approximation of log(t!), 0 up to 1.
+/// Stirling's approximation of log(t!), 0 up to 1 and where it is not `wanted`.
 #[inline(always)]
-fn stirling<T: Math>(t: T) -> T {
+fn stirling<T: Math>(t: T, wanted: T) -> T {
     let v = t * t.ln_() - t + T::of(0.5) * (T::of(std::f64::consts::TAU) * t).ln_();
-    if t > T::ONE { v } else { T::ZERO }
+    if t > T::ONE && wanted > T::ZERO { v } else { T::ZERO }
 }
 
 /// The loss of one element: prediction `x`, target `t`, weight of positives `p`, settings `a` and `b`.
@@ -86,8 +86,8 @@ fn value<T: Math, const WAY: usize>(x: T, t: T, p: T, a: T, b: T) -> T {
             if t == T::ZERO { T::ZERO } else { v }
         }
         KL_LOG => t.exp_() * (t - x),
-        POISSON_LOG => x.exp_() - t * x + a * stirling(t),
-        POISSON => x - t * (x + b).ln_() + a * stirling(t),
+        POISSON_LOG => x.exp_() - t * x + stirling(t, a),
+        POISSON => x - t * (x + b).ln_() + stirling(t, a),
         _ => softplus(-(t * x)),
     }
 }
@@ -123,7 +123,10 @@ fn slope<T: Math, const WAY: usize>(x: T, t: T, p: T, a: T, b: T) -> T {
 fn target_slope<T: Math, const WAY: usize>(x: T, t: T, p: T, a: T, b: T) -> T {
     match WAY {
         BCE => (-x).ln_1p_() - x.ln_(),
-        BCE_LOGITS => (p - T::ONE) * softplus(-x) - x,
+        BCE_LOGITS => {
+            let heavier = p * softplus(-x) - softplus(x);
+            if p == T::ONE { -x } else { heavier }
+        }
         BCE_OF_SIGMOID => at_most(softplus(-x), 100.0) - at_most(softplus(x), 100.0),
         KL => t.ln_() + T::ONE + T::ZERO / t - x, // NaN at 0, as in PyTorch
         KL_LOG => t.exp_() * (t - x + T::ONE),

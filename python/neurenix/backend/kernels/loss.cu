@@ -22,10 +22,10 @@ __device__ __forceinline__ element softplus(element x) { return log1p_of(exp_of(
 __device__ __forceinline__ element at_most(element x, element most) { return x > most ? most : x; }
 __device__ __forceinline__ element at_least(element x, element least) { return x < least ? least : x; }
 __device__ __forceinline__ element sign(element x) { return x < 0 ? (element)-1 : x > 0 ? (element)1 : x; }
-// Stirling's approximation of log(t!), 0 up to 1.
-__device__ __forceinline__ element stirling(element t) {
+// Stirling's approximation of log(t!), 0 up to 1 and where it is not wanted.
+__device__ __forceinline__ element stirling(element t, element wanted) {
     element v = t * log_of(t) - t + (element)0.5 * log_of((element)6.28318530717958647693 * t);
-    return t > 1 ? v : (element)0;
+    return t > 1 && wanted > 0 ? v : (element)0;
 }
 
 // The loss of one element: prediction x, target t, weight of positives p, settings a and b.
@@ -41,8 +41,8 @@ __device__ __forceinline__ element value_of(int way, element x, element t, eleme
         case BCE_OF_SIGMOID: return t * at_most(softplus(-x), 100) + (1 - t) * at_most(softplus(x), 100);
         case KL: return t == 0 ? (element)0 : t * (log_of(t) - x);
         case KL_LOG: return exp_of(t) * (t - x);
-        case POISSON_LOG: return exp_of(x) - t * x + a * stirling(t);
-        case POISSON: return x - t * log_of(x + b) + a * stirling(t);
+        case POISSON_LOG: return exp_of(x) - t * x + stirling(t, a);
+        case POISSON: return x - t * log_of(x + b) + stirling(t, a);
         default: return softplus(-(t * x));
     }
 }
@@ -70,7 +70,7 @@ __device__ __forceinline__ element slope_of(int way, element x, element t, eleme
 __device__ __forceinline__ element target_slope_of(int way, element x, element t, element p, element a, element b) {
     switch (way) {
         case BCE: return log1p_of(-x) - log_of(x);
-        case BCE_LOGITS: return (p - 1) * softplus(-x) - x;
+        case BCE_LOGITS: return p == 1 ? -x : p * softplus(-x) - softplus(x);
         case BCE_OF_SIGMOID: return at_most(softplus(-x), 100) - at_most(softplus(x), 100);
         case KL: return log_of(t) + t / t - x;  // NaN at 0
         case KL_LOG: return exp_of(t) * (t - x + 1);
