@@ -19,7 +19,7 @@ from neurenix.tensor import Tensor, as_tensor
 _COLOURS = (1, 3, 4)  # channels that a picture's last axis has; others only where the model says so
 
 
-def predict(model: Module, image: Any, *, tta: bool = False, channel_axis: int | None = None) -> Any:
+def predict(model: Module, image: Any, *, tta: bool = False, channel_axis: int | None = None, tile: int | None = None) -> Any:
     """Run a model on one image: evaluation mode, nothing recorded, any size, the model's own normalisation.
 
     Parameters
@@ -33,6 +33,8 @@ def predict(model: Module, image: Any, *, tta: bool = False, channel_axis: int |
         Average over the eight flips and quarter turns of the image ("test-time augmentation").
     channel_axis : int, optional
         The axis of a 3-D image that holds its channels, where the shape leaves it open.
+    tile : int, optional
+        Run the image in tiles of so many pixels, with the bits of the whole; see :func:`neurenix.multiscale.predict_tiled`.
 
     Returns
     -------
@@ -62,7 +64,7 @@ def predict(model: Module, image: Any, *, tta: bool = False, channel_axis: int |
         x = x if weights is None else x.to(device=weights.device)
         x = _normalization(model)(x)
         x = x if weights is None else x.to(dtype=weights.dtype)
-        y = (_averaged if tta else output_of)(model, x).to(device=given.device)
+        y = _computed(model, x, tta, tile).to(device=given.device)
     out = _as_given(y._array, given.ndim, axis)
     return Tensor._wrap(out) if isinstance(image, Tensor) else out
 
@@ -127,6 +129,17 @@ def output_of(model: Module, x: Tensor) -> Tensor:
         y = y[0]  # of deep supervision, the output that the model would give without
     if not isinstance(y, Tensor):
         raise DTypeError(f"predict: expected a model that returns one tensor, got {type(y).__name__}; wrap it in a module that returns one")
+    return y
+
+
+def _computed(model: Module, x: Tensor, tta: bool, tile: int | None) -> Tensor:
+    if tile is None:
+        return (_averaged if tta else output_of)(model, x)
+    if tta:
+        raise ArgumentError("predict: expected either tta or tile, got both; average over turns of tiles yourself")
+    from neurenix.tiling import predict_tiled
+
+    y: Tensor = predict_tiled(model, x, tile=tile)
     return y
 
 

@@ -186,6 +186,93 @@ def grow(labels: Any, mask: Any, steps: int | None = None) -> Mask:
     return grown
 
 
+def border_classes(labels: Any, *, reach: int = 2) -> Mask:
+    """Background (0), object (1) and the border between objects that touch (2), from numbered objects: a target that keeps them apart.
+
+    Parameters
+    ----------
+    labels : array or Tensor, shape (H, W)
+        0 for background, another whole number for each object.
+    reach : int
+        A pixel is border where two different objects lie within so many rows and columns.
+
+    Returns
+    -------
+    array, int64 (H, W)
+
+    Raises
+    ------
+    ShapeError
+        If there are other axes.
+    ArgumentError
+        If ``reach`` is below 1.
+
+    References
+    ----------
+    .. [1] J. Caicedo et al., "Nucleus segmentation across imaging experiments: the 2018 Data Science Bowl", Nature Methods 16, 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurenix.labelling import border_classes
+    >>> border_classes(np.array([[1, 1, 1, 1, 2, 2, 0, 0]]), reach=1).tolist()
+    [[1, 1, 1, 2, 2, 1, 0, 0]]
+    """
+    numbers = whole_labels("border_classes", labels)
+    if numbers.ndim != 2:
+        raise ShapeError(f"border_classes: expected labels (H, W), got shape {numbers.shape}; pass one image")
+    if isinstance(reach, bool) or not isinstance(reach, int) or reach < 1:
+        raise ArgumentError(f"border_classes: expected reach of at least 1 pixel, got {reach!r}; pass e.g. 2")
+    height, width = numbers.shape
+    none = np.iinfo(np.int64).max
+    most, least = np.zeros((2, height, width), np.int64)
+    least += none
+    padded = np.pad(numbers.astype(np.int64), reach)
+    for i in range(2 * reach + 1):
+        for j in range(2 * reach + 1):
+            near = padded[i : i + height, j : j + width]
+            np.maximum(most, near, out=most)
+            np.minimum(least, np.where(near > 0, near, none), out=least)
+    border = (most > 0) & (most != least)
+    return np.where(border, 2, (numbers > 0).astype(np.int64))
+
+
+def objects_of_classes(probability: Any, *, core: float = 0.7, min_size: int = 10, steps: int = 4) -> Mask:
+    """Numbered objects from probabilities of background, object and border, the other way from :func:`border_classes`.
+
+    Parameters
+    ----------
+    probability : array or Tensor, shape (3, H, W)
+    core : float
+        Pixels of a higher probability of object are the objects' cores; their connected regions are the objects.
+    min_size : int
+        Pixels of a core at least.
+    steps : int
+        Cores grow so many pixels over what is not background.
+
+    Returns
+    -------
+    array, int64 (H, W)
+
+    Raises
+    ------
+    ShapeError
+        If there are other axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurenix.labelling import objects_of_classes
+    >>> inside = np.array([[0.9, 0.9, 0.1, 0.9, 0.1]])
+    >>> objects_of_classes(np.stack([1 - inside - 0.05, inside, 0 * inside + 0.05]), min_size=1).tolist()
+    [[1, 1, 0, 2, 0]]
+    """
+    p = host(probability, "objects_of_classes")
+    if p.ndim != 3 or len(p) != 3:
+        raise ShapeError(f"objects_of_classes: expected probabilities (3, H, W), got shape {p.shape}; pass background, object and border")
+    return grow(connected_components(p[1] > core, min_size=min_size), p[0] < 0.5, steps=steps)
+
+
 def separation_weights(labels: Any, *, weight: float = 10.0, sigma: float = 5.0, spacing: Any = None) -> Mask:
     """U-Net's weights of pixels: more on the background between objects that nearly touch.
 

@@ -63,24 +63,6 @@ def test_a_file_that_predicts_otherwise_is_noticed(tmp_path):
         shared.save_and_reload(nx.multiscale.UNet(1, 1, features=[2]), tmp_path / "m.nx", image[:16, :16], np.zeros((16, 16), np.float32))
 
 
-def test_borders_are_where_two_nuclei_are_near():
-    labels = np.zeros((3, 12), np.int64)
-    labels[:, 1:4], labels[:, 5:7], labels[:, 11:] = 1, 2, 3
-    want = [0, 1, 1, 2, 2, 2, 1, 0, 0, 0, 0, 1]
-    assert nuclei_instances.classes(labels)[1].tolist() == want
-
-
-def test_instances_are_cores_grown_over_the_foreground():
-    probability = np.zeros((3, 6, 13), np.float32)
-    probability[nuclei_instances.NUCLEUS, 1:5, 1:5] = 1
-    probability[nuclei_instances.NUCLEUS, 1:5, 7:11] = 1
-    probability[nuclei_instances.BORDER, 1:5, 5:7] = 1
-    probability[nuclei_instances.BACKGROUND] = 1 - probability.sum(0)
-    found = nuclei_instances.instances(probability)
-    assert found[1].tolist() == [0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 0, 0]
-    assert found[0].sum() == 0
-
-
 def test_right_wrong_and_missed_have_their_colours():
     image = np.zeros((9, 9), np.uint8)
     prediction, truth = np.zeros((9, 9), bool), np.zeros((9, 9), bool)

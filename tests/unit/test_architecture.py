@@ -22,7 +22,7 @@ ROOMS = (
     ("linalg", "nn", "serialization", "special", "testing"),
     ("amp", "callbacks", "data", "inference", "labelling", "metrics", "multiscale", "optim", "picture", "png", "progress", "tiling"),
     ("__init__",),
-    ("examples",),
+    ("__main__", "command", "examples"),
 )
 RANK = {room: rank for rank, line in enumerate(ROOMS) for room in line}
 # A tensor's operators live in ops, which needs the tensor first: the one knot.

@@ -7,7 +7,15 @@ from scipy import ndimage
 
 from neurenix import Tensor
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
-from neurenix.labelling import connected_components, distance_transform_edt, grow, separation_weights, watershed
+from neurenix.labelling import (
+    border_classes,
+    connected_components,
+    distance_transform_edt,
+    grow,
+    objects_of_classes,
+    separation_weights,
+    watershed,
+)
 from neurenix.testing import assert_same_bits
 
 RANKS = {4: 1, 8: 2, 6: 1, 18: 2, 26: 3}
@@ -158,3 +166,22 @@ def test_growth_stays_in_the_mask_and_stops():
 def test_errors(call, error, text):
     with pytest.raises(error, match=text):
         call()
+
+
+def test_borders_are_where_two_objects_are_near() -> None:
+    labels = np.zeros((3, 12), np.int64)
+    labels[:, 1:4], labels[:, 5:7], labels[:, 11:] = 1, 2, 3
+    want = [0, 1, 1, 2, 2, 2, 1, 0, 0, 0, 0, 1]
+    assert border_classes(labels)[1].tolist() == want
+    assert border_classes(labels, reach=4)[1].tolist() == [0, *[2] * 10, 1]
+
+
+def test_objects_are_cores_grown_over_the_foreground() -> None:
+    probability = np.zeros((3, 6, 13), np.float32)
+    probability[1, 1:5, 1:5] = 1
+    probability[1, 1:5, 7:11] = 1
+    probability[2, 1:5, 5:7] = 1
+    probability[0] = 1 - probability.sum(0)
+    found = objects_of_classes(probability)
+    assert found[1].tolist() == [0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 0, 0]
+    assert found[0].sum() == 0

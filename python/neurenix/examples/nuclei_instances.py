@@ -16,7 +16,7 @@ import numpy as np
 
 import neurenix as nx
 from neurenix.examples import shared
-from neurenix.labelling import connected_components, grow
+from neurenix.labelling import border_classes, connected_components, objects_of_classes
 from neurenix.metrics import iou, otsu_threshold, panoptic_quality
 from neurenix.multiscale import UNet
 from neurenix.nn import CrossEntropyLoss
@@ -25,10 +25,9 @@ from neurenix.picture import Pixels, overlay
 DESCRIPTION = "Train a U-Net on columns 0-341 of a microscopy image and count the nuclei in columns 342-511."
 FEATURES = (16, 32, 64, 128)
 STEPS = 300
-BACKGROUND, NUCLEUS, BORDER = 0, 1, 2
+BORDER = 2
 WEIGHTS = (1.0, 1.0, 4.0)  # a border is one pixel in a hundred
 CORE = 0.7  # probability of nucleus in its core; chosen on columns 256-341 with a network trained on columns 0-255
-REACH = 2  # pixels that see two nuclei within this distance are border
 SMALLEST = 10  # pixels of a nucleus at least
 FOREST = 0.84  # what benches/forest.py measures, with a watershed
 
@@ -42,12 +41,12 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     nx.manual_seed(given.seed)
     model = UNet(in_channels=1, out_channels=3, features=list(FEATURES), final_activation=None)
     criterion = CrossEntropyLoss(weight=nx.tensor(WEIGHTS))
-    target = classes(labels[shared.TRAIN])
+    target = border_classes(labels[shared.TRAIN])
     losses = shared.train(model, image[shared.TRAIN], target, criterion, steps=given.steps, seed=given.seed)
     seen, truth = image[shared.HELD_OUT], labels[shared.HELD_OUT]
     logits = nx.predict(model, seen, tta=True)
     probability = nx.nn.functional.softmax(logits, 0).numpy()
-    found = instances(probability)
+    found = objects_of_classes(probability, core=CORE, min_size=SMALLEST)
     seconds = time.perf_counter() - begun
 
     shared.save_and_reload(model, given.out / "model.nx", seen, logits)
@@ -79,23 +78,6 @@ def compare(found: Pixels, truth: Pixels, bright: Pixels) -> dict[str, Any]:
         "true_count": len(np.unique(truth)) - 1,
         "otsu_count": int(otsu.max()),
     }
-
-
-def classes(labels: Pixels) -> Pixels:
-    """Background, nucleus, or border: a pixel that has two different nuclei within ``REACH``."""
-    window = np.arange(2 * REACH + 1)
-    height, width = labels.shape
-    most, padded = np.iinfo(np.int64).max, np.pad(labels, REACH)
-    near = np.stack([padded[i : i + height, j : j + width] for i in window for j in window])
-    largest, smallest = near.max(0), np.where(near > 0, near, most).min(0)
-    border = (largest > 0) & (largest != smallest)
-    return np.where(border, BORDER, np.where(labels > 0, NUCLEUS, BACKGROUND))
-
-
-def instances(probability: Pixels) -> Pixels:
-    """Numbered nuclei from the probabilities of the three classes: pieces of nucleus, grown over what is not background."""
-    cores = connected_components(probability[NUCLEUS] > CORE, min_size=SMALLEST)
-    return grow(cores, probability[BACKGROUND] < 0.5, steps=2 * REACH)
 
 
 def report(result: dict[str, Any], out: Any) -> None:

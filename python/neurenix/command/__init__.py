@@ -1,0 +1,65 @@
+"""The command line ``neurenix``: train, predict, eval, info and doctor for people who have folders of images."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from neurenix.command import evaluate, info, predict, train
+from neurenix.errors import NeurenixError
+
+AGAIN: Final = 75  # sysexits.h's EX_TEMPFAIL: stopped before its end; the same command with --resume goes on
+COMMANDS: Final[dict[str, Any]] = {"train": train, "predict": predict, "eval": evaluate, "info": info.MODEL, "doctor": info.MACHINE}
+EPILOG = """exit status: 0 done, 1 an error, 2 a wrong command line, 75 stopped before the end (run again with --resume)"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's grammar, its help with an example for each command."""
+    from neurenix import __version__
+
+    top = argparse.ArgumentParser(prog="neurenix", description=__doc__, epilog=EPILOG)
+    top.add_argument("--version", action="version", version=f"neurenix {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        sub = commands.add_parser(
+            name,
+            help=command.HELP,
+            description=command.HELP,
+            epilog=f"example: {command.EXAMPLE}\n\n{EPILOG}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_arguments(sub)
+        sub.add_argument("--json", action="store_true", help="print the result as one line of JSON")
+        sub.add_argument("--threads", type=int, metavar="N", help="processor threads; by default all that this process may use")
+        sub.set_defaults(run=command.run)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; its exit status."""
+    given = parser().parse_args(argv)
+    try:
+        return _run(given.run, given)
+    except NeurenixError as error:
+        print(f"neurenix {given.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"neurenix {given.command}: interrupted; what was written is whole, --resume goes on", file=sys.stderr)
+        return AGAIN
+    except OSError as error:
+        print(f"neurenix {given.command}: {error.strerror or error}: {error.filename or ''}", file=sys.stderr)
+        return 1
+
+
+def _run(run: Callable[[argparse.Namespace], tuple[int, dict[str, Any]]], given: argparse.Namespace) -> int:
+    import neurenix as nx
+
+    if given.threads is not None:
+        nx.set_num_threads(given.threads)
+    status, result = run(given)
+    if given.json:
+        print(json.dumps(result))
+    return status

@@ -1,0 +1,80 @@
+"""``neurenix eval``: how well a model finds what is known."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from neurenix.command.files import write_rows
+from neurenix.command.predict import add_inputs, load_model, output_of
+from neurenix.command.tasks import Task
+from neurenix.data import ImageMaskFolder
+from neurenix.metrics import Dice, IoU, Metric, ObjectF1, PanopticQuality
+from neurenix.progress import Progress
+
+HELP: Final = "judge a model by images whose masks are known"
+EXAMPLE: Final = "neurenix eval run/best.nx test_images/ test_masks/ --out scores.csv"
+Array = np.ndarray[Any, Any]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's grammar."""
+    add_inputs(parser)
+    parser.add_argument("masks", type=Path, help="folder of masks of the same names")
+    parser.add_argument("--mask-suffix", default="", metavar="S", help="what a mask's name has more than its image's")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the table as comma-separated values")
+
+
+def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+    """Judge; exit status and result."""
+    model, task = load_model(given.model)
+    wanted = getattr(model, "in_channels", None)
+    settings: dict[str, Any] = {"mask_suffix": given.mask_suffix, "channels": wanted if wanted in (1, 3) else None}
+    settings |= {"num_classes": task.classes} if task.kind == "classes" else {}
+    folder = ImageMaskFolder(given.images, given.masks, mask_type=task.kind, **settings)
+    rows: list[dict[str, Any]] = []
+    every = _Scores(task)
+    for i in Progress(range(len(folder)), "image"):
+        image, mask = folder[i]
+        found = task.decide(output_of(model, image, given))
+        one = _Scores(task)
+        for scores in (one, every):
+            scores.update(found, mask.reshape(found.shape) > 0 if task.kind == "binary" else mask)
+        rows.append({"image": folder.items[i][0].name, "page": folder.items[i][2]} | one.compute())
+    pooled = every.compute()
+    if given.out is not None:
+        write_rows(given.out, [*rows, {"image": "all", "page": ""} | pooled])
+    if not given.json:
+        names = list(pooled)
+        width = max(len(row["image"]) for row in rows)
+        print(f"{'image':<{width}}  {'  '.join(names)}")
+        for row in [*rows, {"image": "all"} | pooled]:
+            print(f"{row['image']:<{width}}  {'  '.join(f'{row[n]:>{len(n)}.4f}' for n in names)}")
+    return 0, {"images": len(rows), **pooled}
+
+
+class _Scores:
+    """The measures of a task, over one image or over all pixels and objects of several."""
+
+    def __init__(self, task: Task) -> None:
+        self.kind = task.kind
+        if task.kind == "instances":
+            self.parts: dict[str, Metric] = {"panoptic quality": PanopticQuality(), "F1 at 0.5": ObjectF1()}
+        elif task.kind == "binary":
+            self.parts = {"IoU": IoU(), "Dice": Dice()}
+        else:
+            self.parts = {"IoU": IoU(task.classes, average="none")}
+
+    def update(self, found: Array, truth: Array) -> None:
+        for part in self.parts.values():
+            part.update(found, truth)
+
+    def compute(self) -> dict[str, float]:
+        values = {name: np.ravel(part.compute()) for name, part in self.parts.items()}
+        if self.kind != "classes":
+            return {name: float(value[0]) for name, value in values.items()}
+        each = values["IoU"]
+        return {"mean IoU": float(np.nanmean(each))} | {f"IoU {i}": float(v) for i, v in enumerate(each)}

@@ -1,0 +1,102 @@
+"""Files of a run: each written whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neurenix import png
+from neurenix.data.files import ENDINGS
+from neurenix.errors import FileError
+
+
+def write(path: Path, make: Callable[[Path], object]) -> None:
+    """Let ``make`` write a file beside ``path`` and put it there in one step."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        make(beside)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file."""
+    write(path, lambda p: p.write_text(text, encoding="utf-8"))
+
+
+def write_mask(path: Path, mask: np.ndarray[Any, Any]) -> None:
+    """Write a mask as a PNG: truth as 0 and 255, numbers as they are, in 16 bits where they need them."""
+    most = int(mask.max(initial=0))
+    if most > np.iinfo(np.uint16).max:
+        raise FileError(f"predict: expected at most 65535 objects in {path.name}, got {most}; cut the image")
+    pixels = mask.astype(np.uint8) * np.uint8(255) if mask.dtype == np.bool_ else mask.astype(np.uint8 if most < 256 else np.uint16)
+    write(path, lambda p: p.write_bytes(png.encode(np.ascontiguousarray(pixels))))
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a table of comma-separated values."""
+    table = list(rows)
+
+    def make(beside: Path) -> None:
+        with beside.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(table[0]) if table else [])
+            writer.writeheader()
+            writer.writerows(table)
+
+    write(path, make)
+
+
+def images_in(path: Path) -> list[Path]:
+    """One image, or all of a folder, by name.
+
+    Raises
+    ------
+    FileError
+        If there is none.
+    """
+    if path.is_file() or path.suffix.lower() == ".zarr":
+        return [path]
+    found = sorted(p for p in path.iterdir() if p.suffix.lower() in ENDINGS and not p.name.startswith(".")) if path.is_dir() else []
+    if not found:
+        raise FileError(f"expected an image or a folder of images, got {str(path)!r} with none ({', '.join(ENDINGS)}); check the path")
+    return found
+
+
+def provenance() -> dict[str, str]:
+    """What a result came from: versions, machine, and the commit of the folder that the command ran in."""
+    import neurenix as nx
+
+    found = {"neurenix": nx.__version__, "numpy": np.__version__, "python": platform.python_version(), "host": platform.node()}
+    git = shutil.which("git")
+    if git:
+        commit = subprocess.run([git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+        found |= {"commit": commit} if commit else {}
+    return found
+
+
+def toml(tables: Mapping[str, Mapping[str, Any]]) -> str:
+    """Settings as TOML."""
+    lines: list[str] = []
+    for name, table in tables.items():
+        lines += [f"[{name}]", *(f"{key} = {_value(value)}" for key, value in table.items() if value is not None), ""]
+    return "\n".join(lines)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(_value(v) for v in value)}]"
+    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text) + '"'

@@ -1,0 +1,127 @@
+"""A training run: all that has a state, in one file, so that a run that was stopped goes on to the same bits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+import neurenix as nx
+from neurenix.command.files import write_rows
+from neurenix.command.tasks import Task
+from neurenix.data import DataLoader
+from neurenix.errors import StateError
+from neurenix.normalization import Normalization
+from neurenix.optim import AdamW, ExponentialMovingAverage
+from neurenix.optim.lr_scheduler import OneCycleLR
+
+DECAY: Final = 0.98  # of averaged weights; less in short runs, which would not forget where they began
+
+
+class Run:
+    """A model on its way: optimizer, schedule, averaged weights, place in the data, random numbers, log and best score.
+
+    Parameters
+    ----------
+    folder : path
+        Where ``last.nx``, ``best.nx`` and ``log.csv`` are.
+    model : Module
+        With fresh weights; replaced by the saved one where :meth:`restore` is called.
+    task : Task
+    loader : DataLoader
+        Gives all batches of the run.
+    steps : int
+    rate : float
+        The highest learning rate.
+    """
+
+    def __init__(self, folder: Path, model: nx.nn.Module, task: Task, loader: DataLoader, steps: int, rate: float) -> None:
+        self.folder, self.task, self.loader, self.steps, self.rate = folder, task, loader, steps, rate
+        self.done, self.best, self.seconds, self.since = 0, -np.inf, 0.0, 0  # since: looks since the best one
+        self.losses: list[float] = []
+        self.rows: list[dict[str, Any]] = []
+        self._take(model)
+
+    def _take(self, model: nx.nn.Module) -> None:
+        self.model = model
+        self.optimizer = AdamW(model.parameters(), lr=self.rate, weight_decay=0.01)
+        self.schedule = OneCycleLR(self.optimizer, self.rate, total_steps=self.steps)
+        statistics = [b for b in model.buffers() if b.is_floating_point()]
+        self.average = ExponentialMovingAverage([*model.parameters(), *statistics], decay=max(0.0, min(DECAY, 1 - 10 / self.steps)))
+
+    def train(self) -> Iterator[float]:
+        """Take the steps that are left; the loss of each."""
+        criterion, normalize = self.task.criterion(), self.model.input_normalization or Normalization()
+        self.model.train()
+        for images, targets in self.loader:
+            if self.done >= self.steps:
+                return
+            begun = time.perf_counter()
+            loss = criterion(self.model(normalize(images)), targets)
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            self.schedule.step()
+            self.average.update()
+            self.done += 1
+            self.losses.append(loss.item())
+            self.seconds += time.perf_counter() - begun
+            yield self.losses[-1]
+
+    def log(self, score: float | None) -> bool:
+        """Write down where the run is, with a score where there is one; whether it is the best so far."""
+        better = score is None or score > self.best
+        row = {"step": self.done, "loss": round(float(np.mean(self.losses)), 6), "rate": self.schedule.get_last_lr()[0]}
+        self.rows.append(row | {"seconds": round(self.seconds, 1), "score": None if score is None else round(score, 5)})
+        self.losses = []
+        self.best, self.since = (self.best if score is None else score, 0) if better else (self.best, self.since + 1)
+        write_rows(self.folder / "log.csv", self.rows)
+        return better
+
+    def save(self) -> None:
+        """Write ``last.nx``."""
+        state = {
+            "model": self.model,
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "average": self.average.state_dict(),
+            "loader": self.loader.state_dict(),
+            "random": nx.get_rng_state(),
+            "run": {"done": self.done, "best": self.best if np.isfinite(self.best) else None, "seconds": self.seconds, "since": self.since},
+            "losses": self.losses,
+            "rows": self.rows,
+            "steps": self.steps,
+        }
+        nx.save(state, self.folder / "last.nx")
+
+    def save_best(self) -> None:
+        """Write ``best.nx``: the model with its averaged weights, and what its outputs mean."""
+        with self.average.applied():
+            nx.save({"model": self.model, "task": self.task.kind, "classes": self.task.classes}, self.folder / "best.nx")
+
+    def restore(self) -> None:
+        """Go back to where ``last.nx`` was written.
+
+        Raises
+        ------
+        StateError
+            If it is of a run with other steps.
+        """
+        state = nx.load(self.folder / "last.nx")
+        if state["steps"] != self.steps:
+            raise StateError(
+                f"train: expected a run of {self.steps} steps in {self.folder}, got one of {state['steps']}; pass --steps {state['steps']}"
+            )
+        self._take(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.average.load_state_dict(state["average"])
+        self.loader.load_state_dict(state["loader"])
+        nx.set_rng_state(state["random"])
+        run = state["run"]
+        self.done, self.seconds, self.since = run["done"], run["seconds"], run["since"]
+        self.best = -np.inf if run["best"] is None else run["best"]
+        self.losses, self.rows = state["losses"], state["rows"]

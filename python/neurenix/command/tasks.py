@@ -1,0 +1,95 @@
+"""What masks mean: which outputs a model has, what it is trained towards, how outputs are judged and written."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
+
+import neurenix as nx
+from neurenix.data import ImageMaskFolder
+from neurenix.data.files import read_page
+from neurenix.errors import FileError
+from neurenix.labelling import border_classes, connected_components, objects_of_classes
+from neurenix.metrics import iou, panoptic_quality
+from neurenix.nn import BCELoss, CrossEntropyLoss, DiceLoss
+
+Array = np.ndarray[Any, Any]
+Kind = Literal["binary", "classes", "instances"]
+_FEW: Final = 20  # numbers of classes stay below it unless the files say otherwise
+_BORDER: Final = (1.0, 1.0, 4.0)  # weights of background, object and border, which is rare
+
+
+class Task(NamedTuple):
+    """A kind of mask, and how many classes it has."""
+
+    kind: Kind
+    classes: int = 1
+
+    @property
+    def outputs(self) -> int:
+        """Channels of the model's output."""
+        return 3 if self.kind == "instances" else self.classes
+
+    def target(self, mask: Array) -> Array:
+        """What the model is trained towards: (1, H, W) of zeros and ones, or numbers of classes (H, W)."""
+        return border_classes(mask) if self.kind == "instances" else mask
+
+    def criterion(self) -> Any:
+        """The loss of logits."""
+        if self.kind == "binary":
+            bce, overlap = BCELoss(), DiceLoss()
+            return lambda output, target: bce(output, target) + overlap(output, target)
+        return CrossEntropyLoss(weight=nx.tensor(_BORDER) if self.kind == "instances" else None)
+
+    def decide(self, output: Array) -> Array:
+        """Of a model's output (K, H, W) the mask: truth, numbers of classes, or numbers of objects; (H, W)."""
+        if self.kind == "binary":
+            return np.asarray(output[0] > 0.5)
+        if self.kind == "classes":
+            return np.asarray(output.argmax(0))
+        found: Array = objects_of_classes(nx.nn.functional.softmax(nx.tensor(output), 0).numpy())
+        return found
+
+    def score(self, found: Array, mask: Array) -> float:
+        """How well a mask was found: IoU, mean IoU over classes, or panoptic quality; 1 is best."""
+        if self.kind == "instances":
+            return float(panoptic_quality(found, mask))
+        if self.kind == "binary":
+            return float(iou(found, mask.reshape(found.shape) > 0))
+        return float(iou(found, mask, num_classes=self.classes))
+
+    @property
+    def measure(self) -> str:
+        """The score's name."""
+        return {"binary": "IoU", "classes": "mean IoU", "instances": "panoptic quality"}[self.kind]
+
+
+def recognise(folder: ImageMaskFolder) -> Task:
+    """Tell from all masks of a folder whether they hold two values, numbers of classes or numbers of objects.
+
+    Two values are a binary mask. Else numbers are those of objects where nearly every one of them is one connected region
+    and there are many, or more than classes have.
+
+    Raises
+    ------
+    FileError
+        If masks hold something else, with what was seen.
+    """
+    values: set[int] = set()
+    regions = objects = 0
+    for _, path, page in folder.items:
+        mask = read_page(path, page)
+        mask = mask if mask.ndim == 2 else mask[..., 0]
+        if mask.dtype.kind not in "biu":
+            raise FileError(f"train: expected masks of whole numbers, got {mask.dtype} in {path.name}; convert it, or pass --masks")
+        seen = np.unique(mask)
+        values.update(seen.tolist())
+        objects += int((seen > 0).sum())
+        regions += int(connected_components(mask.astype(np.int64)).max())
+    most = max(values, default=0)
+    if len(values - {0}) <= 1:
+        return Task("binary")
+    if most >= _FEW or (objects > 2 * len(folder.items) and regions < 1.2 * objects):
+        return Task("instances")
+    return Task("classes", most + 1)
