@@ -5,6 +5,7 @@ import pytest
 from gpu import emulated
 from gpu.test_sampling import rows_agree
 
+import neurenix as nx
 from neurenix import backend
 from neurenix.ops import loss, norm, optim
 from neurenix.ops._derived import checksum
@@ -54,3 +55,20 @@ def test_a_checksum_of_many_blocks_sees_every_element(door):
         found.append(int(backend.to_numpy(total)[0]))
     assert len(set(found)) == 4
     assert "checksum_total" in door.kernels
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i8"])
+@pytest.mark.parametrize("shape", [(40000,), (3, 9001), (20011, 5)])
+def test_reductions_of_many_elements(door, dtype, shape):
+    x = (RNG.standard_normal(shape) * 9).astype(dtype)
+    x.reshape(-1)[-3] = 50
+    for array in (x, np.asfortranarray(x)):
+        t, axis = nx.Tensor(np.ascontiguousarray(array.T), device="emulated").permute(*range(x.ndim)[::-1]), int(shape[0] == 3)
+        for name in ("sum", "amax", "amin", *(("mean", "var", "std", "logsumexp") if dtype != "i8" else ())):
+            expected = getattr(nx.Tensor(x), name)(dim=axis).numpy()
+            got = getattr(t, name)(dim=axis).numpy()
+            if name in ("amax", "amin") or dtype == "i8":
+                np.testing.assert_array_equal(got, expected)
+            else:
+                np.testing.assert_allclose(got, expected, rtol=3e-7 if dtype == "f4" else 1e-13, atol=1e-4 if dtype == "f4" else 1e-10)
+    assert {"reduce_joined"} | ({"reduce_again"} if dtype != "i8" else set()) <= set(door.kernels)

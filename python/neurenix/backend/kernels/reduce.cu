@@ -3,7 +3,8 @@
 // own, which follows from shape and strides alone: in double they agree with the CPU's to 1e-14 of the sum of magnitudes.
 // Extremes and indices are the same bits.
 // max-stack: 64
-// launch reduce: blocks y
+// launch reduce: let parts = max(1, min(1024, x / max(1, y) / 8192)); doubles 2 * y * parts; blocks y * parts;
+//     then reduce_again; blocks y * parts; if parts > 1 and op >= 13; then reduce_joined; blocks y; if parts > 1
 // launch arg_reduce: blocks index
 #include "common.cuh"
 #include "convert.cuh"
@@ -32,6 +33,16 @@ struct Team {
 // The offset of position `i` of axes first .. last of a view.
 __device__ __forceinline__ int64 along(const View& view, int64 first, int64 last, int64 i) {
     int64 offset = 0;
+    if (last - first == 1) return i * view.strides[first];
+    if (view.size < 0x7fffffff) {  // the common case, with the cheaper division
+        unsigned rest = (unsigned)i;
+        for (int axis = (int)last - 1; axis >= (int)first; axis--) {
+            const unsigned n = (unsigned)view.shape[axis], outer = rest / n;
+            offset += (int64)(rest - outer * n) * view.strides[axis];
+            rest = outer;
+        }
+        return offset;
+    }
     for (int axis = (int)last - 1; axis >= (int)first; axis--) {
         int64 outer = i / view.shape[axis];
         offset += (i - outer * view.shape[axis]) * view.strides[axis];
@@ -84,12 +95,8 @@ __device__ __forceinline__ Sum part(int op, Sum x, Sum p) {
     }
 }
 
-// One pass over the elements of an output; every thread of its team gets the result.
-__device__ __forceinline__ Sum pass(int op, const element* x, const View& view, int64 kept, const Team& team, bool live, Sum p, Sum* shared) {
-    Sum sum = start(op);
-    if (live)
-        for (int64 i = team.lane; i < team.count; i += team.lanes)
-            sum = merge(op, sum, part(op, (Sum)x[along(view, kept, view.axes, i)], p));
+// What the threads of a team have, merged; every thread of it gets the result.
+__device__ __forceinline__ Sum together(int op, Sum sum, const Team& team, Sum* shared) {
     shared[team.slot(team.lane)] = sum;
     __syncthreads();
     for (int half = team.lanes / 2; half > 0; half /= 2) {
@@ -99,6 +106,15 @@ __device__ __forceinline__ Sum pass(int op, const element* x, const View& view, 
     sum = shared[team.slot(0)];
     __syncthreads();
     return sum;
+}
+
+// One pass over elements begin .. stop of an output; every thread of its team gets the result.
+__device__ __forceinline__ Sum pass(int op, const element* x, const View& view, int64 kept, const Team& team, int64 begin, int64 stop, Sum p,
+                                    Sum* shared) {
+    Sum sum = start(op);
+    for (int64 i = begin + team.lane; i < stop; i += team.lanes)
+        sum = merge(op, sum, part(op, (Sum)x[along(view, kept, view.axes, i)], p));
+    return together(op, sum, team, shared);
 }
 
 __device__ __forceinline__ Sum of(double x) { return convert<Sum>(x); }
@@ -117,29 +133,95 @@ __device__ __forceinline__ Sum finish(int op, Sum s, double count, double a) {
     }
 }
 
-KERNEL NX_NAME(reduce)(element* y, const element* x, const View x_view, int64 kept, int64 op, double a) {
+#define REDUCE element* y, const element* x, const View x_view, int64 kept, int64 op, double a, double* scratch, int64 parts
+
+__device__ __forceinline__ bool is_spread(int64 op) { return floats && (op == VAR || op == STD); }
+__device__ __forceinline__ bool is_soft(int64 op) { return floats && op == LOGSUMEXP; }
+// What the first pass finds: a sum for a mean, a maximum for exponentials.
+__device__ __forceinline__ int first_of(int64 op) { return is_spread(op) || op == MEAN ? SUM : is_soft(op) ? MAX : (int)op; }
+// What the second pass takes away from each element.
+__device__ __forceinline__ Sum centre_of(int64 op, Sum first, double count) {
+    const double x = (double)first;
+    if (is_spread(op)) return of(x / count);
+    return of(x == Traits<double>::high() || x == Traits<double>::low() ? 0 : x);
+}
+__device__ __forceinline__ int second_of(int64 op) { return is_spread(op) ? SQUARES_AROUND : EXP_FROM; }
+__device__ __forceinline__ Sum finished(int64 op, Sum sum, Sum centre, double count, double a) {
+    return is_soft(op) ? of(log_of((double)sum) + (double)centre) : finish((int)op, sum, count, a);
+}
+
+// Outputs of many elements are shared out: part k of output i is number k * total + i of the units that teams take.
+struct Unit {
+    int64 output, begin, stop, number;
+    bool live;
+    __device__ __forceinline__ Unit(const Team& team, int64 block, int64 parts) {
+        number = block * team.outputs + team.output;
+        live = number < team.total * parts;
+        output = live ? number % team.total : 0;
+        const int64 size = (team.count + parts - 1) / parts, part = live ? number / team.total : 0;
+        begin = part * size;
+        stop = !live ? begin : begin + size < team.count ? begin + size : team.count;
+    }
+};
+
+KERNEL NX_NAME(reduce)(REDUCE) {
     __shared__ Sum shared[256];
-    Team team(x_view, kept);
-    bool spread = floats && (op == VAR || op == STD), softly = floats && op == LOGSUMEXP;
-    int first = spread || op == MEAN ? SUM : softly ? MAX : (int)op;
-    for (int64 block = blockIdx.x; block * team.outputs < team.total; block += gridDim.x) {
-        int64 output = block * team.outputs + team.output;
-        bool live = output < team.total;
-        const element* from = live ? x + along(x_view, 0, kept, output) : x;
-        Sum sum = pass(first, from, x_view, kept, team, live, of(a), shared), result;
-        if (team.count == 0) {
-            result = finish((int)op, start((int)op), 0, a);
-        } else if (spread) {
-            Sum centre = of((double)sum / team.count);
-            result = finish((int)op, pass(SQUARES_AROUND, from, x_view, kept, team, live, centre, shared), (double)team.count, a);
-        } else if (softly) {
-            double top = (double)sum;
-            Sum centre = of(top == Traits<double>::high() || top == Traits<double>::low() ? 0 : top);
-            result = of(log_of((double)pass(EXP_FROM, from, x_view, kept, team, live, centre, shared)) + (double)centre);
-        } else {
-            result = finish((int)op, sum, (double)team.count, a);
+    const Team team(x_view, kept);
+    for (int64 block = blockIdx.x; block * team.outputs < team.total * parts; block += gridDim.x) {
+        const Unit unit(team, block, parts);
+        const element* from = x + along(x_view, 0, kept, unit.output);
+        Sum sum = pass(first_of(op), from, x_view, kept, team, unit.begin, unit.stop, of(a), shared), centre = 0;
+        if (parts > 1) {
+            if (unit.live && team.lane == 0) ((Sum*)scratch)[unit.number] = sum;
+            continue;
         }
-        if (live && team.lane == 0) y[output] = (element)result;
+        if (team.count == 0) {
+            sum = finish((int)op, start((int)op), 0, a);
+        } else {
+            if (is_spread(op) || is_soft(op)) {
+                centre = centre_of(op, sum, (double)team.count);
+                sum = pass(second_of(op), from, x_view, kept, team, unit.begin, unit.stop, centre, shared);
+            }
+            sum = finished(op, sum, centre, (double)team.count, a);
+        }
+        if (unit.live && team.lane == 0) y[unit.output] = (element)sum;
+    }
+}
+
+// The parts of an output, merged by its team.
+__device__ __forceinline__ Sum parts_of(int op, const Sum* found, const Team& team, int64 output, int64 parts, Sum* shared) {
+    Sum sum = start(op);
+    for (int64 k = team.lane; k < parts; k += team.lanes) sum = merge(op, sum, found[k * team.total + output]);
+    return together(op, sum, team, shared);
+}
+
+// The second pass over the elements of variances and sums of exponentials, part by part.
+KERNEL NX_NAME(reduce_again)(REDUCE) {
+    __shared__ Sum shared[256];
+    const Team team(x_view, kept);
+    for (int64 block = blockIdx.x; block * team.outputs < team.total * parts; block += gridDim.x) {
+        const Unit unit(team, block, parts);
+        const Sum first = parts_of(first_of(op), (Sum*)scratch, team, unit.output, parts, shared);
+        const element* from = x + along(x_view, 0, kept, unit.output);
+        const Sum centre = centre_of(op, first, (double)team.count);
+        const Sum sum = pass(second_of(op), from, x_view, kept, team, unit.begin, unit.stop, centre, shared);
+        if (unit.live && team.lane == 0) ((Sum*)scratch)[team.total * parts + unit.number] = sum;
+    }
+}
+
+KERNEL NX_NAME(reduce_joined)(REDUCE) {
+    __shared__ Sum shared[256];
+    const Team team(x_view, kept);
+    const bool twice = is_spread(op) || is_soft(op);
+    for (int64 block = blockIdx.x; block * team.outputs < team.total; block += gridDim.x) {
+        const Unit unit(team, block, 1);
+        Sum sum = parts_of(first_of(op), (Sum*)scratch, team, unit.output, parts, shared), centre = 0;
+        if (twice) {
+            centre = centre_of(op, sum, (double)team.count);
+            sum = parts_of(second_of(op), (Sum*)scratch + team.total * parts, team, unit.output, parts, shared);
+        }
+        sum = finished(op, sum, centre, (double)team.count, a);
+        if (unit.live && team.lane == 0) y[unit.output] = (element)sum;
     }
 }
 #endif
