@@ -129,7 +129,7 @@ def summed_up(name: str, d: Draw) -> Example:
 def masked(d: Draw) -> Example:
     shape = d.shape()
     mask = d.mask(*shape)
-    return nx.masked_scatter, d.numbers(*shape), mask, d.numbers(int(mask.sum()) + 1)
+    return nx.masked_scatter, d.numbers(*shape), mask, d.numbers(mask.size + 1)
 
 
 row("index_put", put, linear=(0, 2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 from properties.draws import Draw
 from properties.table import Example, constant, function, row
 
@@ -24,7 +25,16 @@ def overlap(name: str, d: Draw) -> Example:
 
 for overlap_name in OVERLAPS:
     row(overlap_name, partial(overlap, overlap_name))
-row("lovasz_softmax_loss", partial(overlap, "lovasz_softmax_loss"))
+
+
+def lovasz(d: Draw) -> Example:
+    """Probabilities whose errors, ``p`` or ``1 - p``, are all apart: the loss has a kink where two of them change places."""
+    fn, like = overlap("lovasz_softmax_loss", d)
+    places = np.argsort(d.distinct(like.size), kind="stable").reshape(like.shape)
+    return fn, 0.1 + 0.8 * (places + 0.3) / like.size
+
+
+row("lovasz_softmax_loss", lovasz)
 
 
 def boundary(d: Draw) -> Example:
