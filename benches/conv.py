@@ -65,6 +65,7 @@ def ours(layer: tuple) -> dict:
         a, b = nx.tensor(last, requires_grad=of_x), nx.tensor(w, requires_grad=not of_x)
         y = fn(a, b, **options)
         g = nx.tensor(y.numpy())._array
+        b.requires_grad_()  # as a weight that trains: its layouts are not kept
 
         def run():
             a.grad = b.grad = None

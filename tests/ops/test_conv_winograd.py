@@ -270,3 +270,29 @@ def test_weights_are_kept_transformed_unless_they_change_or_are_large():
     large = nx.Tensor(random_array(512, 272, 3, 3, dtype=np.float32))
     F.conv2d(random_array(1, 272, 4, 4, dtype=np.float32), large)
     assert large._derived is None
+
+
+def trained(precision, seed, steps=80):
+    """The losses of a small U-Net that learns to find bright blobs in noise."""
+    nx.manual_seed(seed)
+    random = np.random.default_rng(5)
+    model = nx.multiscale.UNet(1, 1, features=[16, 32], final_activation=None)
+    optimizer, losses = nx.optim.Adam(model.parameters(), lr=3e-3), []
+    with nx.set_float32_precision(precision):
+        for _ in range(steps):
+            masks = F.interpolate(random.random((4, 1, 6, 6), np.float32), size=(36, 36), mode="bicubic") > 0.6
+            images = masks.to(dtype=np.float32) + random.standard_normal((4, 1, 36, 36), np.float32)
+            optimizer.zero_grad()
+            loss = F.binary_cross_entropy_with_logits(model(images), masks.to(dtype=np.float32))
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    return np.array(losses)
+
+
+def test_training_follows_the_direct_path():
+    fast, direct_one, direct_other = trained("fast", 0), trained("ieee", 0), trained("ieee", 1)
+    assert direct_one[-10:].mean() < 0.6 * direct_one[0]
+    assert not np.array_equal(fast, direct_one)
+    np.testing.assert_allclose(fast[:10], direct_one[:10], rtol=1e-3)
+    assert np.abs(fast - direct_one)[-20:].mean() < np.abs(direct_other - direct_one)[-20:].mean() / 4

@@ -209,6 +209,18 @@ pub fn prefetch<T>(at: *const T) {
     let _ = at;
 }
 
+/// Asks for the cache line at an address to be brought nearest, to be written to.
+#[inline(always)]
+pub fn prefetch_to_write<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint that takes any address; processors without it do nothing.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_ET0 }>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
 /// Declares a function with a copy for every level.
 ///
 /// `fn name<T: Bound>(...)` relies on the compiler to vectorise its plain loops; `fn name<T, V>(...)` writes with the

@@ -84,17 +84,43 @@ unsafe fn write<T: Float, V: Vector<T>>(job: &Inverse<'_, T>, place: &Place<T>, 
     }
 }
 
+/// Brings the pixels of a tile near that is written soon: stores that miss would wait for each other.
+#[inline(always)]
+fn expect<T: Float>(job: &Inverse<'_, T>, index: usize) {
+    const LINE: usize = 64;
+    let (place, bytes) = (job.place(index), job.live * size_of::<T>());
+    for i in 0..place.rows {
+        for j in 0..place.pixels {
+            let pixel = place.y.wrapping_add(i * place.row + j * place.pixel).cast::<u8>();
+            for line in (0..bytes).step_by(LINE) {
+                simd::prefetch_to_write(pixel.wrapping_add(line));
+            }
+        }
+    }
+}
+
+impl<T: Float> Inverse<'_, T> {
+    /// Where a tile's pixels go.
+    #[inline(always)]
+    fn place(&self, index: usize) -> Place<T> {
+        let (h, w) = self.grid.output;
+        let tile = self.grid.tile(index);
+        let first = ((tile.image * h + tile.row) * w + tile.column) * self.channels;
+        let (rows, pixels) = (SIDE.min(h - tile.row), SIDE.min(w - tile.column));
+        Place { y: self.y.wrapping_add(first), row: w * self.channels, pixel: self.channels, rows, pixels }
+    }
+}
+
 levels! {
     /// Takes sums back to pixels, finishes and writes them.
     pub fn finish<T, V>(job: &Inverse<'_, T>) {
-        let (h, w) = job.grid.output;
+        /// Tiles from one that is brought near to the one that is written.
+        const SOON: usize = 2;
         for (i, index) in job.tiles.clone().enumerate() {
-            let tile = job.grid.tile(index);
-            let first = ((tile.image * h + tile.row) * w + tile.column) * job.channels;
-            // SAFETY: the tile's first pixel lies inside the output.
-            let y = unsafe { job.y.add(first) };
-            let (rows, pixels) = (SIDE.min(h - tile.row), SIDE.min(w - tile.column));
-            let place = Place { y, row: w * job.channels, pixel: job.channels, rows, pixels };
+            if !job.stream && index + SOON < job.tiles.end {
+                expect(job, index + SOON);
+            }
+            let place = job.place(index);
             let sums = &job.sums[i * job.width..];
             let mut at = 0;
             while at < job.live {

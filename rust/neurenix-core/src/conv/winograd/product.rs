@@ -6,7 +6,7 @@ use super::PLANES;
 use super::ahead::Ahead;
 use super::patches::Patches;
 use crate::levels;
-use crate::simd::{Float, Vector};
+use crate::simd::{Float, Vector, prefetch};
 
 /// Where weights at the points lie for one strip of outputs: `[plane][block of channels][channel][output]`.
 #[derive(Debug, Clone, Copy)]
@@ -100,6 +100,11 @@ unsafe fn strip<T: Float, V: Vector<T>, const R: usize>(plane: &Plane<T>, tiles:
     for part in 0..parts {
         let some = (tiles - row).div_ceil(parts - part);
         ahead.step();
+        // The tiles behind these, or the next block's first ones.
+        let (from, some_more) = (plane.v.wrapping_add((row + some) * plane.depth), some * plane.depth);
+        for line in (0..some_more * size_of::<T>()).step_by(64) {
+            prefetch(from.cast::<u8>().wrapping_add(line));
+        }
         // SAFETY: as the caller says; `some` tiles from `row` on exist.
         unsafe {
             match some {

@@ -82,9 +82,9 @@ impl<T: Float> Job<'_, T> {
         if fit > 6 { fit.min(MOST) / 6 * 6 } else { fit.max(1) }
     }
 
-    /// Tiles of a group in the mode `Tiles`.
+    /// Tiles of a group in the mode `Tiles`; fewer than the micro-kernel takes at once would read all weights for little.
     fn together(&self) -> usize {
-        self.fit().min(self.grid.tiles().div_ceil(threads::num_threads()))
+        self.fit().min(self.grid.tiles().div_ceil(threads::num_threads()).max(FEWEST / 2))
     }
 
     /// The mode `Tiles` reads all weights for each group: they are few, or the groups are large beside the whole.
@@ -157,9 +157,9 @@ impl<T: Float> Job<'_, T> {
 
     /// The mode `Tiles`: tasks are runs of groups of tiles, so that a group's input can be brought near during the one before it.
     fn by_tiles(&self, weights: &[T]) -> Result {
-        let (tiles, together) = (self.grid.tiles(), self.together());
+        let (tiles, together, threads) = (self.grid.tiles(), self.together(), threads::num_threads());
         let (channels, width) = (self.panels.channels, self.panels.padded().min(WIDTH));
-        let run = (tiles / (together * 4 * threads::num_threads())).clamp(1, RUN) * together;
+        let run = (tiles / (together * 4 * threads)).clamp(1, RUN) * together;
         let cost = PLANES * run * channels * self.panels.outputs;
         let room = Patches { tiles: together, channels }.len();
         let failed = scratch::Failure::new();
@@ -169,7 +169,9 @@ impl<T: Float> Job<'_, T> {
                 let (patches, sums) = memory.split_at_mut(room);
                 for first in (task * run..end).step_by(together) {
                     let group = first..end.min(first + together);
-                    let next = group.end..end.min(group.end + together);
+                    // Behind a run's last group comes that of the task which this thread is likely to take.
+                    let after = if group.end < end { group.end } else { tiles.min((task + threads) * run) };
+                    let next = after..tiles.min(after + together);
                     self.group(group, next, weights, patches, sums);
                 }
             }));
