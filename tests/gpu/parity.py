@@ -23,7 +23,6 @@ SAME = Distance(0.0, 0.0, "")
 SUMS = Distance(2.5e-7, 1e-14, "sums in double are added in another order and rounded once")
 IN_ORDER = Distance(2e-6, 4e-15, "sums are added in another order")
 PLATFORM = Distance(2.5e-7, 1e-15, "some expressions are the platform's functions in double, rounded once")
-RANDOM = Distance(2.5e-7, 4e-15, "the platform's log, sin and cos in double, rounded once")
 NONE = Distance(0.0, 0.0, "no CUDA kernel yet")
 CPU_ONLY = Distance(0.0, 0.0, "a CPU's own way: on a GPU another row computes the same")
 CHECKSUM = Distance(0.0, 0.0, "not compared: checksums are set beside earlier ones of their own device")
@@ -36,22 +35,20 @@ TENSORS = ("conv_weight_gradient", "convolve", "matmul_rows")
 
 _ROWS = {
     SAME: """
-        accumulate adadelta_step adagrad_step adam_step adamax_step arg_reduce asgd_step average_step bias_gradient cast_into clip_norm
-        clip_value compare convolve convolve_depthwise copy_into cross_entropy_rows cross_entropy_rows_backward cumprod_grad
-        distance_pass dropout_into gather_rows integer_binary integer_unary layer_norm_backward layer_norm_backward_parameters
-        layer_norm_forward likelihood_rows likelihood_rows_backward lion_step loss_elements loss_elements_backward loss_elements_sum
-        loss_ratio loss_sum max_pool
-        max_pool_backward max_pool_indices multi_margin_rows multilabel_margin_rows nadam_step norm_apply norm_backward_apply
-        norm_backward_sums norm_backward_tables norm_moments norm_running_tables norm_tables nuclear_norm prod_grad random_integers
-        grid_sample_backward grid_sample_grid_backward grid_sample_map label_components nonzero_rows warp_points warp_sample
-        watershed_flood
-        random_permutation random_poisson random_uniform resize rmsprop_step rprop_step scale_rows scan scatter_add_rows scatter_rows
-        select sgd_step softmax_grad softmax_rows soft_cross_entropy_rows soft_cross_entropy_rows_backward sort_rows take take_map
-        take_sum truth_into unpool unpool_add unpool_backward""",
+        accumulate adadelta_step adagrad_step adam_step adamax_step arg_reduce asgd_step average_step bias_gradient cast_into
+        clip_norm clip_value compare convolve convolve_depthwise convolve_depthwise_volume copy_into cross_entropy_rows
+        cross_entropy_rows_backward cumprod_grad distance_pass dropout_into gather_rows grid_sample_backward
+        grid_sample_grid_backward grid_sample_map integer_binary integer_unary label_components layer_norm_backward
+        layer_norm_backward_parameters layer_norm_forward likelihood_rows likelihood_rows_backward lion_step loss_elements
+        loss_elements_backward loss_elements_sum loss_ratio loss_sum max_pool max_pool_backward max_pool_indices multi_margin_rows
+        multilabel_margin_rows nadam_step nonzero_rows norm_apply norm_backward_apply norm_backward_sums norm_backward_tables
+        norm_moments norm_running_tables norm_tables nuclear_norm prod_grad random_integers random_normal random_permutation
+        random_poisson random_truncated_normal random_uniform resize rmsprop_step rprop_step scale_rows scan scatter_add_rows
+        scatter_rows select sgd_step soft_cross_entropy_rows soft_cross_entropy_rows_backward softmax_grad softmax_rows sort_rows
+        take take_map take_sum truth_into unpool unpool_add unpool_backward warp_points warp_sample watershed_flood""",
     SUMS: "reduce total_norm",
     IN_ORDER: "conv_weight_gradient matmul_rows",
     PLATFORM: "binary ternary unary",
-    RANDOM: "random_normal random_truncated_normal",
     CHECKSUM: "checksum",
     PACKED: "conv_pack",
     CPU_ONLY: "convolve_winograd winograd_pack",

@@ -42,6 +42,8 @@ FORMS = [
     (5, 1, 2, 1, False),
     (7, 2, 3, 1, True),
     (4, 1, 2, 2, False),
+    (13, 1, 6, 1, False),
+    (9, 1, 2, 1, False),
 ]
 
 
@@ -91,6 +93,7 @@ def test_pools_keep_the_bits_in_any_order_and_number_of_threads(each_thread_coun
     for pool in (
         lambda t: F.max_pool2d(t, 3, 2, 1),
         lambda t: F.max_pool2d(t, 9, 1, 4),
+        lambda t: F.max_pool2d(t, (3, 7), 1, (1, 3)),
         lambda t: F.avg_pool2d(t, 5, 1, 2),
         lambda t: F.avg_pool2d(t, 2),
     ):

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from neurenix import autograd, backend
 from neurenix._typing import Array
+from neurenix.backend.kernel import Enum, In, Optional, Out, Size, kernel
 from neurenix.layout import accumulate, contiguous, copy_into
 from neurenix.ops._conv import PLAIN, Epilogue, run, sum_pixels, weight_gradient
 from neurenix.ops._derived import derived
@@ -20,6 +21,39 @@ from neurenix.ops.elementwise import expanded, filled
 from neurenix.tensor import Tensor
 
 SLAB = 1 << 21  # elements of folded planes that are made at a time
+
+
+@kernel("floats")
+def convolve_depthwise_volume(
+    y: Out,
+    x: In,
+    weight: In,
+    bias: Optional[In],
+    n: Size,
+    d: Size,
+    h: Size,
+    w: Size,
+    od: Size,
+    oh: Size,
+    ow: Size,
+    channels: Size,
+    kd: Size,
+    kh: Size,
+    kw: Size,
+    stride_d: Size,
+    stride_h: Size,
+    stride_w: Size,
+    pad_d: Size,
+    pad_h: Size,
+    pad_w: Size,
+    dilation_d: Size,
+    dilation_h: Size,
+    dilation_w: Size,
+    scatter: Enum,
+) -> None:
+    """y[n, o, c] = bias[c] + sum over taps of x[n, i, c] * weight[c, 0, tap], along each axis i = o * stride + t * dilation - pad,
+    for scatter = 1 o and i change places.
+    """
 
 
 class Planes(NamedTuple):
@@ -150,22 +184,17 @@ class _Volume(NamedTuple):
 
 
 class _Depthwise(NamedTuple):
-    """As :class:`_Volume` where each channel has its own window: nothing to fold, the planes' sums are added tap by tap."""
+    """As :class:`_Volume` where each channel has its own window: nothing to fold, one sum over the window's taps."""
 
     fit: Fit
-    weights: list[Tensor]  # (C, 1, kH, kW) for each tap over depth
+    weight: Tensor
 
     def _run(self, x: Array, size: tuple[int, ...], scatter: bool, end: Epilogue) -> Array:
-        n, d, _, _, c = x.shape
-        y = filled(x, (n, *size, c), 0.0)
-        for tap, weight in enumerate(self.weights):
-            small, large = _planes(self.fit).met(tap, size[0] if scatter else d, slice(0, d if scatter else size[0]))
-            source, target = (small, large) if scatter else (large, small)
-            part = contiguous(x[:, source])
-            planes = run(_maps(part), weight, self.fit.window, (size[1], size[2]), scatter)
-            accumulate(y[:, target], planes.reshape(n, part.shape[1], size[1], size[2], c))
-        if end.bias is not None:
-            accumulate(y, expanded(end.bias, y.shape))
+        n, d, h, w, c = x.shape
+        y = backend.new(x, (n, *size, c))
+        f, values = self.fit, contiguous(self.weight._array)
+        numbers = (n, d, h, w, *size, c, *f.kernel, *f.stride, *f.pad, *f.dilation, int(scatter))
+        convolve_depthwise_volume(y, x, values, end.bias, *numbers)
         return y
 
     def gather(self, x: Array, size: tuple[int, ...], end: Epilogue = PLAIN) -> Array:
@@ -179,7 +208,7 @@ class _Depthwise(NamedTuple):
     def weight_gradient(self, small: Array, large: Array) -> Array:
         """The gradient of the weight (C, 1, kD, kH, kW)."""
         dw = backend.new(small, (small.shape[4], 1, *self.fit.kernel))
-        for tap, weight in enumerate(self.weights):
+        for tap, weight in enumerate(_taps(self.weight)):
             here, there = _planes(self.fit).met(tap, large.shape[1], slice(0, small.shape[1]))
             first, second = contiguous(small[:, here]), contiguous(large[:, there])
             copy_into(dw[:, :, tap], weight_gradient(_maps(first), _maps(second), weight, self.fit.window))
@@ -204,7 +233,7 @@ def _folded_weight(weight: Tensor) -> Tensor:
 
 def _volume(fit: Fit, weight: Tensor) -> _Volume | _Depthwise:
     alone = fit.groups > 1 and (fit.groups, 1) == weight.shape[:2]
-    return _Depthwise(fit, _taps(weight)) if alone else _Volume(fit, _folded_weight(weight))
+    return _Depthwise(fit, weight) if alone else _Volume(fit, _folded_weight(weight))
 
 
 def _record(op: str, operands: Operands, fit: Fit, scatter: bool) -> Tensor:

@@ -23,12 +23,18 @@ def _extension(errors: Tensor, truth: Tensor, kept: Tensor | None) -> Tensor:
     rank = errors.detach() if kept is None else ops.where(ops.ne(kept, 0), errors.detach(), ops.full_like(errors.detach(), -np.inf))
     order = ops.argsort(rank, -1, descending=True)
     ordered, found = ops.gather(errors, 1, order), ops.gather(truth, 1, order).to(dtype=np.float64)
-    here = found * 0.0 + 1.0 if kept is None else ops.gather(kept, 1, order).to(dtype=np.float64)
-    found = found * here
+    if kept is None:
+        others = 1.0 - found
+    else:
+        here = ops.gather(kept, 1, order).to(dtype=np.float64)
+        found = found * here
+        others = here - found
     total = ops.sum(found, 1, True)
-    left, union = total - ops.cumsum(found, 1), total + ops.cumsum(here - found, 1)
+    left, union = total - ops.cumsum(found, 1), total + ops.cumsum(others, 1)
     jaccard = 1.0 - left / ops.clamp(union, min=1.0)
-    steps = ops.cat([jaccard[:, :1], ops.diff(jaccard, dim=1)], 1) * here
+    steps = ops.cat([jaccard[:, :1], ops.diff(jaccard, dim=1)], 1)
+    if kept is not None:
+        steps = steps * here
     return ops.sum(ordered * steps.to(dtype=errors.dtype).detach(), 1)
 
 

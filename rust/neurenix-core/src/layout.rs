@@ -84,11 +84,25 @@ fn transpose<T: Copy + Send + Sync>(y: &ViewMut<'_, T>, x: &View<'_, T>) -> Resu
         let [oy, ox] = walk.offsets(task / down);
         let first = task % down * SIDE;
         for column in (0..columns).step_by(SIDE) {
-            for i in first..rows.min(first + SIDE) {
-                let (y0, x0) = (oy + i as isize * step[0], ox + i as isize * step[1]);
-                for j in column..columns.min(column + SIDE) {
-                    // SAFETY: a position of both views, which do not overlap; each is written by one task.
-                    unsafe { *y.as_ptr().offset(y0 + j as isize) = *x.as_ptr().offset(x0 + j as isize * inner[1]) };
+            let (last_row, last_column) = (rows.min(first + SIDE), columns.min(column + SIDE));
+            // SAFETY: positions of both views, which do not overlap; each is written by one task.
+            unsafe {
+                let (y0, x0) = (y.as_ptr().offset(oy), x.as_ptr().offset(ox));
+                // Along the operand whose lines lie farther apart: at distances of powers of two they share a few places of the cache.
+                if inner[1].abs() > step[0].abs() {
+                    for j in column..last_column {
+                        let (to, from) = (y0.add(j), x0.offset(j as isize * inner[1]));
+                        for i in first..last_row {
+                            *to.offset(i as isize * step[0]) = *from.offset(i as isize * step[1]);
+                        }
+                    }
+                } else {
+                    for i in first..last_row {
+                        let (to, from) = (y0.offset(i as isize * step[0]), x0.offset(i as isize * step[1]));
+                        for j in column..last_column {
+                            *to.add(j) = *from.offset(j as isize * inner[1]);
+                        }
+                    }
                 }
             }
         }

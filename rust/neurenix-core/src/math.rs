@@ -27,6 +27,8 @@ pub trait Bits: Float {
     fn with_sign(self, sign: Self) -> Self;
     /// The error function.
     fn erf(self) -> Self;
+    /// `self` to the power `y`, by C's rules.
+    fn power(self, y: Self) -> Self;
 }
 
 macro_rules! bits {
@@ -88,6 +90,18 @@ impl Bits for f32 {
         let far = (1.0 - far.mul_add(t, -t).exp_()).copysign(self);
         let near = polynomial(s, &ERF_NEAR_SINGLE).mul_add(self, self);
         if t > 0.927_734_4 { far } else { near }
+    }
+
+    /// exp(y log x) in double, which leaves the rounding to this type as the only error worth naming.
+    #[inline(always)]
+    fn power(self, y: Self) -> Self {
+        let (x, y) = (f64::from(self), f64::from(y));
+        let r = (y * x.abs().ln_()).exp_();
+        let (whole, half) = (y.round_even() == y, 0.5 * y);
+        let r = if whole && half.floor() != half { r.copysign(x) } else { r };
+        let r = if x < 0.0 && x > f64::NEG_INFINITY && !whole { f64::NAN } else { r };
+        let one = y == 0.0 || x == 1.0 || (x == -1.0 && y.abs() == f64::INFINITY);
+        if one { 1.0 } else { r as Self }
     }
 }
 
@@ -162,6 +176,38 @@ impl Bits for f64 {
         let far = (1.0 - (-polynomial(u, &ERF_FAR)).exp_()).copysign(self);
         if t > 0.9 { far } else { near }
     }
+
+    #[inline(always)]
+    fn power(self, y: Self) -> Self {
+        libm::pow(self, y)
+    }
+}
+
+/// -1/3!, 1/5!, ...: sin(t) / t - 1 in powers of t^2, from t^2 on.
+const SIN: [f64; 7] =
+    [-1.0 / 6.0, 1.0 / 120.0, -1.0 / 5040.0, 1.0 / 362_880.0, -1.0 / 39_916_800.0, 1.0 / 6_227_020_800.0, -1.0 / 1_307_674_368_000.0];
+/// 1/4!, -1/6!, ...: cos(t) - 1 + t^2 / 2 in powers of t^2, from t^4 on.
+const COS: [f64; 7] = [
+    1.0 / 24.0,
+    -1.0 / 720.0,
+    1.0 / 40_320.0,
+    -1.0 / 3_628_800.0,
+    1.0 / 479_001_600.0,
+    -1.0 / 87_178_291_200.0,
+    1.0 / 20_922_789_888_000.0,
+];
+
+/// Sine and cosine of `v` turns, `v` in [0, 1].
+#[inline(always)]
+pub fn sin_cos_turns(v: f64) -> (f64, f64) {
+    let n = (4.0 * v).round_even();
+    let t = std::f64::consts::TAU * (v - 0.25 * n);
+    let z = t * t;
+    let sin = (t * z).mul_add(polynomial(z, &SIN), t);
+    let cos = (z * z).mul_add(polynomial(z, &COS), 1.0 - 0.5 * z);
+    let odd = n == 1.0 || n == 3.0;
+    let (a, b) = (if odd { cos } else { sin }, if odd { sin } else { cos });
+    (if n == 2.0 || n == 3.0 { -a } else { a }, if n == 1.0 || n == 2.0 { -b } else { b })
 }
 
 /// 1/2!, 1/3!, ...: exp without its first two terms.
@@ -268,10 +314,10 @@ pub trait Math: Bits {
     fn sigmoid_(self) -> Self {
         Self::ONE / (Self::ONE + (-self).exp_())
     }
-    /// `self` to the power `y`, through double.
+    /// `self` to the power `y`.
     #[inline(always)]
     fn pow_(self, y: Self) -> Self {
-        Self::of(libm::pow(self.to_f64(), y.to_f64()))
+        self.power(y)
     }
     /// A function of doubles, rounded to this type.
     #[inline(always)]
@@ -318,6 +364,37 @@ mod tests {
     fn errors_stay_within_two_units() {
         accurate::<f32>();
         accurate::<f64>();
+    }
+
+    #[test]
+    fn powers_are_those_of_c() {
+        let edges = [0.0f32, 1.0, 2.0, 3.0, 0.5, 0.3, 1e-40, 3e38, f32::INFINITY, 1e9, 16_777_217.0, 7.5];
+        let numbers: Vec<f32> = edges.iter().flat_map(|&v| [v, -v]).chain([f32::NAN]).collect();
+        for &x in &numbers {
+            for &y in &numbers {
+                let (ours, want) = (x.pow_(y), libm::pow(f64::from(x), f64::from(y)) as f32);
+                let same = ours.to_bits() == want.to_bits() || (ours.is_nan() && want.is_nan());
+                assert!(same, "{x} ** {y}: {ours}, not {want}");
+            }
+        }
+        let mut differ = 0;
+        for (i, x) in sweep(1e-3, 20.0).enumerate() {
+            let (x, y) = (x as f32, (i % 97) as f32 / 16.0 - 3.0);
+            let (ours, want) = (x.pow_(y), libm::pow(f64::from(x), f64::from(y)) as f32);
+            assert!(ours.to_bits().abs_diff(want.to_bits()) <= 1);
+            differ += usize::from(ours != want);
+        }
+        assert!(differ <= 1, "{differ}");
+    }
+
+    #[test]
+    fn turns() {
+        for v in sweep(0.0, 1.0) {
+            let (sin, cos) = sin_cos_turns(v);
+            let (s, c) = libm::sincos(std::f64::consts::TAU * v);
+            assert!((sin - s).abs() < 1e-15 && (cos - c).abs() < 1e-15, "{v}");
+        }
+        assert_eq!([sin_cos_turns(0.25), sin_cos_turns(0.5), sin_cos_turns(1.0)], [(1.0, -0.0), (-0.0, -1.0), (0.0, 1.0)]);
     }
 
     #[test]

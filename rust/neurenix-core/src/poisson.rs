@@ -27,7 +27,7 @@ fn by_inversion(rate: f64, u: f64) -> f64 {
 
 /// W. Hörmann, "The transformed rejection method for generating Poisson random variables", 1993 (PTRS).
 fn by_rejection(rate: f64, stream: Stream, element: u64) -> f64 {
-    let (root, log_rate) = (rate.sqrt(), libm::log(rate));
+    let root = rate.sqrt();
     let b = 2.53f64.mul_add(root, 0.931);
     let a = 0.024_83f64.mul_add(b, -0.059);
     let inverse = 1.1239 + 1.1328 / (b - 3.4);
@@ -43,7 +43,8 @@ fn by_rejection(rate: f64, stream: Stream, element: u64) -> f64 {
         if k < 0.0 || (us < 0.013 && v > us) {
             continue;
         }
-        if libm::log(v) + libm::log(inverse) - libm::log(a / (us * us) + b) <= k.mul_add(log_rate, -rate) - libm::lgamma(k + 1.0) {
+        let bound = k.mul_add(libm::log(rate), -rate) - libm::lgamma(k + 1.0); // asked for rarely
+        if libm::log(v) + libm::log(inverse) - libm::log(a / (us * us) + b) <= bound {
             return k;
         }
     }

@@ -4,15 +4,20 @@
 //! of its taps, `step` pixels apart. Windows only hold pixels of the map; ordinary, padded and adaptive pooling differ in
 //! nothing else. Of equal values the first is taken, of NaNs the last, as in PyTorch.
 
+use crate::ensure_shape;
 use crate::error::{Result, expect_len};
-use crate::simd::{Float, Number};
+use crate::pooling_rows::{Scratch, Thin, wide_row};
+use crate::simd::Float;
 use crate::threads::{Shared, parallel};
-use crate::{ensure_shape, levels};
 
 /// Channels, or columns, that are compared at once.
 pub(crate) const BLOCK: usize = 16;
+/// The least outputs of a run whose places are kept.
+const LEAST: usize = 4;
 /// From more taps on rows and columns are pooled one after the other.
 const SEPARATE: usize = 9;
+/// From so many taps on, windows that slide by one pixel are put together from parts.
+const SLIDE: usize = 10;
 /// Output elements of one task.
 const TASK: usize = 1 << 14;
 
@@ -50,7 +55,7 @@ impl<'a> Windows<'a> {
 
     /// Blocks of outputs, each with its stride: 1 or 2 where all have equally many taps and start so far apart, else 0 and one
     /// output.
-    fn blocks(&self) -> Vec<(usize, usize)> {
+    pub(crate) fn blocks(&self) -> Vec<(usize, usize)> {
         let m = self.len();
         let even = |j: usize, stride: usize| (1..BLOCK).all(|l| self.at(j + l) == (self.at(j).0 + l * stride, self.at(j).1));
         let stride = |j: usize| if j + BLOCK <= m { (1..=2).find(|&s| even(j, s)).unwrap_or(0) } else { 0 };
@@ -70,6 +75,21 @@ impl<'a> Windows<'a> {
             }
         }
         blocks
+    }
+
+    /// Runs of outputs that have equally many taps and start 1 or 2 pixels apart: first, length, stride; stride 0 for one alone.
+    pub(crate) fn runs(&self) -> Vec<(usize, usize, usize)> {
+        let together = |j: usize, stride: usize| {
+            let follows = |&l: &usize| self.at(j + l) == (self.at(j).0 + l * stride, self.at(j).1);
+            1 + (1..self.len() - j).take_while(follows).count()
+        };
+        let (mut runs, mut j) = (Vec::new(), 0);
+        while j < self.len() {
+            let (len, stride) = (1..=2).map(|stride| (together(j, stride), stride)).max_by_key(|run| run.0).unwrap_or((1, 1));
+            runs.push(if len >= LEAST { (j, len, stride) } else { (j, 1, 0) });
+            j += if len >= LEAST { len } else { 1 };
+        }
+        runs
     }
 }
 
@@ -142,154 +162,12 @@ pub(crate) struct Shape<'a> {
 impl Shape<'_> {
     /// The number of tap (k, l) of output (i, j): in the window, or in the map.
     #[inline(always)]
-    fn code<P: Place>(&self, i: usize, j: usize, k: usize, l: usize) -> i32 {
+    pub(crate) fn code<P: Place>(&self, i: usize, j: usize, k: usize, l: usize) -> i32 {
         if P::TAP {
             (k * self.cols.taps + l) as i32
         } else {
             ((self.rows.at(i).0 + k * self.rows.step) * self.w + self.cols.at(j).0 + l * self.cols.step) as i32
         }
-    }
-}
-
-/// The maximum over a window of [`BLOCK`] lanes, and its number; `at(k, l)` begins with the lanes of tap (k, l).
-#[inline(always)]
-fn block<'a, K: Kind>(s: &Shape<'_>, i: usize, j: usize, at: impl Fn(usize, usize) -> &'a [K::T]) -> ([K::T; BLOCK], [i32; BLOCK]) {
-    let (rows, cols) = (s.rows.at(i).1, s.cols.at(j).1);
-    let mut best = [K::T::LOWEST; BLOCK];
-    let mut code = [s.code::<K::P>(i, j, 0, 0); BLOCK];
-    for k in 0..rows {
-        for l in 0..cols {
-            let v = &at(k, l)[..BLOCK];
-            let number = s.code::<K::P>(i, j, k, l);
-            for n in 0..BLOCK {
-                let better = v[n] > best[n] || v[n].is_nan();
-                best[n] = if better { v[n] } else { best[n] };
-                if K::P::KEPT {
-                    code[n] = if better { number } else { code[n] };
-                }
-            }
-        }
-    }
-    (best, code)
-}
-
-/// The same for one element.
-#[inline(always)]
-fn single<K: Kind>(x: &[K::T], s: &Shape<'_>, i: usize, j: usize, c: usize) -> (K::T, i32) {
-    let ((top, rows), (left, cols)) = (s.rows.at(i), s.cols.at(j));
-    let (mut best, mut code) = (K::T::LOWEST, s.code::<K::P>(i, j, 0, 0));
-    for k in 0..rows {
-        for l in 0..cols {
-            let value = x[((top + k * s.rows.step) * s.w + left + l * s.cols.step) * s.inner + c];
-            if value > best || value.is_nan() {
-                (best, code) = (value, s.code::<K::P>(i, j, k, l));
-            }
-        }
-    }
-    (best, code)
-}
-
-#[inline(always)]
-fn put<K: Kind, const N: usize>(y: &mut [K::T], place: &mut [K::P], at: usize, best: [K::T; N], code: [i32; N], lane: i32) {
-    y[at..at + N].copy_from_slice(&best);
-    if K::P::KEPT {
-        let place = &mut place[at..at + N];
-        for n in 0..N {
-            place[n] = K::P::of(code[n] + lane * n as i32);
-        }
-    }
-}
-
-levels! {
-    /// One output row of channels `c0 ..` of wide pixels; `y` and `place` hold `channels` of each pixel.
-    pub(crate) fn wide_row<K: Kind>(y: &mut [K::T], place: &mut [K::P], x: &[K::T], s: &Shape<'_>, i: usize, c0: usize, channels: usize) {
-        let top = s.rows.at(i).0;
-        for j in 0..s.cols.len() {
-            let left = s.cols.at(j).0;
-            let mut c = 0;
-            while c < channels {
-                // As in `blocks`, for channels.
-                c = c.min(channels - BLOCK);
-                let (best, code) = block::<K>(s, i, j, |k, l| {
-                    &x[((top + k * s.rows.step) * s.w + left + l * s.cols.step) * s.inner + c0 + c..]
-                });
-                put::<K, BLOCK>(y, place, j * channels + c, best, code, 0);
-                c += BLOCK;
-            }
-        }
-    }
-}
-
-levels! {
-    /// Even elements to `even`, odd ones to `odd`.
-    fn split<T, V>(even: &mut [T], odd: &mut [T], x: &[T]) {
-        let index: [i32; 64] = std::array::from_fn(|n| ((n % V::N) * 2 + n / V::N) as i32);
-        let mut p = 0;
-        while (p + V::N) * 2 <= x.len() && p + V::N <= odd.len() {
-            // SAFETY: `2 N` elements of x from `2 p` on, `N` of each half from `p` on; indices are below `2 N`.
-            unsafe {
-                V::pick(x.as_ptr().add(2 * p), index.as_ptr()).store(even.as_mut_ptr().add(p));
-                V::pick(x.as_ptr().add(2 * p), index.as_ptr().add(V::N)).store(odd.as_mut_ptr().add(p));
-            }
-            p += V::N;
-        }
-        x[2 * p..].iter().step_by(2).zip(&mut even[p..]).for_each(|(&x, e)| *e = x);
-        x[2 * p..].iter().skip(1).step_by(2).zip(&mut odd[p..]).for_each(|(&x, o)| *o = x);
-    }
-}
-
-levels! {
-    /// One output row of a plane, or of few channels; `halves` holds two rows of half the width for every row tap.
-    fn thin_row<K: Kind>(y: &mut [K::T], place: &mut [K::P], x: &[K::T], s: &Shape<'_>, i: usize, blocks: &[(usize, usize)], halves: &[K::T]) {
-        let (top, half) = (s.rows.at(i).0, s.w.div_ceil(2));
-        for &(from, stride) in blocks {
-            let left = if stride == 0 { 0 } else { s.cols.at(from).0 };
-            let (best, code) = match stride {
-                1 => block::<K>(s, i, from, |k, l| &x[(top + k * s.rows.step) * s.w + left + l * s.cols.step..]),
-                2 => block::<K>(s, i, from, |k, l| {
-                    let column = left + l * s.cols.step;
-                    &halves[(2 * k + column % 2) * half + column / 2..]
-                }),
-                _ => {
-                    for c in 0..s.inner {
-                        let (best, code) = single::<K>(x, s, i, from, c);
-                        put::<K, 1>(y, place, from * s.inner + c, [best], [code], 0);
-                    }
-                    continue;
-                }
-            };
-            put::<K, BLOCK>(y, place, from, best, code, if K::P::TAP { 0 } else { stride as i32 });
-        }
-    }
-}
-
-/// What rows of single elements need: made once a call.
-pub(crate) struct Thin {
-    blocks: Vec<(usize, usize)>,
-    halves: bool,
-}
-
-impl Thin {
-    pub(crate) fn new(s: &Shape<'_>) -> Self {
-        let blocks = if s.inner == 1 { s.cols.blocks() } else { (0..s.cols.len()).map(|j| (j, 0)).collect() };
-        let halves = blocks.iter().any(|b| b.1 == 2);
-        Self { blocks, halves }
-    }
-
-    /// One output row; `scratch` grows to what it needs.
-    pub(crate) fn row<K: Kind>(&self, y: &mut [K::T], place: &mut [K::P], x: &[K::T], s: &Shape<'_>, i: usize, scratch: &mut Vec<K::T>) {
-        let (top, count) = s.rows.at(i);
-        let half = s.w.div_ceil(2);
-        if self.halves {
-            // Lanes of the last block may lie behind the last column's half.
-            scratch.resize(2 * count * half + BLOCK, K::T::ZERO);
-            for k in 0..count {
-                let (even, odd) = scratch[2 * k * half..2 * (k + 1) * half].split_at_mut(half);
-                let row = (top + k * s.rows.step) * s.w;
-                split(even, odd, &x[row..row + s.w]);
-            }
-        }
-        thin_row::<K>(y, place, x, s, i, &self.blocks, scratch);
     }
 }
 
@@ -308,20 +186,23 @@ fn forward<T: Float, P: Place>(y: &mut [T], place: &mut [P], x: &[T], outer: usi
     let total = outer * oh;
     ensure_shape!(s.h > 0 && s.w > 0, "max_pool: expected a map that is not empty");
     let taps = s.rows.taps.saturating_mul(s.cols.taps);
+    if taps >= SLIDE && crate::pooling_sliding::slides(&s) {
+        return crate::pooling_sliding::forward(y, place, x, outer, s);
+    }
     if taps > SEPARATE && s.cols.step == 1 && s.rows.taps > 1 && s.cols.taps > 1 {
         return crate::pooling_separable::forward(y, place, x, outer, s);
     }
-    let thin = Thin::new(&s);
+    let thin = Thin::new::<P>(&s);
     let (y, place) = (Shared::new(y), Shared::new(place));
     parallel(total.div_ceil(group), (group * opitch).saturating_mul(taps), |task| {
-        let mut scratch = Vec::new();
+        let mut scratch = Scratch::default();
         for row in task * group..(task * group + group).min(total) {
             let (o, i) = (row / oh, row % oh);
             // SAFETY: a task owns its output rows.
             let (y, place) = unsafe { (y.slice(row * opitch, opitch), place.slice(row * opitch, opitch)) };
             let x = &x[o * plane..(o + 1) * plane];
             if s.inner >= BLOCK {
-                wide_row::<Of<T, P>>(y, place, x, &s, i, 0, s.inner);
+                wide_row::<Of<T, P>>(y, place, x, &s, i, (0, s.inner), &mut scratch.codes);
             } else {
                 thin.row::<Of<T, P>>(y, place, x, &s, i, &mut scratch);
             }

@@ -4,7 +4,8 @@
 
 use crate::error::Result;
 use crate::levels;
-use crate::pooling::{BLOCK, Kind, Of, Place, Shape, Thin, Windows, wide_row};
+use crate::pooling::{BLOCK, Kind, Of, Place, Shape, Windows};
+use crate::pooling_rows::{Scratch, Thin, wide_row};
 use crate::simd::{Float, Number};
 use crate::threads::{Shared, parallel};
 
@@ -19,54 +20,32 @@ fn reach(rows: &Windows<'_>, outputs: std::ops::Range<usize>) -> (usize, usize) 
     outputs.map(ends).fold((usize::MAX, 0), |(low, high), (a, b)| (low.min(a), high.max(b)))
 }
 
-/// [`BLOCK`] elements, or the few that are left, from `p` on: the maximum over rows and its number.
-#[inline(always)]
-fn stacked<K: Kind, const N: usize>(
-    best: &[K::T],
-    column: &[i32],
-    s: &Shape<'_>,
-    i: usize,
-    at: impl Fn(usize) -> usize,
-) -> ([K::T; N], [i32; N]) {
-    let (top, count) = s.rows.at(i);
-    let (mut most, mut code) = ([K::T::LOWEST; N], [0; N]);
-    for k in 0..count {
-        let row = top + k * s.rows.step;
-        let number = if K::P::TAP { k * s.cols.taps } else { row * s.w } as i32;
-        let v = &best[at(row)..at(row) + N];
-        let c = if K::P::KEPT { &column[at(row)..at(row) + N] } else { &[] };
-        for l in 0..N {
-            // The first row stands where all are minus infinity.
-            let better = v[l] > most[l] || v[l].is_nan() || k == 0;
-            most[l] = if better { v[l] } else { most[l] };
-            if K::P::KEPT {
-                code[l] = if better { number + c[l] } else { code[l] };
-            }
-        }
-    }
-    (most, code)
-}
-
 levels! {
     /// One output row from rows that are pooled along themselves: `best` values, `column` where each was.
-    fn stack<K: Kind>(y: &mut [K::T], place: &mut [K::P], best: &[K::T], column: &[i32], s: &Shape<'_>, i: usize, from: usize, lefts: &[i32]) {
-        let pitch = y.len();
-        let left = |e: usize| if K::P::TAP { lefts[e] } else { 0 };
-        let mut p = 0;
-        while p + BLOCK <= pitch {
-            let (most, code) = stacked::<K, BLOCK>(best, column, s, i, |row| (row - from) * pitch + p);
-            y[p..p + BLOCK].copy_from_slice(&most);
+    fn stack<K: Kind>(y: &mut [K::T], place: &mut [K::P], best: &[K::T], column: &[i32], s: &Shape<'_>, i: usize, from: usize, lefts: &[i32], code: &mut [i32]) {
+        let (pitch, (top, count)) = (y.len(), s.rows.at(i));
+        for k in 0..count {
+            let row = top + k * s.rows.step;
+            let number = if K::P::TAP { k * s.cols.taps } else { row * s.w } as i32;
+            let v = &best[(row - from) * pitch..][..pitch];
             if K::P::KEPT {
-                let (place, lefts) = (&mut place[p..p + BLOCK], &lefts[p..p + BLOCK]);
-                for l in 0..BLOCK {
-                    place[l] = K::P::of(code[l] - if K::P::TAP { lefts[l] } else { 0 });
+                let (c, code) = (&column[(row - from) * pitch..][..pitch], &mut code[..pitch]);
+                for l in 0..pitch {
+                    // The first row stands where all are minus infinity.
+                    let (a, b, old, new) = (y[l], v[l], code[l], number + c[l]);
+                    let better = (b > a) | b.is_nan() | (k == 0);
+                    y[l] = if better { b } else { a };
+                    code[l] = if better { new } else { old };
+                }
+            } else {
+                for l in 0..pitch {
+                    let (a, b) = (y[l], v[l]);
+                    y[l] = if (b > a) | b.is_nan() | (k == 0) { b } else { a };
                 }
             }
-            p += BLOCK;
         }
-        for p in p..pitch {
-            let (most, code) = stacked::<K, 1>(best, column, s, i, |row| (row - from) * pitch + p);
-            (y[p], place[p]) = (most[0], K::P::of(code[0] - left(p)));
+        for ((place, &code), &left) in place.iter_mut().zip(code.iter()).zip(lefts) {
+            *place = K::P::of(code - if K::P::TAP { left } else { 0 });
         }
     }
 }
@@ -89,7 +68,8 @@ impl<K: Kind> Job<'_, K> {
         let (from, to) = reach(&s.rows, rows.clone());
         let (mut best, mut column) = (vec![K::T::ZERO; (to - from) * pitch], vec![0; if K::P::KEPT { (to - from) * pitch } else { 0 }]);
         let line = Shape { rows: Windows { table: &[0, 1], step: 1, taps: 1 }, h: 1, ..*s };
-        let mut scratch = Vec::new();
+        let mut scratch = Scratch::default();
+        let mut empty = vec![(); if K::P::KEPT { 0 } else { pitch }];
         for row in from..to {
             let at = (o * s.h + row) * s.w * s.inner;
             let (x, at) = (&self.x[at..at + s.w * s.inner], (row - from) * pitch);
@@ -97,16 +77,17 @@ impl<K: Kind> Job<'_, K> {
             let mut nothing = [];
             let column = if K::P::KEPT { &mut column[at..at + pitch] } else { &mut nothing };
             match (K::P::KEPT, s.inner >= BLOCK) {
-                (true, true) => wide_row::<Of<K::T, i32>>(best, column, x, &line, 0, c, channels),
+                (true, true) => wide_row::<Of<K::T, i32>>(best, column, x, &line, 0, (c, channels), &mut scratch.codes),
                 (true, false) => self.thin.row::<Of<K::T, i32>>(best, column, x, &line, 0, &mut scratch),
-                (false, true) => wide_row::<Of<K::T, ()>>(best, &mut [], x, &line, 0, c, channels),
-                (false, false) => self.thin.row::<Of<K::T, ()>>(best, &mut [], x, &line, 0, &mut scratch),
+                (false, true) => wide_row::<Of<K::T, ()>>(best, &mut empty, x, &line, 0, (c, channels), &mut scratch.codes),
+                (false, false) => self.thin.row::<Of<K::T, ()>>(best, &mut empty, x, &line, 0, &mut scratch),
             }
         }
         let lefts: Vec<i32> = (0..pitch).map(|e| s.cols.at(e / channels).0 as i32).collect();
         let (mut y, mut place) = (vec![K::T::ZERO; pitch], vec![K::P::of(0); pitch]);
+        let mut code = vec![0; if K::P::KEPT { pitch } else { 0 }];
         for i in rows {
-            stack::<K>(&mut y, &mut place, &best, &column, s, i, from, &lefts);
+            stack::<K>(&mut y, &mut place, &best, &column, s, i, from, &lefts, &mut code);
             let at = (o * oh + i) * ow * s.inner + c;
             // A row that a task has alone is in one piece.
             let (pieces, len) = if channels == s.inner { (1, pitch) } else { (ow, channels) };
@@ -127,7 +108,7 @@ pub(crate) fn forward<T: Float, P: Place>(y: &mut [T], place: &mut [P], x: &[T],
     let blocks = s.inner / channels;
     let strip = (STRIP / (ow * channels)).max(s.rows.taps).min(oh);
     let strips = oh.div_ceil(strip);
-    let job = Job::<Of<T, P>> { y: Shared::new(y), place: Shared::new(place), x, s, thin: Thin::new(&s) };
+    let job = Job::<Of<T, P>> { y: Shared::new(y), place: Shared::new(place), x, s, thin: Thin::new::<P>(&s) };
     parallel(outer * strips * blocks, (strip * ow * channels).saturating_mul(s.rows.taps), |task| {
         let (o, rest) = (task / (strips * blocks), task % (strips * blocks));
         let (first, block) = (rest / blocks * strip, rest % blocks);

@@ -4,15 +4,15 @@
 //! sample, and the number of the call (two words). Who draws an element, and when, changes nothing.
 //! Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 
-use std::f64::consts::TAU;
-
 use crate::error::{Result, expect_len};
+use crate::math::{Math, sin_cos_turns};
 use crate::simd::{Float, Number};
-use crate::threads;
-use crate::{ensure_argument, ensure_shape};
+use crate::{ensure_argument, ensure_shape, levels, threads};
 
 /// Blocks of one task.
 const RUN: usize = 1 << 11;
+/// Blocks that are drawn side by side: so many that the compiler sees loops to vectorise.
+const ABREAST: usize = 128;
 
 const MULTIPLIERS: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
@@ -58,8 +58,8 @@ pub(crate) fn unit(low: u32, high: u32) -> f64 {
 /// Two normal numbers from two uniform ones (Box and Muller).
 #[inline(always)]
 fn normal_pair(u: f64, v: f64) -> [f64; 2] {
-    let radius = (-2.0 * libm::log(u)).sqrt();
-    let (sin, cos) = libm::sincos(TAU * v);
+    let radius = (-2.0 * u.ln_()).sqrt();
+    let (sin, cos) = sin_cos_turns(v);
     [radius * cos, radius * sin]
 }
 
@@ -89,24 +89,51 @@ pub fn uniform<T: Float>(y: &mut [T], low: f64, high: f64, seed: u64, call: u64)
     Ok(())
 }
 
+/// The words of [`ABREAST`] blocks from `first` on: word `k` of block `l` is `words[k][l]`.
+#[inline(always)]
+fn words_abreast(stream: Stream, first: u64) -> [[u32; ABREAST]; 4] {
+    let mut words = [[0; ABREAST]; 4];
+    for l in 0..ABREAST {
+        let block = stream.block(first.wrapping_add(l as u64));
+        (words[0][l], words[1][l], words[2][l], words[3][l]) = (block[0], block[1], block[2], block[3]);
+    }
+    words
+}
+
+levels! {
+    /// Normal numbers of the blocks from `first` on: two pairs a block for float32, one of more bits for float64.
+    fn normal_run<T: Float>(y: &mut [T], stream: Stream, first: u64, mean: f64, deviation: f64) {
+        let pairs = if size_of::<T>() == 4 { 2 } else { 1 };
+        let mut numbers = [T::ZERO; 4 * ABREAST];
+        for (lot, out) in y.chunks_mut(2 * pairs * ABREAST).enumerate() {
+            let w = words_abreast(stream, first + (lot * ABREAST) as u64);
+            for pair in 0..pairs {
+                for l in 0..ABREAST {
+                    // The first number of a pair is in (0, 1]: its logarithm is finite.
+                    let (u, v) = if pairs == 2 {
+                        let step = 1.0 / 4_294_967_296.0;
+                        ((f64::from(w[2 * pair][l]) + 1.0) * step, f64::from(w[2 * pair + 1][l]) * step)
+                    } else {
+                        (1.0 - unit(w[0][l], w[1][l]), unit(w[2][l], w[3][l]))
+                    };
+                    let [a, b] = normal_pair(u, v);
+                    numbers[2 * (l * pairs + pair)] = T::of(a.mul_add(deviation, mean));
+                    numbers[2 * (l * pairs + pair) + 1] = T::of(b.mul_add(deviation, mean));
+                }
+            }
+            out.copy_from_slice(&numbers[..out.len()]);
+        }
+    }
+}
+
 /// `y = mean + deviation * z`, `z` standard normal.
 ///
 /// # Errors
 /// None.
 pub fn normal<T: Float>(y: &mut [T], mean: f64, deviation: f64, seed: u64, call: u64) -> Result {
     let stream = Stream::new(seed, call);
-    let scaled = |z: f64| T::of(z.mul_add(deviation, mean));
-    // The first number of a pair is in (0, 1]: its logarithm is finite.
-    let open = |word: u32| (f64::from(word) + 1.0) * (1.0 / 4_294_967_296.0);
-    if size_of::<T>() == 4 {
-        fill(y, stream, |w| {
-            let [a, b] = normal_pair(open(w[0]), f64::from(w[1]) * (1.0 / 4_294_967_296.0));
-            let [c, d] = normal_pair(open(w[2]), f64::from(w[3]) * (1.0 / 4_294_967_296.0));
-            [scaled(a), scaled(b), scaled(c), scaled(d)]
-        });
-    } else {
-        fill(y, stream, |w| normal_pair(1.0 - unit(w[0], w[1]), unit(w[2], w[3])).map(scaled));
-    }
+    let per = if size_of::<T>() == 4 { 4 } else { 2 };
+    threads::parallel_chunks(y, RUN * per, 8, |task, run| normal_run(run, stream, (task * RUN) as u64, mean, deviation));
     Ok(())
 }
 

@@ -11,13 +11,21 @@ pub(crate) const SLACK: usize = 64;
 
 /// Rows that are read at once: more are more streams than a processor follows.
 const STREAMS: usize = 8;
+/// Rows so short that any number of them are read at once.
+const SHORT: usize = 512;
+
+/// Rows of `n` elements that are read at once.
+fn streams(n: usize) -> usize {
+    if n <= SHORT { usize::MAX } else { STREAMS }
+}
 
 /// `y = sum over k of weight[k] * x[index[k] * pitch + offset ..]`.
 pub(crate) fn combine<T: Float>(y: &mut [T], x: &[T], index: &[i64], weight: &[T], pitch: usize, offset: usize) {
     if index.is_empty() {
         y.fill(T::ZERO);
     }
-    for (n, (index, weight)) in index.chunks(STREAMS).zip(weight.chunks(STREAMS)).enumerate() {
+    let some = streams(pitch);
+    for (n, (index, weight)) in index.chunks(some).zip(weight.chunks(some)).enumerate() {
         some_rows(y, x, index, weight, pitch, offset, n > 0);
     }
 }

@@ -1,7 +1,7 @@
 //! Softmax and its gradient along one axis of (outer, n, inner).
 //!
-//! Sixteen positions are taken together as columns of a small block, whatever the memory order, so every order runs the
-//! same loops and gives the same bits.
+//! Some positions are taken together as columns, where they lie or collected in a small block. Each column is summed in its order
+//! by itself, so every memory order gives the same bits.
 
 use crate::blocks::Buffer;
 use crate::error::{Result, expect_len};
@@ -10,47 +10,108 @@ use crate::math::Math;
 use crate::simd::LANES;
 use crate::threads::{Shared, parallel};
 
+/// Columns that are taken together where they lie side by side, at most: their rows stay in the first cache.
+const WIDE: usize = 256;
+/// Columns that are collected first, and the most elements that they may have.
+const COLLECTED: (usize, usize) = (64, 256);
+
+/// Some columns side by side: row `k` begins at `start + k * pitch`.
+#[derive(Clone, Copy)]
+struct Place {
+    start: usize,
+    pitch: usize,
+}
+
+/// Row `k` of `width` columns.
+#[inline(always)]
+fn row<T>(x: &[T], place: Place, k: usize, width: usize) -> &[T] {
+    &x[place.start + k * place.pitch..][..width]
+}
+
 levels! {
-    fn softmax_block<T: Math, const LOG: usize>(block: &mut [T]) {
-        let mut most = [T::LOWEST; LANES];
-        for row in block.chunks_exact(LANES) {
-            for (m, &x) in most.iter_mut().zip(row) {
-                *m = if x > *m || x.is_nan() { x } else { *m };
-            }
-        }
-        let mut sum = [T::ZERO; LANES];
-        for row in block.chunks_exact_mut(LANES) {
-            for ((x, &m), s) in row.iter_mut().zip(&most).zip(&mut sum) {
-                let d = *x - m;
-                let e = d.exp_();
-                *x = if LOG == 1 { d } else { e };
-                *s += e;
-            }
-        }
-        if LOG == 1 {
-            sum.iter_mut().for_each(|s| *s = s.ln_());
-        }
-        for row in block.chunks_exact_mut(LANES) {
-            for (x, &s) in row.iter_mut().zip(&sum) {
-                *x = if LOG == 1 { *x - s } else { *x / s };
-            }
+    fn largest_into<T: Math>(most: &mut [T], x: &[T]) {
+        for (m, &x) in most.iter_mut().zip(x) {
+            *m = if x > *m || x.is_nan() { x } else { *m };
         }
     }
 }
 
 levels! {
-    fn gradient_block<T: Math, const LOG: usize>(g: &mut [T], y: &[T]) {
-        let mut sum = [T::ZERO; LANES];
-        for (g, y) in g.chunks_exact(LANES).zip(y.chunks_exact(LANES)) {
-            for ((s, &g), &y) in sum.iter_mut().zip(g).zip(y) {
-                *s = if LOG == 1 { *s + g } else { g.mul_add(y, *s) };
-            }
+    fn exponentials<T: Math, const LOG: usize>(y: &mut [T], sum: &mut [T], x: &[T], most: &[T]) {
+        let n = y.len();
+        let (sum, x, most) = (&mut sum[..n], &x[..n], &most[..n]);
+        for i in 0..n {
+            let d = x[i] - most[i];
+            let e = d.exp_();
+            y[i] = if LOG == 1 { d } else { e };
+            sum[i] += e;
         }
-        for (g, y) in g.chunks_exact_mut(LANES).zip(y.chunks_exact(LANES)) {
-            for ((g, &y), &s) in g.iter_mut().zip(y).zip(&sum) {
-                *g = if LOG == 1 { *g - y.exp_() * s } else { y * (*g - s) };
-            }
+    }
+}
+
+levels! {
+    fn logarithms<T: Math>(sum: &mut [T]) {
+        for s in sum {
+            *s = s.ln_();
         }
+    }
+}
+
+levels! {
+    fn share<T: Math, const LOG: usize>(y: &mut [T], sum: &[T]) {
+        for (y, &s) in y.iter_mut().zip(sum) {
+            *y = if LOG == 1 { *y - s } else { *y / s };
+        }
+    }
+}
+
+/// Softmax of `n` rows of `width` columns.
+///
+/// # Safety
+/// Nobody else touches these columns of `y`.
+unsafe fn forward<T: Math, const LOG: usize>(y: &Shared<'_, T>, to: Place, x: &[T], from: Place, n: usize, width: usize) {
+    let (mut most, mut sum) = ([T::LOWEST; WIDE], [T::ZERO; WIDE]);
+    let (most, sum) = (&mut most[..width], &mut sum[..width]);
+    // SAFETY: as the caller says.
+    let target = |k: usize| unsafe { y.slice(to.start + k * to.pitch, width) };
+    (0..n).for_each(|k| largest_into(most, row(x, from, k, width)));
+    (0..n).for_each(|k| exponentials::<T, LOG>(target(k), sum, row(x, from, k, width), most));
+    if LOG == 1 {
+        logarithms(sum);
+    }
+    (0..n).for_each(|k| share::<T, LOG>(target(k), sum));
+}
+
+levels! {
+    fn add_products<T: Math, const LOG: usize>(sum: &mut [T], g: &[T], y: &[T]) {
+        for ((s, &g), &y) in sum.iter_mut().zip(g).zip(y) {
+            *s = if LOG == 1 { *s + g } else { g.mul_add(y, *s) };
+        }
+    }
+}
+
+levels! {
+    fn slopes<T: Math, const LOG: usize>(gx: &mut [T], g: &[T], y: &[T], sum: &[T]) {
+        let n = gx.len();
+        let (g, y, sum) = (&g[..n], &y[..n], &sum[..n]);
+        for i in 0..n {
+            gx[i] = if LOG == 1 { g[i] - y[i].exp_() * sum[i] } else { y[i] * (g[i] - sum[i]) };
+        }
+    }
+}
+
+/// The gradient of [`forward`] from the result and its gradient.
+///
+/// # Safety
+/// Nobody else touches these columns of `gx`.
+unsafe fn backward<T: Math, const LOG: usize>(gx: &Shared<'_, T>, to: Place, [g, y]: [&[T]; 2], from: Place, n: usize, width: usize) {
+    let mut sum = [T::ZERO; WIDE];
+    let sum = &mut sum[..width];
+    (0..n).for_each(|k| add_products::<T, LOG>(sum, row(g, from, k, width), row(y, from, k, width)));
+    for k in 0..n {
+        // SAFETY: as the caller says.
+        let gx = unsafe { gx.slice(to.start + k * to.pitch, width) };
+        slopes::<T, LOG>(gx, row(g, from, k, width), row(y, from, k, width), sum);
     }
 }
 
@@ -67,68 +128,82 @@ impl Columns {
         position / self.inner * self.n * self.inner + position % self.inner
     }
 
-    /// Whether all columns from `first` on lie side by side.
-    fn together(self, first: usize) -> bool {
-        first % self.inner + LANES <= self.inner
-    }
-
-    /// Collects the columns from `first` on; columns that are not there are copies of the last.
-    fn load<T: Copy>(self, block: &mut [T], x: &[T], first: usize) {
-        if self.together(first) {
-            let start = self.start(first);
-            for (k, row) in block.chunks_exact_mut(LANES).enumerate() {
-                row.copy_from_slice(&x[start + k * self.inner..][..LANES]);
+    /// Collects `width` columns from `first` on as rows.
+    fn load<T: Copy>(self, block: &mut [T], x: &[T], first: usize, width: usize) {
+        if self.inner == 1 {
+            for (lane, column) in x[first * self.n..(first + width) * self.n].chunks_exact(self.n).enumerate() {
+                column.iter().enumerate().for_each(|(k, &x)| block[k * width + lane] = x);
             }
             return;
         }
-        for lane in 0..LANES {
-            let start = self.start((first + lane).min(self.positions - 1));
+        for lane in 0..width {
+            let start = self.start(first + lane);
             let column = x[start..start + (self.n - 1) * self.inner + 1].iter().step_by(self.inner);
-            block[lane..].iter_mut().step_by(LANES).zip(column).for_each(|(to, &x)| *to = x);
+            block[lane..].iter_mut().step_by(width).zip(column).for_each(|(to, &x)| *to = x);
         }
     }
 
     /// Puts the columns back.
-    fn store<T: Copy>(self, y: &Shared<'_, T>, block: &[T], first: usize) {
-        if self.together(first) {
-            let start = self.start(first);
-            for (k, row) in block.chunks_exact(LANES).enumerate() {
-                // SAFETY: each position belongs to one block, each block to one task.
-                unsafe { y.slice(start + k * self.inner, LANES) }.copy_from_slice(row);
+    fn store<T: Copy>(self, y: &Shared<'_, T>, block: &[T], first: usize, width: usize) {
+        if self.inner == 1 {
+            // SAFETY: each position belongs to one block, each block to one task.
+            let y = unsafe { y.slice(first * self.n, width * self.n) };
+            for (lane, column) in y.chunks_exact_mut(self.n).enumerate() {
+                column.iter_mut().enumerate().for_each(|(k, to)| *to = block[k * width + lane]);
             }
             return;
         }
-        for lane in 0..LANES.min(self.positions - first) {
+        for lane in 0..width {
             let start = self.start(first + lane);
-            for k in 0..self.n {
+            for (k, &value) in block[lane..].iter().step_by(width).enumerate() {
                 // SAFETY: as above; the position is inside `y`, which has (positions, n) elements.
-                unsafe { y.as_ptr().add(start + k * self.inner).write(block[k * LANES + lane]) };
+                unsafe { y.as_ptr().add(start + k * self.inner).write(value) };
             }
         }
     }
-}
 
-fn by_blocks<T: Math>(y: &mut [T], (n, inner): (usize, usize), f: impl Fn(&Shared<'_, T>, &mut [T], Columns, usize) + Sync) -> Result {
-    if y.is_empty() {
-        return Ok(());
-    }
-    let columns = Columns { n, inner, positions: y.len() / n };
-    let blocks = columns.positions.div_ceil(LANES);
-    let group = (4096 / (n * LANES)).max(1);
-    let tasks = blocks.div_ceil(group);
-    let mut scratch = Buffer::<T>::new(tasks.min(64) * n * LANES * 2)?;
-    let (shared, scratch) = (Shared::new(y), Shared::new(&mut scratch));
-    // Each of at most 64 tasks has its own scratch and every 64th group of blocks.
-    parallel(tasks.min(64), blocks.div_ceil(tasks.min(64)) * n * LANES * 8, |task| {
-        // SAFETY: each task has its own part.
-        let block = unsafe { scratch.slice(task * n * LANES * 2, n * LANES * 2) };
-        for piece in (task..tasks).step_by(64) {
-            for b in piece * group..blocks.min((piece + 1) * group) {
-                f(&shared, block, columns, b * LANES);
-            }
+    /// Calls `f(y, to, inputs, from, width)` for all columns, some at a time, in parallel.
+    fn each<T: Math, const N: usize>(
+        self,
+        y: &mut [T],
+        x: [&[T]; N],
+        f: impl Fn(&Shared<'_, T>, Place, [&[T]; N], Place, usize) + Sync,
+    ) -> Result {
+        if y.is_empty() {
+            return Ok(());
         }
-    });
-    Ok(())
+        let shared = Shared::new(y);
+        if self.inner >= LANES {
+            let pieces = self.inner.div_ceil(WIDE);
+            parallel(self.positions / self.inner * pieces, self.inner.min(WIDE) * self.n * 8, |task| {
+                let (o, first) = (task / pieces, task % pieces * WIDE);
+                let place = Place { start: o * self.n * self.inner + first, pitch: self.inner };
+                f(&shared, place, x, place, WIDE.min(self.inner - first));
+            });
+            return Ok(());
+        }
+        let width = if self.n <= COLLECTED.1 { COLLECTED.0 } else { LANES };
+        let blocks = self.positions.div_ceil(width);
+        let tasks = blocks.min(64);
+        let size = self.n * width;
+        let mut scratch = Buffer::<T>::new(tasks * size * (N + 1))?;
+        let scratch = Shared::new(&mut scratch);
+        // Each of at most 64 tasks has its own scratch and every 64th block.
+        parallel(tasks, blocks.div_ceil(tasks) * size * 8, |task| {
+            // SAFETY: each task has its own part.
+            let (out, held) = unsafe { scratch.slice(task * size * (N + 1), size * (N + 1)) }.split_at_mut(size);
+            for first in (task..blocks).step_by(tasks).map(|block| block * width) {
+                let width = width.min(self.positions - first);
+                held.chunks_exact_mut(size).zip(x).for_each(|(held, x)| self.load(held, x, first, width));
+                let mut inputs = [&[][..]; N];
+                held.chunks_exact(size).zip(&mut inputs).for_each(|(held, input)| *input = held);
+                let place = Place { start: 0, pitch: width };
+                f(&Shared::new(out), place, inputs, place, width);
+                self.store(&shared, &out[..self.n * width], first, width);
+            }
+        });
+        Ok(())
+    }
 }
 
 /// `y = softmax(x)` along the middle axis of (outer, n, inner), or its logarithm (`log` 1).
@@ -138,16 +213,9 @@ fn by_blocks<T: Math>(y: &mut [T], (n, inner): (usize, usize), f: impl Fn(&Share
 pub fn softmax<T: Math>(y: &mut [T], x: &[T], outer: usize, n: usize, inner: usize, log: usize) -> Result {
     expect_len("softmax y", y.len(), &[outer, n, inner])?;
     expect_len("softmax x", x.len(), &[outer, n, inner])?;
-    by_blocks(y, (n, inner), |y, block, columns, first| {
-        let block = &mut block[..n * LANES];
-        columns.load(block, x, first);
-        if log == 1 {
-            softmax_block::<T, 1>(block)
-        } else {
-            softmax_block::<T, 0>(block)
-        }
-        columns.store(y, block, first);
-    })
+    let run = if log == 1 { forward::<T, 1> } else { forward::<T, 0> };
+    // SAFETY: each column is given out once.
+    Columns { n, inner, positions: outer * inner }.each(y, [x], |y, to, [x], from, width| unsafe { run(y, to, x, from, n, width) })
 }
 
 /// The gradient of [`softmax`] from its result `y` and the result's gradient `g`.
@@ -158,17 +226,9 @@ pub fn softmax_grad<T: Math>(gx: &mut [T], g: &[T], y: &[T], outer: usize, n: us
     expect_len("softmax gradient gx", gx.len(), &[outer, n, inner])?;
     expect_len("softmax gradient g", g.len(), &[outer, n, inner])?;
     expect_len("softmax gradient y", y.len(), &[outer, n, inner])?;
-    by_blocks(gx, (n, inner), |gx, block, columns, first| {
-        let (a, b) = block.split_at_mut(n * LANES);
-        columns.load(a, g, first);
-        columns.load(b, y, first);
-        if log == 1 {
-            gradient_block::<T, 1>(a, b)
-        } else {
-            gradient_block::<T, 0>(a, b)
-        }
-        columns.store(gx, a, first);
-    })
+    let run = if log == 1 { backward::<T, 1> } else { backward::<T, 0> };
+    // SAFETY: each column is given out once.
+    Columns { n, inner, positions: outer * inner }.each(gx, [g, y], |gx, to, x, from, width| unsafe { run(gx, to, x, from, n, width) })
 }
 
 #[cfg(test)]

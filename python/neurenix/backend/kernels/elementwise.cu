@@ -1,6 +1,6 @@
 // elementwise.cu - one expression an element: arithmetic, functions, activations and their gradients, comparisons, choices.
 // It has never run on a GPU: it was compiled for each architecture and run in the emulator. Same bits as the CPU, but for the
-// functions that go through the platform's double (pow, sin, cos, ...), which may differ in the last place.
+// functions that go through the platform's double (sin, cos, a double's pow, ...), which may differ in the last place.
 //
 // The numbers of the expressions are those of neurenix/ops/elementwise.py and rust/neurenix-core/src/elementwise.
 // max-stack: 64

@@ -156,5 +156,26 @@ __device__ __forceinline__ double erf_of(double x) {
     return t > 0.9 ? outer : mul_add(polynomial(x * x, near), x, x);
 }
 
-// Through double, as the CPU does.
-template <typename T> __device__ __forceinline__ T pow_of(T x, T y) { return (T)pow((double)x, (double)y); }
+// x to the power y by C's rules: a float's through exp and log in double, as the CPU does; a double's by the platform.
+__device__ __forceinline__ double pow_of(double x, double y) { return pow(x, y); }
+__device__ __forceinline__ float pow_of(float base, float exponent) {
+    double x = base, y = exponent, r = exp_of(y * log_of(magnitude(x))), half = 0.5 * y;
+    bool whole = round_even(y) == y;
+    if (whole && round_down(half) != half) r = with_sign(r, x);
+    if (x < 0 && x > -Traits<double>::infinity() && !whole) r = Traits<double>::nan();
+    bool one = y == 0 || x == 1 || (x == -1 && magnitude(y) == Traits<double>::infinity());
+    return one ? 1.f : (float)r;
+}
+
+// Sine and cosine of v turns, v in [0, 1].
+__device__ __forceinline__ void sin_cos_turns(double v, double& sin_v, double& cos_v) {
+    constexpr double sines[7] = {-1.0 / 6, 1.0 / 120, -1.0 / 5040, 1.0 / 362880, -1.0 / 39916800, 1.0 / 6227020800.0, -1.0 / 1307674368000.0};
+    constexpr double cosines[7] = {1.0 / 24,          -1.0 / 720,           1.0 / 40320, -1.0 / 3628800, 1.0 / 479001600,
+                                   -1.0 / 87178291200.0, 1.0 / 20922789888000.0};
+    double n = round_even(4 * v), t = 6.28318530717958647693 * (v - 0.25 * n), z = t * t;
+    double s = mul_add(t * z, polynomial(z, sines), t), c = mul_add(z * z, polynomial(z, cosines), 1 - 0.5 * z);
+    bool odd = n == 1 || n == 3;
+    sin_v = odd ? c : s, cos_v = odd ? s : c;
+    if (n == 2 || n == 3) sin_v = -sin_v;
+    if (n == 1 || n == 2) cos_v = -cos_v;
+}

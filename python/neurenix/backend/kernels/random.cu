@@ -1,7 +1,6 @@
 // random.cu - random numbers: element i is a function of seed, call and i alone.
-// It has never run on a GPU: it was compiled for each architecture and run in the emulator. Uniform numbers, integers and permutations
-// are the same bits as the CPU's. Normal and truncated normal numbers go through the platform's log, sin and cos, 4e-15 apart in double;
-// Poisson numbers are integers decided by its exp, log and lgamma: the same but where a decision falls within 1e-15 of a draw.
+// It has never run on a GPU: it was compiled for each architecture and run in the emulator. Same bits as the CPU, but for Poisson
+// numbers: integers decided by the platform's exp, log and lgamma, the same but where a decision falls within 1e-15 of a draw.
 // max-stack: 64
 // launch random_uniform: threads y; lengths
 // launch random_normal: threads y; lengths
@@ -9,7 +8,7 @@
 // launch random_poisson: threads y; lengths
 // launch random_integers: threads y; lengths
 // launch random_permutation: blocks 1; lengths
-#include "common.cuh"
+#include "math.cuh"
 #include "philox.cuh"
 
 #ifdef NX_FLOATS
@@ -32,8 +31,9 @@ KERNEL NX_NAME(random_normal)(element* y, int64 y_size, double mean, double devi
         int pair = (int)(i % PER / 2) * 2;
         double u = PER == 4 ? ((double)c.at(pair) + 1.0) * step : 1.0 - unit_of(c.w[0], c.w[1]);
         double v = PER == 4 ? (double)c.at(pair + 1) * step : unit_of(c.w[2], c.w[3]);
-        double radius = sqrt(-2.0 * log(u)), angle = 6.28318530717958647693 * v;
-        y[i] = (element)fma(radius * (i % 2 ? sin(angle) : cos(angle)), deviation, mean);
+        double radius = sqrt(-2.0 * log_of(u)), sin_v, cos_v;
+        sin_cos_turns(v, sin_v, cos_v);
+        y[i] = (element)fma(radius * (i % 2 ? sin_v : cos_v), deviation, mean);
     }
 }
 
@@ -44,8 +44,9 @@ KERNEL NX_NAME(random_truncated_normal)(element* y, int64 y_size, double mean, d
         double value = Traits<double>::nan();
         for (uint64 attempt = 0; attempt < 4000; attempt++) {
             Words c = philox(attempt << 32 ^ (uint64)i, call, seed);
-            double radius = sqrt(-2.0 * log(1.0 - unit_of(c.w[0], c.w[1]))), angle = 6.28318530717958647693 * unit_of(c.w[2], c.w[3]);
-            double first = fma(radius * cos(angle), deviation, mean), second = fma(radius * sin(angle), deviation, mean);
+            double radius = sqrt(-2.0 * log_of(1.0 - unit_of(c.w[0], c.w[1]))), sin_v, cos_v;
+            sin_cos_turns(unit_of(c.w[2], c.w[3]), sin_v, cos_v);
+            double first = fma(radius * cos_v, deviation, mean), second = fma(radius * sin_v, deviation, mean);
             bool hit = first >= low && first <= high, second_hit = second >= low && second <= high;
             value = hit ? first : second_hit ? second : first < low ? low : first > high ? high : first;
             if (hit || second_hit) break;

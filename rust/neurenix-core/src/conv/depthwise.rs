@@ -4,8 +4,9 @@
 
 use super::direct::Problem;
 use super::kernel::Epilogue;
-use super::plan::{Axis, Phase};
-use crate::error::{Result, try_vec};
+use super::plan::{Axis, Panels, Phase, Tap, Window};
+use super::{Direction, direction_of};
+use crate::error::{Result, expect_len, try_vec};
 use crate::levels;
 use crate::simd::{Float, Vector};
 use crate::threads;
@@ -134,27 +135,98 @@ levels! {
 /// # Errors
 /// [`crate::error::Error::Memory`].
 pub fn run<T: Float>(y: &mut [T], x: &[T], weight: &[T], epilogue: Epilogue<'_, T>, taps: (usize, usize), problem: &Problem) -> Result {
+    let depth = Window { kernel: 1, stride: 1, dilation: 1, pad: 0 }.gather(1, 1)?;
+    run_planes(y, x, weight, epilogue, (1, taps.0, taps.1), problem, &depth)
+}
+
+/// The phase of output `o` of an axis, and where its windows stand in the input.
+fn phase_of(axis: &Axis, o: usize) -> (&Phase, isize) {
+    (&axis.phases[o % axis.out_step], (o / axis.out_step * axis.in_step) as isize)
+}
+
+/// The taps of output `o` that lie inside, with the inputs that they meet.
+fn met(axis: &Axis, o: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
+    let (phase, place) = phase_of(axis, o);
+    let inside = move |t: &&Tap| (0..axis.input as isize).contains(&(place + t.offset));
+    phase.taps.iter().filter(inside).map(move |t| (t.index, (place + t.offset) as usize))
+}
+
+/// The same over volumes, planes along `depth`: a sum runs over taps of depth, of rows, of columns in the order of offsets.
+fn run_planes<T: Float>(
+    y: &mut [T],
+    x: &[T],
+    weight: &[T],
+    epilogue: Epilogue<'_, T>,
+    taps: (usize, usize, usize),
+    problem: &Problem,
+    depth: &Axis,
+) -> Result {
     if y.is_empty() {
         return Ok(());
     }
     let channels = problem.panels.groups;
-    let weights = by_tap(weight, channels, taps.0 * taps.1)?;
+    let weights = by_tap(weight, channels, taps.0 * taps.1 * taps.2)?;
     let (rows, columns) = (&problem.rows, &problem.columns);
-    let line = columns.output * channels;
-    threads::parallel_chunks(y, line, taps.0 * taps.1, |task, y| {
-        let (image, oy) = (task / rows.output, task % rows.output);
-        let phase = &rows.phases[oy % rows.out_step];
-        let place = (oy / rows.out_step * rows.in_step) as isize;
-        let inside = phase.taps.iter().filter(|t| (0..rows.input as isize).contains(&(place + t.offset)));
-        let met: Vec<(&[T], &[T])> = inside
-            .map(|t| {
-                let start = (image * rows.input + (place + t.offset) as usize) * columns.input * channels;
-                (&x[start..start + columns.input * channels], &weights[t.index * taps.1 * channels..(t.index + 1) * taps.1 * channels])
-            })
-            .collect();
-        row(&Line { rows: &met, columns, channels, epilogue }, y);
+    let (line, pitch, width) = (columns.output * channels, columns.input * channels, taps.2 * channels);
+    threads::parallel_chunks(y, line, taps.0 * taps.1 * taps.2, |task, y| {
+        let (plane, oy) = (task / rows.output, task % rows.output);
+        let (image, oz) = (plane / depth.output, plane % depth.output);
+        let mut lines: Vec<(&[T], &[T])> = Vec::with_capacity(taps.0 * taps.1);
+        for (down, z) in met(depth, oz) {
+            for (tap, row) in met(rows, oy) {
+                let start = ((image * depth.input + z) * rows.input + row) * pitch;
+                lines.push((&x[start..start + pitch], &weights[(down * taps.1 + tap) * width..][..width]));
+            }
+        }
+        row(&Line { rows: &lines, columns, channels, epilogue }, y);
     });
     Ok(())
+}
+
+/// `y[n, oz, oy, ox, c] = sum over taps of x[n, iz, iy, ix, c] * w[c, tap]`, plus the bias; see [`Direction`].
+///
+/// # Errors
+/// [`crate::error::Error::Shape`] for slices that do not have these sizes, [`crate::error::Error::Memory`].
+pub fn convolve_depthwise_volume<T: Float>(
+    y: &mut [T],
+    x: &[T],
+    weight: &[T],
+    bias: Option<&[T]>,
+    n: usize,
+    d: usize,
+    h: usize,
+    w: usize,
+    od: usize,
+    oh: usize,
+    ow: usize,
+    channels: usize,
+    kd: usize,
+    kh: usize,
+    kw: usize,
+    stride_d: usize,
+    stride_h: usize,
+    stride_w: usize,
+    pad_d: usize,
+    pad_h: usize,
+    pad_w: usize,
+    dilation_d: usize,
+    dilation_h: usize,
+    dilation_w: usize,
+    scatter: usize,
+) -> Result {
+    expect_len("y", y.len(), &[n, od, oh, ow, channels])?;
+    expect_len("x", x.len(), &[n, d, h, w, channels])?;
+    expect_len("weight", weight.len(), &[channels, kd, kh, kw])?;
+    let epilogue = Epilogue::checked(bias, None, None, false, channels)?;
+    let direction = direction_of(scatter)?;
+    let axis = |kernel, stride, dilation, pad, input, output| {
+        let window = Window { kernel, stride, dilation, pad };
+        if direction == Direction::Gather { window.gather(input, output) } else { window.scatter(input, output) }
+    };
+    let depth = axis(kd, stride_d, dilation_d, pad_d, d, od)?;
+    let (rows, columns) = (axis(kh, stride_h, dilation_h, pad_h, h, oh)?, axis(kw, stride_w, dilation_w, pad_w, w, ow)?);
+    let problem = Problem { n, rows, columns, panels: Panels { groups: channels, channels: 1, outputs: 1 } };
+    run_planes(y, x, weight, epilogue, (kd, kh, kw), &problem, &depth)
 }
 
 /// `sums[c] += sum over pixels of x[pixel, c] * dy[pixel, c]` for `R` vectors of channels, or the first `left` with `R = 0`.

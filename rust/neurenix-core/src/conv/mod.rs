@@ -16,6 +16,7 @@ mod weight_grad;
 mod winograd;
 
 pub use bias::bias_gradient;
+pub use depthwise::convolve_depthwise_volume;
 pub use winograd::{convolve_winograd, winograd_pack};
 
 use crate::error::{Result, expect_len};
