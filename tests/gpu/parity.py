@@ -51,7 +51,7 @@ _ROWS = {
     PLATFORM: "binary ternary unary",
     CHECKSUM: "checksum",
     PACKED: "conv_pack",
-    CPU_ONLY: "convolve_winograd winograd_pack",
+    CPU_ONLY: "convolve_winograd winograd_pack winograd_weight_gradient",
 }
 DISTANCES: dict[str, Distance] = {row: distance for distance, rows in _ROWS.items() for row in rows.split()}
 

@@ -169,6 +169,24 @@ def conv_weight_gradient(
 
 
 @kernel("floats")
+def winograd_weight_gradient(
+    dw: Out,
+    small: In,
+    large: In,
+    n: Size,
+    h: Size,
+    w: Size,
+    oh: Size,
+    ow: Size,
+    outputs: Size,
+    channels: Size,
+    pad_h: Size,
+    pad_w: Size,
+) -> None:
+    """As ``conv_weight_gradient`` with one group and windows of 3x3 whose stride and dilation are 1, by Winograd's algorithm."""
+
+
+@kernel("floats")
 def bias_gradient(db: Out, dy: In, pixels: Size, k: Size) -> None:
     """db[k] = sum of dy[p, k] over p."""
 
@@ -281,7 +299,10 @@ def weight_gradient(small: Array, large: Array, weight: Tensor, window: Window) 
     n, oh, ow, k = small.shape
     _, h, w, c = large.shape
     groups = window.groups
-    conv_weight_gradient(dw, small, large, n, h, w, oh, ow, groups, k // groups, c // groups, *window.numbers)
+    if by_winograd(small, window, k, c):
+        winograd_weight_gradient(dw, small, large, n, h, w, oh, ow, k, c, *window.pad)
+    else:
+        conv_weight_gradient(dw, small, large, n, h, w, oh, ow, groups, k // groups, c // groups, *window.numbers)
     return dw
 
 

@@ -212,6 +212,8 @@ kernels! {
     convolve_winograd<floats>(y: Out, x: In, weight: In, bias: Optional<In>, scale: Optional<In>, shift: Optional<In>, n: Size, h: Size,
         w: Size, oh: Size, ow: Size, outputs: Size, channels: Size, pad_h: Size, pad_w: Size, scatter: Enum, relu: Enum, packed: Enum,
         mode: Enum) = conv::convolve_winograd;
+    winograd_weight_gradient<floats>(dw: Out, small: In, large: In, n: Size, h: Size, w: Size, oh: Size, ow: Size, outputs: Size,
+        channels: Size, pad_h: Size, pad_w: Size) = conv::winograd_weight_gradient;
     bias_gradient<floats>(db: Out, dy: In, pixels: Size, k: Size) = conv::bias_gradient;
 
     // derived

@@ -17,7 +17,7 @@ mod winograd;
 
 pub use bias::bias_gradient;
 pub use depthwise::convolve_depthwise_volume;
-pub use winograd::{convolve_winograd, winograd_pack};
+pub use winograd::{convolve_winograd, winograd_pack, winograd_weight_gradient};
 
 use crate::error::{Result, expect_len};
 use crate::simd::Float;

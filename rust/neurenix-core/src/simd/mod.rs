@@ -221,6 +221,18 @@ pub fn prefetch_to_write<T>(at: *const T) {
     let _ = at;
 }
 
+/// As [`prefetch`], into the first-level cache: it is read at once.
+#[inline(always)]
+pub fn prefetch_first<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every processor of this architecture has the instruction; it takes any address.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
 /// Declares a function with a copy for every level.
 ///
 /// `fn name<T: Bound>(...)` relies on the compiler to vectorise its plain loops; `fn name<T, V>(...)` writes with the

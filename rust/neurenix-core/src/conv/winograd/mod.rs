@@ -4,18 +4,24 @@
 //! and back ([`transform`]), where a convolution is 36 products of matrices, `[tiles][channels]` times `[channels][outputs]`
 //! ([`product`]). The grid of tiles starts at the first pixel of each image ([`patches`]). Modes ([`schedule`]) say in which order
 //! tasks do this and what stays in which cache. All of them do the same arithmetic: a product's sum closes every
-//! [`BLOCK`](super::plan::BLOCK) channels, and those sums are added in order.
+//! [`BLOCK`](super::plan::BLOCK) channels, and those sums are added in order. The gradient of the weights ([`weight_gradient`]) goes
+//! the transposed way, with sums over tiles.
 //!
 //! S. Winograd, "Arithmetic complexity of computations", 1980; A. Lavin and S. Gray, "Fast algorithms for convolutional neural
 //! networks", CVPR 2016. The points halve the error of their integers.
 
 mod ahead;
+mod gather;
 mod inverse;
+mod outer;
 mod patches;
 mod product;
 mod schedule;
 mod transform;
+mod weight_gradient;
 mod weights;
+
+pub use weight_gradient::winograd_weight_gradient;
 
 use super::kernel::Epilogue;
 use super::pack::Weight;

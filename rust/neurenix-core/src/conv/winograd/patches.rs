@@ -6,7 +6,10 @@ use super::super::kernel::load;
 use super::super::plan::{BLOCK, LANE};
 use super::{PATCH, PLANES, SIDE, spaced, transform};
 use crate::levels;
-use crate::simd::{Float, Vector};
+use crate::simd::{self, Float, Vector};
+
+/// Channels of the patches between one and that which is brought near meanwhile: memory answers after as long as they take.
+const SOON: usize = 128;
 
 /// Where the tiles of a layer lie: the grid starts at output pixel 0 of each image.
 #[derive(Debug, Clone, Copy)]
@@ -57,8 +60,8 @@ impl Grid {
     }
 
     /// Whether a patch lies inside its image.
-    fn covers(&self, corner: (isize, isize)) -> bool {
-        let inside = |at: isize, size: usize| at >= 0 && at as usize + PATCH <= size;
+    fn covers(&self, corner: (isize, isize), side: usize) -> bool {
+        let inside = |at: isize, size: usize| at >= 0 && at as usize + side <= size;
         inside(corner.0, self.input.0) && inside(corner.1, self.input.1)
     }
 }
@@ -126,16 +129,31 @@ trait Pixels<T: Float> {
     /// # Safety
     /// `channel + min(left, N)` does not pass the block's channels.
     unsafe fn at<V: Vector<T>>(&self, i: usize, j: usize, channel: usize, left: usize) -> V;
+
+    /// Brings a lane of channels of a patch that follows near.
+    #[inline(always)]
+    fn bring_next(&self, _channel: usize) {}
 }
 
 /// A patch inside its image.
-struct Inside<T> {
+struct Inside<T, const P: usize> {
     corner: *const T,
     row: usize,
     pixel: usize,
+    /// Elements to the patch that is brought near meanwhile.
+    next: usize,
 }
 
-impl<T: Float> Pixels<T> for Inside<T> {
+impl<T: Float, const P: usize> Pixels<T> for Inside<T, P> {
+    #[inline(always)]
+    fn bring_next(&self, channel: usize) {
+        for i in 0..P {
+            for j in 0..SIDE {
+                simd::prefetch_first(self.corner.wrapping_add(self.next + i * self.row + j * self.pixel + channel));
+            }
+        }
+    }
+
     #[inline(always)]
     unsafe fn at<V: Vector<T>>(&self, i: usize, j: usize, channel: usize, left: usize) -> V {
         // SAFETY: the caller's channels of a pixel of the patch, which lies inside the image.
@@ -144,9 +162,9 @@ impl<T: Float> Pixels<T> for Inside<T> {
 }
 
 /// A patch that reaches over an edge: pixels outside are a block of zeros.
-struct Border<T>([[*const T; PATCH]; PATCH]);
+struct Border<T, const P: usize>([[*const T; P]; P]);
 
-impl<T: Float> Pixels<T> for Border<T> {
+impl<T: Float, const P: usize> Pixels<T> for Border<T, P> {
     #[inline(always)]
     unsafe fn at<V: Vector<T>>(&self, i: usize, j: usize, channel: usize, left: usize) -> V {
         // SAFETY: the caller's channels of a pixel of the image, or of as many zeros.
@@ -154,10 +172,10 @@ impl<T: Float> Pixels<T> for Border<T> {
     }
 }
 
-impl<T: Float> Border<T> {
+impl<T: Float, const P: usize> Border<T, P> {
     fn new(job: &Transform<'_, T>, corner: (isize, isize), start: usize, zeros: &[T; BLOCK]) -> Self {
         let (h, w) = job.grid.input;
-        let mut pixels = [[zeros.as_ptr(); PATCH]; PATCH];
+        let mut pixels = [[zeros.as_ptr(); P]; P];
         for (i, line) in pixels.iter_mut().enumerate() {
             let row = corner.0 + i as isize;
             for (j, pixel) in line.iter_mut().enumerate() {
@@ -171,25 +189,31 @@ impl<T: Float> Border<T> {
     }
 }
 
+/// Pixels in a line to the points: six of an input, or four of a gradient.
+#[inline(always)]
+fn points<T: Float, V: Vector<T>, const P: usize>(line: [V; PATCH]) -> [V; PATCH] {
+    if P == SIDE { transform::gradient([line[0], line[1], line[2], line[3]]) } else { transform::input(line) }
+}
+
 /// A vector of channels of a patch to all planes, first along columns, then along rows.
 #[inline(always)]
-unsafe fn square<T: Float, V: Vector<T>>(pixels: &impl Pixels<T>, channel: usize, left: usize, to: *mut T, stride: usize) {
+unsafe fn square<T: Float, V: Vector<T>, const P: usize>(pixels: &impl Pixels<T>, channel: usize, left: usize, to: *mut T, stride: usize) {
     let zero = V::splat(T::ZERO);
     let mut half = [[zero; PATCH]; PATCH];
     // SAFETY: the caller's channels exist, and every plane has room for a vector at `to`.
     unsafe {
-        for j in 0..PATCH {
+        for j in 0..P {
             let mut column = [zero; PATCH];
-            for i in 0..PATCH {
+            for i in 0..P {
                 column[i] = pixels.at(i, j, channel, left);
             }
-            let points = transform::input(column);
+            let points = points::<T, V, P>(column);
             for i in 0..PATCH {
                 half[i][j] = points[i];
             }
         }
         for i in 0..PATCH {
-            let points = transform::input(half[i]);
+            let points = points::<T, V, P>(half[i]);
             for j in 0..PATCH {
                 points[j].store(to.add((i * PATCH + j) * stride));
             }
@@ -199,31 +223,34 @@ unsafe fn square<T: Float, V: Vector<T>>(pixels: &impl Pixels<T>, channel: usize
 
 /// All channels of a block, of one patch.
 #[inline(always)]
-unsafe fn block<T: Float, V: Vector<T>>(pixels: &impl Pixels<T>, live: usize, depth: usize, to: *mut T, stride: usize) {
+unsafe fn block<T: Float, V: Vector<T>, const P: usize>(pixels: &impl Pixels<T>, live: usize, depth: usize, to: *mut T, stride: usize) {
     let mut channel = 0;
     // SAFETY: channels below `live` exist, and there is room for `depth` of them.
     unsafe {
         while channel + V::N <= live {
-            square::<T, V>(pixels, channel, V::N, to.add(channel), stride);
+            if channel.is_multiple_of(LANE) {
+                pixels.bring_next(channel);
+            }
+            square::<T, V, P>(pixels, channel, V::N, to.add(channel), stride);
             channel += V::N;
         }
         while channel < depth {
-            square::<T, V>(pixels, channel.min(live), live.saturating_sub(channel), to.add(channel), stride);
+            square::<T, V, P>(pixels, channel.min(live), live.saturating_sub(channel), to.add(channel), stride);
             channel += V::N;
         }
     }
 }
 
 levels! {
-    /// Takes patches to the points.
-    pub fn transform_patches<T, V>(job: &Transform<'_, T>) {
+    /// Takes patches of `P` pixels a side to the points: those of an input have six, those of a gradient four, their tile.
+    pub fn transform_patches<T, V, const P: usize>(job: &Transform<'_, T>) {
         let (layout, (h, w)) = (&job.layout, job.grid.input);
         let (channels, stride) = (layout.channels, layout.stride());
-        let zeros = [T::ZERO; BLOCK];
+        let (zeros, next) = ([T::ZERO; BLOCK], SIDE * channels * (SOON / channels).max(2));
         for (i, index) in job.tiles.clone().enumerate() {
             let tile = job.grid.tile(index);
             let corner = job.grid.corner(tile);
-            let (image, inside) = (tile.image * h * w * channels, job.grid.covers(corner));
+            let (image, inside) = (tile.image * h * w * channels, job.grid.covers(corner, P));
             for b in job.blocks.clone() {
                 let (live, depth, start) = (layout.live(b), layout.depth(b), image + b * BLOCK);
                 // SAFETY: the job's tile and block have room at `to`; a patch inside its image is read where it lies.
@@ -231,10 +258,11 @@ levels! {
                     let to = job.to.add(layout.start(b, job.place + i));
                     if inside {
                         let corner = start + (corner.0 as usize * w + corner.1 as usize) * channels;
-                        let pixels = Inside { corner: job.x.as_ptr().add(corner), row: w * channels, pixel: channels };
-                        block::<T, V>(&pixels, live, depth, to, stride);
+                        let corner = job.x.as_ptr().add(corner);
+                        let pixels = Inside::<T, P> { corner, row: w * channels, pixel: channels, next };
+                        block::<T, V, P>(&pixels, live, depth, to, stride);
                     } else {
-                        block::<T, V>(&Border::new(job, corner, start, &zeros), live, depth, to, stride);
+                        block::<T, V, P>(&Border::<T, P>::new(job, corner, start, &zeros), live, depth, to, stride);
                     }
                 }
             }

@@ -11,7 +11,7 @@ use super::inverse::{Inverse, finish};
 use super::patches::{Grid, Patches, Transform, transform_patches};
 use super::product::{self, Multiply, Operand, multiply};
 use super::weights::{Strip, pack, piece, rows, stage_len};
-use super::{PLANES, spaced};
+use super::{PATCH, PLANES, spaced};
 use crate::blocks::Block;
 use crate::error::{Error, Result};
 use crate::simd::Float;
@@ -109,7 +109,7 @@ impl<T: Float> Job<'_, T> {
     /// # Safety
     /// The tiles and blocks have room at `to`, and nobody else touches it.
     unsafe fn patches(&self, tiles: Range<usize>, blocks: Range<usize>, to: *mut T, at: (Patches, usize)) {
-        transform_patches(&Transform { grid: &self.grid, x: self.x, tiles, blocks, layout: at.0, to, place: at.1 });
+        transform_patches::<T, PATCH>(&Transform { grid: &self.grid, x: self.x, tiles, blocks, layout: at.0, to, place: at.1 });
     }
 
     /// Takes sums of a strip back to pixels.
