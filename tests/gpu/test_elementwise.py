@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import neurenix as nx
 from neurenix import backend
 from neurenix.ops import elementwise as rows, reduce as reductions
 
@@ -161,3 +162,16 @@ def test_where_extremes_are(door, shape):
             reductions.arg_reduce(a, index, kept, op)
             found.append(backend.to_numpy(index))
         agree(*found, exact=True)
+
+
+@pytest.mark.parametrize("size", [3, 4, 5, 31, 1000])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_runs_go_16_bytes_at_once_where_they_can(door, monkeypatch, size, dtype):
+    x, y = np.random.default_rng(0).standard_normal((2, size + 3)).astype(dtype)
+    for guard in ("left", "right"):
+        monkeypatch.setattr(door, "guard", guard)
+        for first in (0, 1, 2):  # where the run begins: on a boundary or beside one
+            a, b = (nx.Tensor(t, device="emulated")[first : first + size] for t in (x, y))
+            p, q = x[first : first + size], y[first : first + size]
+            for got, want in ((-a, -p), (a + b, p + q), (a * 2.0, p * p.dtype.type(2)), (a.clone(), p)):
+                np.testing.assert_array_equal(got.numpy(), want)

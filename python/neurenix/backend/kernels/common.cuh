@@ -57,6 +57,38 @@ __device__ __forceinline__ int64 at(const View& view, int64 i) {
     return offset + i * view.strides[0];
 }
 
+// Where position `n` of (outer, h, w, inner) is, of `count` in all; below 2^31 with the cheaper division.
+struct Spot {
+    int64 o, i, j, c;
+    __device__ __forceinline__ Spot(int64 n, int64 count, int64 h, int64 w, int64 inner) {
+        if (count < 0x7fffffff) {
+            const unsigned pixel = (unsigned)n / (unsigned)inner, row = pixel / (unsigned)w, map = row / (unsigned)h;
+            o = map, i = row - map * (unsigned)h, j = pixel - row * (unsigned)w, c = (unsigned)n - pixel * (unsigned)inner;
+        } else {
+            const int64 pixel = n / inner, row = pixel / w;
+            o = row / h, i = row - o * h, j = pixel - row * w, c = n - pixel * inner;
+        }
+    }
+};
+
+// 16 bytes of elements, read and written at once.
+constexpr int PACK = 16 / sizeof(element);
+struct alignas(16) Pack {
+    element v[PACK];
+};
+
+// An array that is read or written pack by pack: one run of elements on a boundary of 16 bytes, or one element everywhere.
+template <typename T> __device__ __forceinline__ bool packs(const T* array, const View& view) {
+    return view.axes == 1 && (view.strides[0] == 0 || (view.strides[0] == 1 && (uint64)array % 16 == 0));
+}
+__device__ __forceinline__ Pack pack_of(const element* array, const View& view, int64 i) {
+    if (view.strides[0] == 1) return *(const Pack*)(array + i * PACK);
+    Pack same;
+#pragma unroll
+    for (int k = 0; k < PACK; k++) same.v[k] = array[0];
+    return same;
+}
+
 // What the compiler must know of the element types; the device compiler has no <type_traits> or <limits>.
 template <typename T> struct Traits { static constexpr bool is_float = false; };
 template <> struct Traits<float> {

@@ -15,13 +15,42 @@
 #ifdef NX_FLOATS
 #include "expressions.cuh"
 
+// Dense arrays go pack by pack: f(elements of the pack) gives the first positions' results, the rest is up to the caller.
+template <typename F> __device__ __forceinline__ int64 pack_by_pack(element* y, int64 size, F f) {
+    for (EACH(i, size / PACK)) *(Pack*)(y + i * PACK) = f(i);
+    return size / PACK * PACK;
+}
+
 KERNEL NX_NAME(unary)(element* y, const View y_view, const element* x, const View x_view, int64 op, double a, double b) {
-    for (EACH(i, y_view.size)) y[at(y_view, i)] = unary_of((int)op, x[at(x_view, i)], (element)a, (element)b);
+    int64 done = 0;
+    if (y_view.strides[0] == 1 && packs(y, y_view) && packs(x, x_view))
+        done = pack_by_pack(y, y_view.size, [&](int64 i) {
+            Pack p = pack_of(x, x_view, i);
+#pragma unroll
+            for (int k = 0; k < PACK; k++) p.v[k] = unary_of((int)op, p.v[k], (element)a, (element)b);
+            return p;
+        });
+    for (EACH(k, y_view.size - done)) {
+        const int64 i = done + k;
+        y[at(y_view, i)] = unary_of((int)op, x[at(x_view, i)], (element)a, (element)b);
+    }
 }
 
 KERNEL NX_NAME(binary)(element* y, const View y_view, const element* x, const View x_view, const element* other, const View other_view,
                        int64 op, double a, double b) {
-    for (EACH(i, y_view.size)) y[at(y_view, i)] = binary_of((int)op, x[at(x_view, i)], other[at(other_view, i)], (element)a, (element)b);
+    int64 done = 0;
+    if (y_view.strides[0] == 1 && packs(y, y_view) && packs(x, x_view) && packs(other, other_view))
+        done = pack_by_pack(y, y_view.size, [&](int64 i) {
+            Pack p = pack_of(x, x_view, i);
+            const Pack q = pack_of(other, other_view, i);
+#pragma unroll
+            for (int k = 0; k < PACK; k++) p.v[k] = binary_of((int)op, p.v[k], q.v[k], (element)a, (element)b);
+            return p;
+        });
+    for (EACH(k, y_view.size - done)) {
+        const int64 i = done + k;
+        y[at(y_view, i)] = binary_of((int)op, x[at(x_view, i)], other[at(other_view, i)], (element)a, (element)b);
+    }
 }
 
 KERNEL NX_NAME(ternary)(element* y, const View y_view, const element* g, const View g_view, const element* x, const View x_view,

@@ -9,6 +9,12 @@
 
 #ifdef NX_BYTES
 KERNEL NX_NAME(copy_into)(element* y, const View y_view, const element* x, const View x_view) {
+    if (packs(y, y_view) && packs(x, x_view)) {
+        const int64 whole = y_view.size / PACK;
+        for (EACH(i, whole)) *(Pack*)(y + i * PACK) = pack_of(x, x_view, i);
+        for (EACH(i, y_view.size - whole * PACK)) y[whole * PACK + i] = x[(whole * PACK + i) * x_view.strides[0]];
+        return;
+    }
     for (EACH(i, y_view.size)) y[at(y_view, i)] = x[at(x_view, i)];
 }
 #endif

@@ -7,7 +7,8 @@
 KERNEL NX_NAME(take_map)(element* y, const element* x, const element* fill, const int64* rows, const int64* cols, int64 outer, int64 h,
                          int64 w, int64 inner, int64 oh, int64 ow) {
     for (EACH(n, outer * oh * ow * inner)) {
-        int64 c = n % inner, j = n / inner % ow, i = n / (inner * ow) % oh, o = n / (inner * ow * oh);
+        const Spot spot(n, outer * oh * ow * inner, oh, ow, inner);
+        const int64 c = spot.c, j = spot.j, i = spot.i, o = spot.o;
         int64 row = rows[i], col = cols[j];
         y[n] = row < 0 || col < 0 ? fill[0] : x[((o * h + row) * w + col) * inner + c];
     }

@@ -25,8 +25,8 @@ __device__ __forceinline__ int64 largest(element& best, const element* x, const 
 KERNEL NX_NAME(max_pool)(element* y, unsigned char* tap, const element* x, const int64* row_windows, const int64* col_windows, int64 outer,
                          int64 h, int64 w, int64 inner, int64 oh, int64 ow, int64 row_taps, int64 col_taps, int64 row_step, int64 col_step) {
     for (EACH(n, outer * oh * ow * inner)) {
-        int64 c = n % inner, j = n / inner % ow, i = n / (inner * ow) % oh, o = n / (inner * ow * oh);
-        int64 at = largest(y[n], x + o * h * w * inner + c, row_windows + 2 * i, col_windows + 2 * j, w, inner, col_taps, row_step, col_step);
+        const Spot spot(n, outer * oh * ow * inner, oh, ow, inner);
+        int64 at = largest(y[n], x + spot.o * h * w * inner + spot.c, row_windows + 2 * spot.i, col_windows + 2 * spot.j, w, inner, col_taps, row_step, col_step);
         if (tap) tap[n] = (unsigned char)at;
     }
 }
@@ -35,9 +35,9 @@ KERNEL NX_NAME(max_pool_indices)(element* y, int64* index, const element* x, con
                                  int64 outer, int64 h, int64 w, int64 inner, int64 oh, int64 ow, int64 row_taps, int64 col_taps,
                                  int64 row_step, int64 col_step) {
     for (EACH(n, outer * oh * ow * inner)) {
-        int64 c = n % inner, j = n / inner % ow, i = n / (inner * ow) % oh, o = n / (inner * ow * oh);
-        int64 at = largest(y[n], x + o * h * w * inner + c, row_windows + 2 * i, col_windows + 2 * j, w, inner, col_taps, row_step, col_step);
-        index[n] = (row_windows[2 * i] + at / col_taps * row_step) * w + col_windows[2 * j] + at % col_taps * col_step;
+        const Spot spot(n, outer * oh * ow * inner, oh, ow, inner);
+        int64 at = largest(y[n], x + spot.o * h * w * inner + spot.c, row_windows + 2 * spot.i, col_windows + 2 * spot.j, w, inner, col_taps, row_step, col_step);
+        index[n] = (row_windows[2 * spot.i] + at / col_taps * row_step) * w + col_windows[2 * spot.j] + at % col_taps * col_step;
     }
 }
 
@@ -62,7 +62,8 @@ KERNEL NX_NAME(max_pool_backward)(element* dx, const element* dy, const unsigned
                                   const int64* col_windows, int64 outer, int64 h, int64 w, int64 inner, int64 oh, int64 ow, int64 row_taps,
                                   int64 col_taps, int64 row_step, int64 col_step) {
     for (EACH(n, outer * h * w * inner)) {
-        int64 c = n % inner, s = n / inner % w, r = n / (inner * w) % h, o = n / (inner * w * h);
+        const Spot spot(n, outer * h * w * inner, h, w, inner);
+        const int64 c = spot.c, s = spot.j, r = spot.i, o = spot.o;
         int64 first_row = first_holder(row_windows, r, oh, row_taps, row_step), first_col = first_holder(col_windows, s, ow, col_taps, col_step);
         element sum = 0;
         for (int64 i = first_row; i < oh && row_windows[2 * i] <= r + row_step; i++) {

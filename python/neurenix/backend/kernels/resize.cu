@@ -18,7 +18,8 @@ KERNEL NX_NAME(resize)(element* y, const element* x, const int64* row_start, con
                        const int64* col_start, const int64* col_index, const element* col_weight, const element* row_divisor,
                        const element* col_divisor, int64 outer, int64 h, int64 w, int64 inner, int64 oh, int64 ow) {
     for (EACH(n, outer * oh * ow * inner)) {
-        int64 c = n % inner, j = n / inner % ow, i = n / (inner * ow) % oh, o = n / (inner * ow * oh);
+        const Spot spot(n, outer * oh * ow * inner, oh, ow, inner);
+        const int64 c = spot.c, j = spot.j, i = spot.i, o = spot.o;
         const element* plane = x + o * h * w * inner + c;
         element sum = 0;
         for (int64 l = col_start[j]; l < col_start[j + 1]; l++) {
