@@ -97,9 +97,9 @@ def _dry(model: Module, channels: int, multiple: int, length: int, more: int) ->
     Between these two are all others: maps that are resized to each other's sizes have scales of 2 or a little less.
     """
     start, size = _far(multiple), length * multiple
-    dtype = next((p.dtype for p in model.parameters()), np.dtype(np.float32))
+    dtype, device = next(((p.dtype, p.device) for p in model.parameters()), (np.dtype(np.float32), "cpu"))
     with skipped(), evaluating(model), autograd.no_grad(), window.followed():
-        x = Tensor(np.zeros((1, channels, size, size), dtype))
+        x = Tensor(np.zeros((1, channels, size, size), dtype), device=device)
         span = Span(start + size + 8 * multiple + more, start, start, start + size)
         x._window = (span, span)
         return _spans(output_of(model, x))
@@ -211,7 +211,7 @@ def predict_tiled(
     size = integer(op, "tile", tile, 1)
     with evaluating(model), autograd.no_grad():
         made = _blended(model, x, size, overlap, out, progress) if approximate else _exact(model, x, size, out, progress)
-    return Tensor(made) if isinstance(x, Tensor) else made
+    return Tensor(made, device=x.device) if isinstance(x, Tensor) else made
 
 
 def _exact(model: Module, x: Any, tile: int, out: Any, progress: bool) -> Any:
@@ -259,7 +259,7 @@ def _read(model: Module, x: Any, n: int, rows: slice, columns: slice) -> Tensor:
     part = x[n : n + 1, :, rows, columns]
     weights = next(iter(model.parameters()), None)
     t = part if isinstance(part, Tensor) else Tensor(np.ascontiguousarray(part))
-    return Tensor(t._array) if weights is None else Tensor(t.to(device=weights.device, dtype=weights.dtype)._array)
+    return Tensor._wrap(t._array if weights is None else t.to(device=weights.device, dtype=weights.dtype)._array)
 
 
 def _host(y: Tensor) -> Host:

@@ -9,7 +9,7 @@ import pytest
 import neurenix as nx
 from neurenix import optim
 from neurenix.errors import DeviceError, NeurenixWarning
-from neurenix.multiscale import UNet
+from neurenix.multiscale import UNet, predict_tiled
 
 IMAGES = np.random.default_rng(0).random((2, 1, 9, 7)).astype("f4")
 
@@ -69,3 +69,14 @@ def test_a_view_of_an_output_lives_where_the_output_does(device):
     y = nx.tensor(IMAGES).to(device) * 2.0
     assert y[0, 0].device == device
     np.testing.assert_array_equal(y[0, 0, ::2].numpy(), IMAGES[0, 0, ::2] * 2)
+
+
+@pytest.mark.devices
+@pytest.mark.parametrize("approximate", [False, True])
+def test_an_image_in_tiles_comes_back_on_its_device(device, approximate):
+    model, x = UNet(1, 1, features=[2]), nx.Tensor(IMAGES[:1])
+    with nx.set_float32_precision("ieee"):
+        want = predict_tiled(model, x, tile=4, overlap=2, approximate=approximate).numpy()
+        got = predict_tiled(model.to(device), x.to(device), tile=4, overlap=2, approximate=approximate)
+    assert got.device == device
+    np.testing.assert_allclose(got.numpy(), want, atol=0 if not approximate else 1e-6)
