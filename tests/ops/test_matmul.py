@@ -115,3 +115,31 @@ def test_errors():
         nx.einsum("i->i", nx.zeros(2), nx.zeros(2))
     with pytest.raises(ShapeError, match="einsum: expected one size for 'j'"):
         nx.einsum("ij,jk->ik", nx.zeros(2, 3), nx.zeros(4, 2))
+
+
+SIZES = [(1, 5), (2, 70), (3, 3), (16, 16), (64, 1), (64, 33), (511, 1), (513, 20), (1300, 7), (1300, 1030)]
+
+
+@pytest.mark.parametrize("layout", ["plain", "left"])
+@pytest.mark.parametrize(("k", "n"), SIZES)
+def test_a_row_is_the_same_beside_any_others(k, n, layout):
+    a, b = random_array(300, k).astype(np.float32), random_array(k, n, seed=1).astype(np.float32)
+    if layout == "left":
+        a = np.asfortranarray(a)
+    whole = nx.matmul(a, b).numpy()
+    np.testing.assert_allclose(whole, a.astype(np.float64) @ b, rtol=1e-3, atol=1e-4)
+    for first, last in ((0, 1), (7, 8), (7, 9), (3, 6), (0, 16), (100, 164), (40, 105), (0, 257)):
+        assert_same_bits(nx.matmul(a[first:last], b).numpy(), whole[first:last])
+    stacked = np.ascontiguousarray(a.reshape(60, 5, k))
+    assert_same_bits(
+        nx.matmul(stacked, np.broadcast_to(b, (60, k, n))).numpy().reshape(300, n), nx.matmul(stacked, b).numpy().reshape(300, n)
+    )
+
+
+def test_single_rows_and_columns_on_each_level_and_any_threads(level, each_thread_count):
+    for shapes in (((1, 700), (700, 2100)), ((2100, 700), (700, 1)), ((2, 9, 40), (2, 40, 9)), ((900, 2), (2, 900))):
+        a, b = random_array(*shapes[0]), random_array(*shapes[1], seed=1)
+        first, *others = each_thread_count(lambda a=a, b=b: nx.matmul(a, b).numpy())
+        np.testing.assert_allclose(first, a @ b, rtol=1e-10, atol=1e-12)
+        for other in others:
+            assert_same_bits(other, first)
