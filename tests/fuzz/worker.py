@@ -36,12 +36,20 @@ def case_of(fuzzed: Any, seed: int, number: int) -> bytes:
     return fuzzed.make(np.random.default_rng([seed, number]))
 
 
+def told(depth: int) -> str:
+    """The last calls of an error, files from the repository's or Python's own folder on, so that a kept finding names no machine's paths."""
+    text = traceback.format_exc(limit=-depth)
+    for folder in (HERE.parents[1], Path(sys.prefix), Path(sys.base_prefix)):
+        text = text.replace(f"{folder}/", "")
+    return text
+
+
 def attempt(fuzzed: Any, case: bytes) -> str | None:
     """Run a case; what went wrong, if anything."""
     try:
         fuzzed.run(case)
     except BaseException:
-        return traceback.format_exc(limit=-6)
+        return told(6)
     return None
 
 
@@ -58,7 +66,7 @@ def main(name: str, seed: int, link: Connection) -> None:
             case = wanted if isinstance(wanted, bytes) else case_of(fuzzed, seed, wanted)
         except Exception:
             link.send(b"")
-            link.send(f"no case was made\n{traceback.format_exc(limit=-4)}")
+            link.send(f"no case was made\n{told(4)}")
             continue
         link.send(case)
         link.send(attempt(fuzzed, case))
