@@ -21,7 +21,7 @@ OF_ITS_OWN_TYPE = {
     "gumbel_softmax",
     "float_power",
 }  # draws other numbers in float32 than in float64; gives float64 always
-UNDEFINED_WHERE_CONSTANT = {"corrcoef"}
+UNDEFINED_WHERE_CONSTANT = {"corrcoef", "std", "std_mean"}  # a spread of 0 has no slope, and rounding makes it 0 or nearly 0
 EMPTY = [name for name in EVERY if ROWS[name].empty]
 
 
