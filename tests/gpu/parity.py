@@ -23,7 +23,6 @@ SAME = Distance(0.0, 0.0, "")
 SUMS = Distance(2.5e-7, 1e-14, "sums in double are added in another order and rounded once")
 IN_ORDER = Distance(2e-6, 4e-15, "sums are added in another order")
 PLATFORM = Distance(2.5e-7, 1e-15, "some expressions are the platform's functions in double, rounded once")
-NONE = Distance(0.0, 0.0, "no CUDA kernel yet")
 CPU_ONLY = Distance(0.0, 0.0, "a CPU's own way: on a GPU another row computes the same")
 CHECKSUM = Distance(0.0, 0.0, "not compared: checksums are set beside earlier ones of their own device")
 PACKED = Distance(0.0, 0.0, "not compared: each device has its own order of weights; its convolutions are")
@@ -54,8 +53,3 @@ _ROWS = {
     CPU_ONLY: "convolve_winograd winograd_pack winograd_weight_gradient",
 }
 DISTANCES: dict[str, Distance] = {row: distance for distance, rows in _ROWS.items() for row in rows.split()}
-
-
-def waits(text: str) -> bool:
-    """Whether an error says that a row has no CUDA kernel yet, and the table says so too."""
-    return any(f"{row}: no CUDA kernel yet" in text for row, distance in DISTANCES.items() if distance is NONE)

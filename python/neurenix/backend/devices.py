@@ -54,7 +54,7 @@ class device(str):  # noqa: N801 - PyTorch's name
         return self.partition(":")[0]
 
     @property
-    def index(self) -> int | None:  # type: ignore[override]
+    def index(self) -> int | None:  # type: ignore[override]  # a number as PyTorch has it, where str has a method
         """The number, or ``None`` for a name without one."""
         number = self.partition(":")[2]
         return int(number) if number else None

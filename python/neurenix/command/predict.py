@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -107,7 +108,7 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
             print(f"left out: {error}", file=sys.stderr)
             continue
         if given.probabilities:
-            write(given.out / f"{name}.npy", lambda p, y=output: _save_array(p, y))  # type: ignore[misc]
+            write(given.out / f"{name}.npy", partial(_save_array, output))
         write_mask(target, task.decide(output))
         written += 1
     if not given.json:
@@ -115,7 +116,7 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     return (1 if failed else 0), {"out": str(given.out), "written": written, "failed": failed}
 
 
-def _save_array(path: Path, values: Array) -> None:
+def _save_array(values: Array, path: Path) -> None:
     with path.open("wb") as file:
         np.save(file, values)
 

@@ -157,14 +157,11 @@ def _loader(train: ImageMaskFolder, task: Task, crop: int, steps: int, given: ar
     """All batches of the run: windows, half of them on foreground, turned, flipped, brightened, with noise."""
     turns = [RandomHorizontalFlip(), RandomVerticalFlip(), RandomRotate90()]
     light = [RandomBrightness(0.2), RandomContrast(0.2), GaussianNoise(sigma=(0, 0.03))]
-    augment = Compose([ForegroundCrop(crop, foreground=0.5, per_label=True), *turns, *light])
-
-    def prepare(image: Any, mask: Any) -> tuple[Any, Any]:
-        image, mask = augment(image, mask)
-        return image, task.target(mask)
-
     part = copy.copy(train)
-    part.transform, part.repeats = prepare, -(-steps * given.batch // len(train.items))  # type: ignore[assignment]
+    part.transform = Compose(
+        [ForegroundCrop(crop, foreground=0.5, per_label=True), *turns, *light, lambda image, mask: (image, task.target(mask))]
+    )
+    part.repeats = -(-steps * given.batch // len(train.items))
     return DataLoader(part, batch_size=given.batch, shuffle=True, num_workers=1, seed=given.seed, drop_last=True)
 
 
