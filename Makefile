@@ -59,6 +59,10 @@ names: .venv/built-test ## write tests/unit/public_names.txt, after adding a pub
 misuses: .venv/built-test ## write what each line of tests/unit/misuses.txt raises, after adding a public name
 	$(PY) tests/unit/test_misuses.py
 
+.PHONY: work
+work: .venv/built-test ## write tests/unit/work.txt: what a U-Net does, counted, after a change that costs more or less
+	$(PY) tests/unit/test_work.py
+
 .PHONY: coverage
 coverage: .venv/built-test ## write docs/coverage.md: operation by operation, what it does and what checks it
 	$(PY) tests/tools/coverage.py
