@@ -157,7 +157,7 @@ def read_picture(path: str | os.PathLike[str], channels: int | None = None) -> P
         if path.suffix.lower() == ".png":
             data = path.read_bytes()
             if not has_pillow() or png.read_header(data).is_deep_colour:
-                return _converted(*png.decode(data), channels)
+                return converted(*png.decode(data), channels)
         with pillow(f"reading {path.name}").open(path) as picture:
             deep = picture.mode in ("I", "F", "1") or picture.mode.startswith("I;")
             if channels is None or deep:  # Pillow would cut deep pixels at 255
@@ -170,7 +170,7 @@ def read_picture(path: str | os.PathLike[str], channels: int | None = None) -> P
         raise FileError(f"read_picture: expected a picture, got {str(path)!r}: {error}; check that the file is whole") from error
 
 
-def _converted(pixels: Pixels, palette: Pixels | None, channels: int | None) -> Pixels:
+def converted(pixels: Pixels, palette: Pixels | None, channels: int | None) -> Pixels:
     """Decoded pixels as grey (1) or RGB (3), by Pillow's weights; 16 bits stay 16 bits."""
     if channels is None:
         return pixels

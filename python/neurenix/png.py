@@ -16,6 +16,7 @@ Pixels: TypeAlias = np.ndarray[Any, Any]
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # grey, RGB, palette, grey and alpha, RGB and alpha
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+_CHUNK = 1 << 20  # bytes of compressed pixels written together
 _LARGEST = 1 << 34  # bytes of pixels: more than this is no picture but an attack
 
 
@@ -71,7 +72,7 @@ def decode(data: bytes) -> tuple[Pixels, Pixels | None]:
         raise ValueError(f"{len(raw)} bytes of pixels where {wanted} belong")
     rows = np.frombuffer(raw, np.uint8).reshape(header.height, stride + 1)
     lines = unfiltered(rows[:, 0], rows[:, 1:], max(1, header.channels * header.depth // 8))
-    return _pixels(lines, header), palette
+    return as_pixels(lines, header), palette
 
 
 def _chunks(data: bytes) -> tuple[bytes, Pixels | None]:
@@ -128,7 +129,8 @@ def _paeth(left: Pixels, up: Pixels, corner: Pixels) -> Pixels:
     return np.asarray(np.where((by_left <= by_up) & (by_left <= by_corner), left, np.where(by_up <= by_corner, up, corner)))
 
 
-def _pixels(lines: Pixels, header: Header) -> Pixels:
+def as_pixels(lines: Pixels, header: Header) -> Pixels:
+    """Bytes of rows, unfiltered, as pixels (H, W) or (H, W, channels)."""
     h, w, c = header.height, header.width, header.channels
     if header.depth == 16:
         pixels = np.ascontiguousarray(lines).view(">u2").astype(np.uint16).reshape(h, w, c)
@@ -143,15 +145,48 @@ def _pixels(lines: Pixels, header: Header) -> Pixels:
     return pixels[..., 0] if c == 1 else pixels
 
 
+class Encoder:
+    """Makes a file of uint8 or uint16 pixels a band of rows at a time; the bytes do not depend on how the rows are cut.
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+        Channels (1, 3 or 4), rows, columns.
+    deep : bool
+        16 bits a number.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], deep: bool) -> None:
+        self._shape, self._deep = shape, deep
+        self._deflater, self._waiting = zlib.compressobj(6), bytearray()
+
+    def head(self) -> bytes:
+        """What stands before the pixels."""
+        channels, height, width = self._shape
+        fields = (width, height, 16 if self._deep else 8, {1: 0, 3: 2, 4: 6}[channels], 0, 0, 0)
+        return SIGNATURE + _chunk(b"IHDR", struct.pack(">IIBBBBB", *fields))
+
+    def rows(self, pixels: Pixels) -> bytes:
+        """The next rows, (h, W) or (h, W, C): what of them can be written already."""
+        lines = np.ascontiguousarray(pixels.astype(">u2" if self._deep else np.uint8)).view(np.uint8).reshape(len(pixels), -1)
+        self._waiting += self._deflater.compress(np.concatenate([np.zeros((len(lines), 1), np.uint8), lines], axis=1).tobytes())
+        made = bytearray()
+        while len(self._waiting) >= _CHUNK:
+            made += _chunk(b"IDAT", bytes(self._waiting[:_CHUNK]))
+            del self._waiting[:_CHUNK]
+        return bytes(made)
+
+    def tail(self) -> bytes:
+        """The rest."""
+        self._waiting += self._deflater.flush()
+        starts = range(0, len(self._waiting), _CHUNK)
+        return b"".join(_chunk(b"IDAT", bytes(self._waiting[i : i + _CHUNK])) for i in starts) + _chunk(b"IEND", b"")
+
+
 def encode(pixels: Pixels) -> bytes:
     """A file of uint8 or uint16 pixels, (H, W) or (H, W, 3 or 4)."""
-    deep = pixels.dtype == np.uint16
-    height, width = pixels.shape[:2]
-    colour = {2: 0, 3: 2, 4: 6}[2 if pixels.ndim == 2 else pixels.shape[2]]
-    lines = np.ascontiguousarray(pixels.astype(">u2" if deep else np.uint8)).view(np.uint8).reshape(height, -1)
-    raw = np.concatenate([np.zeros((height, 1), np.uint8), lines], axis=1).tobytes()
-    head = struct.pack(">IIBBBBB", width, height, 16 if deep else 8, colour, 0, 0, 0)
-    return SIGNATURE + _chunk(b"IHDR", head) + _chunk(b"IDAT", zlib.compress(raw, 6)) + _chunk(b"IEND", b"")
+    encoder = Encoder((1 if pixels.ndim == 2 else pixels.shape[2], *pixels.shape[:2]), pixels.dtype == np.uint16)
+    return encoder.head() + encoder.rows(pixels) + encoder.tail()
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:

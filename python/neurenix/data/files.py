@@ -88,7 +88,10 @@ def planes(image: Image, path: Path, channels: int | None) -> Image:
     colour = image[:1].repeat(3, axis=0) if have < 3 else image[:3]
     if channels == 3:
         return colour
-    grey = np.tensordot(np.array([0.299, 0.587, 0.114]), colour, 1)[None]
+    red, green, blue = colour.astype(np.float64)
+    grey: Image = (0.299 * red + 0.587 * green + 0.114 * blue)[
+        None
+    ]  # not a product of matrices: its sums depend on how many pixels there are
     return grey.astype(image.dtype) if image.dtype.kind == "f" else np.rint(grey).astype(image.dtype)
 
 
