@@ -192,16 +192,22 @@ class _Sums:
         accumulate(total, gradient)
         self.entries[key] = (t, total, True)
 
-    def run(self, keep: bool, give: Callable[[Tensor, Array], None]) -> None:
-        """Run the nodes, newest first, until none is left; ``give`` takes every gradient that a rule makes."""
+    def run(self, keep: bool, give: Callable[[Tensor, Array], None], spent: Callable[[tuple[Tensor, ...]], None] | None = None) -> None:
+        """Run the nodes, newest first, until none is left.
+
+        ``give`` takes every gradient that a rule makes, ``spent`` the inputs of each node that ran.
+        """
         while self.queue:
             t, gradient, _ = self.entries.pop(heapq.heappop(self.queue)[1])
             if t._node is None:
                 raise InternalError("internal: a queued tensor lost its node")
             gradient = gradient if t._grad_hooks is None else _seen(t, gradient)
+            inputs = t._node.inputs
             for source, part in t._node.pull(gradient, keep):
                 give(source, part)
-            del t, gradient
+            if spent is not None:
+                spent(inputs)
+            del t, gradient, inputs
 
 
 def _seen(t: Tensor, gradient: Array) -> Array:
@@ -235,19 +241,56 @@ def pull_parts(roots: Sequence[tuple[Tensor, Array]], stops: Sequence[Tensor]) -
     return [parts[id(t)] for t in stops]
 
 
-def backward(roots: Sequence[tuple[Tensor, Array]], retain_graph: bool = False) -> None:
-    """Add to every leaf's ``grad`` the gradient of the sum of roots, each weighted by its cotangent."""
-    from neurenix.tensor import Tensor
+def backward(roots: Sequence[tuple[Tensor, Array]], retain_graph: bool = False, ready: Callable[[Tensor], None] | None = None) -> None:
+    """Add to every leaf's ``grad`` the gradient of the sum of roots, each weighted by its cotangent.
 
+    ``ready`` is told of each leaf once its gradient is whole, which may be long before the end.
+    """
     sums = _Sums()
     for root, gradient in roots:
         sums.add(root, gradient)
-    sums.run(retain_graph, sums.add)
+    if ready is None:
+        sums.run(retain_graph, sums.add)
+    else:
+        uses = _uses([root for root, _ in roots])
+
+        def spent(inputs: tuple[Tensor, ...]) -> None:
+            for t in inputs:
+                if t._node is None and t.requires_grad:
+                    uses[id(t)] -= 1
+                    if not uses[id(t)] and id(t) in sums.entries:
+                        _deliver(*sums.entries.pop(id(t)))
+                        ready(t)
+
+        sums.run(retain_graph, sums.add, spent)
     for leaf, gradient, owned in sums.entries.values():
-        if not leaf.requires_grad:
-            continue
-        total = gradient if leaf._grad_hooks is None else _seen(leaf, gradient)
-        if leaf.grad is None:
-            leaf.grad = Tensor._wrap(total if owned and total is gradient else copy(total))
-        else:
-            accumulate(leaf.grad._array, total)
+        if leaf.requires_grad:
+            _deliver(leaf, gradient, owned)
+            if ready is not None:
+                ready(leaf)
+
+
+def _deliver(leaf: Tensor, gradient: Array, owned: bool) -> None:
+    """Add a gradient to a leaf's."""
+    from neurenix.tensor import Tensor
+
+    total = gradient if leaf._grad_hooks is None else _seen(leaf, gradient)
+    if leaf.grad is None:
+        leaf.grad = Tensor._wrap(total if owned and total is gradient else copy(total))
+    else:
+        accumulate(leaf.grad._array, total)
+
+
+def _uses(roots: Sequence[Tensor]) -> dict[int, int]:
+    """How often each leaf is an input of an operation behind the roots."""
+    uses: dict[int, int] = {}
+    waiting = [t._node for t in roots if t._node is not None]
+    seen = {id(node) for node in waiting}
+    while waiting:
+        for t in waiting.pop().inputs:
+            if t._node is None:
+                uses[id(t)] = uses.get(id(t), 0) + 1
+            elif id(t._node) not in seen:
+                seen.add(id(t._node))
+                waiting.append(t._node)
+    return uses

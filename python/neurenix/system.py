@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -29,6 +30,36 @@ def set_num_threads(n: int) -> None:
 def get_num_threads() -> int:
     """Threads that operations compute on: what was set, else ``NEURENIX_NUM_THREADS``, else the cores this process may use."""
     return _rust.num_threads()
+
+
+def allotted_threads(environment: Mapping[str, str], processes: int = 1) -> int | None:
+    """Cores that a batch system gives this process, by the variables of SLURM, PBS and LSF; ``None`` where none says.
+
+    Parameters
+    ----------
+    environment : mapping
+        ``os.environ``.
+    processes : int
+        Processes of the job on this machine, which share what is said of the machine.
+
+    Examples
+    --------
+    >>> from neurenix.system import allotted_threads
+    >>> allotted_threads({"SLURM_CPUS_PER_TASK": "4"}), allotted_threads({"PBS_JOBID": "1", "NCPUS": "8"}, 2), allotted_threads({})
+    (4, 4, None)
+    """
+    if environment.get("SLURM_CPUS_PER_TASK", "").isdecimal():
+        return max(1, int(environment["SLURM_CPUS_PER_TASK"]))
+    hosts = environment.get("LSB_MCPU_HOSTS", "").split()  # "one 4 two 8"
+    slots = dict(zip(hosts[::2], hosts[1::2], strict=False))
+    name = platform.node()
+    of_machine = [
+        environment.get("SLURM_CPUS_ON_NODE", ""),
+        *(environment.get(n, "") for n in ("PBS_NUM_PPN", "NCPUS") if "PBS_JOBID" in environment),
+        slots.get(name, slots.get(name.partition(".")[0], "")),
+    ]
+    found = [int(n) for n in of_machine if n.isdecimal()]
+    return max(1, found[0] // processes) if found else None
 
 
 def show_config() -> None:

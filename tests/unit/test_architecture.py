@@ -30,6 +30,7 @@ ROOMS = (
         "metrics",
         "multiscale",
         "optim",
+        "parallel",
         "picture",
         "png",
         "progress",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from neurenix.command import evaluate, info, predict, train
+from neurenix.command.together import set_threads
 from neurenix.errors import NeurenixError
+from neurenix.parallel.ranks import Ranks, end
 
 AGAIN: Final = 75  # sysexits.h's EX_TEMPFAIL: stopped before its end; the same command with --resume goes on
 COMMANDS: Final[dict[str, Any]] = {"train": train, "predict": predict, "eval": evaluate, "info": info.MODEL, "doctor": info.MACHINE}
@@ -33,7 +34,12 @@ def parser() -> argparse.ArgumentParser:
         )
         command.add_arguments(sub)
         sub.add_argument("--json", action="store_true", help="print the result as one line of JSON")
-        sub.add_argument("--threads", type=int, metavar="N", help="processor threads; by default all that this process may use")
+        sub.add_argument(
+            "--threads",
+            type=int,
+            metavar="N",
+            help="processor threads; by default all that this process may use, or its part of them beside other ranks",
+        )
         sub.set_defaults(run=command.run)
     return top
 
@@ -44,21 +50,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(given.run, given)
     except NeurenixError as error:
-        print(f"neurenix {given.command}: {error}", file=sys.stderr)
-        return 1
+        return end(f"neurenix {given.command}: {error}")
     except KeyboardInterrupt:
-        print(f"neurenix {given.command}: interrupted; what was written is whole, --resume goes on", file=sys.stderr)
-        return AGAIN
+        return end(f"neurenix {given.command}: interrupted; what was written is whole, --resume goes on", AGAIN)
     except OSError as error:
-        print(f"neurenix {given.command}: {error.strerror or error}: {error.filename or ''}", file=sys.stderr)
-        return 1
+        return end(f"neurenix {given.command}: {error.strerror or error}: {error.filename or ''}")
 
 
 def _run(run: Callable[[argparse.Namespace], tuple[int, dict[str, Any]]], given: argparse.Namespace) -> int:
-    import neurenix as nx
-
-    if given.threads is not None:
-        nx.set_num_threads(given.threads)
+    set_threads(given.threads, Ranks())
     status, result = run(given)
     if given.json:
         print(json.dumps(result))

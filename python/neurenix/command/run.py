@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from neurenix.errors import StateError
 from neurenix.normalization import Normalization
 from neurenix.optim import AdamW, ExponentialMovingAverage
 from neurenix.optim.lr_scheduler import OneCycleLR
+from neurenix.parallel import Shards
 
 DECAY: Final = 0.98  # of averaged weights; less in short runs, which would not forget where they began
 
@@ -36,10 +38,12 @@ class Run:
     steps : int
     rate : float
         The highest learning rate.
+    shards : Shards
+        What a step is computed in, by which ranks; the first of them writes.
     """
 
-    def __init__(self, folder: Path, model: nx.nn.Module, task: Task, loader: DataLoader, steps: int, rate: float) -> None:
-        self.folder, self.task, self.loader, self.steps, self.rate = folder, task, loader, steps, rate
+    def __init__(self, folder: Path, model: nx.nn.Module, task: Task, loader: DataLoader, steps: int, rate: float, shards: Shards) -> None:
+        self.folder, self.task, self.loader, self.steps, self.rate, self.shards = folder, task, loader, steps, rate, shards
         self.done, self.best, self.seconds, self.since = 0, -np.inf, 0.0, 0  # since: looks since the best one
         self.losses: list[float] = []
         self.rows: list[dict[str, Any]] = []
@@ -60,9 +64,7 @@ class Run:
             if self.done >= self.steps:
                 return
             begun = time.perf_counter()
-            loss = criterion(self.model(normalize(images)), targets)
-            self.optimizer.zero_grad()
-            loss.backward()
+            loss = self.shards.backward(self.model, criterion, normalize(images), targets)
             self.optimizer.step()
             self.schedule.step()
             self.average.update()
@@ -71,6 +73,18 @@ class Run:
             self.seconds += time.perf_counter() - begun
             yield self.losses[-1]
 
+    @property
+    def writes(self) -> bool:
+        """Whether this rank is the one that writes files."""
+        return self.shards.ranks.rank == 0
+
+    def digest(self) -> str:
+        """A number of the weights: the same on all ranks."""
+        found = hashlib.sha256()
+        for t in self.model.state_dict().values():
+            found.update(np.ascontiguousarray(t.numpy()).tobytes())
+        return found.hexdigest()
+
     def log(self, score: float | None) -> bool:
         """Write down where the run is, with a score where there is one; whether it is the best so far."""
         better = score is None or score > self.best
@@ -78,11 +92,14 @@ class Run:
         self.rows.append(row | {"seconds": round(self.seconds, 1), "score": None if score is None else round(score, 5)})
         self.losses = []
         self.best, self.since = (self.best if score is None else score, 0) if better else (self.best, self.since + 1)
-        write_rows(self.folder / "log.csv", self.rows)
+        if self.writes:
+            write_rows(self.folder / "log.csv", self.rows)
         return better
 
     def save(self) -> None:
         """Write ``last.nx``."""
+        if not self.writes:
+            return
         state = {
             "model": self.model,
             "optimizer": self.optimizer.state_dict(),
@@ -94,11 +111,14 @@ class Run:
             "losses": self.losses,
             "rows": self.rows,
             "steps": self.steps,
+            "shards": self.shards.count,
         }
         nx.save(state, self.folder / "last.nx")
 
     def save_best(self) -> None:
         """Write ``best.nx``: the model with its averaged weights, and what its outputs mean."""
+        if not self.writes:
+            return
         with self.average.applied():
             nx.save({"model": self.model, "task": self.task.kind, "classes": self.task.classes}, self.folder / "best.nx")
 
@@ -108,12 +128,17 @@ class Run:
         Raises
         ------
         StateError
-            If it is of a run with other steps.
+            If it is of a run with other steps or shards.
         """
         state = nx.load(self.folder / "last.nx")
         if state["steps"] != self.steps:
             raise StateError(
                 f"train: expected a run of {self.steps} steps in {self.folder}, got one of {state['steps']}; pass --steps {state['steps']}"
+            )
+        if state["shards"] != self.shards.count:
+            raise StateError(
+                f"train: expected a run of {self.shards.count} shards in {self.folder}, got one of {state['shards']}; "
+                f"pass --shards {state['shards']}"
             )
         self._take(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])

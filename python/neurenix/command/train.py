@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import copy
+import io
+import math
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ import neurenix as nx
 from neurenix.command.files import provenance, toml, write, write_text
 from neurenix.command.run import Run
 from neurenix.command.tasks import Task, recognise
+from neurenix.command.together import agree, set_threads, tell
 from neurenix.data import (
     Compose,
     DataLoader,
@@ -33,7 +35,8 @@ from neurenix.data import (
 from neurenix.errors import ArgumentError, FileError
 from neurenix.multiscale import UNet, UNetPlusPlus
 from neurenix.normalization import Normalization
-from neurenix.picture import overlay, rgb, save_picture
+from neurenix.parallel import Shards, ranks
+from neurenix.picture import Pixels, overlay, rgb, save_picture
 from neurenix.progress import Progress
 
 HELP: Final = "train a model on a folder of images and a folder of masks"
@@ -60,7 +63,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mask-suffix", default="", metavar="S", help="what a mask's name has more than its image's")
     parser.add_argument("--channels", type=int, choices=(1, 3), help="take images as grey or RGB; as they are by default")
     parser.add_argument("--crop", type=int, default=256, help="pixels of a training window (256, or the smallest image)")
-    parser.add_argument("--batch", type=int, default=4, help="windows a step (4)")
+    parser.add_argument("--batch", type=int, default=8, help="windows a step (8)")
+    parser.add_argument(
+        "--shards", type=int, metavar="S", help="parts of a batch that are computed one by one, or by as many ranks (4 of a batch of 8)"
+    )
     parser.add_argument("--rate", type=float, default=3e-3, help="highest learning rate (0.003)")
     parser.add_argument("--validate", type=float, default=0.2, metavar="PART", help="part of the files that is not trained on (0.2)")
     parser.add_argument("--looks", type=int, default=10, help="how often validation images are predicted (10)")
@@ -70,29 +76,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     """Train; exit status and result."""
+    here = ranks()
+    set_threads(given.threads, here)
     _check(given)
+    shards = Shards(given.shards, here)
     folder, task, train, rest = _data(given)
     steps = given.steps if given.epochs is None else -(-given.epochs * len(train) // given.batch)
     channels, smallest = _look_at(folder)
     crop = min(given.crop, smallest)
-    print(
+    agree(here, given, folder)
+    tell(
         f"{len(train)} images to train on, {len(rest)} to validate by; masks are {task.kind}"
-        f"{f' ({task.classes} classes)' if task.kind == 'classes' else ''}; {channels} channels, windows of {crop} pixels, {steps} steps",
-        file=sys.stderr,
+        f"{f' ({task.classes} classes)' if task.kind == 'classes' else ''}; {channels} channels, windows of {crop} pixels, {steps} steps"
+        f"{f', {here.size} ranks of {nx.get_num_threads()} threads' if here.size > 1 else ''}",
+        here,
     )
     if given.dry_run:
         return 0, {"train": len(train), "validate": len(rest), "task": task.kind, "classes": task.classes, "steps": steps}
     nx.manual_seed(given.seed)
     model = MODELS[given.model](channels, task.outputs, given.features, final_activation="sigmoid" if task.kind == "binary" else None)
     model.input_normalization = _normalization(train)
-    training = Run(given.out, model, task, _loader(train, task, crop, steps, given), steps, given.rate)
+    training = Run(given.out, model, task, _loader(train, task, crop, steps, given, shards.part), steps, given.rate, shards)
     _begin(given, training, task)
     stopped = _train(training, rest, given)
     result = {"out": str(given.out), "step": training.done, "score": training.rows[-1]["score"] if training.rows else None}
     result |= {"best": training.best if np.isfinite(training.best) else None, "measure": task.measure}
     if stopped:
-        print(f"stopped at step {training.done} of {steps}; run the same command with --resume", file=sys.stderr)
-    elif not given.json:
+        tell(f"stopped at step {training.done} of {steps}; run the same command with --resume", here)
+    elif not given.json and here.rank == 0:
         print(f"{given.out / 'best.nx'}: {task.measure} {result['best']:.4f}" if rest else f"{given.out / 'best.nx'}: no validation images")
     return (75 if stopped else 0), result
 
@@ -103,6 +114,9 @@ def _check(given: argparse.Namespace) -> None:
         value = getattr(given, name)
         if value is not None and value < 1:
             raise ArgumentError(f"train: expected --{name} of at least 1, got {value}; pass a larger number")
+    given.shards = math.gcd(given.batch, 4) if given.shards is None else given.shards
+    if given.shards < 1 or given.batch % given.shards:
+        raise ArgumentError(f"train: expected --shards that divide a batch of {given.batch}, got {given.shards}; pass e.g. --shards 1")
     if not 0 <= given.validate < 1:
         raise ArgumentError(f"train: expected --validate from 0 to below 1, got {given.validate}; pass e.g. 0.2")
     there = (given.out / "last.nx").exists()
@@ -117,9 +131,9 @@ def _data(given: argparse.Namespace) -> tuple[ImageMaskFolder, Task, ImageMaskFo
     settings: dict[str, Any] = {"mask_suffix": given.mask_suffix, "channels": given.channels, "unpaired": "skip"}
     folder = ImageMaskFolder(given.images, given.masks, mask_type="instances", **settings)
     for path in folder.unpaired[:10]:
-        print(f"left out, without a partner: {path}", file=sys.stderr)
+        tell(f"left out, without a partner: {path}", ranks())
     if len(folder.unpaired) > 10:
-        print(f"left out, without a partner: {len(folder.unpaired) - 10} files more", file=sys.stderr)
+        tell(f"left out, without a partner: {len(folder.unpaired) - 10} files more", ranks())
     found = recognise(folder)
     kind = found.kind if given.masks_are == "auto" else given.masks_are
     task = found if kind == found.kind else Task(kind, max(found.classes, 2) if kind == "classes" else 1)
@@ -153,7 +167,7 @@ def _normalization(train: ImageMaskFolder) -> Normalization:
     return Normalization([round(float(m), 4) for m in mean], [max(round(float(s), 4), 1e-3) for s in spread])
 
 
-def _loader(train: ImageMaskFolder, task: Task, crop: int, steps: int, given: argparse.Namespace) -> DataLoader:
+def _loader(train: ImageMaskFolder, task: Task, crop: int, steps: int, given: argparse.Namespace, share: tuple[int, int]) -> DataLoader:
     """All batches of the run: windows, half of them on foreground, turned, flipped, brightened, with noise."""
     turns = [RandomHorizontalFlip(), RandomVerticalFlip(), RandomRotate90()]
     light = [RandomBrightness(0.2), RandomContrast(0.2), GaussianNoise(sigma=(0, 0.03))]
@@ -162,15 +176,17 @@ def _loader(train: ImageMaskFolder, task: Task, crop: int, steps: int, given: ar
         [ForegroundCrop(crop, foreground=0.5, per_label=True), *turns, *light, lambda image, mask: (image, task.target(mask))]
     )
     part.repeats = -(-steps * given.batch // len(train.items))
-    return DataLoader(part, batch_size=given.batch, shuffle=True, num_workers=1, seed=given.seed, drop_last=True)
+    return DataLoader(part, batch_size=given.batch, shuffle=True, num_workers=1, seed=given.seed, drop_last=True, part=share)
 
 
 def _begin(given: argparse.Namespace, training: Run, task: Task) -> None:
     """Make or open the run's folder."""
-    given.out.mkdir(parents=True, exist_ok=True)
     if given.resume:
         training.restore()
         return
+    if not training.writes:
+        return
+    given.out.mkdir(parents=True, exist_ok=True)
     settings = {k: v for k, v in vars(given).items() if k not in ("run", "command", "json", "resume", "dry_run", "threads")}
     text = toml({"train": settings, "task": {"kind": task.kind, "classes": task.classes}, "made_by": provenance()})
     write_text(given.out / "config.toml", text)
@@ -178,22 +194,23 @@ def _begin(given: argparse.Namespace, training: Run, task: Task) -> None:
 
 def _train(training: Run, rest: ImageMaskFolder, given: argparse.Namespace) -> bool:
     """Run the steps that are left, look at validation images now and then; whether a signal stopped it."""
-    every = -(-training.steps // given.looks)
+    every, here = -(-training.steps // given.looks), training.shards.ranks
     saved = time.monotonic()
     with _signals() as seen:
-        progress = Progress(_Left(training), "step")
+        progress = Progress(_Left(training), "step", stream=None if training.writes else io.StringIO())
         for loss in progress:
             progress.note(f"loss {loss:.3f}")
+            stop = here.any(bool(seen))  # a signal to one rank stops all of them, after the same step
             if training.done % every == 0 or training.done == training.steps:
                 _look(training, rest)
                 training.save()
                 saved = time.monotonic()
                 if given.patience is not None and training.since >= given.patience:
                     return False
-            if seen or time.monotonic() - saved > SAVE_EVERY:
+            if stop or time.monotonic() - saved > SAVE_EVERY:
                 training.save()
                 saved = time.monotonic()
-            if seen:
+            if stop:
                 return training.done < training.steps
     return False
 
@@ -226,26 +243,27 @@ def _signals() -> Iterator[list[int]]:
 
 def _look(training: Run, rest: ImageMaskFolder) -> None:
     """Predict the validation images with the averaged weights, judge, write down, keep the best."""
-    task, scores = training.task, []
-    shown: list[np.ndarray[Any, Any]] = []
+    here, task = training.shards.ranks, training.task
+    here.agree("train", {"weights": training.digest()})
     with training.average.applied():
-        for i in range(len(rest)):
-            image, mask = rest[i]
-            output = nx.predict(training.model, image[None], tta=False)[0]
-            found = task.decide(output)
-            scores.append(task.score(found, mask))
-            if len(shown) < SHOWN:
-                shown.append(
-                    np.concatenate([_visible(image), *(overlay(_visible(image), m) for m in (mask.reshape(found.shape), found))], 1)
-                )
-    better = training.log(float(np.mean(scores)) if scores else None)
+        own = [(i, *_judge(training, *rest[i], shown=i < SHOWN)) for i in range(here.rank, len(rest), here.size)]
+    found = sorted((row for rows in here.gather(own) for row in rows), key=lambda row: row[0])
+    better = training.log(float(np.mean([score for _, score, _ in found])) if found else None)
     if better:
         training.save_best()
-    if shown:
+    if found and training.writes:
+        shown = [row for _, _, row in found if row is not None]
         width = max(row.shape[1] for row in shown)
         sheet = np.concatenate([np.pad(row, ((0, 4), (0, width - row.shape[1]), (0, 0))) for row in shown])
         write(training.folder / "validation.png", lambda p: _save(p, sheet))
-    print(f"step {training.done}: {task.measure} {training.rows[-1]['score']}{', the best' if better else ''}", file=sys.stderr)
+    tell(f"step {training.done}: {task.measure} {training.rows[-1]['score']}{', the best' if better else ''}", here)
+
+
+def _judge(training: Run, image: Pixels, mask: Pixels, *, shown: bool) -> tuple[float, Pixels | None]:
+    """The score of one validation image, and a picture of image, truth and prediction."""
+    found = training.task.decide(nx.predict(training.model, image[None], tta=False)[0])
+    picture = [_visible(image), *(overlay(_visible(image), m) for m in (mask.reshape(found.shape), found))] if shown else []
+    return training.task.score(found, mask), np.concatenate(picture, 1) if shown else None
 
 
 def _save(path: Path, sheet: np.ndarray[Any, Any]) -> None:

@@ -69,6 +69,9 @@ class DataLoader:
     pin_memory : bool
         Copy a batch to ``device`` while the one before it is computed on: through pinned memory and on a stream of its own. One batch
         more is read ahead. On "cpu" it has no effect.
+    part : (int, int)
+        Of each batch only this part, from 0, of so many equal ones: what one of several processes computes on
+        (:class:`neurenix.parallel.Shards`). Every item is as in the whole batch.
 
     Raises
     ------
@@ -101,6 +104,7 @@ class DataLoader:
         dtype: DTypeLike | None = np.float32,
         device: DeviceLike | None = None,
         pin_memory: bool = False,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         self._streams = check_stream(dataset, shuffle or sampler is not None or batch_sampler is not None or worker == "process")
         ordered = sampler is not None or batch_sampler is not None
@@ -120,6 +124,7 @@ class DataLoader:
         self.seed = draws.item_seed() if seed is None else check_count("DataLoader", "seed", seed, 0)
         self.epoch, self._skip, self._running = 0, 0, False
         self._place = (0, 0)  # of the iteration that runs: its epoch, and how many batches it gave
+        self.part = _check_part(part, self._streams)
         self.device, self.pin_memory = check_target(device, pin_memory), bool(pin_memory)
         self.collate_fn: Collate = collate_fn if collate_fn is not None else partial(collate, dtype=_float_type(dtype))
 
@@ -197,7 +202,7 @@ class DataLoader:
                 stream.next_batch()
             yield from stream.ahead(self.num_workers * self.prefetch_factor) if self.num_workers else stream
             return
-        batches = islice(self._batches(epoch), skip, None)
+        batches = map(self._own, islice(self._batches(epoch), skip, None))
         fetch = partial(fetch_batch, self.dataset, self.collate_fn, self.seed, epoch)
         yield from map(fetch, batches) if self.num_workers == 0 else self._ahead(fetch, batches)
 
@@ -222,6 +227,16 @@ class DataLoader:
         while batch := list(islice(numbers, self.batch_size)):
             if len(batch) == self.batch_size or not self.drop_last:
                 yield batch
+
+    def _own(self, batch: list[int]) -> list[int]:
+        """The part of a batch that this process reads."""
+        index, parts = self.part
+        if len(batch) % parts:
+            raise ArgumentError(
+                f"DataLoader: expected batches that {parts} parts divide evenly, got one of {len(batch)} items; pass drop_last=True"
+            )
+        size = len(batch) // parts
+        return batch[index * size : (index + 1) * size]
 
     def _ahead(self, fetch: Callable[[list[int]], Any], batches: Iterator[list[int]]) -> Iterator[Any]:
         """Batches in order, some of them prepared ahead."""
@@ -322,6 +337,17 @@ def _check_order(sampler: Any, batch_sampler: Any, shuffle: bool, cut: bool) -> 
             "DataLoader: expected batch_sampler without batch_size, shuffle, sampler and drop_last, got one of them too; "
             "let the batch_sampler decide"
         )
+
+
+def _check_part(part: Any, streams: bool) -> tuple[int, int]:
+    """A part of each batch."""
+    fine = isinstance(part, tuple) and len(part) == 2 and all(type(n) is int for n in part) and 0 <= part[0] < part[1]
+    if not fine or (streams and part[1] > 1):
+        raise ArgumentError(
+            f"DataLoader: expected part=(number from 0, how many), of a dataset with numbered items, got {part!r}; pass shards.part"
+        )
+    found: tuple[int, int] = part
+    return found
 
 
 def _float_type(dtype: DTypeLike | None) -> np.dtype[Any] | None:

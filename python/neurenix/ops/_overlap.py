@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from neurenix import backend, layout, ops
 from neurenix.errors import ArgumentError, ShapeError
 from neurenix.ops._arguments import choice
+from neurenix.ops._over_batch import over_batch
 from neurenix.ops._reduction import prediction, reduced_as, refuse_probabilities, spread_over, target_like
 from neurenix.ops.loss import counts
 from neurenix.tensor import Tensor, as_tensor
@@ -24,7 +25,8 @@ class Regions(NamedTuple):
     def sums(self, *maps: Tensor, per_sample: bool) -> list[Tensor]:
         """The sum of each map for every channel, or for every sample and channel."""
         axes = [i for i in range(self.p.ndim) if i != 1 and (i or not per_sample)]
-        return [ops.sum(x, axes) if axes else x for x in maps]
+        found = [ops.sum(x, axes) if axes else x for x in maps]
+        return found if per_sample else over_batch(found)
 
 
 def check_activation(op: str, activation: str | None) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from neurenix import ops
 from neurenix.errors import ShapeError
+from neurenix.ops._over_batch import ratio
 from neurenix.ops._overlap import Regions, class_weights, regions
 from neurenix.ops._reduction import reduction_of, target_like
 from neurenix.ops.regions import spacing_of, squared_distance
@@ -107,7 +108,7 @@ def boundary_loss(
         losses = losses * heavy.reshape(-1, *(1,) * (losses.ndim - 2))
     if how != "mean":
         return losses if how == "none" else ops.sum(losses)
-    return ops.mean(losses) if given.kept is None else ops.sum(losses) / ops.sum(given.kept)
+    return ops.mean(losses) if given.kept is None else ratio(ops.sum(losses), ops.sum(given.kept))
 
 
 def _distance(op: str, given: Regions, distance: Any, spacing: Any) -> Tensor:

@@ -11,6 +11,7 @@ from neurenix import autograd, backend, layout
 from neurenix._typing import Array
 from neurenix.backend.kernel import In, Index, Offset, Optional, Out, Real, Size, kernel
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
+from neurenix.ops._over_batch import is_sharded, ratio
 from neurenix.ops._reduction import prediction, reduction_of, refuse_probabilities, target_like
 from neurenix.ops.loss import loss_ratio, loss_sum
 from neurenix.ops.norm import from_last, to_last
@@ -148,6 +149,13 @@ def _reduced(how: str, loss: Array, share: Array, shape: tuple[int, ...]) -> tup
     return y.reshape(()), denominator
 
 
+def _mean_over_batch(total: Tensor, share: Array) -> Tensor:
+    """The mean where this batch is a part of one: its sum and its sum of shares are joined with those of the other parts."""
+    count = backend.new(share, (1,))
+    loss_sum(count, share, 1.0)
+    return ratio(total, Tensor._wrap(count.reshape(())))
+
+
 def _smoothing(label_smoothing: float) -> float:
     if isinstance(label_smoothing, bool) or not isinstance(label_smoothing, (int, float)) or not 0.0 <= label_smoothing <= 1.0:
         raise ArgumentError(f"cross_entropy: expected label_smoothing in [0, 1], got {label_smoothing!r}; pass e.g. 0.1")
@@ -159,7 +167,8 @@ def _from_logits(op: str, x: Tensor, target: Tensor, weight: Any, how: str, igno
     buffer, rows, classes = _classes_last(x._array)
     loss, lse, share = (backend.new(buffer, (rows,)) for _ in range(3))
     cross_entropy_rows(loss, lse, share, buffer, labels, w, rows, classes, smoothing, ignore, most)
-    y, denominator = _reduced(how, loss, share, target.shape)
+    in_parts = how == "mean" and is_sharded()
+    y, denominator = _reduced("sum" if in_parts else how, loss, share, target.shape)
 
     def vjp(g: Array) -> tuple[Array]:
         dx = backend.new(buffer, buffer.shape)
@@ -167,7 +176,8 @@ def _from_logits(op: str, x: Tensor, target: Tensor, weight: Any, how: str, igno
         cross_entropy_rows_backward(dx, buffer, lse, labels, w, layout.contiguous(g), denominator, *settings)
         return (_as_input(dx),)
 
-    return autograd.record(op, y, (x,), vjp)
+    found = autograd.record(op, y, (x,), vjp)
+    return _mean_over_batch(found, share) if in_parts else found
 
 
 def _with_probabilities(x: Tensor, target: Any, weight: Any, how: str, smoothing: float) -> Tensor:
@@ -303,14 +313,16 @@ def nll_loss(
     buffer, rows, classes = _classes_last(x._array)
     loss, share = (backend.new(buffer, (rows,)) for _ in range(2))
     likelihood_rows(loss, share, buffer, labels, w, rows, classes, ignore_index)
-    y, denominator = _reduced(how, loss, share, t.shape)
+    in_parts = how == "mean" and is_sharded()
+    y, denominator = _reduced("sum" if in_parts else how, loss, share, t.shape)
 
     def vjp(g: Array) -> tuple[Array]:
         dx = backend.new(buffer, buffer.shape)
         likelihood_rows_backward(dx, labels, w, layout.contiguous(g), denominator, rows, classes, ignore_index)
         return (_as_input(dx),)
 
-    return autograd.record(op, y, (x,), vjp)
+    found = autograd.record(op, y, (x,), vjp)
+    return _mean_over_batch(found, share) if in_parts else found
 
 
 def _margins(op: str, x: Tensor, loss: Array, slope: Array, how: str, shape: tuple[int, ...]) -> Tensor:

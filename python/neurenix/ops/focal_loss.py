@@ -7,6 +7,7 @@ from typing import Any
 
 from neurenix import ops
 from neurenix.errors import ArgumentError
+from neurenix.ops._over_batch import ratio
 from neurenix.ops._reduction import prediction, reduction_of, refuse_probabilities, spread_over, target_like
 from neurenix.ops.class_loss import cross_entropy
 from neurenix.ops.loss import binary_cross_entropy_with_logits, kept_weights
@@ -91,7 +92,7 @@ def sigmoid_focal_loss(
         loss = loss * Tensor._wrap(weights)
     if how != "mean":
         return loss if how == "none" else ops.sum(loss)
-    return ops.mean(loss) if count is None else ops.sum(loss) / count
+    return ops.mean(loss) if count is None else ratio(ops.sum(loss), count)
 
 
 def focal_loss(
@@ -154,4 +155,4 @@ def focal_loss(
     loss = loss * heavy
     if how != "mean":
         return loss if how == "none" else ops.sum(loss)
-    return ops.sum(loss) / ops.sum(ops.expand(kept, loss.shape) if kept.shape != loss.shape else kept)
+    return ratio(ops.sum(loss), ops.sum(ops.expand(kept, loss.shape) if kept.shape != loss.shape else kept))

@@ -10,6 +10,7 @@ from neurenix import autograd, backend, layout, ops
 from neurenix._typing import Array
 from neurenix.backend.kernel import Enum, In, Optional, Out, Real, Size, kernel
 from neurenix.errors import ArgumentError
+from neurenix.ops._over_batch import ratio
 from neurenix.ops._reduction import prediction, reduced_as, reduction_of, refuse_probabilities, spread_over, target_like
 from neurenix.tensor import Tensor, as_tensor
 
@@ -147,7 +148,7 @@ def _with_mask(
     weight, count = kept_weights(op, x, t, weight, mask, ignore, pixel_weight)
     if count is None or reduction != "mean":
         return _elementwise(op, way, x, t, reduction, weight=weight, **more)
-    return _elementwise(op, way, x, t, "sum", weight=weight, **more) / count
+    return ratio(_elementwise(op, way, x, t, "sum", weight=weight, **more), count)
 
 
 def binary_cross_entropy(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from neurenix import ops
+from neurenix.ops._over_batch import ratio
 from neurenix.ops._reduction import spread_over
 from neurenix.tensor import Tensor, as_tensor
 
@@ -34,7 +35,7 @@ def weighted_pixels(
     y = ops.where(kept, single, ops.zeros_like(each)) * heavy
     if how != "mean":
         return y if how == "none" else ops.sum(y)
-    return ops.sum(y) / ops.sum(heavy * _share(x, t, weight, settings["ignore_index"]))
+    return ratio(ops.sum(y), ops.sum(heavy * _share(x, t, weight, settings["ignore_index"])))
 
 
 def _share(x: Tensor, t: Tensor, weight: Any, ignore: int) -> Any:

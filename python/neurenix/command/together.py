@@ -1,0 +1,58 @@
+"""Several processes with one command: what they have to have alike, and how many threads each takes."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+import neurenix as nx
+from neurenix.data import ImageMaskFolder
+from neurenix.parallel import Ranks
+
+_OWN: Final = ("run", "command", "json", "threads", "images", "masks", "out")  # may differ between ranks
+
+
+def set_threads(given: int | None, here: Ranks) -> None:
+    """Compute on the threads that were asked for, else on this rank's part of the cores."""
+    if given is not None:
+        nx.set_num_threads(given)
+    elif "NEURENIX_NUM_THREADS" not in os.environ and (own := here.threads()) < nx.get_num_threads():
+        nx.set_num_threads(own)
+
+
+def tell(text: str, here: Ranks) -> None:
+    """Say something once, whatever the number of ranks."""
+    if here.rank == 0:
+        print(text, file=sys.stderr)
+
+
+def agree(here: Ranks, given: argparse.Namespace, folder: ImageMaskFolder) -> None:
+    """Make sure that all ranks run the same code on the same files under the same options.
+
+    Raises
+    ------
+    StateError
+        With the names of what differs.
+    """
+    if here.size == 1:
+        return
+    options: dict[str, Any] = {f"--{k.replace('_', '-')}": v for k, v in vars(given).items() if k not in _OWN}
+    package = Path(nx.__file__).parent
+    code = _digest(p for p in sorted(package.rglob("*")) if p.suffix in (".py", ".so", ".cu", ".cuh"))
+    names = [(str(p.name), p.stat().st_size) for item in folder.items for p in item[:2]]
+    files = hashlib.sha256(repr(names).encode()).hexdigest()
+    here.agree("train", {**options, "code": code, "files (names and sizes)": files, "NumPy": np.__version__})
+
+
+def _digest(paths: Iterable[Path]) -> str:
+    found = hashlib.sha256()
+    for path in paths:
+        found.update(path.name.encode() + path.read_bytes())
+    return found.hexdigest()

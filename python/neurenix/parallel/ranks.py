@@ -1,0 +1,179 @@
+"""The processes of one job: who is there, what they tell each other, and how one of them ends all.
+
+MPI carries bytes and nothing else; what is added is added by us (:mod:`neurenix.parallel.tree`).
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from functools import cache
+from types import TracebackType
+from typing import Any, Final, TypeVar
+
+import numpy as np
+
+from neurenix.errors import BackendUnavailableError, StateError
+from neurenix.system import allotted_threads
+
+T = TypeVar("T")
+_SIZES: Final = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")  # what launchers say: Open MPI, MPICH and Intel MPI, MVAPICH
+_PAUSE: Final = 5e-5  # seconds between two looks at what is under way: a waiting process leaves its core to others
+_PATIENCE: Final = 2.0  # seconds that other ranks leave the first one to tell an error that all of them have
+
+
+class Ranks:
+    """The processes that train together; this one alone, unless it was started as one of several.
+
+    Attributes
+    ----------
+    rank, size : int
+        The number of this process, from 0, and how many there are.
+    """
+
+    rank, size = 0, 1
+
+    def gather(self, value: T) -> list[T]:
+        """What every rank gave, in their order."""
+        return [value]
+
+    def send(self, _array: np.ndarray[Any, Any], rank: int, _tag: int) -> Any:
+        """Begin to send a dense array's bytes; the request has ``Test()``."""
+        raise StateError(f"Ranks.send: expected one of several ranks, got {rank} of one; call it where size is above 1")
+
+    def receive(self, _array: np.ndarray[Any, Any], rank: int, _tag: int) -> Any:
+        """Begin to receive a dense array's bytes; the request has ``Test()``."""
+        raise StateError(f"Ranks.receive: expected one of several ranks, got {rank} of one; call it where size is above 1")
+
+    def end(self, text: str, status: int = 1) -> int:
+        """Tell why this process cannot go on, and end the others; the status to leave with."""
+        print(text, file=sys.stderr)
+        return status
+
+    def any(self, value: bool) -> bool:
+        """Whether any rank says so."""
+        return any(self.gather(value))
+
+    def agree(self, op: str, what: Mapping[str, Any]) -> None:
+        """Make sure that all ranks have the same.
+
+        Raises
+        ------
+        StateError
+            On every rank, with the names of what differs.
+        """
+        rows = self.gather((platform.node(), dict(what)))
+        host, first = rows[0]
+        different = [(name, i) for name in first for i, (_, row) in enumerate(rows) if row.get(name) != first[name]]
+        if different:
+            name, i = different[0]
+            names = ", ".join(dict.fromkeys(n for n, _ in different))
+            raise StateError(
+                f"{op}: expected the same {names} on all ranks, got {name} {first[name]!r} on rank 0 ({host}) and "
+                f"{rows[i][1].get(name)!r} on rank {i} ({rows[i][0]}); start all of them with the same command, files and installation"
+            )
+
+    def threads(self) -> int:
+        """How many threads this rank should compute on: its part of the cores that ranks of its machine share, or fewer in a job."""
+        rows = self.gather((platform.node(), sorted(os.sched_getaffinity(0))))
+        here = [cores for host, cores in rows if host == platform.node()]
+        share = share_of_cores(here, rows[self.rank][1])
+        return min(share, allotted_threads(os.environ, len(here)) or share)
+
+
+def share_of_cores(every: list[list[int]], own: list[int]) -> int:
+    """Threads for a process that may run on the cores ``own``, beside processes (this one too) that may run on ``every``."""
+    part = sum(1 / sum(core in cores for cores in every) for core in own)
+    return max(1, int(part + 1e-9))
+
+
+class MpiRanks(Ranks):
+    """The processes that ``mpiexec`` or ``srun`` started together."""
+
+    def __init__(self, mpi: Any) -> None:
+        self.mpi, self.comm = mpi, mpi.COMM_WORLD.Dup()
+        self.rank, self.size = self.comm.rank, self.comm.size
+        sys.excepthook = self._abort  # else the process would wait for the others at its end, and they for it
+
+    def _abort(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        self.end("".join(traceback.format_exception(kind, error, trace)).rstrip())
+
+    def gather(self, value: T) -> list[T]:
+        """What every rank gave, in their order."""
+        arrived = self.comm.Ibarrier()
+        while not arrived.Test():
+            time.sleep(_PAUSE)
+        found: list[T] = self.comm.allgather(value)
+        return found
+
+    def send(self, array: np.ndarray[Any, Any], rank: int, tag: int) -> Any:
+        """Begin to send a dense array's bytes; the request has ``Test()``."""
+        return self.comm.Isend([array, self.mpi.BYTE], rank, tag)
+
+    def receive(self, array: np.ndarray[Any, Any], rank: int, tag: int) -> Any:
+        """Begin to receive a dense array's bytes; the request has ``Test()``."""
+        return self.comm.Irecv([array, self.mpi.BYTE], rank, tag)
+
+    def end(self, text: str, status: int = 1) -> int:
+        """Tell why this process cannot go on, and end the others; the status to leave with."""
+        if self.rank:
+            time.sleep(_PATIENCE)
+        print(f"rank {self.rank} of {self.size} ({platform.node()}): {text}", file=sys.stderr, flush=True)
+        self.comm.Abort(status)
+        return status
+
+
+def launched(environment: Mapping[str, str]) -> tuple[int, str]:
+    """How many ranks a launcher or a batch system says that there are, and by which variable."""
+    for name in _SIZES:
+        if name in environment:
+            return int(environment[name]), name
+    if "SLURM_PROCID" in environment:  # in a job, and not in the shell of an allocation
+        name = "SLURM_STEP_NUM_TASKS" if "SLURM_STEP_NUM_TASKS" in environment else "SLURM_NTASKS"
+        return int(environment.get(name, "1")), name
+    return 1, ""
+
+
+@cache
+def ranks() -> Ranks:
+    """The processes of this job, found by what ``mpiexec`` or ``srun`` set; MPI is loaded only where there are several.
+
+    Raises
+    ------
+    BackendUnavailableError
+        If several were started and cannot reach each other: without mpi4py, without an MPI library, or by an ``srun`` that did not
+        tell MPI of the others.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.parallel.ranks().size
+    1
+    """
+    expected, name = launched(os.environ)
+    if expected == 1:
+        return Ranks()
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise BackendUnavailableError(
+            f"ranks: expected mpi4py and an MPI library for the {expected} ranks of {name}, got {error}; "
+            'pip install "neurenix-multiscale[mpi]", and load the cluster\'s MPI module or pip install mpich'
+        ) from None
+    if MPI.COMM_WORLD.size != expected:
+        raise BackendUnavailableError(
+            f"ranks: expected {expected} ranks ({name}), got an MPI that knows of {MPI.COMM_WORLD.size}: every process would train by "
+            "itself; under SLURM start with srun --mpi=pmix or --mpi=pmi2 (srun --mpi=list names what there is), or with the mpiexec "
+            "that belongs to the MPI library; for one process ask for --ntasks=1"
+        )
+    return MpiRanks(MPI)
+
+
+def end(text: str, status: int = 1) -> int:
+    """Tell why this process cannot go on, and end the others if there are any; the status to leave with."""
+    here = ranks() if ranks.cache_info().currsize else Ranks()
+    return here.end(text, status)

@@ -1,0 +1,45 @@
+"""A small training on several ranks: prints, on rank 0, a hash of everything that has a state."""
+
+import hashlib
+import os
+import signal
+import sys
+
+import numpy as np
+
+import neurenix as nx
+from neurenix import nn
+from neurenix.data import ArrayDataset, DataLoader
+from neurenix.multiscale import UNet
+from neurenix.parallel import Shards, ranks
+
+shards_of_a_batch, what = int(sys.argv[1]), sys.argv[2]
+here = ranks()
+if what == "fail" and here.rank == here.size - 1:
+    raise ValueError("the data of this rank are gone")
+if what == "killed" and here.rank == here.size - 1:
+    os.kill(os.getpid(), signal.SIGKILL)
+here.agree("job", {"seed": 0, "data": "other" if what == "disagree" and here.rank == 1 else "same"})
+
+nx.set_num_threads(1)
+nx.manual_seed(0)
+model = UNet(1, 1, [4, 8])
+model.add_module("wide", nn.Conv2d(64, 512, 3))  # no gradient, and large enough to cut buckets
+shards = Shards(shards_of_a_batch, here)
+x = np.random.default_rng(0).random((24, 1, 16, 16), np.float32)
+data = ArrayDataset(x, (x > 0.5).astype(np.float32))
+loader = DataLoader(data, batch_size=12, shuffle=True, seed=0, part=shards.part)
+optimizer = nx.optim.AdamW(model.parameters(), lr=1e-2)
+criterion = nn.CombinedLoss(nn.BCELoss(), nn.DiceLoss())
+losses = []
+for _ in range(3):
+    for images, masks in loader:
+        losses.append(shards.backward(model, criterion, images, masks).item())
+        nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+        optimizer.step()
+state = hashlib.sha256(repr((losses, nx.get_rng_state())).encode())
+for t in [*model.parameters(), *model.buffers()]:
+    state.update(np.ascontiguousarray(t.numpy()).tobytes())
+hashes = here.gather(state.hexdigest())
+if here.rank == 0:
+    print(here.size, *hashes)

@@ -1,0 +1,100 @@
+"""Several ranks under MPI: the bits of one, whatever dies ends the job with its reason, what differs is found at the start."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from neurenix.errors import BackendUnavailableError
+from neurenix.parallel import ranks
+from neurenix.parallel.ranks import launched, share_of_cores
+from neurenix.system import allotted_threads
+
+JOB = Path(__file__).with_name("job.py")
+PATIENCE = 30  # seconds within which a job has to end after one of its ranks did
+
+
+def start(number: int, *command: str | Path, **environment: str) -> subprocess.Popen[str]:
+    """A job of several ranks, by the MPI that pip installed beside Python."""
+    mpiexec = Path(sys.executable).with_name("mpiexec")
+    package = Path(__file__).resolve().parents[2] / "python"
+    return subprocess.Popen(
+        [mpiexec, "-n", str(number), sys.executable, "-W", "error", *map(str, command)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(package)} | environment,
+    )
+
+
+def test_any_number_of_ranks_gives_the_same_bits() -> None:
+    """Also where a rank's shards are no whole branch of the tree: 6 shards are ((0 + 1) + (2 + 3)) + (4 + 5), and 2 ranks have 3 each."""
+    hashes = set()
+    for number in (1, 2, 3):
+        out, err = start(number, JOB, 6, "run").communicate(timeout=120)
+        size, *found = out.split()
+        assert (int(size), len(found)) == (number, number), err
+        hashes.update(found)
+    assert len(hashes) == 1
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        ("fail", "ValueError: the data of this rank are gone"),
+        ("killed", "signal 9"),
+        ("disagree", "expected the same data on all ranks, got data 'same' on rank 0"),
+    ],
+)
+def test_a_rank_that_ends_early_ends_the_job_with_its_reason(what: str, reason: str) -> None:
+    job, begun = start(2, JOB, 2, what), time.monotonic()
+    out, err = job.communicate(timeout=2 * PATIENCE)
+    assert job.returncode != 0
+    assert reason in out + err
+    assert time.monotonic() - begun < PATIENCE
+
+
+def test_processes_that_know_nothing_of_each_other_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ``srun`` without PMI starts: SLURM says two, MPI says one."""
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    monkeypatch.setenv("SLURM_NTASKS", "2")
+    done = subprocess.run(
+        [sys.executable, "-c", "import neurenix as nx; nx.parallel.ranks()"], capture_output=True, text=True, check=False, env=os.environ
+    )
+    assert done.returncode == 1
+    assert "expected 2 ranks (SLURM_NTASKS), got an MPI that knows of 1" in done.stderr
+    assert "srun --mpi=pmix" in done.stderr
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
+    ranks.cache_clear()
+    with pytest.raises(BackendUnavailableError, match="expected mpi4py and an MPI library for the 2 ranks of SLURM_NTASKS"):
+        ranks()
+
+
+def test_launchers_are_told_by_their_variables() -> None:
+    assert launched({}) == (1, "")
+    assert launched({"SLURM_NTASKS": "4"}) == (1, "")  # the shell of an allocation
+    assert launched({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"})[0] == 4
+    assert launched({"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "1"})[0] == 1  # srun -n 1
+    assert launched({"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "PMI_SIZE": "2"})[0] == 2  # mpiexec in a job
+    assert launched({"OMPI_COMM_WORLD_SIZE": "3"})[0] == 3
+
+
+def test_ranks_of_a_machine_share_its_cores() -> None:
+    assert share_of_cores([[0, 1, 2, 3]], [0, 1, 2, 3]) == 4
+    assert share_of_cores([[0, 1, 2, 3]] * 2, [0, 1, 2, 3]) == 2
+    assert share_of_cores([[0, 1], [2, 3]], [2, 3]) == 2  # bound to cores of their own
+    assert share_of_cores([[0]] * 3, [0]) == 1
+
+
+def test_threads_that_a_batch_system_gives() -> None:
+    host = os.uname().nodename
+    assert allotted_threads({"SLURM_CPUS_PER_TASK": "3", "SLURM_CPUS_ON_NODE": "8"}, 2) == 3
+    assert allotted_threads({"SLURM_CPUS_ON_NODE": "8"}, 2) == 4
+    assert allotted_threads({"PBS_JOBID": "7", "PBS_NUM_PPN": "6"}, 2) == 3
+    assert allotted_threads({"NCPUS": "6"}) is None  # means nothing outside PBS
+    assert allotted_threads({"LSB_MCPU_HOSTS": f"elsewhere 2 {host} 6"}, 3) == 2
