@@ -122,6 +122,6 @@ from neurenix import amp as amp, cuda as cuda, multiscale as multiscale, nn as n
 
 def __getattr__(name: str) -> Any:
     """``neurenix.data`` and such load when first used: the loader's workers alone take a quarter of the whole import."""
-    if name in ("data", "linalg", "metrics", "parallel", "special", "testing"):
+    if name in ("data", "export", "linalg", "metrics", "parallel", "special", "testing"):
         return importlib.import_module(f"neurenix.{name}")
     raise AttributeError(f"module 'neurenix' has no attribute {name!r}")
