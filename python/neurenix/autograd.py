@@ -19,6 +19,7 @@ from neurenix._typing import Array
 from neurenix.backend import room
 from neurenix.errors import GraphError, InternalError
 from neurenix.layout import accumulate, copy
+from neurenix.window_rules import Local
 
 if TYPE_CHECKING:
     from neurenix.tensor import Tensor
@@ -122,7 +123,7 @@ def watched(watcher: Watcher) -> Iterator[None]:
         _watcher.reset(token)
 
 
-def record(op: str, data: Array, inputs: tuple[Tensor, ...], vjp: Vjp, local: window.Local | None = None) -> Tensor:
+def record(op: str, data: Array, inputs: tuple[Tensor, ...], vjp: Vjp, local: Local | None = None) -> Tensor:
     """Wrap an operation's result; remember the rule when an input wants a gradient.
 
     ``local`` says, for the last two axes, which inputs an output is made of, where these are near it.
@@ -135,7 +136,7 @@ def record(op: str, data: Array, inputs: tuple[Tensor, ...], vjp: Vjp, local: wi
         watcher(op, data, inputs)
     out = Tensor._wrap(data)
     if window.is_followed():
-        out._window = window.follow(op, data.shape, inputs, local)
+        window.settle(op, out, inputs, local)
     if _recording.get() and any(t.requires_grad for t in inputs):
         out.requires_grad, out._node = True, Node(op, inputs, vjp)
     return out
@@ -148,7 +149,7 @@ def record_many(op: str, datas: Sequence[Array], inputs: tuple[Tensor, ...], vjp
     if anomaly.is_detecting():
         anomaly.check_results(op, datas, [t._array for t in inputs])
     if window.is_followed():
-        window.follow(op, datas[0].shape, inputs, None)
+        window.settle(op, Tensor._wrap(datas[0]), inputs, None)
     if not (_recording.get() and any(t.requires_grad for t in inputs)):
         return tuple(Tensor._wrap(d) for d in datas)
     gathered: dict[int, Array] = {}  # by the number of the result; the hub, older than the results, runs when all have given

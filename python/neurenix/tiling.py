@@ -1,15 +1,16 @@
-"""Large images through a model, a tile at a time, with the bits of the whole.
+"""Large images through a model, a part at a time, with the bits of the whole.
 
-A tile is run with a rim of the pixels around it, wide enough that what the model computes inside is what it would compute in the whole
-image. How wide, and where tiles may begin, is not guessed: a dry run of the model on a window of an endless image says so
-(see :mod:`neurenix.window`), and every tile's own window says again which of its pixels are exact.
+A part is read with a rim of the pixels around it, wide enough that what the model computes inside is what it would compute in the whole
+image. How wide, and where parts may begin, is not guessed: a dry run of the model on a window of an endless image says so
+(see :mod:`neurenix.window`). Parts are strips of columns of the image (:mod:`neurenix.streaming`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -20,13 +21,15 @@ from neurenix.inference import evaluating, output_of
 from neurenix.nn import Module
 from neurenix.ops._arguments import integer
 from neurenix.progress import Progress
+from neurenix.streaming import Column
 from neurenix.tensor import Tensor
-from neurenix.window import Span
+from neurenix.window_rules import Span
 
 _MOST = 1 << 14  # pixels of a window in which no exact pixel was found
 _COARSEST = 1 << 12  # a window's first pixel is a multiple of at most this
 _OTHERWISE = "pass approximate=True for tiles blended where they overlap, or run the image whole"
 Host = np.ndarray[Any, Any]
+Spans: TypeAlias = tuple[Span, Span]
 
 
 class ReceptiveField(NamedTuple):
@@ -91,7 +94,7 @@ def receptive_field(model: Module, channels: int | None = None) -> ReceptiveFiel
             raise WindowError(f"receptive_field: expected outputs that depend on fewer than {_MOST} pixels around them; {_OTHERWISE}")
 
 
-def _dry(model: Module, channels: int, multiple: int, length: int, more: int) -> window.Spans:
+def _dry(model: Module, channels: int, multiple: int, length: int, more: int) -> Spans:
     """The output's spans for a window of ``length`` multiples inside an image that is even at every level, or with ``more`` odd.
 
     Between these two are all others: maps that are resized to each other's sizes have scales of 2 or a little less.
@@ -101,8 +104,12 @@ def _dry(model: Module, channels: int, multiple: int, length: int, more: int) ->
     with skipped(), evaluating(model), autograd.no_grad(), window.followed():
         x = Tensor(np.zeros((1, channels, size, size), dtype), device=device)
         span = Span(start + size + 8 * multiple + more, start, start, start + size)
-        x._window = (span, span)
-        return _spans(output_of(model, x))
+        x._window = window.Window(span, span)
+        y = output_of(model, x)
+        if y._window is None:
+            raise WindowError("predict_tiled: expected operations that say what they depend on, got an output of unknown ones")
+        spans: Spans = y._window.spans
+        return spans
 
 
 def _far(multiple: int) -> int:
@@ -110,7 +117,7 @@ def _far(multiple: int) -> int:
     return multiple * 1009
 
 
-def _field(spans: window.Spans, multiple: int, length: int) -> ReceptiveField:
+def _field(spans: Spans, multiple: int, length: int) -> ReceptiveField:
     start = _far(multiple)
     scales = [Fraction(s.start, start) for s in spans]
     before, behind = [], []
@@ -131,11 +138,9 @@ def _up(value: Fraction, multiple: int) -> int:
     return max(0, -(-value // multiple) * multiple)
 
 
-def _spans(y: Tensor) -> window.Spans:
-    if y._window is None:
-        raise WindowError("predict_tiled: expected operations that say what they depend on, got an output of unknown ones")
-    spans: window.Spans = y._window
-    return spans
+def _output(model: Module, x: Tensor) -> Tensor:
+    y: Tensor = output_of(model, x)
+    return y
 
 
 def _channels(model: Module) -> int:
@@ -150,23 +155,23 @@ def predict_tiled(
     model: Module,
     x: Any,
     *,
-    tile: int = 1024,
+    tile: int | tuple[int, int] = 1024,
     out: Any = None,
     approximate: bool = False,
     overlap: int | None = None,
     progress: bool = False,
 ) -> Any:
-    """Run a model over large images tile by tile, in evaluation mode: the same bits as over the whole.
+    """Run a model over large images part by part, in evaluation mode: the same bits as over the whole.
 
     Parameters
     ----------
     model : Module
         Of maps (N, C, H, W) to maps (N, K, h, w). With deep supervision: its first output. It is left in the mode it was in.
     x : array or Tensor, shape (N, C, H, W)
-        What the model takes, normalised. Anything that gives arrays for slices, e.g. a memory map, is read a tile at a time.
-    tile : int
-        Rows and columns of a tile's own output in pixels of the input, without what is read around it; rounded up to
-        what the model needs.
+        What the model takes, normalised. Anything that gives arrays for slices, e.g. a memory map, is read a part at a time.
+    tile : int or (int, int)
+        How much is computed at once, in pixels of the input without what is read around it: rows of a strip and columns that
+        it is wide, rounded up to what the model needs. A number ``t`` is a strip of t / 2 rows and 2 t columns.
     out : array, optional
         Written to instead of a new array, e.g. a memory map.
     approximate : bool
@@ -175,7 +180,7 @@ def predict_tiled(
     overlap : int, optional
         Of approximate tiles, in pixels; a quarter of ``tile`` by default.
     progress : bool
-        Show how many tiles are done.
+        Show how many strips are done.
 
     Returns
     -------
@@ -190,8 +195,9 @@ def predict_tiled(
 
     Notes
     -----
-    Memory: one tile's maps and the output. Pixels around a tile are computed with it; what share that is,
-    :func:`receptive_field` tells.
+    Strips move down the image, columns of strips beside each other. Every operation's result keeps its last rows for the next
+    strip, so that no row is computed for a rim; at the sides each result is computed as wide as the next ones need it.
+    Memory: one strip's maps, the rows that are kept (as many as :func:`receptive_field` reaches down) and the output.
 
     Examples
     --------
@@ -208,51 +214,45 @@ def predict_tiled(
         raise DTypeError(f"{op}: expected a Module, got {type(model).__name__}; pass the model first, then the image")
     if len(getattr(x, "shape", ())) != 4 or 0 in x.shape:
         raise ShapeError(f"{op}: expected x (N, C, H, W), got shape {tuple(getattr(x, 'shape', ()))}; nx.predict takes single images")
-    size = integer(op, "tile", tile, 1)
     with evaluating(model), autograd.no_grad():
-        made = _blended(model, x, size, overlap, out, progress) if approximate else _exact(model, x, size, out, progress)
+        made = _blended(model, x, tile, overlap, out, progress) if approximate else _exact(model, x, tile, out, progress)
     return Tensor(made, device=x.device) if isinstance(x, Tensor) else made
 
 
-def _exact(model: Module, x: Any, tile: int, out: Any, progress: bool) -> Any:
+def _sizes(tile: Any) -> tuple[int, int]:
+    """Rows and columns of a tile."""
+    rows, columns = tile if isinstance(tile, tuple) and len(tile) == 2 else (tile, tile)
+    return integer("predict_tiled", "tile", rows, 1), integer("predict_tiled", "tile", columns, 1)
+
+
+def _exact(model: Module, x: Any, tile: Any, out: Any, progress: bool) -> Any:
     field = receptive_field(model, x.shape[1])
-    rows, columns = (
-        list(_pieces(n, _up(Fraction(tile), field.multiple), a, b, scale))
-        for n, a, b, scale in zip(x.shape[2:], field.before, field.behind, field.scale, strict=True)
-    )
-    with window.followed():
-        for n, row, column in _tiles(len(x), rows, columns, progress):
-            t = _read(model, x, n, row.read, column.read)
-            t._window = tuple(
-                Span(full, p.read.start, p.read.start, p.read.stop) for full, p in zip(x.shape[2:], (row, column), strict=True)
-            )
-            y = output_of(model, t)
-            spans = _spans(y)
-            out = _place(out, y, len(x), [s.full for s in spans])
-            (top, rows_in), (left, columns_in) = (_within(p.kept, s) for p, s in zip((row, column), spans, strict=True))
-            out[n, :, top, left] = _host(y)[0, :, rows_in, columns_in]
+    # A rim is computed at the sides only, so a tile is wider than high, of the same area.
+    rows, columns = _sizes(tile)
+    wanted = (rows, columns) if isinstance(tile, tuple) else ((rows + 1) // 2, 2 * columns)
+    height, width = (_up(Fraction(n), field.multiple) for n in wanted)
+    pieces = _pieces(x.shape[3], width, field.before[1], field.behind[1], field.scale[1])
+    stops = [*range(height + field.behind[0], x.shape[2], height), x.shape[2]]
+    jobs = [(n, piece, stop) for n in range(len(x)) for piece in pieces for stop in stops]
+    for n, piece, stop in Progress(jobs, "strip") if progress else jobs:
+        if stop == stops[0]:
+            column = Column(partial(_output, model), partial(_read, model, x, n), tuple(x.shape[2:]), piece.read, piece.kept)
+            strips = column.strips(0, stops)
+        strip = next(strips)
+        sizes = [s.full for s in strip.output._window.spans]
+        out = _place(out, strip.output, len(x), sizes)
+        out[n, :, strip.rows, strip.columns] = _host(strip.output)[0]
     return out
 
 
-def _pieces(full: int, tile: int, before: int, behind: int, scale: Fraction) -> Iterator[_Piece]:
-    """The tiles of one axis; the last one's outputs go to the end."""
+def _pieces(full: int, tile: int, before: int, behind: int, scale: Fraction) -> list[_Piece]:
+    """The columns of an image; the last one's outputs go to the end."""
+    found = []
     for start in range(0, full, tile):
         stop = min(start + tile, full)
         last = None if stop == full else int(stop * scale)
-        yield _Piece(slice(max(0, start - before), min(full, stop + behind)), slice(int(start * scale), last))
-
-
-def _within(kept: slice, span: Span) -> tuple[slice, slice]:
-    """A tile's outputs, all of which are exact, in the whole output and in the tile's."""
-    stop = span.full if kept.stop is None else min(kept.stop, span.full)
-    if not (span.low <= kept.start and stop <= span.high):
-        raise WindowError(f"predict_tiled: expected exact outputs {kept.start} to {stop}, got {span.low} to {span.high}; {_OTHERWISE}")
-    return slice(kept.start, stop), slice(kept.start - span.start, stop - span.start)
-
-
-def _tiles(images: int, rows: list[Any], columns: list[Any], progress: bool) -> Iterator[tuple[int, Any, Any]]:
-    every = [(n, row, column) for n in range(images) for row in rows for column in columns]
-    return iter(Progress(every, "tile") if progress else every)
+        found.append(_Piece(slice(max(0, start - before), min(full, stop + behind)), slice(int(start * scale), last)))
+    return found
 
 
 def _read(model: Module, x: Any, n: int, rows: slice, columns: slice) -> Tensor:
@@ -276,14 +276,16 @@ def _place(out: Any, y: Tensor, images: int, sizes: list[int]) -> Any:
     return out
 
 
-def _blended(model: Module, x: Any, tile: int, overlap: int | None, out: Any, progress: bool) -> Any:
+def _blended(model: Module, x: Any, tile: Any, overlap: int | None, out: Any, progress: bool) -> Any:
     """Tiles by themselves, weighted by a ramp over their overlap."""
-    lap = tile // 4 if overlap is None else integer("predict_tiled", "overlap", overlap, 0)
-    if lap * 2 > tile:
+    sizes = _sizes(tile)
+    lap = min(sizes) // 4 if overlap is None else integer("predict_tiled", "overlap", overlap, 0)
+    if lap * 2 > min(sizes):
         raise ArgumentError(f"predict_tiled: expected an overlap of at most half the tile {tile}, got {lap}; use a smaller one")
-    rows, columns = (list(_steps(n, tile, lap)) for n in x.shape[2:])
+    rows, columns = (list(_steps(n, size, lap)) for n, size in zip(x.shape[2:], sizes, strict=True))
+    jobs = [(n, row, column) for n in range(len(x)) for row in rows for column in columns]
     total: Host | None = None
-    for n, row, column in _tiles(len(x), rows, columns, progress):
+    for n, row, column in Progress(jobs, "tile") if progress else jobs:
         y = output_of(model, _read(model, x, n, row, column))
         if y.shape[2:] != (row.stop - row.start, column.stop - column.start):
             raise ShapeError(

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 import neurenix as nx
-from neurenix import nn
+from neurenix import autograd, nn
+from neurenix.backend.kernel import skipped
 from neurenix.errors import ArgumentError, DTypeError, ShapeError, WindowError
 from neurenix.multiscale import FeaturePyramidNetwork, PANet, PyramidNetwork, UNet, UNetPlusPlus, predict_tiled, receptive_field
-from neurenix.window import Cropped, Enlarged, Framed, Scattering, Sliding, Span, followed
+from neurenix.window import Window, followed
+from neurenix.window_rules import Cropped, Enlarged, Framed, Scattering, Sliding, Span
 
 
 def trained(model: nn.Module, seed: int = 0) -> nn.Module:
@@ -97,9 +99,55 @@ def test_tiles_have_the_bits_of_the_whole(name: str, size: tuple[int, int]) -> N
     assert np.array_equal(predict_tiled(model, x, tile=32), expected)
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_many_strips_and_columns(name: str) -> None:
+    """Each operation's kept rows are used twenty times, and every column is as narrow as it can be."""
+    nx.manual_seed(0)
+    model = trained(MODELS[name]())
+    x = np.random.default_rng(1).standard_normal((1, 3, 301, 55)).astype(np.float32)
+    assert np.array_equal(predict_tiled(model, x, tile=(1, 16)), whole(model, x))
+
+
+@pytest.mark.parametrize(("precision", "most"), [("ieee", 1.06), ("fast", 1.2)])
+def test_little_is_computed_twice(precision: str, most: float) -> None:
+    """Multiply-adds of tiles of 1024 pixels over those of the whole image, for a U-Net of four levels; kernels are skipped."""
+    model, size = UNet(3, 1, features=[16, 32, 64, 128]).eval(), 4096
+    work = []
+
+    def watch(op: str, data: np.ndarray, inputs: tuple[nx.Tensor, ...]) -> None:
+        if "conv" in op:
+            pixels = inputs[0].shape if "transpose" in op else data.shape
+            work.append(pixels[2] * pixels[3] * inputs[1].numpy().size)
+
+    with nx.set_float32_precision(precision), skipped(), nx.no_grad():
+        with autograd.watched(watch):
+            model(nx.zeros(1, 3, 256, 256))
+        once = sum(work) * (size // 256) ** 2
+        work.clear()
+        receptive_field(model)
+        with autograd.watched(watch):
+            predict_tiled(model, np.broadcast_to(np.float32(0), (1, 3, size, size)))
+            twice = sum(work)
+            work.clear()
+            receptive_field(model)
+    assert once < (twice - sum(work)) / 2 < most * once  # every strip is followed once and computed once
+
+
+def test_a_model_that_changes_its_operations_is_refused() -> None:
+    class Counting(nn.Module):
+        in_channels, runs = 1, 0
+
+        def forward(self, x: nx.Tensor) -> nx.Tensor:
+            self.runs += 1
+            return x * 2.0 if self.runs < 6 else -x
+
+    with pytest.raises(WindowError, match="same operations for every strip, got neg where mul was"):
+        predict_tiled(Counting(), np.zeros((1, 1, 64, 8), np.float32), tile=8)
+
+
 @pytest.mark.parametrize("precision", ["ieee", "fast"])
-@pytest.mark.parametrize("tile", [1, 16, 50, 1000])
-def test_any_tile_and_precision(tile: int, precision: str) -> None:
+@pytest.mark.parametrize("tile", [1, 16, 50, (16, 16), (90, 8), 1000])
+def test_any_tile_and_precision(tile: int | tuple[int, int], precision: str) -> None:
     nx.manual_seed(1)
     model = trained(UNet(1, 1, features=[16, 16]))
     x = np.random.default_rng(2).standard_normal((2, 1, 75, 50)).astype(np.float32)
@@ -174,12 +222,12 @@ def test_a_map_of_other_place_is_refused() -> None:
     with pytest.raises(ShapeError, match="add: expected shapes that broadcast"):
         predict_tiled(Positional(), np.zeros((1, 1, 64, 64), np.float32), tile=16)
     part = nx.zeros(1, 1, 16, 16)
-    part._window = (Span(64, 16, 16, 32), Span(64, 0, 0, 16))
+    part._window = Window(Span(64, 16, 16, 32), Span(64, 0, 0, 16))
     with followed(), pytest.raises(WindowError, match="one beside a whole map"):
         part + nx.zeros(1, 1, 16, 16)
     other = nx.zeros(1, 1, 16, 16)
-    other._window = (Span(64, 32, 32, 48), Span(64, 0, 0, 16))
-    with followed(), pytest.raises(WindowError, match="start at the same place"):
+    other._window = Window(Span(64, 32, 32, 48), Span(64, 0, 0, 16))
+    with followed(), pytest.raises(WindowError, match="windows that overlap"):
         part + other
     assert (part + 1)._window is None  # elsewhere nothing is followed
 
@@ -200,6 +248,9 @@ def test_misuse() -> None:
         (lambda: predict_tiled(x, model), DTypeError, "expected a Module"),
         (lambda: predict_tiled(model, x[0]), ShapeError, r"expected x \(N, C, H, W\)"),
         (lambda: predict_tiled(model, x, tile=0), ArgumentError, "tile"),
+        (lambda: predict_tiled(model, x, tile="64"), ArgumentError, "tile"),
+        (lambda: predict_tiled(model, x, tile=(64, 0)), ArgumentError, "tile"),
+        (lambda: predict_tiled(model, x, tile=(64, 64, 64)), ArgumentError, "tile"),
         (lambda: predict_tiled(model, x, out=np.zeros((1, 1, 3, 3))), ShapeError, "expected out of shape"),
         (lambda: predict_tiled(model, x, tile=16, overlap=9, approximate=True), ArgumentError, "at most half the tile"),
         (lambda: receptive_field(nn.ReLU()), ArgumentError, "pass channels="),
@@ -243,3 +294,15 @@ def test_rules_say_what_is_exact(rule: object, run: object) -> None:
         assert b > a
         assert np.array_equal(part[..., a:b, a:b], full[..., span.low : span.high, span.low : span.high])
         assert b - a >= part.shape[-1] - 4 * (part.shape[-1] // 24 + 2) - 3 * getattr(rule, "grid", 1)
+    for first, last in (
+        (0, 0),
+        (5, 9),
+        (8, min(30, full.shape[-1] - 1)),
+        (0, full.shape[-1] - 1),
+        (full.shape[-1] - 2, full.shape[-1] - 1),
+    ):
+        low, high = rule.needs(first, last, 48)
+        span = Span(48, max(0, low // rule.step * rule.step), max(0, low), min(high, 48))
+        after = rule.follow("op", span)  # what it says that outputs need makes them exact
+        assert after.low <= first
+        assert after.high > last or isinstance(rule, Cropped)

@@ -11,6 +11,7 @@ from neurenix.nn import functional
 from neurenix.nn.module import Module
 from neurenix.ops.resize_like import resize_like
 from neurenix.tensor import Tensor
+from neurenix.window import full_size, limited
 
 NORMS: Final = ("batch", "group", "instance", None)
 ACTIVATIONS: Final = ("sigmoid", "softmax", None)
@@ -37,14 +38,19 @@ def activate(x: Tensor, name: str | None) -> Tensor:
     return functional.softmax(x, dim=1) if name == "softmax" else x
 
 
-def fitted(x: Tensor, size: tuple[int, ...]) -> Tensor:
-    """``x`` at a size, from the image's origin: cropped, or its last row and column repeated."""
-    h, w = size
-    if x.shape[2:] == (h, w):
-        return x
-    x = x[:, :, :h, :w]
-    below, right = h - x.shape[2], w - x.shape[3]
+def fitted(x: Tensor, like: Tensor, by: int = 1) -> Tensor:
+    """``x`` at the size of ``like`` over an integer, rounded up, from the image's origin: cropped, or its last row and column repeated."""
+    h, w = scaled_down(like, by)
+    height, width = full_size(x)
+    x = limited(x, h, w)
+    below, right = max(0, h - height), max(0, w - width)
     return functional.pad(x, (0, right, 0, below), mode="replicate") if below or right else x
+
+
+def scaled_down(x: Tensor, by: int) -> tuple[int, int]:
+    """Height and width over an integer, rounded up, of the whole map where ``x`` is a window."""
+    h, w = full_size(x)
+    return -(-h // by), -(-w // by)
 
 
 def outputs(maps: Sequence[Tensor], heads: Sequence[Module], like: Tensor, activation: str | None) -> list[Tensor]:

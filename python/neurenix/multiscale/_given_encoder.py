@@ -9,6 +9,7 @@ from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.multiscale import _checks
 from neurenix.nn.module import Module
 from neurenix.tensor import Tensor
+from neurenix.window import full_size
 
 
 class Plan(NamedTuple):
@@ -80,9 +81,10 @@ def maps(op: str, encoder: Module, got: Any, x: Tensor) -> list[Tensor]:
     channels, strides = described(op, encoder)
     if not isinstance(got, (list, tuple)) or not all(isinstance(m, Tensor) and m.ndim == 4 for m in got):
         raise ShapeError(f"{op}: expected encoder to give a list of maps (N, C, H, W), got {_kind(got)}; return [finest, ..., coarsest]")
-    h, w = x.shape[2:]
+    h, w = full_size(x)
     want = [(c, h / s, w / s) for c, s in zip(channels, strides, strict=True)]
-    fits = [m.shape[1] == c and abs(m.shape[2] - i) <= 1 and abs(m.shape[3] - j) <= 1 for m, (c, i, j) in zip(got, want, strict=False)]
+    sizes = [(m.shape[1], *full_size(m)) for m in got]
+    fits = [c == k and abs(i - r) <= 1 and abs(j - s) <= 1 for (c, i, j), (k, r, s) in zip(sizes, want, strict=False)]
     if len(got) != len(want) or not all(fits):
         raise ShapeError(
             f"{op}: expected encoder to give maps of {channels} channels at strides {strides} of {(h, w)}, got {_kind(got)}; "

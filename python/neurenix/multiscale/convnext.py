@@ -14,6 +14,7 @@ from neurenix.nn import functional, init
 from neurenix.nn.module import Module
 from neurenix.ops._arguments import integer
 from neurenix.tensor import Tensor
+from neurenix.window import full_size
 
 _EPS = 1e-6
 
@@ -26,7 +27,7 @@ class PatchConv(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Give (N, out_channels, H / size, W / size), sizes rounded up."""
-        (h, w), (size, _) = input.shape[2:], self.kernel_size
+        (h, w), (size, _) = full_size(input), self.kernel_size
         if h % size or w % size:
             input = functional.pad(input, (0, -w % size, 0, -h % size))
         return super().forward(input)

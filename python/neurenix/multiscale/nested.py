@@ -110,6 +110,6 @@ class UNetPlusPlus(Module):
 
     def _node(self, before: list[Tensor], below: Tensor, i: int, j: int) -> Tensor:
         """One inner node: what stands before it on its level, then the node below, doubled and cropped to the level's size."""
-        up = fitted(self.ups[f"{i}_{j}"](below), before[0].shape[2:])
+        up = fitted(self.ups[f"{i}_{j}"](below), before[0])
         out: Tensor = self.nodes[f"{i}_{j}"](ops.cat([*before, up], dim=1))
         return out

@@ -17,6 +17,7 @@ from neurenix.nn.module import Module
 from neurenix.ops._arguments import integer
 from neurenix.ops.resize_like import resize_like
 from neurenix.tensor import Tensor
+from neurenix.window import full_size
 
 EPSILON = 1e-4  # EfficientDet's
 
@@ -166,7 +167,7 @@ class BiFPNLayer(Module):
         found = merged[:1]
         for i, node in enumerate(self.up, 1):
             inputs = [maps[i], merged[i]] if i < len(maps) - 1 else [maps[i]]
-            found.append(node([*inputs, _smaller(found[-1], maps[i].shape[2:])]))
+            found.append(node([*inputs, _smaller(found[-1], full_size(maps[i]))]))
         return found
 
 
@@ -189,6 +190,6 @@ class Node(Module):
 
 def _smaller(x: Tensor, size: tuple[int, ...]) -> Tensor:
     """The largest of 3x3 windows at every other pixel, or of as many bins as a size has that this does not give."""
-    halves = tuple((n + 1) // 2 for n in x.shape[2:])
+    halves = tuple((n + 1) // 2 for n in full_size(x))
     out: Tensor = functional.max_pool2d(x, 3, 2, 1) if halves == size else functional.adaptive_max_pool2d(x, size)
     return out

@@ -169,10 +169,10 @@ class UNet(Module):
         encoded = self._encoded(x)
         finer = len(self.features) + 1 - len(encoded)  # levels of the decoder for which a given encoder has no map
         skips = [*[None] * finer, *encoded]
-        sizes = [scaled_down(x, prod(self.steps[:i])) for i in range(finer)] + [m.shape[2:] for m in encoded]
+        sizes = [(x, prod(self.steps[:i])) for i in range(finer)] + [(m, 1) for m in encoded]
         decoded, y = [], encoded[-1]
         for i in reversed(range(len(self.features))):
-            y = segment(self._decode, y, skips[i], sizes[i], i)
+            y = segment(self._decode, y, skips[i], *sizes[i], i)
             decoded.append(y)
         return {"encoder": encoded, "decoder": decoded[::-1]}
 
@@ -194,9 +194,9 @@ class UNet(Module):
         out: Tensor = (self.encoder[i] if i < len(self.features) else self.bottleneck)(x)
         return out
 
-    def _decode(self, x: Tensor, skip: Tensor | None, size: tuple[int, ...], i: int) -> Tensor:
+    def _decode(self, x: Tensor, skip: Tensor | None, like: Tensor, by: int, i: int) -> Tensor:
         """One level of the decoder: up, to the skip's size, the skip before it, convolve."""
-        up = fitted(self.ups[i](x), size)
+        up = fitted(self.ups[i](x), like, by)
         if skip is not None:
             up = ops.cat([self.gates[i](skip, x) if self.attention else skip, up], dim=1)
         out: Tensor = self.decoder[i](up)
@@ -226,8 +226,3 @@ def half(x: Tensor) -> Tensor:
     """Half the size by 2x2 maxima, odd sizes rounded up."""
     out: Tensor = functional.max_pool2d(x, 2, ceil_mode=True)
     return out
-
-
-def scaled_down(x: Tensor, by: int) -> tuple[int, int]:
-    """Height and width over an integer, rounded up."""
-    return -(-x.shape[2] // by), -(-x.shape[3] // by)

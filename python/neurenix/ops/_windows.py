@@ -12,7 +12,7 @@ from neurenix.errors import ArgumentError, ShapeError
 from neurenix.ops._arguments import integers
 from neurenix.ops._axis import Host, sliding_windows
 from neurenix.tensor import Tensor
-from neurenix.window import Rules, Sliding
+from neurenix.window_rules import Rules, Sliding
 
 
 class Windows(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neurenix import autograd, backend
+from neurenix import autograd, backend, window
 from neurenix._typing import Array
 from neurenix.errors import ArgumentError, DTypeError
 from neurenix.ops.convert import cast
@@ -101,6 +101,8 @@ def operands(op: str, input: Any, other: Any) -> tuple[Tensor, Tensor]:
         x, y = cast(x, dtype), cast(y, dtype)
     if type(x._array) is not np.ndarray or type(y._array) is not np.ndarray:
         backend.same_device(op, x._array, y._array)
+    if x._window is not None and y._window is not None:
+        x, y = window.aligned(op, (x, y))
     if x.shape != y.shape:
         common_shape(op, x.shape, y.shape)
     return x, y

@@ -10,7 +10,7 @@ from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.ops._arguments import integer
 from neurenix.ops.norm import backward, batch_tables, from_last, is_rerun, norm_apply, running_tables, sizes_of, to_last
 from neurenix.tensor import Tensor, as_tensor
-from neurenix.window import at_place
+from neurenix.window_rules import at_place
 
 
 def _check(op: str, x: Tensor, c: int, **channels: Tensor | None) -> None:

@@ -13,7 +13,7 @@ from neurenix.ops._arguments import floats, integer, integers
 from neurenix.ops._conv import Epilogue, Window, cell, run, sum_pixels, weight_gradient
 from neurenix.ops._half import in_half
 from neurenix.tensor import Tensor, as_tensor
-from neurenix.window import Rules, Scattering, Sliding
+from neurenix.window_rules import Rules, Scattering, Sliding
 
 Operands: TypeAlias = tuple[Tensor, Tensor, Tensor | None]
 _AXES = {1: "L", 2: "H, W", 3: "D, H, W"}

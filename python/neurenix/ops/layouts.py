@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from neurenix import autograd, backend, layout
+from neurenix import autograd, backend, layout, window
 from neurenix._typing import Array
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.ops.arithmetic import operands
@@ -41,6 +41,7 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
 
         return nonzero(mask, as_tuple=True)
     x, y = operands("where", input, other)
+    mask, x, y = window.aligned("where", (mask, x, y))
     backend.same_device("where", mask._array, x._array)
     common_shape("where", mask.shape, x.shape, y.shape)
     m, sx, sy = mask._array, x.shape, y.shape

@@ -20,7 +20,7 @@ from neurenix.ops._axis import Host, Table, identity, picks, place, placed
 from neurenix.ops._frame import Frame
 from neurenix.ops.resize import resize
 from neurenix.tensor import Tensor, as_tensor
-from neurenix.window import Framed, Rules
+from neurenix.window_rules import Framed, Rules
 
 MODES = ("constant", "reflect", "replicate", "circular")
 

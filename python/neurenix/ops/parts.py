@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from neurenix import autograd, backend, layout
+from neurenix import autograd, backend, layout, window
 from neurenix._typing import Array
 from neurenix.errors import ArgumentError, RangeError, ShapeError
 from neurenix.ops.arithmetic import common_dtype
@@ -17,7 +17,7 @@ from neurenix.ops.elementwise import filled
 from neurenix.ops.reduce import axis_of
 from neurenix.ops.shape import unsqueeze, viewed
 from neurenix.tensor import Tensor, as_tensor
-from neurenix.window import HERE, Cropped, Rules, at_place
+from neurenix.window_rules import HERE, Cropped, Rules, at_place
 
 
 def _joined(arrays: Sequence[Array], dim: int) -> Array:
@@ -62,7 +62,7 @@ def cat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
     tensor([[1., 1.],
             [0., 0.]])
     """
-    given = [as_tensor(t) for t in tensors]
+    given = list(window.aligned("cat", [as_tensor(t) for t in tensors]))
     if not given:
         raise ArgumentError("cat: expected at least one tensor, got none; check the list")
     dtype = given[0].dtype

@@ -18,7 +18,7 @@ from neurenix.ops.pooling_integers import max_integers
 from neurenix.ops.resize import apply_tables
 from neurenix.ops.unpooling import unpool_add
 from neurenix.tensor import Tensor, as_tensor
-from neurenix.window import Local
+from neurenix.window_rules import Local
 
 
 @kernel("floats")

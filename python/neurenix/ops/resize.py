@@ -18,7 +18,7 @@ from neurenix.ops._arguments import choice, floats, integer
 from neurenix.ops._axis import Host, Table, identity, picks, place, placed
 from neurenix.ops._frame import Frame, frame
 from neurenix.tensor import Tensor, as_tensor
-from neurenix.window import Enlarged, Local, Rules
+from neurenix.window_rules import Enlarged, Local, Rules
 
 MODES = ("nearest", "linear", "bilinear", "bicubic", "trilinear", "area", "nearest-exact")
 _AXES = {"linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}

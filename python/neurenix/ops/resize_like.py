@@ -13,24 +13,36 @@ from neurenix.ops import _sampling_tables as sampling
 from neurenix.ops._axis import Host, Table
 from neurenix.ops.resize import apply_tables, interpolate, take_nearest
 from neurenix.tensor import Tensor
-from neurenix.window import Span
+from neurenix.window import full_size
+from neurenix.window_rules import Span
 
 _LINEAR = "bilinear"
 
 
 class _Rows(NamedTuple):
-    """Outputs ``start`` and on of an axis: the first and the last input that each reads, in the whole map's coordinates."""
+    """Outputs ``start`` and on of an axis, and the first and the last input that each of the whole map's outputs reads."""
 
     full: int
     start: int
+    held: int
     first: Host
     last: Host
 
     def follow(self, _: str, span: Span) -> Span:
         """The output's span; inputs beyond the map are not read, so its ends are as good as any other place."""
-        exact = np.flatnonzero((self.first >= span.low) & (self.last < span.high))
+        here = slice(self.start, self.start + self.held)
+        exact = np.flatnonzero((self.first[here] >= span.low) & (self.last[here] < span.high))
         low, high = (int(exact[0]), int(exact[-1]) + 1) if len(exact) else (0, 0)
         return Span(self.full, self.start, self.start + low, self.start + high)
+
+    def needs(self, first: int, last: int, _: int) -> tuple[int, int]:
+        """The inputs of these outputs."""
+        return int(self.first[min(first, self.full - 1)]), int(self.last[min(last, self.full - 1)]) + 1
+
+    @property
+    def step(self) -> int:
+        """Windows begin anywhere."""
+        return 1
 
 
 def resize_like(input: Tensor, like: Tensor, mode: str = "nearest") -> Tensor:
@@ -67,9 +79,9 @@ def resize_like(input: Tensor, like: Tensor, mode: str = "nearest") -> Tensor:
         raise ArgumentError(f"resize_like: expected mode 'nearest' or 'bilinear', got {mode!r}; pass one of them")
     if input._window is None or like._window is None:
         return input if input.shape[2:] == like.shape[2:] else interpolate(input, size=like.shape[2:], mode=mode)
-    if [s.full for s in input._window] == [s.full for s in like._window]:
+    if full_size(input) == full_size(like):
         return input
-    axes = list(zip(input._window, input.shape[2:], like._window, like.shape[2:], strict=True))
+    axes = list(zip(input._window.spans, input.shape[2:], like._window.spans, like.shape[2:], strict=True))
     if mode == _LINEAR:
         parts = [_linear_part(*axis) for axis in axes]
         return apply_tables("resize_like", input, [table for table, _ in parts], local=_rules([rows for _, rows in parts]))
@@ -82,21 +94,23 @@ def _rules(rows: list[_Rows]) -> Callable[[], tuple[_Rows, _Rows]]:
 
 
 @lru_cache(maxsize=64)
-def _linear(size: int, out: int) -> Table:
-    return sampling.linear(size, out, False, None)
+def _linear(size: int, out: int) -> tuple[Table, Host, Host]:
+    """The table of a whole axis, and the first and the last input that each output reads."""
+    table = sampling.linear(size, out, False, None)
+    first, last = (f.reduceat(table.source, table.start[:-1]) for f in (np.minimum, np.maximum))
+    return table, first, last
 
 
 def _linear_part(span: Span, held: int, to: Span, outputs: int) -> tuple[Table, _Rows]:
     """The rows of the whole map's table that the window's outputs have, over the inputs that are held."""
-    whole = _linear(span.full, to.full)
+    whole, first, last = _linear(span.full, to.full)
     rows = whole.start[to.start : to.start + outputs + 1]
     source, weight = whole.source[rows[0] : rows[-1]], whole.weight[rows[0] : rows[-1]]
-    start = (rows - rows[0]).astype(np.int64)
-    first, last = (f.reduceat(source, start[:-1]) for f in (np.minimum, np.maximum))
     inside = np.clip(source - span.start, 0, held - 1)
-    return Table(start, inside, weight), _Rows(to.full, to.start, first, last)
+    return Table((rows - rows[0]).astype(np.int64), inside, weight), _Rows(to.full, to.start, outputs, first, last)
 
 
 def _nearest_part(span: Span, held: int, to: Span, outputs: int, single: bool) -> tuple[Host, _Rows]:
-    index = sampling.nearest(span.full, to.full, None, False, single)[to.start : to.start + outputs]
-    return np.clip(index - span.start, 0, held - 1), _Rows(to.full, to.start, index, index)
+    whole = sampling.nearest(span.full, to.full, None, False, single)
+    index = whole[to.start : to.start + outputs]
+    return np.clip(index - span.start, 0, held - 1), _Rows(to.full, to.start, outputs, whole, whole)

@@ -16,7 +16,7 @@ from neurenix._typing import Array
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.ops.reduce import axes_of, axis_of, sum_to
 from neurenix.tensor import Tensor, as_tensor
-from neurenix.window import Local
+from neurenix.window_rules import Local
 
 View = Callable[[Array], Array]
 

@@ -15,7 +15,7 @@ from neurenix.ops.elementwise import Binary, Unary, expanded, map1, map2
 from neurenix.ops.reduce import Fold, axes_of, axis_of, floats_only, fold, kept_shape
 from neurenix.ops.unary import neg
 from neurenix.tensor import Tensor, as_tensor
-from neurenix.window import at_place
+from neurenix.window_rules import at_place
 
 
 @kernel("floats")
