@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from jobs import start
 
 from neurenix.errors import BackendUnavailableError
 from neurenix.parallel import ranks
@@ -17,19 +18,6 @@ from neurenix.system import allotted_threads
 
 JOB = Path(__file__).with_name("job.py")
 PATIENCE = 30  # seconds within which a job has to end after one of its ranks did
-
-
-def start(number: int, *command: str | Path, **environment: str) -> subprocess.Popen[str]:
-    """A job of several ranks, by the MPI that pip installed beside Python."""
-    mpiexec = Path(sys.executable).with_name("mpiexec")
-    package = Path(__file__).resolve().parents[2] / "python"
-    return subprocess.Popen(
-        [mpiexec, "-n", str(number), sys.executable, "-W", "error", *map(str, command)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(package)} | environment,
-    )
 
 
 def test_any_number_of_ranks_gives_the_same_bits() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import time
 from collections.abc import Iterator
@@ -44,7 +45,9 @@ class Run:
 
     def __init__(self, folder: Path, model: nx.nn.Module, task: Task, loader: DataLoader, steps: int, rate: float, shards: Shards) -> None:
         self.folder, self.task, self.loader, self.steps, self.rate, self.shards = folder, task, loader, steps, rate, shards
-        self.done, self.best, self.seconds, self.since = 0, -np.inf, 0.0, 0  # since: looks since the best one
+        self.done, self.best, self.since = 0, -np.inf, 0  # since: looks since the best one
+        self.seconds: dict[int, float] = {}  # of each look, in log.csv alone: last.nx holds what is the same in every such run
+        self.begun = time.perf_counter()
         self.losses: list[float] = []
         self.rows: list[dict[str, Any]] = []
         self._take(model)
@@ -63,14 +66,12 @@ class Run:
         for images, targets in self.loader:
             if self.done >= self.steps:
                 return
-            begun = time.perf_counter()
             loss = self.shards.backward(self.model, criterion, normalize(images), targets)
             self.optimizer.step()
             self.schedule.step()
             self.average.update()
             self.done += 1
             self.losses.append(loss.item())
-            self.seconds += time.perf_counter() - begun
             yield self.losses[-1]
 
     @property
@@ -89,11 +90,12 @@ class Run:
         """Write down where the run is, with a score where there is one; whether it is the best so far."""
         better = score is None or score > self.best
         row = {"step": self.done, "loss": round(float(np.mean(self.losses)), 6), "rate": self.schedule.get_last_lr()[0]}
-        self.rows.append(row | {"seconds": round(self.seconds, 1), "score": None if score is None else round(score, 5)})
+        self.rows.append(row | {"score": None if score is None else round(score, 5)})
+        self.seconds[self.done] = round(time.perf_counter() - self.begun, 1)
         self.losses = []
         self.best, self.since = (self.best if score is None else score, 0) if better else (self.best, self.since + 1)
         if self.writes:
-            write_rows(self.folder / "log.csv", self.rows)
+            write_rows(self.folder / "log.csv", ({**row, "seconds": self.seconds.get(row["step"])} for row in self.rows))
         return better
 
     def save(self) -> None:
@@ -107,7 +109,7 @@ class Run:
             "average": self.average.state_dict(),
             "loader": self.loader.state_dict(),
             "random": nx.get_rng_state(),
-            "run": {"done": self.done, "best": self.best if np.isfinite(self.best) else None, "seconds": self.seconds, "since": self.since},
+            "run": {"done": self.done, "best": self.best if np.isfinite(self.best) else None, "since": self.since},
             "losses": self.losses,
             "rows": self.rows,
             "steps": self.steps,
@@ -147,6 +149,17 @@ class Run:
         self.loader.load_state_dict(state["loader"])
         nx.set_rng_state(state["random"])
         run = state["run"]
-        self.done, self.seconds, self.since = run["done"], run["seconds"], run["since"]
+        self.done, self.since = run["done"], run["since"]
+        self.seconds = seconds_of(self.folder / "log.csv")
+        self.begun -= max(self.seconds.values(), default=0.0)
         self.best = -np.inf if run["best"] is None else run["best"]
         self.losses, self.rows = state["losses"], state["rows"]
+
+
+def seconds_of(log: Path) -> dict[int, float]:
+    """How long a run had taken at each of its looks, from its log, where that can be read."""
+    try:
+        rows = list(csv.DictReader(log.read_text(encoding="utf-8").splitlines()))
+        return {int(row["step"]): float(row["seconds"]) for row in rows if row["seconds"]}
+    except (OSError, ValueError, KeyError):
+        return {}

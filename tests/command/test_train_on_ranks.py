@@ -1,0 +1,81 @@
+"""``mpiexec neurenix train``: the files of one process; a signal to one rank stops all; ranks that differ are told."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jobs import start
+
+from neurenix import png
+from neurenix.command import main
+from neurenix.examples.shared import load_nuclei
+
+SETTINGS = ["--features", "4", "8", "--crop", "48", "--looks", "3", "--steps", "30"]
+SIGNAL_TO_ONE = """
+import os, signal, sys
+from neurenix.command import main, train
+from neurenix.parallel import ranks
+look = train._look
+def signalled(training, rest):
+    look(training, rest)
+    if ranks().rank == 1:
+        os.kill(os.getpid(), signal.SIGUSR1)
+train._look = signalled
+sys.exit(main(sys.argv[1:]))
+"""
+OTHER_SEED = """
+import sys
+from neurenix.command import main
+from neurenix.parallel import ranks
+sys.exit(main([*sys.argv[1:], "--seed", str(ranks().rank)]))
+"""
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> list[str]:
+    """Pieces of the bundled image, their nuclei as binary masks."""
+    image, labels = load_nuclei()
+    for name, pixels in (("images", image), ("masks", np.where(labels > 0, 255, 0).astype(np.uint8))):
+        (tmp_path / name).mkdir()
+        for i in range(6):
+            (tmp_path / name / f"{i}.png").write_bytes(png.encode(np.ascontiguousarray(pixels[64 * i : 64 * i + 64, :80])))
+    return [str(tmp_path / "images"), str(tmp_path / "masks")]
+
+
+def hashes(run: Path) -> list[str]:
+    return [hashlib.sha256((run / name).read_bytes()).hexdigest() for name in ("best.nx", "last.nx", "validation.png")]
+
+
+def test_two_ranks_stopped_and_gone_on_with_by_four_write_the_files_of_one(folders: list[str], tmp_path: Path) -> None:
+    """Eleven steps on two ranks, of which one gets a signal; the rest on four."""
+    assert main(["train", *folders, "--out", str(tmp_path / "one"), *SETTINGS]) == 0
+    command = ["train", *folders, "--out", str(tmp_path / "several"), *SETTINGS]
+    job = start(2, "-c", SIGNAL_TO_ONE, *command)
+    _, err = job.communicate(timeout=120)
+    assert job.returncode == 75, err
+    assert "2 ranks of" in err
+    assert err.count("stopped at step 11 of 30; run the same command with --resume") == 1
+    job = start(4, "-m", "neurenix", *command, "--resume")
+    out, err = job.communicate(timeout=120)
+    assert job.returncode == 0, err
+    assert out.count("best.nx: IoU") == 1
+    assert hashes(tmp_path / "several") == hashes(tmp_path / "one")
+
+
+def test_ranks_with_other_options_are_told(folders: list[str], tmp_path: Path) -> None:
+    job = start(2, "-c", OTHER_SEED, "train", *folders, "--out", str(tmp_path / "run"), *SETTINGS)
+    _, err = job.communicate(timeout=60)
+    assert job.returncode not in (0, 75)  # which of the ranks ends first, mpiexec decides
+    assert "expected the same --seed on all ranks, got --seed 0 on rank 0" in err
+    assert "rank 1 of 2" not in err  # all of them know; it is told once
+    assert not (tmp_path / "run").exists()
+
+
+def test_ranks_and_shards_that_do_not_fit_are_refused(folders: list[str], tmp_path: Path) -> None:
+    job = start(3, "-m", "neurenix", "train", *folders, "--out", str(tmp_path / "run"), *SETTINGS)
+    _, err = job.communicate(timeout=60)
+    assert job.returncode not in (0, 75)  # which of the ranks ends first, mpiexec decides
+    assert "Shards: expected shards that 3 ranks divide evenly, got 4; use a multiple of 3" in err
