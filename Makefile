@@ -116,6 +116,10 @@ cuda-errors: .venv/built-test build/cupy/.made ## what the library says with the
 cuda-check: cuda-errors ## compile the CUDA kernels for every architecture (minutes; no GPU needed)
 	$(PY) tests/gpu/nvrtc_check.py
 
+.PHONY: browser-test
+browser-test: .venv/built-test ## the page of `neurenix eval --report` in headless Chromium; without one it fails
+	NEURENIX_REQUIRE_CHROMIUM=1 $(PY) -m pytest -q tests/command/test_report.py
+
 .PHONY: gpu-test
 gpu-test: .venv/built-test build/cupy/.made ## the tests for a machine with a GPU; without one they fail
 	NEURENIX_REQUIRE_GPU=1 PYTHONPATH=build/cupy $(PY) -m pytest -q -m gpu tests/gpu

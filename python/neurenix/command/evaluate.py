@@ -10,13 +10,15 @@ import numpy as np
 
 from neurenix.command.files import write_rows
 from neurenix.command.predict import add_inputs, load_model, output_of
+from neurenix.command.report import pictures_of, write_report
 from neurenix.command.tasks import Task
 from neurenix.data import ImageMaskFolder
+from neurenix.errors import FileError
 from neurenix.metrics import Dice, IoU, Metric, ObjectF1, PanopticQuality
 from neurenix.progress import Progress
 
 HELP: Final = "judge a model by images whose masks are known"
-EXAMPLE: Final = "neurenix eval run/best.nx test_images/ test_masks/ --out scores.csv"
+EXAMPLE: Final = "neurenix eval run/best.nx test_images/ test_masks/ --out scores.csv --report report.html"
 Array = np.ndarray[Any, Any]
 
 
@@ -26,16 +28,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("masks", type=Path, help="folder of masks of the same names")
     parser.add_argument("--mask-suffix", default="", metavar="S", help="what a mask's name has more than its image's")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the table as comma-separated values")
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="write a page with the table and pictures of image, truth and prediction"
+    )
 
 
 def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     """Judge; exit status and result."""
+    for path in (given.out, given.report):
+        if path is not None and not path.parent.is_dir():
+            raise FileError(f"eval: expected a folder for {path.name!r}, got {str(path.parent)!r}, which is none; make it first")
     model, task = load_model(given.model)
     wanted = getattr(model, "in_channels", None)
     settings: dict[str, Any] = {"mask_suffix": given.mask_suffix, "channels": wanted if wanted in (1, 3) else None}
     settings |= {"num_classes": task.classes} if task.kind == "classes" else {}
     folder = ImageMaskFolder(given.images, given.masks, mask_type=task.kind, **settings)
     rows: list[dict[str, Any]] = []
+    pictures: list[tuple[str, str, str]] = []
     every = _Scores(task)
     for i in Progress(range(len(folder)), "image"):
         image, mask = folder[i]
@@ -44,9 +53,13 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
         for scores in (one, every):
             scores.update(found, mask.reshape(found.shape) > 0 if task.kind == "binary" else mask)
         rows.append({"image": folder.items[i][0].name, "page": folder.items[i][2]} | one.compute())
+        if given.report is not None:
+            pictures.append(pictures_of(image, mask, found))
     pooled = every.compute()
     if given.out is not None:
         write_rows(given.out, [*rows, {"image": "all", "page": ""} | pooled])
+    if given.report is not None:
+        write_report(given.report, f"{given.model} on {given.images}", rows, pooled, pictures)
     if not given.json:
         names = list(pooled)
         width = max(len(row["image"]) for row in rows)
