@@ -38,7 +38,9 @@ def written(path: Path) -> str:
 
 def test_the_page_holds_everything(tmp_path: Path) -> None:
     class Balanced(HTMLParser):
-        open_tags: list[str] = []
+        def __init__(self) -> None:
+            super().__init__()
+            self.open_tags: list[str] = []
 
         def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
             if tag not in ("meta", "img", "input"):
