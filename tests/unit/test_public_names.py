@@ -23,6 +23,7 @@ MODULES = (
     "neurenix.optim",
     "neurenix.data",
     "neurenix.errors",
+    "neurenix.export",
     "neurenix.labelling",
     "neurenix.metrics",
     "neurenix.amp",

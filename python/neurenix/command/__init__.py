@@ -1,4 +1,4 @@
-"""The command line ``neurenix``: train, predict, eval, info and doctor for people who have folders of images."""
+"""The command line ``neurenix``: train, predict, eval, export, info and doctor for people who have folders of images."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from neurenix.command import evaluate, info, predict, train
+from neurenix.command import evaluate, export, info, predict, train
 from neurenix.command.together import set_threads
 from neurenix.errors import NeurenixError
 from neurenix.parallel.ranks import Ranks, end
 
 AGAIN: Final = 75  # sysexits.h's EX_TEMPFAIL: stopped before its end; the same command with --resume goes on
-COMMANDS: Final[dict[str, Any]] = {"train": train, "predict": predict, "eval": evaluate, "info": info.MODEL, "doctor": info.MACHINE}
+COMMANDS: Final[dict[str, Any]] = {
+    "train": train,
+    "predict": predict,
+    "eval": evaluate,
+    "export": export,
+    "info": info.MODEL,
+    "doctor": info.MACHINE,
+}
 EPILOG = """exit status: 0 done, 1 an error, 2 a wrong command line, 75 stopped before the end (run again with --resume)"""
 
 

@@ -83,7 +83,7 @@ def onnx(
     """
     if not isinstance(model, Module):
         raise DTypeError(f"export: expected a module, got {type(model).__name__}; pass the model first, then the path")
-    names = None if class_names is None else _checked_names(model, class_names)
+    names = class_list(model, class_names)
     with evaluating(model):
         graph, given, found = _traced(model, inputs or default_inputs(model), normalize)
     helper = packages.load("onnx", "for ONNX files")
@@ -148,18 +148,25 @@ def _normalized(model: Module, x: Value) -> Value:
     return (x - values[0]) / values[1]
 
 
-def _checked_names(model: Module, class_names: Sequence[str]) -> list[str]:
+def class_list(model: Module, class_names: Sequence[str] | None) -> list[str] | None:
+    """Names of a model's output channels as a list; of one channel there may be two, the first for what it is not.
+
+    Raises
+    ------
+    ArgumentError
+        If there are more or fewer than channels.
+    """
+    if class_names is None:
+        return None
     names, outputs = [str(n) for n in class_names], getattr(model, "out_channels", None)
-    if isinstance(class_names, str) or (isinstance(outputs, int) and len(names) not in (outputs, outputs + 1)):
-        raise ArgumentError(
-            f"export: expected a list of {outputs} class names, got {class_names!r}; name each channel of the output (of one channel also what is not it)"
-        )
+    if isinstance(class_names, str) or (isinstance(outputs, int) and len(names) != outputs and (outputs, len(names)) != (1, 2)):
+        raise ArgumentError(f"export: expected a list of {outputs} class names, got {class_names!r}; name each channel of the output")
     return names
 
 
 def _metadata(model: Module, class_names: list[str] | None, normalize: bool) -> dict[str, str]:
     how = model.input_normalization
-    texts = {"neurenix.version": __version__, "neurenix.class": class_name(type(model)), "neurenix.model": repr(model)}
+    texts = {"neurenix.version": __version__, "neurenix.class": class_name(type(model))}
     if how is not None:
         texts["neurenix.normalization"] = json.dumps({"mean": how.mean, "std": how.std, "scale": how.scale, "in_graph": normalize})
     if class_names is not None:
@@ -198,7 +205,8 @@ def check_onnx(
     path: str | os.PathLike[str],
     *,
     inputs: Inputs | None = None,
-    sizes: Sequence[tuple[int, int]] = ((64, 64), (97, 61), (33, 128)),
+    sizes: Sequence[tuple[int, ...]] = ((64, 64), (97, 61), (33, 128)),
+    normalize: bool = False,
     seed: int = 0,
 ) -> float:
     """How far ONNX Runtime's results are from the model's own, on random images.
@@ -213,6 +221,8 @@ def check_onnx(
         As :func:`onnx` was given them.
     sizes : sequence of (int, int)
         Heights and widths for the first input; each further one of a list has half the size of the one before, rounded up.
+    normalize : bool
+        As :func:`onnx` was given it: the model's own results are then those of the normalised images.
     seed : int
         Of the images.
 
@@ -228,15 +238,20 @@ def check_onnx(
     FileError
         If ONNX Runtime does not take the file, or gives other shapes.
     """
+    if not isinstance(model, Module):
+        raise DTypeError(f"check_onnx: expected a module, got {type(model).__name__}; pass the model first, then the path")
     runtime = packages.load("onnxruntime", "for running ONNX files")
-    session = runtime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
+    try:
+        session = runtime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
+    except Exception as error:  # its own kinds, which share no base
+        raise FileError(f"check_onnx: expected a file that ONNX Runtime takes, got {error} for {path}; export it again") from None
     random, worst = np.random.default_rng(seed), 0.0
     structure = inputs or default_inputs(model)
     for size in sizes:
         arrays = list(_images(random, structure, size))
         feeds = {entry.name: array for entry, array in zip(session.get_inputs(), flat_arrays(arrays), strict=True)}
         with evaluating(model):
-            ours = list(flat_arrays(_computed(model, arrays)))
+            ours = list(flat_arrays(_computed(model, arrays, normalize)))
         theirs = session.run(None, feeds)
         if [a.shape for a in ours] != [b.shape for b in theirs]:
             raise FileError(
@@ -252,9 +267,14 @@ def distance(ours: Sequence[Any], theirs: Sequence[Any]) -> float:
     return float(max(off) / max(*(np.abs(a).max(initial=0.0) for a in ours), 1e-30))
 
 
-def _computed(model: Module, arrays: Sequence[Any]) -> Any:
+def _computed(model: Module, arrays: Sequence[Any], normalize: bool) -> Any:
+    how = model.input_normalization if normalize else None
+
+    def tensor(array: Any) -> Tensor:
+        return Tensor(array) if how is None else how(array)
+
     with no_grad():
-        return model(*[[Tensor(a) for a in array] if isinstance(array, list) else Tensor(array) for array in arrays])
+        return model(*[[tensor(a) for a in array] if isinstance(array, list) else tensor(array) for array in arrays])
 
 
 def flat_arrays(values: Any) -> Iterator[Any]:
@@ -268,7 +288,7 @@ def flat_arrays(values: Any) -> Iterator[Any]:
         yield values.numpy() if hasattr(values, "numpy") else values
 
 
-def _images(random: np.random.Generator, inputs: Inputs, size: tuple[int, int]) -> Iterator[Any]:
+def _images(random: np.random.Generator, inputs: Inputs, size: tuple[int, ...]) -> Iterator[Any]:
     """Random arguments of these shapes: images of a size, each further one of half the size."""
     h, w = size
 

@@ -76,7 +76,7 @@ def load_weights(
     if isinstance(ignore, str):
         raise ArgumentError(f"load_weights: expected ignore as a list of beginnings, got {ignore!r}; pass [{ignore!r}]")
     own = model._saved_state()
-    given = _renamed(_entries(source), own, prefix)
+    given = _renamed(entries_of(source), own, prefix)
     left = [n for n in given if n not in own and n.startswith(tuple(ignore))]
     values = {n: _value(n, v, own.get(n)) for n, v in given.items() if n not in left}
     if adapt_input:
@@ -85,7 +85,8 @@ def load_weights(
     return LoadResult(found.missing_keys, found.unexpected_keys + left)
 
 
-def _entries(source: Any) -> dict[str, Any]:
+def entries_of(source: Any) -> dict[str, Any]:
+    """The arrays of a file or mapping, by name."""
     if isinstance(source, Mapping):
         return {str(n): v for n, v in source.items()}
     if not isinstance(source, (str, os.PathLike)):
@@ -100,11 +101,17 @@ def _entries(source: Any) -> dict[str, Any]:
         return {name: reader.array(name) for name in reader.header.entries}
 
 
-def _renamed(given: dict[str, Any], own: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """Names without what was put before all of them."""
+def unwrapped(given: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Names without what wrappers put before all of them."""
     for wrapper in _WRAPPERS * 2:  # one may stand inside the other
         if given and all(n.startswith(wrapper) for n in given) and not any(n.startswith(wrapper) for n in own):
             given = {n.removeprefix(wrapper): v for n, v in given.items()}
+    return given
+
+
+def _renamed(given: dict[str, Any], own: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Names without what was put before all of them."""
+    given = unwrapped(given, own)
     if not prefix:
         return given
     chosen = {n.removeprefix(prefix): v for n, v in given.items() if n.startswith(prefix)}

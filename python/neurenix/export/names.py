@@ -1,0 +1,130 @@
+"""Names that weights have in other libraries: layouts of known U-Nets, and files that say them for others."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from neurenix.errors import ArgumentError, FileError, StateError
+from neurenix.multiscale import UNet
+from neurenix.nn import Module
+
+Beginnings: TypeAlias = dict[str, str]  # ours to theirs; names that end in a dot stand for all that begin so
+Names: TypeAlias = str | os.PathLike[str] | Mapping[str, str]
+
+
+class Layout(NamedTuple):
+    """How a library names a U-Net's weights."""
+
+    of: str
+    fits: Callable[[UNet], bool]
+    beginnings: Callable[[UNet], Beginnings]
+    up_first: bool  # whether the decoder puts the enlarged map before the skip
+
+
+def _own_levels(model: UNet) -> bool:
+    return hasattr(model, "bottleneck") and not (model.attention or model.residual or model.squeeze_excitation or model.deep_supervision)
+
+
+def _milesial(model: UNet) -> Beginnings:
+    n = len(model.features)
+
+    def double(ours: str, theirs: str) -> Beginnings:
+        pairs = {"first.0.": "0.", "first.1.": "1.", "second.0.": "3.", "second.1.": "4."}
+        return {f"{ours}.{a}": f"{theirs}.double_conv.{b}" for a, b in pairs.items()}
+
+    found = double("encoder.0", "inc") | {"head.": "outc.conv."}
+    for k in range(1, n + 1):
+        found |= double(f"encoder.{k}" if k < n else "bottleneck", f"down{k}.maxpool_conv.1")
+        found |= double(f"decoder.{n - k}", f"up{k}.conv") | {f"ups.{n - k}.": f"up{k}.up."}
+    return found
+
+
+LAYOUTS: Final = {
+    "milesial": Layout(
+        "UNet of milesial/Pytorch-UNet with bilinear=False", lambda m: _own_levels(m) and m.downsample == "max", _milesial, False
+    ),
+}
+
+
+def layout_of(names: Any, model: Module) -> Layout | None:
+    """The layout of this name, when the model fits it; ``None`` if ``names`` is something else.
+
+    Raises
+    ------
+    ArgumentError
+        If the model is not the network that the layout is of.
+    """
+    layout = LAYOUTS.get(names) if isinstance(names, str) else None
+    if layout is not None and not (isinstance(model, UNet) and layout.fits(model)):
+        raise ArgumentError(
+            f"names: expected a model that is the {layout.of}, got {type(model).__name__}; pass a file of names, or build that one"
+        )
+    return layout
+
+
+def beginnings(names: Names | None, model: Module) -> Beginnings:
+    """Ours to theirs, of a layout's name, a TOML file of ``their = our`` lines, or a mapping of the same.
+
+    Raises
+    ------
+    ArgumentError
+        If it is none of these.
+    FileError
+        If the file is not of that form.
+    """
+    if names is None:
+        return {}
+    layout = layout_of(names, model)
+    if layout is not None:
+        return layout.beginnings(model)  # type: ignore[arg-type]
+    if isinstance(names, Mapping):
+        return {str(ours): str(theirs) for theirs, ours in names.items()}
+    if isinstance(names, str) and not names.endswith(".toml"):
+        raise ArgumentError(f"names: expected one of {sorted(LAYOUTS)}, a .toml file or a mapping, got {names!r}; pass one of them")
+    return _read(Path(names))
+
+
+def _read(path: Path) -> Beginnings:
+    try:
+        found = _flat(tomllib.loads(path.read_text(encoding="utf-8")), "")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise FileError(
+            f'names: expected TOML with lines like "their.weight" = "our.weight", got {error} in {path}; mend the file'
+        ) from None
+    wrong = next((k for k, v in found.items() if not isinstance(v, str)), None)
+    if wrong is not None or not found:
+        raise FileError(
+            f'names: expected a text for each name, got {found.get(wrong or "")!r} at {wrong!r} in {path}; write "their.weight" = "our.weight"'
+        )
+    return {ours: theirs for theirs, ours in found.items()}
+
+
+def _flat(table: Mapping[str, Any], before: str) -> dict[str, Any]:
+    """Tables inside tables as dotted names."""
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        found |= _flat(value, f"{before}{key}.") if isinstance(value, dict) else {before + key: value}
+    return found
+
+
+def translated(names: list[str], table: Mapping[str, str]) -> dict[str, str]:
+    """Each of these names to what the longest beginning in the table makes of it; itself where there is none.
+
+    Raises
+    ------
+    StateError
+        If two become the same.
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        fits = [b for b in table if name == b or (b[-1:] in ("", ".") and name.startswith(b))]
+        best = max(fits, key=len, default=None)
+        found[name] = name if best is None else table[best] + name[len(best) :]
+    twins = {v for v in found.values() if list(found.values()).count(v) > 1}
+    if twins:
+        raise StateError(f"names: expected a name for each weight, got {sorted(twins)[:3]} for several; mend the names")
+    return found
