@@ -41,6 +41,10 @@ class StateError(NeurenixError, RuntimeError, ValueError):
     """A state dict that does not fit its module; the text has every entry that is wrong."""
 
 
+class BusyError(NeurenixError, RuntimeError):
+    """Something that another process is at work on; trying again later helps."""
+
+
 class BackendUnavailableError(NeurenixError, RuntimeError):
     """A device whose library or driver is missing."""
 

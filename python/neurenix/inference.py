@@ -64,7 +64,7 @@ def predict(model: Module, image: Any, *, tta: bool = False, channel_axis: int |
         x = x if weights is None else x.to(device=weights.device)
         x = _normalization(model)(x)
         x = x if weights is None else x.to(dtype=weights.dtype)
-        y = _computed(model, x, tta, tile).to(device=given.device)
+        y = computed(model, x, tta, tile).to(device=given.device)
     out = _as_given(y._array, given.ndim, axis)
     return Tensor._wrap(out) if isinstance(image, Tensor) else out
 
@@ -132,7 +132,14 @@ def output_of(model: Module, x: Tensor) -> Tensor:
     return y
 
 
-def _computed(model: Module, x: Tensor, tta: bool, tile: int | None) -> Tensor:
+def computed(model: Module, x: Tensor, tta: bool, tile: int | None) -> Tensor:
+    """What a model makes of prepared images (N, C, H, W): whole, averaged over turns, or in tiles.
+
+    Raises
+    ------
+    ArgumentError
+        If both are asked for.
+    """
     if tile is None:
         return (_averaged if tta else output_of)(model, x)
     if tta:

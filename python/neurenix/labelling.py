@@ -5,7 +5,7 @@ Everything here runs on the CPU and gives NumPy arrays.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.metrics._inputs import Mask, as_mask, host, whole_labels
 from neurenix.ops import regions
 
+CORE: Final = 0.7  # of objects_of_classes
+SMALLEST: Final = 10
+STEPS: Final = 4
 _RANKS = {1: {2: 1}, 2: {4: 1, 8: 2}, 3: {6: 1, 18: 2, 26: 3}}  # axes along which neighbours differ at most, by their number
 
 
@@ -237,7 +240,7 @@ def border_classes(labels: Any, *, reach: int = 2) -> Mask:
     return np.where(border, 2, (numbers > 0).astype(np.int64))
 
 
-def objects_of_classes(probability: Any, *, core: float = 0.7, min_size: int = 10, steps: int = 4) -> Mask:
+def objects_of_classes(probability: Any, *, core: float = CORE, min_size: int = SMALLEST, steps: int = STEPS) -> Mask:
     """Numbered objects from probabilities of background, object and border, the other way from :func:`border_classes`.
 
     Parameters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from neurenix.diagnosis import diagnose as diagnose
 from neurenix.errors import ArgumentError
 from neurenix.memory import memory_stats
 from neurenix.precision import get_float32_precision
+
+VERSION: Final = _rust.__version__
 
 
 def set_num_threads(n: int) -> None:
@@ -66,7 +69,7 @@ def show_config() -> None:
     """Print versions, processor level, threads, precision and memory: what to add to a report of a problem."""
     stats = memory_stats()
     rows = {
-        "neurenix": _rust.__version__,
+        "neurenix": VERSION,
         "python": f"{platform.python_version()} ({platform.system()} {platform.machine()})",
         "numpy": np.__version__,
         "processor level": f"{_rust.level()} of {', '.join(_rust.levels())}",

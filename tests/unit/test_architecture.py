@@ -34,6 +34,7 @@ ROOMS = (
         "picture",
         "png",
         "progress",
+        "slides",
         "streaming",
         "tiling",
     ),

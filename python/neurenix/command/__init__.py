@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from neurenix.command import evaluate, export, info, predict, train
 from neurenix.command.together import set_threads
-from neurenix.errors import NeurenixError
+from neurenix.errors import BusyError, NeurenixError
 from neurenix.parallel.ranks import Ranks, end
 
 AGAIN: Final = 75  # sysexits.h's EX_TEMPFAIL: stopped before its end; the same command with --resume goes on
+FULL: Final = (errno.ENOSPC, errno.EDQUOT)  # a disk: once there is room the same command goes on
 COMMANDS: Final[dict[str, Any]] = {
     "train": train,
     "predict": predict,
@@ -57,11 +59,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(given.run, given)
     except NeurenixError as error:
-        return end(f"neurenix {given.command}: {error}")
+        return end(f"neurenix {given.command}: {error}", AGAIN if isinstance(error, BusyError) else 1)
     except KeyboardInterrupt:
         return end(f"neurenix {given.command}: interrupted; what was written is whole, --resume goes on", AGAIN)
     except OSError as error:
-        return end(f"neurenix {given.command}: {error.strerror or error}: {error.filename or ''}")
+        return end(f"neurenix {given.command}: {error.strerror or error}: {error.filename or ''}", AGAIN if error.errno in FULL else 1)
 
 
 def _run(run: Callable[[argparse.Namespace], tuple[int, dict[str, Any]]], given: argparse.Namespace) -> int:

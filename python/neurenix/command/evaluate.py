@@ -8,14 +8,18 @@ from typing import Any, Final
 
 import numpy as np
 
+import neurenix as nx
 from neurenix.command.files import write_rows
 from neurenix.command.predict import add_inputs, load_model, output_of
 from neurenix.command.report import pictures_of, write_report
 from neurenix.command.tasks import Task
 from neurenix.data import ImageMaskFolder
 from neurenix.errors import FileError
+from neurenix.images.source import Held
 from neurenix.metrics import Dice, IoU, Metric, ObjectF1, PanopticQuality
 from neurenix.progress import Progress
+from neurenix.slides.job import prepared
+from neurenix.slides.statistics import percentiles
 
 HELP: Final = "judge a model by images whose masks are known"
 EXAMPLE: Final = "neurenix eval run/best.nx test_images/ test_masks/ --out scores.csv --report report.html"
@@ -48,7 +52,7 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     every = _Scores(task)
     for i in Progress(range(len(folder)), "image"):
         image, mask = folder[i]
-        found = task.decide(output_of(model, image, given))
+        found = task.decide(output_of(model, _prepared(model, image, folder.items[i][0], given), given))
         one = _Scores(task)
         for scores in (one, every):
             scores.update(found, mask.reshape(found.shape) > 0 if task.kind == "binary" else mask)
@@ -67,6 +71,12 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
         for row in [*rows, {"image": "all"} | pooled]:
             print(f"{row['image']:<{width}}  {'  '.join(f'{row[n]:>{len(n)}.4f}' for n in names)}")
     return 0, {"images": len(rows), **pooled}
+
+
+def _prepared(model: nx.nn.Module, image: Array, path: Path, given: argparse.Namespace) -> nx.Tensor:
+    """An image (C, H, W) from 0 to 1 as the model takes it."""
+    limits = None if given.percentiles is None else percentiles(Held(path, image.transpose(1, 2, 0)), tuple(given.percentiles))
+    return prepared(model, image, limits)
 
 
 class _Scores:

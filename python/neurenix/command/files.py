@@ -3,43 +3,23 @@
 from __future__ import annotations
 
 import csv
-import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from neurenix import png
 from neurenix.data.files import ENDINGS
 from neurenix.errors import FileError
-
-
-def write(path: Path, make: Callable[[Path], object]) -> None:
-    """Let ``make`` write a file beside ``path`` and put it there in one step."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        make(beside)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+from neurenix.images.placing import put
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file."""
-    write(path, lambda p: p.write_text(text, encoding="utf-8"))
-
-
-def write_mask(path: Path, mask: np.ndarray[Any, Any]) -> None:
-    """Write a mask as a PNG: truth as 0 and 255, numbers as they are, in 16 bits where they need them."""
-    most = int(mask.max(initial=0))
-    if most > np.iinfo(np.uint16).max:
-        raise FileError(f"predict: expected at most 65535 objects in {path.name}, got {most}; cut the image")
-    pixels = mask.astype(np.uint8) * np.uint8(255) if mask.dtype == np.bool_ else mask.astype(np.uint8 if most < 256 else np.uint16)
-    write(path, lambda p: p.write_bytes(png.encode(np.ascontiguousarray(pixels))))
+    put(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -52,7 +32,7 @@ def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
             writer.writeheader()
             writer.writerows(table)
 
-    write(path, make)
+    put(path, make)
 
 
 def images_in(path: Path) -> list[Path]:

@@ -1,47 +1,70 @@
-"""``neurenix predict``: a model over one image or a folder of them."""
+"""``neurenix predict``: a model over one image or a folder of them, each in memory or, where it is large, from file to file."""
 
 from __future__ import annotations
 
 import argparse
 import re
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 import neurenix as nx
-from neurenix.command.files import images_in, write, write_mask
+from neurenix.command.files import images_in
+from neurenix.command.stopping import asked_to_stop
 from neurenix.command.tasks import Task
-from neurenix.data.files import count_pages, planes, read_page
 from neurenix.errors import ArgumentError, FileError, NeurenixError
-from neurenix.picture import scaled
+from neurenix.images import count_images, open_image
+from neurenix.images.opening import FORMATS, require, write_image
+from neurenix.images.placing import put
+from neurenix.images.source import Metadata
+from neurenix.inference import computed, evaluating
+from neurenix.labelling import connected_components
+from neurenix.picture import overlay, save_picture
 from neurenix.progress import Progress
+from neurenix.slides import Part, Settings, predict_file
+from neurenix.slides.job import TILE, prepared, work_folder
+from neurenix.slides.outputs import Output
+from neurenix.slides.statistics import percentiles, require_finite_band
 
 HELP: Final = "find in images what a model was trained to find"
 EXAMPLE: Final = "neurenix predict run/best.nx images/ --out found"
+AGAIN: Final = 75
 Array = np.ndarray[Any, Any]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's grammar."""
     add_inputs(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for masks (PNG), named as their images")
-    parser.add_argument("--probabilities", action="store_true", help="also the model's outputs, as .npy (K, H, W)")
-    parser.add_argument("--resume", action="store_true", help="leave out images whose masks are there")
-    parser.add_argument("--part", default="1/1", metavar="I/N", help="only every Nth image from the Ith, for array jobs (1/1)")
-    parser.add_argument("--skip-errors", action="store_true", help="go on after an image that cannot be read; the exit status is 1 still")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for masks, named as their images")
+    parser.add_argument("--classes", action="store_true", help="numbers of classes, in NAME_classes, instead of the model's kind of mask")
+    parser.add_argument(
+        "--instances", action="store_true", help="numbers of objects, in NAME_instances, instead of the model's kind of mask"
+    )
+    parser.add_argument("--probabilities", action="store_true", help="also probabilities, as .npy (K, H, W)")
+    parser.add_argument("--overlay", action="store_true", help="also a small picture of image and mask, NAME_overlay.png")
+    parser.add_argument("--format", choices=FORMATS, default="png", help="of masks (png)")
+    parser.add_argument("--resume", action="store_true", help="leave out what is there, go on with images that are not done")
+    parser.add_argument(
+        "--part", default="1/1", metavar="I/N", help="one of N array jobs: every Nth image, or an Nth of few images' tiles (1/1)"
+    )
+    parser.add_argument("--join", action="store_true", help="compute nothing: make the files of large images whose parts are done")
+    parser.add_argument("--on-error", choices=("stop", "skip"), default="stop", help="at an image that cannot be read (stop)")
+    parser.add_argument("--skip-errors", dest="on_error", action="store_const", const="skip", help="as --on-error skip")
 
 
 def add_inputs(parser: argparse.ArgumentParser) -> None:
     """What ``predict`` and ``eval`` have in common."""
     parser.add_argument("model", type=Path, help="file that train wrote, or a saved model")
     parser.add_argument("images", type=Path, help="an image, or a folder of them")
-    parser.add_argument(
-        "--tile", type=int, default=1024, help="larger images are run in tiles of so many pixels, with the same bits (1024)"
-    )
+    parser.add_argument("--tile", type=int, help=f"larger images are run in tiles of so many pixels, with the same bits ({TILE})")
     parser.add_argument("--average", action="store_true", help="average over the eight flips and turns (images up to a tile)")
+    parser.add_argument(
+        "--percentiles", type=float, nargs=2, metavar=("LOW", "HIGH"), help="map these of each channel of the whole image to 0 and 1"
+    )
 
 
 def load_model(path: Path) -> tuple[nx.nn.Module, Task]:
@@ -62,68 +85,176 @@ def load_model(path: Path) -> tuple[nx.nn.Module, Task]:
     return model.eval(), task
 
 
-def read_image(path: Path, page: int, model: nx.nn.Module) -> Array:
-    """Pixels (C, H, W) in 0 to 1, with the model's channels.
+class Item(NamedTuple):
+    """One image, and the files that are made of it."""
+
+    path: Path
+    number: int
+    outputs: dict[Output, Path]
+
+
+def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+    """Predict; exit status and result."""
+    model, task = load_model(given.model)
+    part = _part(given.part)
+    require(given.format, given.out)
+    failed: list[str] = []
+    items = _items(given, failed)
+    spread = part if len(items) < part.of else Part()  # few images: every part does some tiles of each
+    states: list[str] = []
+    with asked_to_stop() as seen:
+        for item in Progress(items if spread == part else items[part.number - 1 :: part.of], "image"):
+            try:
+                states.append("stopped" if seen else _predict(model, task, item, given, spread, lambda: bool(seen)))
+            except NeurenixError as error:
+                _failed(item.path, error, given, failed)
+            if states and states[-1] == "stopped":
+                break
+    return _told(given, states, failed)
+
+
+def _items(given: argparse.Namespace, failed: list[str]) -> list[Item]:
+    """All images with their outputs; two must not want the same file."""
+    items: list[Item] = []
+    taken: dict[Path, Path] = {}
+    for path in images_in(given.images):
+        try:
+            count = count_images(path)
+        except NeurenixError as error:
+            _failed(path, error, given, failed)
+            continue
+        for number in range(count):
+            outputs = _outputs(given, path.stem if count == 1 else f"{path.stem}_{number:04d}")
+            first = next(iter(outputs.values()))
+            if first in taken:
+                raise FileError(f"predict: expected images of different names, got {taken[first].name} and {path.name}; rename one")
+            taken[first] = path
+            items.append(Item(path, number, outputs))
+    return items
+
+
+def _outputs(given: argparse.Namespace, name: str) -> dict[Output, Path]:
+    found: dict[Output, Path] = {}
+    if given.classes:
+        found["classes"] = given.out / f"{name}_classes.{given.format}"
+    if given.instances:
+        found["instances"] = given.out / f"{name}_instances.{given.format}"
+    if not found:
+        found["mask"] = given.out / f"{name}.{given.format}"
+    if given.probabilities:
+        found["probabilities"] = given.out / (f"{name}.npy" if given.format == "png" else f"{name}_probabilities.{given.format}")
+    if given.overlay:
+        found["overlay"] = given.out / f"{name}_overlay.png"
+    return found
+
+
+def _failed(path: Path, error: NeurenixError, given: argparse.Namespace, failed: list[str]) -> None:
+    """Note an image that cannot be predicted, or give up."""
+    if given.on_error == "stop" or not isinstance(error, ValueError):  # what another process or the machine is to blame for is no image's
+        raise error
+    failed.append(path.name)
+    print(f"left out: {error}", file=sys.stderr)
+
+
+def _told(given: argparse.Namespace, states: list[str], failed: list[str]) -> tuple[int, dict[str, Any]]:
+    counts = {state: states.count(state) for state in ("written", "there", "part done", "stopped")}
+    if counts["stopped"]:
+        print("stopped before the end; run the same command with --resume", file=sys.stderr)
+    if not given.json:
+        waiting = f", {counts['part done']} wait for other parts" if counts["part done"] else ""
+        left = f", {len(failed)} images left out" if failed else ""
+        print(f"{counts['written']} masks written to {given.out}{waiting}{left}")
+    status = AGAIN if counts["stopped"] else 1 if failed else 0
+    return status, {"out": str(given.out), "written": counts["written"], "waiting": counts["part done"], "failed": failed}
+
+
+def _predict(model: nx.nn.Module, task: Task, item: Item, given: argparse.Namespace, part: Part, stop: Callable[[], bool]) -> str:
+    """One image, in memory or from file to file; what became of it."""
+    given.out.mkdir(parents=True, exist_ok=True)
+    begun = work_folder(item.outputs).exists()
+    if (given.resume or given.join) and not begun and all(path.exists() for path in item.outputs.values()):
+        return "there"
+    with open_image(item.path, item.number, getattr(model, "in_channels", None)) as source:
+        size = source.shape[1:]
+    if max(size) > (given.tile or TILE) or begun or given.join:
+        limits = None if given.percentiles is None else (given.percentiles[0], given.percentiles[1])
+        settings = Settings(task.kind, item.number, given.tile, limits, given.resume, part, given.join, progress=True)
+        return predict_file(model, item.path, item.outputs, settings, stop)
+    if part.number > 1:
+        return "part done"  # by the first
+    _write(task, item, read_prepared(item.path, item.number, model, given), model, given)
+    return "written"
+
+
+def read_prepared(path: Path, number: int, model: nx.nn.Module, given: argparse.Namespace) -> tuple[Array, nx.Tensor, Metadata]:
+    """An image (C, H, W) in memory: as it is in the file, as the model takes it (1, C, H, W), and what the file says beside.
 
     Raises
     ------
     FileError
         If a pixel is not finite, with its place.
     """
-    wanted = getattr(model, "in_channels", None)
-    channels = wanted if wanted in (1, 3) else None
-    image = scaled(planes(read_page(path, page, channels), path, channels))
-    if not np.isfinite(image).all():
-        place = [int(i) for i in np.argwhere(~np.isfinite(image))[0]]
-        raise FileError(f"expected finite pixels, got {image[tuple(place)]} in {path.name} at channel, row, column {place}; mend the image")
-    return image
+    with open_image(path, number, getattr(model, "in_channels", None)) as source:
+        pixels = source.read(slice(0, source.shape[1]), slice(0, source.shape[2]))
+        require_finite_band(source, 0, 0, pixels)
+        limits = None if given.percentiles is None else percentiles(source, tuple(given.percentiles))
+        return pixels, prepared(model, pixels, limits), source.metadata
 
 
-def output_of(model: nx.nn.Module, image: Array, given: argparse.Namespace) -> Array:
-    """What a model makes of an image (C, H, W): (K, H, W)."""
-    large = max(image.shape[1:]) > given.tile
-    found: Array = nx.predict(model, image[None], tta=given.average and not large, tile=given.tile if large else None)[0]
-    return found
+def output_of(model: nx.nn.Module, x: nx.Tensor, given: argparse.Namespace) -> Array:
+    """What a model makes of a prepared image (1, C, H, W): (K, H, W)."""
+    tile = given.tile or TILE
+    large = max(x.shape[2:]) > tile
+    with evaluating(model), nx.no_grad():
+        found = computed(model, x, given.average and not large, tile if large else None)
+    return np.asarray(found.to(device="cpu").numpy()[0])
 
 
-def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
-    """Predict; exit status and result."""
-    model, task = load_model(given.model)
-    first, every = _part(given.part)
-    items = [(path, page) for path in images_in(given.images) for page in range(count_pages(path))][first - 1 :: every]
-    given.out.mkdir(parents=True, exist_ok=True)
-    failed: list[str] = []
-    written = 0
-    for path, page in Progress(items, "image"):
-        name = path.stem if count_pages(path) == 1 else f"{path.stem}_{page:04d}"
-        target = given.out / f"{name}.png"
-        if given.resume and target.exists():
+class _Held(NamedTuple):
+    """Pixels (K, H, W) in memory, as a writer takes them."""
+
+    pixels: Array
+
+    @property
+    def shape(self) -> Any:
+        return self.pixels.shape
+
+    @property
+    def dtype(self) -> Any:
+        return self.pixels.dtype
+
+    def read(self, plane: int, rows: slice) -> Array:
+        return np.asarray(self.pixels[plane, rows])
+
+
+def _write(task: Task, item: Item, image: tuple[Array, nx.Tensor, Metadata], model: nx.nn.Module, given: argparse.Namespace) -> None:
+    pixels, x, metadata = image
+    output = output_of(model, x, given)
+    mask = task.decide(output)
+    for name, path in item.outputs.items():
+        if name == "overlay":
+            shown = pixels[:3].transpose(1, 2, 0) if len(pixels) >= 3 else pixels[0]
+            put(path, partial(save_picture, pixels=overlay(shown, mask)))
             continue
-        try:
-            output = output_of(model, read_image(path, page, model), given)
-        except NeurenixError as error:
-            if not given.skip_errors:
-                raise
-            failed.append(path.name)
-            print(f"left out: {error}", file=sys.stderr)
-            continue
-        if given.probabilities:
-            write(given.out / f"{name}.npy", partial(_save_array, output))
-        write_mask(target, task.decide(output))
-        written += 1
-    if not given.json:
-        print(f"{written} masks written to {given.out}" + (f", {len(failed)} images left out" if failed else ""))
-    return (1 if failed else 0), {"out": str(given.out), "written": written, "failed": failed}
+        made = task.probabilities(output) if name == "probabilities" else _numbers(task, name, mask, output)[None]
+        put(path, partial(write_image, pixels=_Held(made), metadata=metadata))
 
 
-def _save_array(values: Array, path: Path) -> None:
-    with path.open("wb") as file:
-        np.save(file, values)
+def _numbers(task: Task, name: str, mask: Array, output: Array) -> Array:
+    if name == "classes":
+        return mask if task.kind == "binary" else _narrow(output.argmax(0), len(output))
+    if task.kind == "instances" or name == "instances":
+        return (mask if task.kind == "instances" else connected_components(mask)).astype(np.int32)
+    return mask if task.kind == "binary" else _narrow(mask, len(output))
 
 
-def _part(text: str) -> tuple[int, int]:
+def _narrow(numbers: Array, classes: int) -> Array:
+    return numbers.astype(np.uint8 if classes <= 256 else np.uint16)
+
+
+def _part(text: str) -> Part:
     match = re.fullmatch(r"(\d+)/(\d+)", text)
-    first, every = (int(match[1]), int(match[2])) if match else (0, 0)
-    if not 1 <= first <= every:
+    number, of = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 1 <= number <= of:
         raise ArgumentError(f"predict: expected --part I/N with I from 1 to N, got {text!r}; pass e.g. 1/4")
-    return first, every
+    return Part(number, of)

@@ -42,13 +42,17 @@ class Task(NamedTuple):
             return lambda output, target: bce(output, target) + overlap(output, target)
         return CrossEntropyLoss(weight=nx.tensor(_BORDER) if self.kind == "instances" else None)
 
+    def probabilities(self, output: Array) -> Array:
+        """Of a model's output (K, H, W), which is logits unless the task is binary."""
+        return output if self.kind == "binary" else np.asarray(nx.nn.functional.softmax(nx.tensor(output), 0).numpy())
+
     def decide(self, output: Array) -> Array:
         """Of a model's output (K, H, W) the mask: truth, numbers of classes, or numbers of objects; (H, W)."""
         if self.kind == "binary":
             return np.asarray(output[0] > 0.5)
         if self.kind == "classes":
             return np.asarray(output.argmax(0))
-        found: Array = objects_of_classes(nx.nn.functional.softmax(nx.tensor(output), 0).numpy())
+        found: Array = objects_of_classes(self.probabilities(output))
         return found
 
     def score(self, found: Array, mask: Array) -> float:

@@ -6,18 +6,17 @@ import argparse
 import copy
 import io
 import math
-import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 import neurenix as nx
-from neurenix.command.files import provenance, toml, write, write_text
+from neurenix.command.files import provenance, toml, write_text
 from neurenix.command.run import Run
+from neurenix.command.stopping import asked_to_stop
 from neurenix.command.tasks import Task, recognise
 from neurenix.command.together import agree, set_threads, tell
 from neurenix.data import (
@@ -33,6 +32,7 @@ from neurenix.data import (
     RandomVerticalFlip,
 )
 from neurenix.errors import ArgumentError, FileError
+from neurenix.images.placing import put
 from neurenix.multiscale import UNet, UNetPlusPlus
 from neurenix.normalization import Normalization
 from neurenix.parallel import Shards, ranks
@@ -196,7 +196,7 @@ def _train(training: Run, rest: ImageMaskFolder, given: argparse.Namespace) -> b
     """Run the steps that are left, look at validation images now and then; whether a signal stopped it."""
     every, here = -(-training.steps // given.looks), training.shards.ranks
     saved = time.monotonic()
-    with _signals() as seen:
+    with asked_to_stop() as seen:
         progress = Progress(_Left(training), "step", stream=None if training.writes else io.StringIO())
         for loss in progress:
             progress.note(f"loss {loss:.3f}")
@@ -228,19 +228,6 @@ class _Left:
         return self.training.train()
 
 
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """The signals that asked to stop, which then does not happen in the middle of a step."""
-    seen: list[int] = []
-    asked = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-    before = {s: signal.signal(s, lambda number, _: seen.append(number)) for s in asked}
-    try:
-        yield seen
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _look(training: Run, rest: ImageMaskFolder) -> None:
     """Predict the validation images with the averaged weights, judge, write down, keep the best."""
     here, task = training.shards.ranks, training.task
@@ -255,7 +242,7 @@ def _look(training: Run, rest: ImageMaskFolder) -> None:
         shown = [row for _, _, row in found if row is not None]
         width = max(row.shape[1] for row in shown)
         sheet = np.concatenate([np.pad(row, ((0, 4), (0, width - row.shape[1]), (0, 0))) for row in shown])
-        write(training.folder / "validation.png", lambda p: _save(p, sheet))
+        put(training.folder / "validation.png", lambda p: save_picture(p, sheet))
     tell(f"step {training.done}: {task.measure} {training.rows[-1]['score']}{', the best' if better else ''}", here)
 
 
@@ -264,12 +251,6 @@ def _judge(training: Run, image: Pixels, mask: Pixels, *, shown: bool) -> tuple[
     found = training.task.decide(nx.predict(training.model, image[None], tta=False)[0])
     picture = [_visible(image), *(overlay(_visible(image), m) for m in (mask.reshape(found.shape), found))] if shown else []
     return training.task.score(found, mask), np.concatenate(picture, 1) if shown else None
-
-
-def _save(path: Path, sheet: np.ndarray[Any, Any]) -> None:
-    beside = path.with_suffix(".png")
-    save_picture(beside, sheet)
-    beside.replace(path)
 
 
 def _visible(image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -132,8 +132,13 @@ class Converted(Source):
 class Rows(Protocol):
     """Pixels (K, H, W) that a writer asks for a band of rows at a time."""
 
-    shape: tuple[int, int, int]
-    dtype: np.dtype[Any]
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Planes, rows, columns."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the pixels."""
 
     def read(self, plane: int, rows: slice, /) -> Array:
         """Rows of one plane, (h, W)."""

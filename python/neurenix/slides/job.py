@@ -1,0 +1,312 @@
+"""From an image in a file to results in files, a tile at a time: what is done stays done, whatever ends the process."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
+
+from neurenix import autograd, precision
+from neurenix.backend.kernel import skipped
+from neurenix.errors import FileError
+from neurenix.images import Source, open_image
+from neurenix.images.source import Array
+from neurenix.inference import evaluating, output_of
+from neurenix.nn import Module
+from neurenix.normalization import Normalization
+from neurenix.picture import scaled
+from neurenix.progress import Progress
+from neurenix.slides import ledger, statistics
+from neurenix.slides.identity import image_hash, model_hash
+from neurenix.slides.lock import Lock
+from neurenix.slides.outputs import Assembly, Kind, Output, kept, layers
+from neurenix.slides.strips import grid_of, tiles
+from neurenix.slides.tiles import Tiles
+from neurenix.system import VERSION
+from neurenix.tensor import Tensor
+from neurenix.tiling import receptive_field
+
+TILE: Final = 1024
+State = Literal["written", "there", "part done", "stopped"]
+
+
+class Part(NamedTuple):
+    """One of several array jobs that share the tiles of an image."""
+
+    number: int = 1
+    of: int = 1
+
+    def tiles(self, count: int) -> range:
+        """Its share: neighbours, so that little of the image is read twice."""
+        return range(count * (self.number - 1) // self.of, count * self.number // self.of)
+
+    @property
+    def name(self) -> str:
+        """Of its files."""
+        return f"part-{self.number}-of-{self.of}"
+
+
+class Settings(NamedTuple):
+    """How an image is predicted.
+
+    Attributes
+    ----------
+    kind : {"binary", "classes", "instances"}
+        What the model's outputs mean: a probability; logits of classes; logits of background, object and border.
+    image : int
+        Which of the file's.
+    tile : int or (int, int), optional
+        Rows and columns of a tile, or ``t`` for t / 2 rows and 2 t columns; that of the job that is resumed, or 1024.
+    percentiles : (float, float), optional
+        Of each channel over the whole image: they become 0 and 1 before the model's own normalisation, which otherwise comes
+        after whole numbers are divided by their type's largest value.
+    resume : bool
+        Go on with what a run before left.
+    part : Part
+    join : bool
+        Compute nothing, make the files of the tiles that are there.
+    progress : bool
+        Show how many tiles are done.
+    """
+
+    kind: Kind = "binary"
+    image: int = 0
+    tile: int | tuple[int, int] | None = None
+    percentiles: tuple[float, float] | None = None
+    resume: bool = False
+    part: Part = Part()
+    join: bool = False
+    progress: bool = False
+
+
+def predict_file(
+    model: Module,
+    path: Path,
+    outputs: dict[Output, Path],
+    settings: Settings | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> State:
+    """Predict an image that need not fit memory, with the bits of the whole: from a file to files.
+
+    Parameters
+    ----------
+    model : Module
+        Of maps (N, C, H, W) to maps (N, K, H, W) whose outputs depend on pixels near them.
+    path : path
+        PNG, ``.npy``, TIFF, Zarr.
+    outputs : dict of path
+        What is wanted, and the files that it is written to: ``"mask"`` of the model's kind, ``"classes"``, ``"instances"``,
+        ``"probabilities"``, ``"overlay"``; the endings name the formats.
+    settings : Settings, optional
+    stop : callable
+        Asked before each tile; true ends the run so that it can be resumed.
+
+    Returns
+    -------
+    {"written", "there", "part done", "stopped"}
+        The files are written; were there and are left; wait for other parts; stopped by ``stop``.
+
+    Raises
+    ------
+    WindowError
+        If an operation of the model sees the whole image, by its name.
+    BusyError
+        If another process is at work on the same tiles.
+    StateError
+        If a job that was begun has another model, image or settings.
+    FileError
+        If the image is damaged or holds a pixel that is no number, with its place; if a job was begun and ``resume`` is not set.
+
+    Notes
+    -----
+    While it is under way, everything lies in a folder beside the first output, ``.NAME.job``: tiles, a ledger of those that are done,
+    locks. Files appear whole under their names and the folder goes.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile
+    >>> from pathlib import Path
+    >>> import neurenix as nx
+    >>> from neurenix.slides import Settings, predict_file
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> np.save(folder / "slide.npy", np.random.default_rng(0).random((150, 131), np.float32))
+    >>> model = nx.multiscale.UNet(1, 1, features=[4, 8])
+    >>> predict_file(model, folder / "slide.npy", {"probabilities": folder / "found.npy"}, Settings(tile=64))
+    'written'
+    >>> np.load(folder / "found.npy").shape
+    (1, 150, 131)
+    """
+    settings = settings or Settings()
+    folder = work_folder(outputs)
+    retired = folder.with_suffix(".gone")
+    if retired.exists():
+        shutil.rmtree(retired, ignore_errors=True)
+    if settings.resume and not folder.exists() and all(p.exists() for p in outputs.values()):
+        return "there"
+    if settings.join and not folder.exists():
+        raise FileError(f"predict: expected tiles of {path.name} in {folder}, got none; run its parts first")
+    channels = getattr(model, "in_channels", None)
+    with open_image(path, settings.image, channels) as source, evaluating(model), autograd.no_grad():
+        job = _Job(model, source, outputs, settings, folder)
+        if not settings.join and not job.run(stop):
+            return "stopped"
+        return job.join(retired)
+
+
+def work_folder(outputs: dict[Output, Path]) -> Path:
+    """Where a job's tiles are while it is under way."""
+    first = next(iter(outputs.values()))
+    return first.with_name(f".{first.stem}.job")
+
+
+def prepared(model: Module, window: Array, limits: Array | None) -> Tensor:
+    """Pixels (C, h, w) of a file as the model takes them: (1, C, h, w)."""
+    if limits is None:
+        x = scaled(window)
+    else:
+        x = window if window.dtype == np.float64 else window.astype(np.float32)
+        kind = x.dtype.type
+        each = [
+            (plane - kind(low)) * kind(1 / (high - low)) + kind(0) if high > low else np.zeros_like(plane)
+            for plane, (low, high) in zip(x, limits, strict=True)
+        ]
+        x = np.stack(each)
+    normalization = getattr(model, "input_normalization", None) or Normalization()
+    return _for_model(model, normalization(x[None]))
+
+
+def _for_model(model: Module, x: Tensor) -> Tensor:
+    weights = next(iter(model.parameters()), None)
+    return x if weights is None else x.to(device=weights.device, dtype=weights.dtype)
+
+
+class _Job:
+    """One image's job: the folder of its tiles, and what it must agree with."""
+
+    def __init__(self, model: Module, source: Source, outputs: dict[Output, Path], settings: Settings, folder: Path) -> None:
+        self.model, self.source, self.outputs, self.settings, self.folder = model, source, outputs, settings, folder
+        channels, height, width = source.shape
+        field = receptive_field(model, channels)
+        planes, dtype = _planes(model, channels, field.multiple)
+        self.layers = layers(settings.kind, list(outputs), planes, dtype)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "tiles").mkdir(exist_ok=True)
+        begun = ledger.begun_with(folder / "job.json")
+        self.grid = grid_of(field, (height, width), settings.tile or begun or TILE)
+        try:
+            with Lock(folder / "header.lock", "the job", wait=True):
+                found = ledger.agree(folder / "job.json", self._identity(), self._statistics)
+        except BaseException:
+            if not (folder / "job.json").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+        self.limits = None if settings.percentiles is None else np.array(found["limits"])
+        self.tiles = Tiles(folder / "tiles", self.grid, self.layers)
+        self.field = field
+
+    def _identity(self) -> dict[str, Any]:
+        device = str(next((p.device for p in self.model.parameters()), "cpu"))
+        return {
+            "model": model_hash(self.model),
+            "image": image_hash(self.source.path),
+            "number": self.settings.image,
+            "shape": self.source.shape,
+            "kind": self.settings.kind,
+            "keeps": [list(layer) for layer in self.layers],
+            "percentiles": self.settings.percentiles,
+            "tile": self.grid.tile,
+            "precision": precision.get_float32_precision(),
+            "device": device.partition(":")[0],
+            "neurenix": VERSION,
+        }
+
+    def _statistics(self) -> dict[str, Any]:
+        """One pass or two over the whole image, for all parts."""
+        statistics.require_finite(self.source)
+        if self.settings.percentiles is None:
+            return {}
+        return {"limits": statistics.percentiles(self.source, self.settings.percentiles).tolist()}
+
+    def run(self, stop: Callable[[], bool]) -> bool:
+        """Compute the tiles of this part that are not there; whether all of them are now."""
+        part, mine = self.settings.part, self.settings.part.tiles(len(self.tiles))
+        with Lock(self.folder / f"{part.name}.lock", f"part {part.number}/{part.of} of {self.source.path.name}"):
+            self._refuse_overlap(mine)
+            written = self.folder / f"{part.name}.ledger"
+            if written.exists() and written.stat().st_size and not self.settings.resume:
+                raise FileError(
+                    f"predict: expected nothing begun, got tiles of {self.source.path.name} in {self.folder}; pass --resume to go on, or delete it"
+                )
+            done = ledger.done(self.folder)
+            left = [t for t in mine if t not in done or self.tiles.check(t) != done[t]]
+            lines = ledger.Ledger(written)
+            try:
+                return self._run(left, lines, stop)
+            finally:
+                lines.close()
+
+    def _run(self, left: list[int], lines: ledger.Ledger, stop: Callable[[], bool]) -> bool:
+        made = tiles(self.model, self._read, self.grid, self.field, left)
+        for _ in Progress(left, "tile") if self.settings.progress and left else left:
+            if stop():
+                return False
+            tile, values = next(made)
+            lines.add(tile, self.tiles.write(tile, kept(self.settings.kind, self.layers, values)))
+        return True
+
+    def _read(self, rows: slice, columns: slice) -> Tensor:
+        window = self.source.read(rows, columns)
+        statistics.require_finite_band(self.source, rows.start, columns.start, window)
+        return prepared(self.model, window, self.limits)
+
+    def _refuse_overlap(self, mine: range) -> None:
+        """Refuse where a job cut into other parts is at work on some of these tiles."""
+        for path in self.folder.glob("part-*.lock"):
+            match = re.fullmatch(r"part-(\d+)-of-(\d+)", path.stem)
+            other = Part(int(match[1]), int(match[2])) if match else self.settings.part
+            theirs = other.tiles(len(self.tiles))
+            if other != self.settings.part and theirs.start < mine.stop and mine.start < theirs.stop:
+                with Lock(path, f"part {other.number}/{other.of} of {self.source.path.name}"):
+                    pass
+
+    def join(self, retired: Path) -> State:
+        """Make the files, where all tiles are there and nobody else makes them."""
+        if not self.folder.exists():
+            return "written"  # by the part that was last
+        with ExitStack() as held:
+            try:
+                held.enter_context(Lock(self.folder / "join.lock", f"the files of {self.source.path.name}", wait=True))
+            except FileNotFoundError:
+                return "written"  # while this one waited
+            done = ledger.done(self.folder)
+            missing = [t for t in range(len(self.tiles)) if t not in done]
+            if missing and self.settings.join:
+                raise FileError(
+                    f"predict: expected all {len(self.tiles)} tiles of {self.source.path.name}, got {len(done)}; run the missing parts"
+                )
+            if missing:
+                return "part done"
+            bad = [t for t, check in done.items() if self.tiles.check(t) != check]
+            if bad:
+                raise FileError(
+                    f"predict: expected whole tiles in {self.folder}, got {len(bad)} that are not; run their parts with --resume"
+                )
+            assembly = Assembly(self.tiles, self.settings.kind, self.source, self.folder)
+            for output, path in self.outputs.items():
+                assembly.make(output, path)
+            self.folder.rename(retired)
+        shutil.rmtree(retired, ignore_errors=True)
+        return "written"
+
+
+def _planes(model: Module, channels: int, multiple: int) -> tuple[int, np.dtype[Any]]:
+    """Channels and type of the model's output; nothing is computed."""
+    size = max(64, 2 * multiple)
+    with skipped():
+        y = output_of(model, _for_model(model, Tensor(np.zeros((1, channels, size, size), np.float32))))
+    return y.shape[1], np.dtype(y.dtype)
