@@ -1,10 +1,11 @@
 """Compile every ``.cu`` file for every element type and architecture with NVRTC: no GPU and no driver are needed.
 
-    python tests/gpu/nvrtc_check.py [--arch sm_80] [--verbose] [STEM ...]
+    python tests/gpu/nvrtc_check.py [--arch sm_80] [--processes 2] [STEM ...]
 
-Fails on an error, on a register spill, on a stack frame and on more than 128 registers, unless the file allows itself more
-(``// max-registers: 168``, ``// max-stack: 64``). Every element type is compiled for one architecture, the common ones for all. Needs
-``nvidia-cuda-nvrtc-cu12``; NVRTC_LIB names another library. The flags are those that the library passes.
+Prints the registers of each kernel, the most over its element types. Fails on an error, on a register spill, on a stack frame and on
+more than 128 registers, unless the file allows itself more (``// max-registers: 168``, ``// max-stack: 64``). Every element type is
+compiled for one architecture, the common ones for all. Needs ``nvidia-cuda-nvrtc-cu12``; NVRTC_LIB names another library. The flags
+are those that the library passes.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import os
 import re
 import site
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from neurenix.backend import sources
 
 ARCHITECTURES = ("sm_70", "sm_75", "sm_80", "sm_90")
 COMMON = ("f32", "f64", "i64", "b4")
+SLOW = ("elementwise", "layout", "conv_tensor", "sampling")
 
 
 def library():
@@ -54,17 +57,17 @@ class Nvrtc:
         finally:
             lib.nvrtcDestroyProgram(ctypes.byref(program))
 
-    def cubin(self, source, name, options):
-        """The machine code of a source that compiles."""
+    def code(self, source, name, options, kind="CUBIN"):
+        """The machine code of a source that compiles, or its PTX."""
         lib, program, size = self.lib, ctypes.c_void_p(), ctypes.c_size_t()
         lib.nvrtcCreateProgram(ctypes.byref(program), source.encode(), name.encode(), 0, None, None)
         try:
             given = (ctypes.c_char_p * len(options))(*[o.encode() for o in options])
             if lib.nvrtcCompileProgram(program, len(options), given):
                 raise RuntimeError("nvrtcCompileProgram failed")
-            lib.nvrtcGetCUBINSize(program, ctypes.byref(size))
+            getattr(lib, f"nvrtcGet{kind}Size")(program, ctypes.byref(size))
             code = ctypes.create_string_buffer(size.value)
-            lib.nvrtcGetCUBIN(program, code)
+            getattr(lib, f"nvrtcGet{kind}")(program, code)
             return code.raw
         finally:
             lib.nvrtcDestroyProgram(ctypes.byref(program))
@@ -103,41 +106,73 @@ def suffixes(stem):
     return sorted(found)
 
 
-def check(nvrtc, stem, suffix, arch, verbose=False):
-    """Compile one unit; gives the faults as lines of text."""
+def compiled(nvrtc, stem, suffix, arch):
+    """Compile one unit; gives what ptxas says of each kernel, and the faults as lines of text."""
     options = [*sources.OPTIONS, f"-arch={arch}", "-Xptxas", "-v"]
     done, log = nvrtc.compile(sources.unit(stem, suffix), f"{stem}.cu", options)
     if not done:
-        return [f"{stem}.cu {suffix} {arch}: does not compile\n{log}"]
+        return {}, [f"{stem}.cu {suffix} {arch}: does not compile\n{log}"]
     limits = {"registers": 128, "stack": 0, "spilled": 0}
     limits |= {key: int(n) for key, n in re.findall(r"^// max-(registers|stack): (\d+)", sources.text(f"{stem}.cu"), re.M)}
-    faults = []
-    for name, used in kernels_of(log).items():
-        text = f"{stem}.cu {arch} {name}: {used['registers']} registers, {used['stack']} bytes of stack, {used['spilled']} spilled"
-        if any(used[key] > limits[key] for key in limits):
-            faults.append(text)
-        if verbose:
-            print(text)
-    return faults
+    kernels = kernels_of(log)
+    return kernels, [
+        f"{stem}.cu {arch} {name}: {used['registers']} registers, {used['stack']} bytes of stack, {used['spilled']} spilled"
+        for name, used in kernels.items()
+        if any(used[key] > limits[key] for key in limits)
+    ]
+
+
+def check(nvrtc, stem, suffix, arch):
+    """Compile one unit; gives the faults as lines of text."""
+    return compiled(nvrtc, stem, suffix, arch)[1]
+
+
+def units(stems, architectures=None):
+    """What is compiled: the slowest files first, so that processes end together."""
+    found = []
+    for stem in sorted(stems, key=lambda stem: (stem not in SLOW, stem)):
+        for suffix in suffixes(stem):
+            every = suffix in COMMON or "NX_HALF" in sources.text(f"{stem}.cu")
+            found += [(stem, suffix, arch) for arch in architectures or (ARCHITECTURES if every else ("sm_80",))]
+    return found
+
+
+def _one(unit):
+    return unit, *compiled(Nvrtc(library()), *unit)
+
+
+def table(found):
+    """Registers by kernel and architecture, the most over the element types; stack and spills where there are any."""
+    rows = {}
+    for (stem, suffix, arch), kernels in found:
+        for symbol, used in kernels.items():
+            row = rows.setdefault((f"{stem}.cu", symbol.removesuffix(f"_{suffix}")), {})
+            before = row.get(arch, {})
+            row[arch] = {key: max(n, before.get(key, 0)) for key, n in used.items()}
+    shown = sorted({arch for row in rows.values() for arch in row})
+    lines = [f"{'file':<26}{'kernel':<34}" + "".join(f"{arch:>8}" for arch in shown) + "   stack spilled"]
+    for (file, kernel), row in sorted(rows.items()):
+        stack, spilled = (max(used[key] for used in row.values()) for key in ("stack", "spilled"))
+        lines.append(
+            f"{file:<26}{kernel:<34}" + "".join(f"{row[a]['registers'] if a in row else '-':>8}" for a in shown) + f"{stack:>8}{spilled:>8}"
+        )
+    return lines
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("stems", nargs="*", default=[name[:-3] for name in sources.names()])
     parser.add_argument("--arch", action="append")
-    parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("--processes", type=int, default=min(8, os.cpu_count() or 1))
     given = parser.parse_args(argv)
-    path = library()
-    if path is None:
+    if library() is None:
         sys.exit("nvrtc_check: expected NVRTC, got none; pip install 'nvidia-cuda-nvrtc-cu12==12.9.*'")
-    nvrtc, faults, units = Nvrtc(path), [], 0
-    for stem in given.stems:
-        for suffix in suffixes(stem):
-            for arch in given.arch or (ARCHITECTURES if suffix in COMMON or "NX_HALF" in sources.text(f"{stem}.cu") else ("sm_80",)):
-                units += 1
-                faults += check(nvrtc, stem, suffix, arch, given.verbose)
+    with ProcessPoolExecutor(given.processes) as pool:
+        found = list(pool.map(_one, units(given.stems, given.arch)))
+    faults = [fault for _, _, some in found for fault in some]
+    print("\n".join(table([(unit, kernels) for unit, kernels, _ in found])))
     print("\n".join(faults))
-    print(f"{units} units, {len(faults)} faults")
+    print(f"{len(found)} units, {len(faults)} faults")
     return 1 if faults else 0
 
 

@@ -126,5 +126,15 @@ def test_nvrtc_compiles_it_without_spills(stem):
     assert nvrtc_check.check(nvrtc_check.Nvrtc(path), stem, "f32", "sm_80") == []
 
 
+def test_products_and_sums_are_fused_where_written_only():
+    path = nvrtc_check.library()
+    if path is None:
+        pytest.skip("NVRTC is not installed: nvidia-cuda-nvrtc-cu12")
+    source = 'extern "C" __global__ void axpy(float* y, float a) { y[0] = a * y[1] + y[2]; y[3] = fmaf(a, y[4], y[5]); }'
+    ptx = nvrtc_check.Nvrtc(path).code(source, "axpy.cu", [*sources.OPTIONS, "-arch=compute_80"], "PTX").decode()
+    assert ptx.count("fma.rn.f32") == 1
+    assert ptx.count("mul.rn.f32") == 1
+
+
 def test_the_list_of_kernels_is_up_to_date():
     assert kernel_list.LIST.read_text(encoding="utf-8") == kernel_list.text(), "run `python tests/gpu/kernel_list.py`"

@@ -28,6 +28,11 @@ def norm(device):
     return F.batch_norm(nx.tensor(image(2, 3, 18, 21)).to(device), None, None, training=True)
 
 
+def sliced(device):
+    x = nx.tensor(image(5003)).to(device)
+    return x[1:] * 2.0 + x[:-1]
+
+
 def matmul(device):
     return nx.matmul(nx.tensor(image(5, 20)).to(device), nx.tensor(image(20, 7)).to(device))
 
@@ -114,6 +119,9 @@ MUTATIONS = {
     "a warp's count lost": ("scatter", chosen, "if (lane == 31) shared[warp]", "if (lane == 30) shared[warp]"),
     "a heap that forgets a child": ("regions", flooded, "unsigned first = child < size ?", "unsigned first = child + 1 < size ?"),
     "a heap without its order": ("regions", flooded, "if (!before(least, first, l, o)) break;", "if (before(least, first, l, o)) break;"),
+    "a pack from anywhere": ("elementwise", sliced, "(uint64)array % (N * sizeof(T)) == 0", "true"),
+    "a pack beyond the end": ("elementwise", sliced, "packed && i + N <= size", "packed && i < size"),
+    "elements in another order": ("elementwise", sliced, "some.v[k] = some.v[k + 1]", "some.v[k] = some.v[0]"),
     "misaligned vectors": ("matmul", matmul, "y[(blockIdx.y * m + r) * n + c] = sums[i][j]", "*(float4*)(y + (blockIdx.y * m + r) * n + c) = float4{}"),
 }  # fmt: skip
 

@@ -71,24 +71,6 @@ struct Spot {
     }
 };
 
-// 16 bytes of elements, read and written at once.
-constexpr int PACK = 16 / sizeof(element);
-struct alignas(16) Pack {
-    element v[PACK];
-};
-
-// An array that is read or written pack by pack: one run of elements on a boundary of 16 bytes, or one element everywhere.
-template <typename T> __device__ __forceinline__ bool packs(const T* array, const View& view) {
-    return view.axes == 1 && (view.strides[0] == 0 || (view.strides[0] == 1 && (uint64)array % 16 == 0));
-}
-__device__ __forceinline__ Pack pack_of(const element* array, const View& view, int64 i) {
-    if (view.strides[0] == 1) return *(const Pack*)(array + i * PACK);
-    Pack same;
-#pragma unroll
-    for (int k = 0; k < PACK; k++) same.v[k] = array[0];
-    return same;
-}
-
 // What the compiler must know of the element types; the device compiler has no <type_traits> or <limits>.
 template <typename T> struct Traits { static constexpr bool is_float = false; };
 template <> struct Traits<float> {

@@ -11,51 +11,31 @@
 // launch integer_binary: joined
 // launch compare: joined
 // launch select: joined
-#include "common.cuh"
+#include "packs.cuh"
 #ifdef NX_FLOATS
 #include "expressions.cuh"
 
-// Dense arrays go pack by pack: f(elements of the pack) gives the first positions' results, the rest is up to the caller.
-template <typename F> __device__ __forceinline__ int64 pack_by_pack(element* y, int64 size, F f) {
-    for (EACH(i, size / PACK)) *(Pack*)(y + i * PACK) = f(i);
-    return size / PACK * PACK;
-}
-
 KERNEL NX_NAME(unary)(element* y, const View y_view, const element* x, const View x_view, int64 op, double a, double b) {
-    int64 done = 0;
-    if (y_view.strides[0] == 1 && packs(y, y_view) && packs(x, x_view))
-        done = pack_by_pack(y, y_view.size, [&](int64 i) {
-            Pack p = pack_of(x, x_view, i);
-#pragma unroll
-            for (int k = 0; k < PACK; k++) p.v[k] = unary_of((int)op, p.v[k], (element)a, (element)b);
-            return p;
-        });
-    for (EACH(k, y_view.size - done)) {
-        const int64 i = done + k;
-        y[at(y_view, i)] = unary_of((int)op, x[at(x_view, i)], (element)a, (element)b);
-    }
+    const Walk<FEW> walk(y_view.size, packs_to<FEW>(y, y_view) && packs<FEW>(x, x_view));
+    for (EACH_SOME(i, walk))
+        walk.put(y, y_view, i, each_of<element, FEW>([&](element v) { return unary_of((int)op, v, (element)a, (element)b); },
+                                                     walk.taken(x, x_view, i)));
 }
 
 KERNEL NX_NAME(binary)(element* y, const View y_view, const element* x, const View x_view, const element* other, const View other_view,
                        int64 op, double a, double b) {
-    int64 done = 0;
-    if (y_view.strides[0] == 1 && packs(y, y_view) && packs(x, x_view) && packs(other, other_view))
-        done = pack_by_pack(y, y_view.size, [&](int64 i) {
-            Pack p = pack_of(x, x_view, i);
-            const Pack q = pack_of(other, other_view, i);
-#pragma unroll
-            for (int k = 0; k < PACK; k++) p.v[k] = binary_of((int)op, p.v[k], q.v[k], (element)a, (element)b);
-            return p;
-        });
-    for (EACH(k, y_view.size - done)) {
-        const int64 i = done + k;
-        y[at(y_view, i)] = binary_of((int)op, x[at(x_view, i)], other[at(other_view, i)], (element)a, (element)b);
-    }
+    const Walk<FEW> walk(y_view.size, packs_to<FEW>(y, y_view) && packs<FEW>(x, x_view) && packs<FEW>(other, other_view));
+    for (EACH_SOME(i, walk))
+        walk.put(y, y_view, i, each_of<element, FEW>([&](element v, element o) { return binary_of((int)op, v, o, (element)a, (element)b); },
+                                                     walk.taken(x, x_view, i), walk.taken(other, other_view, i)));
 }
 
 KERNEL NX_NAME(ternary)(element* y, const View y_view, const element* g, const View g_view, const element* x, const View x_view,
                         const element* other, const View other_view, int64 op) {
-    for (EACH(i, y_view.size)) y[at(y_view, i)] = ternary_of((int)op, g[at(g_view, i)], x[at(x_view, i)], other[at(other_view, i)]);
+    const Walk<FEW> walk(y_view.size, packs_to<FEW>(y, y_view) && packs<FEW>(g, g_view) && packs<FEW>(x, x_view) && packs<FEW>(other, other_view));
+    for (EACH_SOME(i, walk))
+        walk.put(y, y_view, i, each_of<element, FEW>([&](element d, element v, element o) { return ternary_of((int)op, d, v, o); },
+                                                     walk.taken(g, g_view, i), walk.taken(x, x_view, i), walk.taken(other, other_view, i)));
 }
 #endif
 
@@ -63,12 +43,17 @@ KERNEL NX_NAME(ternary)(element* y, const View y_view, const element* g, const V
 #include "integers.cuh"
 
 KERNEL NX_NAME(integer_unary)(element* y, const View y_view, const element* x, const View x_view, int64 op) {
-    for (EACH(i, y_view.size)) y[at(y_view, i)] = integer_unary_of((int)op, x[at(x_view, i)]);
+    const Walk<FEW> walk(y_view.size, packs_to<FEW>(y, y_view) && packs<FEW>(x, x_view));
+    for (EACH_SOME(i, walk))
+        walk.put(y, y_view, i, each_of<element, FEW>([&](element v) { return integer_unary_of((int)op, v); }, walk.taken(x, x_view, i)));
 }
 
 KERNEL NX_NAME(integer_binary)(element* y, const View y_view, const element* x, const View x_view, const element* other,
                                const View other_view, int64 op) {
-    for (EACH(i, y_view.size)) y[at(y_view, i)] = integer_binary_of((int)op, x[at(x_view, i)], other[at(other_view, i)]);
+    const Walk<FEW> walk(y_view.size, packs_to<FEW>(y, y_view) && packs<FEW>(x, x_view) && packs<FEW>(other, other_view));
+    for (EACH_SOME(i, walk))
+        walk.put(y, y_view, i, each_of<element, FEW>([&](element v, element o) { return integer_binary_of((int)op, v, o); },
+                                                     walk.taken(x, x_view, i), walk.taken(other, other_view, i)));
 }
 #endif
 
@@ -90,16 +75,25 @@ __device__ __forceinline__ bool question(int op, element x, element y) {
 
 KERNEL NX_NAME(compare)(const element* x, const View x_view, const element* other, const View other_view, unsigned char* y,
                         const View y_view, int64 op) {
-    for (EACH(i, y_view.size)) y[at(y_view, i)] = question((int)op, x[at(x_view, i)], other[at(other_view, i)]);
+    const Walk<FEW> walk(y_view.size, packs_to<FEW>(y, y_view) && packs<FEW>(x, x_view) && packs<FEW>(other, other_view));
+    for (EACH_SOME(i, walk))
+        walk.put(y, y_view, i, each_of<unsigned char, FEW>([&](element v, element o) { return (unsigned char)question((int)op, v, o); },
+                                                           walk.taken(x, x_view, i), walk.taken(other, other_view, i)));
 }
 #endif
 
 #ifdef NX_BYTES
 KERNEL NX_NAME(select)(element* y, const View y_view, const unsigned char* mask, const View mask_view, const element* x,
                        const View x_view, const element* other, const View other_view) {
-    for (EACH(i, y_view.size)) {
-        int64 from = at(x_view, i), otherwise = at(other_view, i);
-        y[at(y_view, i)] = mask[at(mask_view, i)] ? x[from] : other[otherwise];
+    const Walk<FEW> walk(y_view.size, packs_to<FEW>(y, y_view) && packs<FEW>(mask, mask_view) && packs<FEW>(x, x_view) && packs<FEW>(other, other_view));
+    for (EACH_SOME(i, walk)) {
+        const Some<unsigned char, FEW> chosen = walk.taken(mask, mask_view, i);
+        Some<element, FEW> some = walk.taken(x, x_view, i);
+        const Some<element, FEW> otherwise = walk.taken(other, other_view, i);
+#pragma unroll
+        for (int k = 0; k < FEW; k++)
+            if (!chosen.v[k]) some.v[k] = otherwise.v[k];
+        walk.put(y, y_view, i, some);
     }
 }
 #endif
