@@ -84,6 +84,10 @@ oracle: .venv/built-test ## expected results of operations, layers and optimizer
 fuzz: .venv/built-test ## random calls of kernels, model and image files for MINUTES=10; findings are kept in tests/fuzz/corpus
 	$(PY) tests/fuzz/run.py
 
+.PHONY: kill-test
+kill-test: .venv/built-test ## kill predictions of large images at ROUNDS=100 random places each: nothing is lost, the file is the same (minutes)
+	NEURENIX_KILLS=$${ROUNDS:-100} $(PY) -m pytest -q tests/slides/test_kills.py
+
 .PHONY: sanitize
 sanitize: ## the Rust core's tests under address sanitizer, and a part of them under Miri where a nightly toolchain has it (minutes)
 	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address ASAN_OPTIONS=detect_leaks=0 \

@@ -180,7 +180,7 @@ def test_another_model_image_or_setting_is_refused(slide: Path, tmp_path: Path) 
         return predict_file(model, slide, out, settings or Settings(tile=64), lambda: next(count) >= 2)
 
     assert begin() == "stopped"
-    with pytest.raises(FileError, match="pass --resume to go on"):
+    with pytest.raises(StateError, match="pass --resume to go on"):
         begin()
     with pytest.raises(StateError, match="model was"):
         begin(Settings(resume=True), made(1, seed=1))

@@ -16,7 +16,7 @@ import neurenix as nx
 from neurenix.command.files import images_in
 from neurenix.command.stopping import asked_to_stop
 from neurenix.command.tasks import Task
-from neurenix.errors import ArgumentError, FileError, NeurenixError
+from neurenix.errors import ArgumentError, DTypeError, FileError, NeurenixError, ShapeError
 from neurenix.images import count_images, open_image
 from neurenix.images.opening import FORMATS, require, write_image
 from neurenix.images.placing import put
@@ -150,7 +150,7 @@ def _outputs(given: argparse.Namespace, name: str) -> dict[Output, Path]:
 
 def _failed(path: Path, error: NeurenixError, given: argparse.Namespace, failed: list[str]) -> None:
     """Note an image that cannot be predicted, or give up."""
-    if given.on_error == "stop" or not isinstance(error, ValueError):  # what another process or the machine is to blame for is no image's
+    if given.on_error == "stop" or not isinstance(error, FileError | ShapeError | DTypeError):  # others are not the image's fault
         raise error
     failed.append(path.name)
     print(f"left out: {error}", file=sys.stderr)

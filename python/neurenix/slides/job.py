@@ -13,7 +13,7 @@ import numpy as np
 
 from neurenix import autograd, precision
 from neurenix.backend.kernel import skipped
-from neurenix.errors import FileError
+from neurenix.errors import FileError, StateError
 from neurenix.images import Source, open_image
 from neurenix.images.source import Array
 from neurenix.inference import evaluating, output_of
@@ -118,9 +118,9 @@ def predict_file(
     BusyError
         If another process is at work on the same tiles.
     StateError
-        If a job that was begun has another model, image or settings.
+        If a job that was begun has another model, image or settings, or ``resume`` is not set.
     FileError
-        If the image is damaged or holds a pixel that is no number, with its place; if a job was begun and ``resume`` is not set.
+        If the image is damaged or holds a pixel that is no number, with its place.
 
     Notes
     -----
@@ -153,9 +153,13 @@ def predict_file(
     channels = getattr(model, "in_channels", None)
     with open_image(path, settings.image, channels) as source, evaluating(model), autograd.no_grad():
         job = _Job(model, source, outputs, settings, folder)
-        if not settings.join and not job.run(stop):
-            return "stopped"
-        return job.join(retired)
+        try:
+            if not settings.join and not job.run(stop):
+                return "stopped"
+            return job.join(retired)
+        finally:
+            if job.unreadable and settings.part.of == 1:  # a mended image is another: nothing here is of use to it
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def work_folder(outputs: dict[Output, Path]) -> Path:
@@ -190,6 +194,7 @@ class _Job:
 
     def __init__(self, model: Module, source: Source, outputs: dict[Output, Path], settings: Settings, folder: Path) -> None:
         self.model, self.source, self.outputs, self.settings, self.folder = model, source, outputs, settings, folder
+        self.unreadable = False
         channels, height, width = source.shape
         field = receptive_field(model, channels)
         planes, dtype = _planes(model, channels, field.multiple)
@@ -239,7 +244,7 @@ class _Job:
             self._refuse_overlap(mine)
             written = self.folder / f"{part.name}.ledger"
             if written.exists() and written.stat().st_size and not self.settings.resume:
-                raise FileError(
+                raise StateError(
                     f"predict: expected nothing begun, got tiles of {self.source.path.name} in {self.folder}; pass --resume to go on, or delete it"
                 )
             done = ledger.done(self.folder)
@@ -260,8 +265,12 @@ class _Job:
         return True
 
     def _read(self, rows: slice, columns: slice) -> Tensor:
-        window = self.source.read(rows, columns)
-        statistics.require_finite_band(self.source, rows.start, columns.start, window)
+        try:
+            window = self.source.read(rows, columns)
+            statistics.require_finite_band(self.source, rows.start, columns.start, window)
+        except FileError:
+            self.unreadable = True
+            raise
         return prepared(self.model, window, self.limits)
 
     def _refuse_overlap(self, mine: range) -> None:

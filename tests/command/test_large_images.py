@@ -1,0 +1,153 @@
+"""``neurenix predict`` on images larger than a tile: parts, stops, full disks, bad files, odd paths; the files are those of the whole image."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import neurenix as nx
+from neurenix import png
+from neurenix.command import main
+from neurenix.slides.ledger import Ledger
+from neurenix.slides.lock import Lock
+
+RNG = np.random.default_rng(0)
+IMAGE = RNG.integers(0, 256, (150, 130, 3), np.uint8)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    nx.manual_seed(0)
+    nx.save(nx.multiscale.UNet(3, 1, [4]).eval(), tmp_path / "my mödel.nx")
+    return tmp_path / "my mödel.nx"
+
+
+@pytest.fixture
+def slide(tmp_path: Path) -> Path:
+    """A link to an image, with a space in its name."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "data.png").write_bytes(png.encode(IMAGE))
+    (tmp_path / "große slides").mkdir()
+    (tmp_path / "große slides" / "one 1.png").symlink_to(tmp_path / "real" / "data.png")
+    return tmp_path / "große slides" / "one 1.png"
+
+
+def predict(model: Path, images: Path, out: Path, *more: str) -> int:
+    return main(["predict", str(model), str(images), "--out", str(out), *more])
+
+
+def mask(model: Path) -> np.ndarray:
+    return np.where(nx.predict(nx.load(model), IMAGE) > 0.5, 255, 0)
+
+
+def test_parts_in_any_order_and_what_they_say(model: Path, slide: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "found here"
+    for part in ("3/3", "1/3"):
+        assert predict(model, slide.parent, out, "--tile", "40", "--part", part, "--json") == 0
+        assert json.loads(capsys.readouterr().out) == {"out": str(out), "written": 0, "waiting": 1, "failed": []}
+    assert predict(model, slide, out, "--tile", "40", "--join") == 1
+    assert "run the missing parts" in capsys.readouterr().err
+    assert predict(model, slide, out, "--part", "2/3") == 0  # the tile is that of the parts before
+    assert [p.name for p in out.iterdir()] == ["one 1.png"]
+    assert np.array_equal(png.decode((out / "one 1.png").read_bytes())[0], mask(model))
+    assert predict(model, slide, out, "--resume", "--json") == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["written"] == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_a_signal_stops_after_a_tile(number: int, model: Path, slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add = Ledger.add
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "add", lambda self, *entry: (add(self, *entry), os.kill(os.getpid(), number)))
+        assert predict(model, slide, tmp_path / "out", "--tile", "40") == 75
+    assert not (tmp_path / "out" / "one 1.png").exists()
+    assert predict(model, slide, tmp_path / "out") == 1  # without --resume
+    assert predict(model, slide, tmp_path / "out", "--resume") == 0
+    assert np.array_equal(png.decode((tmp_path / "out" / "one 1.png").read_bytes())[0], mask(model))
+
+
+def test_bad_files_are_named_and_left_out_or_end_it(model: Path, slide: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = slide.parent
+    (folder / "broken.png").write_bytes((tmp_path / "real" / "data.png").read_bytes()[:-30000])
+    (folder / "text.tif").write_text("no image")
+    np.save(folder / "five.npy", np.zeros((5, 90, 91), np.uint8))
+    bad = IMAGE.astype(np.float32)
+    bad[77, 66, 1] = np.nan
+    np.save(folder / "nan.npy", bad)
+    assert predict(model, folder, tmp_path / "out", "--tile", "40", "--on-error", "skip", "--json") == 1
+    said = capsys.readouterr()
+    assert sorted(json.loads(said.out)["failed"]) == ["broken.png", "five.npy", "nan.npy", "text.tif"]
+    assert "got nan in nan.npy at channel, row, column [1, 77, 66]; mend the image" in said.err
+    assert "expected 3 channels, got 5 in five.npy" in said.err
+    assert np.array_equal(png.decode((tmp_path / "out" / "one 1.png").read_bytes())[0], mask(model))
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["one 1.png"]
+    assert predict(model, folder, tmp_path / "stopped", "--tile", "40") == 1
+    assert "text.tif" in capsys.readouterr().err
+    assert not (tmp_path / "stopped").exists()
+
+
+def test_an_image_is_not_to_blame_for_the_machine(model: Path, slide: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, skip = tmp_path / "out", ("--tile", "40", "--on-error", "skip")
+    (out / ".one 1.job").mkdir(parents=True)
+    with Lock(out / ".one 1.job" / "part-1-of-1.lock", "it"):
+        assert predict(model, slide, out, *skip, "--resume") == 75
+    assert f"to be free, got process {os.getpid()} on" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    assert predict(model, slide, tmp_path / "file" / "out", *skip) == 1
+    assert "Not a directory" in capsys.readouterr().err
+
+
+FULL = """
+set -e
+mount -t tmpfs -o size=96k none "$3"
+status=0
+{python} -m neurenix predict "$1" "$2" --out "$3" --tile 40 --probabilities || status=$?
+test "$status" = 75
+mount -o remount,size=8m "$3"
+{python} -m neurenix predict "$1" "$2" --out "$3" --probabilities --resume
+cp "$3"/* "$4"
+"""
+
+
+def test_a_full_disk_loses_nothing(model: Path, slide: Path, tmp_path: Path) -> None:
+    """On a file system of 96 KB of its own; with more room the same command goes on to the same files."""
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no file system of one's own to be had here")
+    for name in ("straight", "disk", "copy"):
+        (tmp_path / name).mkdir()
+    assert predict(model, slide, tmp_path / "straight", "--tile", "40", "--probabilities") == 0
+    script = FULL.format(python=sys.executable)
+    paths = [str(p) for p in (model, slide, tmp_path / "disk", tmp_path / "copy")]
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", script, "sh", *paths], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "No space left on device" in done.stderr
+    for path in (tmp_path / "straight").iterdir():
+        assert (tmp_path / "copy" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_what_is_asked_for_is_written_and_small_images_give_the_same_files(model: Path, slide: Path, tmp_path: Path) -> None:
+    asked = ("--classes", "--instances", "--probabilities", "--overlay", "--percentiles", "1", "99")
+    for kind in ("png", "tif", "npy", "zarr"):
+        for tile, out in (("40", "strips"), ("200", "whole")):
+            assert predict(model, slide, tmp_path / kind / out, "--tile", tile, "--format", kind, *asked) == 0
+        found = sorted(p.relative_to(tmp_path / kind / "whole") for p in (tmp_path / kind / "whole").rglob("*") if p.is_file())
+        names = {p.parts[0] for p in found}
+        probabilities = "one 1.npy" if kind == "png" else f"one 1_probabilities.{kind}"
+        assert names == {f"one 1_classes.{kind}", f"one 1_instances.{kind}", probabilities, "one 1_overlay.png"}
+        for name in found:
+            if name.name not in ("one 1_overlay.png", "zarr.json"):  # of a large image the overlay is drawn small
+                assert (tmp_path / kind / "whole" / name).read_bytes() == (tmp_path / kind / "strips" / name).read_bytes()
+
+
+def test_two_images_that_want_one_name(model: Path, slide: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(slide.with_suffix(".npy"), IMAGE)
+    assert predict(model, slide.parent, tmp_path / "out") == 1
+    assert "expected images of different names, got one 1.npy and one 1.png" in capsys.readouterr().err
