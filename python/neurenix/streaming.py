@@ -14,14 +14,52 @@ from typing import Any, NamedTuple, TypeAlias
 
 from neurenix import backend, window
 from neurenix._typing import Array
-from neurenix.backend.kernel import skipped
+from neurenix.backend.kernel import is_skipping, skipped
 from neurenix.errors import WindowError
 from neurenix.layout import copy, copy_into
 from neurenix.tensor import Tensor
 from neurenix.window_rules import Rules, Span
 
-_IMAGE = -1  # the number of what a model is given; its operations have those from 0
 Range: TypeAlias = tuple[int, int]
+
+
+class Unknown(Exception):  # noqa: N818 - a question, not an error
+    """An operation asks for a whole map that no pass has made yet."""
+
+    def __init__(self, op: str, window: Tensor, compute: Callable[[Tensor], Tensor]) -> None:
+        super().__init__(op)
+        self.op, self.window, self.compute = op, window, compute
+
+
+class Whole(NamedTuple):
+    """A whole map that operations see, and what they made of it, in the order in which they ask."""
+
+    map: Tensor
+    made: list[Tensor]
+
+
+class Known(window.Follower):
+    """Gives operations that see whole maps what they make of those that earlier passes made."""
+
+    def __init__(self, known: Sequence[Whole] = ()) -> None:
+        self._known = known
+        self._asked: list[tuple[Tensor, list[int]]] = []  # in this run: windows of the maps, and how often each was seen
+
+    def seen(self, op: str, x: Tensor, compute: Callable[[Tensor], Tensor], /) -> Tensor:
+        """What ``compute`` makes of the whole map of ``x``."""
+        number = next((i for i, (asked, _) in enumerate(self._asked) if asked is x), len(self._asked))
+        if number == len(self._asked):
+            self._asked.append((x, [0]))
+        if number >= len(self._known):
+            raise Unknown(op, x, compute)
+        whole, times = self._known[number], self._asked[number][1]
+        times[0] += 1
+        if times[0] <= len(whole.made):
+            return whole.made[times[0] - 1]
+        made = compute(whole.map)
+        if not is_skipping():
+            whole.made.append(made)
+        return made
 
 
 class _Step:
@@ -46,7 +84,7 @@ class Strip(NamedTuple):
     output: Tensor  # (1, K, rows, columns)
 
 
-class Column(window.Follower):
+class Column(Known):
     """One column of an image on its way through a model.
 
     Parameters
@@ -61,14 +99,24 @@ class Column(window.Follower):
         The image's columns that are read.
     makes : slice
         The output's columns that are wanted; to the end if it has none.
+    known : sequence of Whole
+        Maps that operations see as a whole, from earlier passes.
     """
 
     def __init__(
-        self, run: Callable[[Tensor], Tensor], read: Callable[[slice, slice], Tensor], full: Range, reads: slice, makes: slice
+        self,
+        run: Callable[[Tensor], Tensor],
+        read: Callable[[slice, slice], Tensor],
+        full: Range,
+        reads: slice,
+        makes: slice,
+        known: Sequence[Whole] = (),
     ) -> None:
+        super().__init__(known)
         self._run, self._read, self._full, self._reads, self._makes = run, read, full, reads, makes
         self._steps: list[_Step] = []
         self._readers: dict[int, list[_Step]] = {}  # by the number of the step that they read
+        self._beside: dict[int, list[_Step]] = {}  # and that they lie beside
         self._number = 0
         self._computes = self._keeps = False
 
@@ -97,6 +145,8 @@ class Column(window.Follower):
         self._computes = False
         with skipped():
             place: window.Window = self._through(Tensor._wrap(backend.new(x._array, x.shape)), top)._window
+        if place.source < 0:
+            raise WindowError("predict_tiled: expected operations near every pixel, got an output that is the image or made of a whole map")
         return place.source
 
     def _computed(self, x: Tensor, top: int) -> Tensor:
@@ -104,9 +154,9 @@ class Column(window.Follower):
         return self._through(x, top)
 
     def _through(self, x: Tensor, top: int) -> Tensor:
-        self._number = 0
+        self._number, self._asked = 0, []
         a, b = self._reads.start, self._reads.stop
-        x._window = window.Window(Span(self._full[0], top, top, top + x.shape[2]), Span(self._full[1], a, a, b), _IMAGE)
+        x._window = window.Window(Span(self._full[0], top, top, top + x.shape[2]), Span(self._full[1], a, a, b), window.IMAGE)
         with window.followed(self):
             y = self._run(x)
         if y._window is None:
@@ -131,6 +181,12 @@ class Column(window.Follower):
         out._window = window.Window(held, columns.cut(left, right), number)
         if self._computes:
             self._keep(step, out)
+
+    def lies(self, out: Tensor, like: Tensor) -> None:
+        """Remember that a result takes its place from another."""
+        step, beside = self._steps[out._window.source], self._beside.setdefault(like._window.source, [])
+        if step not in beside:
+            beside.append(step)
 
     def _step(self, op: str, sources: tuple[int, ...]) -> _Step:
         if self._number == len(self._steps) and not self._computes and not any(s.kept is not None for s in self._steps):
@@ -157,7 +213,7 @@ class Column(window.Follower):
             self._narrow(last)
         for number, step in enumerate(self._steps):
             step.keep = self._first_needed(number, step.rows)
-        return self._first_needed(_IMAGE, image)
+        return self._first_needed(window.IMAGE, image)
 
     def _first_needed(self, number: int, rows: Span) -> int:
         """The first row of a result that the next strip needs: one at least, so that no map is empty."""
@@ -169,6 +225,7 @@ class Column(window.Follower):
                 needed = rows.start
             elif made.high < made.full:
                 needed = min(needed, rule.needs(made.high, made.high, rows.full)[0])
+        needed = min([needed, *(other.rows.high for other in self._beside.get(number, []))])
         return max(rows.start, needed // align * align)
 
     def _narrow(self, last: int) -> None:
@@ -181,9 +238,11 @@ class Column(window.Follower):
                 continue  # no output depends on it
             align = lcm(*(reader.rules[1].step for reader in self._readers.get(number, [])))
             low, high = wanted[number]
+            for other in self._beside.get(number, []):
+                low, high = (min(low, other.columns[0]), max(high, other.columns[1])) if other.columns else (low, high)
             low, high = step.columns = max(0, low // align * align), min(high, step.full)
             for source in step.sources:
-                full = self._full[1] if source == _IMAGE else self._steps[source].full
+                full = self._full[1] if source == window.IMAGE else self._steps[source].full
                 a, b = step.rules[1].needs(low, high - 1, full)
                 before = wanted.get(source, (a, b))
                 wanted[source] = min(a, before[0]), max(b, before[1])

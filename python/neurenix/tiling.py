@@ -21,8 +21,9 @@ from neurenix.inference import evaluating, output_of
 from neurenix.nn import Module
 from neurenix.ops._arguments import integer
 from neurenix.progress import Progress
-from neurenix.streaming import Column
+from neurenix.streaming import Column, Known, Unknown, Whole
 from neurenix.tensor import Tensor
+from neurenix.window import whole_needed
 from neurenix.window_rules import Span
 
 _MOST = 1 << 14  # pixels of a window in which no exact pixel was found
@@ -78,38 +79,61 @@ def receptive_field(model: Module, channels: int | None = None) -> ReceptiveFiel
     ((24, 24), (24, 24), 4)
     """
     c = _channels(model) if channels is None else integer("receptive_field", "channels", channels, 1)
+    return _field(_Model(model, c))
+
+
+class _Model:
+    """What is run on windows: a model, or its part before an operation that sees a whole map, with what earlier ones made of theirs."""
+
+    def __init__(self, model: Module, channels: int) -> None:
+        self.model, self.channels = model, channels
+        self.known: list[Whole] = []
+        self.asks: Unknown | None = None
+        self.begins = False  # whether the operation that sees a whole map is where this part ends
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The output, or the map that is asked for."""
+        try:
+            y: Tensor = output_of(self.model, x)
+        except Unknown as asks:
+            if not self.begins:
+                raise WindowError(f"{whole_needed(asks.op)}, which predict_tiled makes first with passes=2 or more") from None
+            self.asks, y = asks, asks.window
+        return y
+
+    def dry(self, multiple: int, length: int, more: int) -> Spans:
+        """The output's spans for a window of ``length`` multiples inside an image that is even at every level, or with ``more`` odd.
+
+        Between these two are all others: maps that are resized to each other's sizes have scales of 2 or a little less.
+        """
+        start, size = _far(multiple), length * multiple
+        dtype, device = next(((p.dtype, p.device) for p in self.model.parameters()), (np.dtype(np.float32), "cpu"))
+        with skipped(), evaluating(self.model), autograd.no_grad(), window.followed(Known(self.known)):
+            x = Tensor(np.zeros((1, self.channels, size, size), dtype), device=device)
+            span = Span(start + size + 8 * multiple + more, start, start, start + size)
+            x._window = window.Window(span, span)
+            y = self(x)
+            if y._window is None:
+                raise WindowError("predict_tiled: expected operations that say what they depend on, got an output of unknown ones")
+            spans: Spans = y._window.spans
+            return spans
+
+
+def _field(model: _Model) -> ReceptiveField:
     multiple, length = 1, 8
     while True:
         try:
-            runs = [_dry(model, c, multiple, length, more) for more in (0, 1)]
+            runs = [model.dry(multiple, length, more) for more in (0, 1)]
         except WindowError as error:
             multiple *= error.multiple
             if error.multiple == 1 or multiple > _COARSEST:
                 raise WindowError(f"{error}; {_OTHERWISE}") from None
             continue
         if all(s.low < s.high for spans in runs for s in spans):
-            return _widest([_field(spans, multiple, length) for spans in runs])
+            return _widest([_reach(spans, multiple, length) for spans in runs])
         length *= 2
         if length * multiple > _MOST:
             raise WindowError(f"receptive_field: expected outputs that depend on fewer than {_MOST} pixels around them; {_OTHERWISE}")
-
-
-def _dry(model: Module, channels: int, multiple: int, length: int, more: int) -> Spans:
-    """The output's spans for a window of ``length`` multiples inside an image that is even at every level, or with ``more`` odd.
-
-    Between these two are all others: maps that are resized to each other's sizes have scales of 2 or a little less.
-    """
-    start, size = _far(multiple), length * multiple
-    dtype, device = next(((p.dtype, p.device) for p in model.parameters()), (np.dtype(np.float32), "cpu"))
-    with skipped(), evaluating(model), autograd.no_grad(), window.followed():
-        x = Tensor(np.zeros((1, channels, size, size), dtype), device=device)
-        span = Span(start + size + 8 * multiple + more, start, start, start + size)
-        x._window = window.Window(span, span)
-        y = output_of(model, x)
-        if y._window is None:
-            raise WindowError("predict_tiled: expected operations that say what they depend on, got an output of unknown ones")
-        spans: Spans = y._window.spans
-        return spans
 
 
 def _far(multiple: int) -> int:
@@ -117,7 +141,7 @@ def _far(multiple: int) -> int:
     return multiple * 1009
 
 
-def _field(spans: Spans, multiple: int, length: int) -> ReceptiveField:
+def _reach(spans: Spans, multiple: int, length: int) -> ReceptiveField:
     start = _far(multiple)
     scales = [Fraction(s.start, start) for s in spans]
     before, behind = [], []
@@ -138,11 +162,6 @@ def _up(value: Fraction, multiple: int) -> int:
     return max(0, -(-value // multiple) * multiple)
 
 
-def _output(model: Module, x: Tensor) -> Tensor:
-    y: Tensor = output_of(model, x)
-    return y
-
-
 def _channels(model: Module) -> int:
     for module in model.modules():
         channels = getattr(module, "in_channels", None)
@@ -160,6 +179,7 @@ def predict_tiled(
     approximate: bool = False,
     overlap: int | None = None,
     progress: bool = False,
+    passes: int = 1,
 ) -> Any:
     """Run a model over large images part by part, in evaluation mode: the same bits as over the whole.
 
@@ -181,6 +201,10 @@ def predict_tiled(
         Of approximate tiles, in pixels; a quarter of ``tile`` by default.
     progress : bool
         Show how many strips are done.
+    passes : int
+        For models with averages or maxima of the whole map (global and pyramid pooling, squeeze and excitation), exactly: at most so
+        many passes over the image, one more than there are maps that such operations see. A pass makes the next of these maps, which is
+        held in memory.
 
     Returns
     -------
@@ -215,7 +239,8 @@ def predict_tiled(
     if len(getattr(x, "shape", ())) != 4 or 0 in x.shape:
         raise ShapeError(f"{op}: expected x (N, C, H, W), got shape {tuple(getattr(x, 'shape', ()))}; nx.predict takes single images")
     with evaluating(model), autograd.no_grad():
-        made = _blended(model, x, tile, overlap, out, progress) if approximate else _exact(model, x, tile, out, progress)
+        most = integer(op, "passes", passes, 1)
+        made = _blended(model, x, tile, overlap, out, progress) if approximate else _exact(model, x, tile, out, progress, most)
     return Tensor(made, device=x.device) if isinstance(x, Tensor) else made
 
 
@@ -225,23 +250,36 @@ def _sizes(tile: Any) -> tuple[int, int]:
     return integer("predict_tiled", "tile", rows, 1), integer("predict_tiled", "tile", columns, 1)
 
 
-def _exact(model: Module, x: Any, tile: Any, out: Any, progress: bool) -> Any:
-    field = receptive_field(model, x.shape[1])
-    # A rim is computed at the sides only, so a tile is wider than high, of the same area.
+def _exact(model: Module, x: Any, tile: Any, out: Any, progress: bool, passes: int) -> Any:
     rows, columns = _sizes(tile)
+    # A rim is computed at the sides only, so a tile is wider than high, of the same area.
     wanted = (rows, columns) if isinstance(tile, tuple) else ((rows + 1) // 2, 2 * columns)
-    height, width = (_up(Fraction(n), field.multiple) for n in wanted)
+    for n in range(len(x)):
+        run = _Model(model, x.shape[1])
+        while True:
+            run.begins, run.asks = len(run.known) < passes - 1, None
+            field = _field(run)
+            if run.asks is None:
+                break
+            whole = _strips(run, field, x, n, wanted, None, 0, progress)
+            run.known.append(Whole(Tensor(whole, device=_device(model)), []))
+        out = _strips(run, field, x, n, wanted, out, n, progress)
+    return out
+
+
+def _strips(run: _Model, field: ReceptiveField, x: Any, n: int, tile: tuple[int, int], out: Any, at: int, progress: bool) -> Any:
+    """One pass over image ``n``, its outputs written to ``out[at]``."""
+    height, width = (_up(Fraction(size), field.multiple) for size in tile)
     pieces = _pieces(x.shape[3], width, field.before[1], field.behind[1], field.scale[1])
     stops = [*range(height + field.behind[0], x.shape[2], height), x.shape[2]]
-    jobs = [(n, piece, stop) for n in range(len(x)) for piece in pieces for stop in stops]
-    for n, piece, stop in Progress(jobs, "strip") if progress else jobs:
+    jobs = [(piece, stop) for piece in pieces for stop in stops]
+    for piece, stop in Progress(jobs, "strip") if progress else jobs:
         if stop == stops[0]:
-            column = Column(partial(_output, model), partial(_read, model, x, n), tuple(x.shape[2:]), piece.read, piece.kept)
+            column = Column(run, partial(_read, run.model, x, n), tuple(x.shape[2:]), piece.read, piece.kept, run.known)
             strips = column.strips(0, stops)
         strip = next(strips)
-        sizes = [s.full for s in strip.output._window.spans]
-        out = _place(out, strip.output, len(x), sizes)
-        out[n, :, strip.rows, strip.columns] = _host(strip.output)[0]
+        out = _place(out, strip.output, len(x) if run.asks is None else 1, [s.full for s in strip.output._window.spans])
+        out[at, :, strip.rows, strip.columns] = _host(strip.output)[0]
     return out
 
 
@@ -253,6 +291,10 @@ def _pieces(full: int, tile: int, before: int, behind: int, scale: Fraction) -> 
         last = None if stop == full else int(stop * scale)
         found.append(_Piece(slice(max(0, start - before), min(full, stop + behind)), slice(int(start * scale), last)))
     return found
+
+
+def _device(model: Module) -> str:
+    return str(next((p.device for p in model.parameters()), "cpu"))
 
 
 def _read(model: Module, x: Any, n: int, rows: slice, columns: slice) -> Tensor:

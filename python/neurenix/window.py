@@ -8,7 +8,7 @@ for a right one. Tiles and strips of large images are computed with this.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from neurenix.tensor import Tensor
 
 
+IMAGE: Final = -1
+
+
 class Window(NamedTuple):
     """The part of a map that is held, and which operation made it."""
 
     rows: Span
     columns: Span
-    source: int = -1  # its number, for who follows a whole model; -1 is the image
+    source: int = IMAGE  # number of the operation that made it or what it lies beside, for who follows a model; IMAGE is its input
 
     @property
     def spans(self) -> tuple[Span, Span]:
@@ -38,6 +41,13 @@ class Follower:
 
     def take(self, op: str, out: Tensor, sources: tuple[int, ...], rules: Rules) -> None:
         """``out`` is what ``op`` made of the windows that the operations ``sources`` made."""
+
+    def lies(self, out: Tensor, like: Tensor) -> None:
+        """``out`` lies where ``like`` does, of which no pixel went into it."""
+
+    def seen(self, op: str, _x: Tensor, _compute: Callable[[Tensor], Tensor], /) -> Tensor:
+        """What the last argument makes of the whole map of which the one before is a window."""
+        raise whole_needed(op)
 
 
 # Operations whose outputs are made of the inputs' elements at the same place, whatever their arguments.
@@ -105,6 +115,11 @@ POINTWISE: Final = frozenset(
 _follower: ContextVar[Follower | None] = ContextVar("windows", default=None)
 
 
+def whole_needed(op: str) -> WindowError:
+    """The error for an operation that may see the whole map."""
+    return WindowError(f"{op}: expected an operation whose outputs depend on pixels near them, got one that may see the whole map")
+
+
 @contextmanager
 def followed(follower: Follower | None = None) -> Iterator[None]:
     """Context in which operations on windows are followed."""
@@ -133,7 +148,7 @@ def settle(op: str, out: Tensor, inputs: Sequence[Tensor], local: Local | None) 
         return
     rules = at_place() if local is None and op in POINTWISE else local and local()
     if rules is None:
-        raise WindowError(f"{op}: expected an operation whose outputs depend on pixels near them, got one that may see the whole map")
+        raise whole_needed(op)
     for t in inputs:
         if t._window is None and t.ndim >= out.ndim and t.shape[-2:] != (1, 1) and op in POINTWISE:
             raise WindowError(f"{op}: expected windows of one image, got one beside a whole map {t.shape}")
@@ -142,6 +157,26 @@ def settle(op: str, out: Tensor, inputs: Sequence[Tensor], local: Local | None) 
     out._window = Window(rows, columns)
     if (follower := _follower.get()) is not None:
         follower.take(op, out, tuple(w.source for w in windows), rules)
+
+
+def seen_whole(op: str, x: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
+    """What ``compute`` makes of ``x``, and of its whole map where it is a window and the map is known."""
+    follower = _follower.get()
+    return compute(x) if x._window is None or follower is None else follower.seen(op, x, compute)
+
+
+def lies(out: Tensor, like: Tensor) -> Tensor:
+    """``out``, whose place is that of ``like``."""
+    if (follower := _follower.get()) is not None and out._window is not None:
+        follower.lies(out, like)
+    return out
+
+
+def beside(x: Tensor, like: Tensor) -> Tensor:
+    """``x``, made of whole maps, as the window that ``like`` is."""
+    rows, columns = (Span(s.full, s.start, s.start, s.start + n).kept(n) for s, n in zip(like._window.spans, like.shape[-2:], strict=True))
+    x._window = Window(rows, columns, like._window.source)
+    return x
 
 
 def _joined(op: str, spans: Sequence[Span]) -> Span:

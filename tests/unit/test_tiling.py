@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,7 +13,19 @@ import neurenix as nx
 from neurenix import autograd, nn
 from neurenix.backend.kernel import skipped
 from neurenix.errors import ArgumentError, DTypeError, ShapeError, WindowError
-from neurenix.multiscale import FeaturePyramidNetwork, PANet, PyramidNetwork, UNet, UNetPlusPlus, predict_tiled, receptive_field
+from neurenix.multiscale import (
+    ASPP,
+    DAPPM,
+    PPM,
+    FeaturePyramidNetwork,
+    PANet,
+    PyramidNetwork,
+    PyramidPooling,
+    UNet,
+    UNetPlusPlus,
+    predict_tiled,
+    receptive_field,
+)
 from neurenix.window import Window, followed
 from neurenix.window_rules import Cropped, Enlarged, Framed, Scattering, Sliding, Span
 
@@ -242,12 +255,54 @@ def test_approximate_tiles_add_to_one_and_change_little() -> None:
     assert np.array_equal(predict_tiled(model, x, tile=500, approximate=True), whole(model, x))
 
 
+class Around(nn.Module):
+    """Two convolutions and a module at half the image's size."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        self.first, self.second, self.inner = nn.ConvNormAct(3, 8), nn.ConvNormAct(8, 8, stride=2), inner
+
+    def forward(self, x: nx.Tensor) -> nx.Tensor:
+        return self.inner(self.second(self.first(x)))
+
+
+@pytest.mark.parametrize(
+    ("make", "passes"),
+    [
+        (lambda: Around(PyramidPooling(8, 4)), 2),
+        (lambda: Around(PPM(8, 4)), 2),
+        (lambda: Around(ASPP(8, [2, 3], 4)), 2),
+        (lambda: Around(DAPPM(8, 4, 4)), 2),
+        (lambda: UNet(3, 1, features=[4, 8], squeeze_excitation=True), 6),
+    ],
+)
+def test_passes_make_whole_maps(make: Callable[[], nn.Module], passes: int) -> None:
+    """Averages of whole maps, a pass for each map; one pass fewer is refused by the operation's name."""
+    nx.manual_seed(0)
+    model = trained(make())
+    x = np.random.default_rng(1).standard_normal((2, 3, 93, 70)).astype(np.float32)
+    assert np.array_equal(predict_tiled(model, x, tile=(16, 32), passes=passes), whole(model, x))
+    with pytest.raises(WindowError, match="(mean|adaptive_avg_pool2d): expected an operation .* got one that may see the whole map"):
+        predict_tiled(model, x, tile=(16, 32), passes=passes - 1)
+
+
+def test_an_average_of_the_image_itself_is_refused() -> None:
+    class Centred(nn.Module):
+        in_channels = 1
+
+        def forward(self, x: nx.Tensor) -> nx.Tensor:
+            return x - x.mean((2, 3), keepdim=True)
+
+    with pytest.raises(WindowError, match="got an output that is the image"):
+        predict_tiled(Centred(), np.zeros((1, 1, 64, 8), np.float32), tile=8, passes=2)
+
+
 def test_misuse() -> None:
     model, x = UNet(1, 1, features=[4]), np.zeros((1, 1, 32, 32), np.float32)
     for call, error, text in (
         (lambda: predict_tiled(x, model), DTypeError, "expected a Module"),
         (lambda: predict_tiled(model, x[0]), ShapeError, r"expected x \(N, C, H, W\)"),
         (lambda: predict_tiled(model, x, tile=0), ArgumentError, "tile"),
+        (lambda: predict_tiled(model, x, passes=0), ArgumentError, "passes"),
         (lambda: predict_tiled(model, x, tile="64"), ArgumentError, "tile"),
         (lambda: predict_tiled(model, x, tile=(64, 0)), ArgumentError, "tile"),
         (lambda: predict_tiled(model, x, tile=(64, 64, 64)), ArgumentError, "tile"),

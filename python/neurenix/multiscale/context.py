@@ -8,11 +8,11 @@ from neurenix import nn, ops
 from neurenix.errors import ArgumentError
 from neurenix.multiscale import _checks
 from neurenix.multiscale._blocks import check_norm
-from neurenix.multiscale.fusion import resized
 from neurenix.nn import functional
 from neurenix.nn.conv_norm_act import normalization
 from neurenix.nn.module import Module
 from neurenix.ops._arguments import integer
+from neurenix.ops.resize_like import resize_like, spread_like
 from neurenix.tensor import Tensor
 
 
@@ -75,7 +75,7 @@ class ASPP(Module):
         """Give (N, out_channels, H, W) of (N, in_channels, H, W)."""
         x = _checks.float_map("ASPP", x, self.in_channels)
         found = [conv(x) for conv in self.convs]
-        found[-1] = ops.broadcast_to(found[-1], found[0].shape)
+        found[-1] = spread_like(found[-1], found[0])
         out: Tensor = self.project(ops.cat(found, dim=1))
         return out
 
@@ -185,7 +185,7 @@ class PPM(Module):
         x = _checks.float_map("PPM", x, self.in_channels)
         branches = zip(self.pool_sizes, self.reductions, strict=True)
         found = [reduce(functional.adaptive_avg_pool2d(x, p)) for p, reduce in branches]
-        out: Tensor = self.bottleneck(ops.cat([x, *(resized(y, (x.shape[2], x.shape[3])) for y in found)], dim=1))
+        out: Tensor = self.bottleneck(ops.cat([x, *(resize_like(y, x, "bilinear") for y in found)], dim=1))
         return out
 
 
@@ -243,7 +243,7 @@ class DAPPM(Module):
         maps.append(ops.mean(x, (2, 3), keepdim=True))
         found = [self.scales[0](x)]
         for m, scale, process in zip(maps, self.scales[1:], self.processes, strict=True):
-            found.append(process(resized(scale(m), (x.shape[2], x.shape[3])) + found[-1]))
+            found.append(process(resize_like(scale(m), x, "bilinear") + found[-1]))
         out: Tensor = self.compression(ops.cat(found, dim=1)) + self.shortcut(x)
         return out
 

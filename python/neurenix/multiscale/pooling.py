@@ -10,6 +10,7 @@ from neurenix.multiscale._blocks import check_norm
 from neurenix.nn import functional
 from neurenix.nn.module import Module
 from neurenix.ops._arguments import integer
+from neurenix.ops.resize_like import resize_like
 from neurenix.tensor import Tensor
 
 KINDS = ("avg", "max")
@@ -102,7 +103,7 @@ class PyramidPooling(Module):
         maps = [x]
         for size, reduce in zip(self.pool_sizes, self.reductions, strict=True):
             context = reduce(functional.adaptive_avg_pool2d(x, size))
-            maps.append(functional.interpolate(context, size=x.shape[2:], mode="bilinear"))
+            maps.append(resize_like(context, x, "bilinear"))
         out: Tensor = self.project(ops.cat(maps, dim=1))
         return out
 

@@ -10,9 +10,9 @@ from neurenix.multiscale import _checks
 from neurenix.multiscale._blocks import check_norm
 from neurenix.multiscale.context import PPM
 from neurenix.multiscale.feature_pyramids import check_maps
-from neurenix.multiscale.fusion import resized
 from neurenix.nn.module import Module
 from neurenix.ops._arguments import integer
+from neurenix.ops.resize_like import resize_like
 from neurenix.tensor import Tensor
 
 
@@ -100,10 +100,10 @@ class UPerHead(Module):
     def _level(self, x: Tensor, coarser: Tensor, i: int) -> tuple[Tensor, Tensor]:
         """The sum that is handed down, and what is made of it."""
         inner = self.laterals[i](x)
-        inner = inner + resized(coarser, (inner.shape[2], inner.shape[3]))
+        inner = inner + resize_like(coarser, inner, "bilinear")
         return inner, self.smooths[i](inner)
 
     def _joined(self, levels: list[Tensor]) -> Tensor:
-        size = (levels[0].shape[2], levels[0].shape[3])
-        out: Tensor = self.head(self.drop(self.bottleneck(ops.cat([resized(m, size) for m in levels], dim=1))))
+        maps = [resize_like(m, levels[0], "bilinear") for m in levels]
+        out: Tensor = self.head(self.drop(self.bottleneck(ops.cat(maps, dim=1))))
         return out

@@ -13,6 +13,7 @@ from neurenix.ops._axis import adaptive_windows
 from neurenix.ops._windows import Windows
 from neurenix.ops.pooling import average_windows, max_windows
 from neurenix.tensor import Tensor
+from neurenix.window import seen_whole
 
 
 @lru_cache(maxsize=512)
@@ -45,13 +46,14 @@ def with_channels(op: str, x: Tensor, n: int) -> Tensor:
 
 def _adaptive_max(op: str, n: int, x: Any, output_size: Any, indices: bool) -> Any:
     x = with_channels(op, spatial(op, floats(op, x), n), n)
-    y, index = max_windows(op, x, bins_of(op, x, output_size, n), indices)
-    return (y, index) if indices else y
+    if indices:
+        return max_windows(op, x, bins_of(op, x, output_size, n), True)
+    return seen_whole(op, x, lambda m: max_windows(op, m, bins_of(op, m, output_size, n), False)[0])
 
 
 def _adaptive_average(op: str, n: int, x: Any, output_size: Any) -> Tensor:
     x = spatial(op, floats(op, x), n)
-    return average_windows(op, x, bins_of(op, x, output_size, n))
+    return seen_whole(op, x, lambda m: average_windows(op, m, bins_of(op, m, output_size, n)))
 
 
 def adaptive_avg_pool2d(input: Any, output_size: Any) -> Tensor:

@@ -15,6 +15,8 @@ from neurenix.errors import ArgumentError, DTypeError, RangeError, ShapeError
 from neurenix.ops.convert import cast
 from neurenix.ops.elementwise import Binary, Question, Unary, ask, expanded, map1, map2
 from neurenix.tensor import Tensor, as_tensor
+from neurenix.window import seen_whole
+from neurenix.window_rules import Local, at_place
 
 
 @kernel("wide")
@@ -181,6 +183,12 @@ def _linear(name: str, op: Fold, x: Tensor, dim: Dims, keepdim: bool) -> Tensor:
     if x.dtype == np.float16:
         floats_only(name, x)
     axes = axes_of(name, dim, x.ndim)
+    if {x.ndim - 2, x.ndim - 1} <= set(axes):
+        return seen_whole(name, x, lambda whole: _summed(name, op, whole, axes, keepdim))
+    return _summed(name, op, x, axes, keepdim)
+
+
+def _summed(name: str, op: Fold, x: Tensor, axes: tuple[int, ...], keepdim: bool) -> Tensor:
     shape = x.shape
     count = int(np.prod([shape[i] for i in axes], dtype=np.int64))
     y = _finish(fold(op, x._array, axes), x._array, axes, keepdim)
@@ -189,7 +197,12 @@ def _linear(name: str, op: Fold, x: Tensor, dim: Dims, keepdim: bool) -> Tensor:
         g = g if op is Fold.SUM else map1(Unary.DIV_NUMBER, g, count)
         return (_spread(g, shape, axes),)
 
-    return autograd.record(name, y, (x,), vjp)
+    return autograd.record(name, y, (x,), vjp, _local(x, axes, keepdim))
+
+
+def _local(x: Tensor, axes: Sequence[int], keepdim: bool) -> Local | None:
+    """A reduction over channels or images leaves pixels where they are."""
+    return at_place if keepdim and max(axes, default=0) < x.ndim - 2 else None
 
 
 # --- extremes
@@ -222,7 +235,7 @@ def _extreme(name: str, op: Fold, x: Tensor, dim: Dims, keepdim: bool) -> Tensor
         share = map2(Binary.DIV, g.reshape(count.shape), count)
         return (map2(Binary.MUL, layout.cast(hit, array.dtype), _spread(share, array.shape, axes)),)
 
-    return autograd.record(name, _finish(reduced, array, axes, keepdim), (x,), vjp)
+    return autograd.record(name, _finish(reduced, array, axes, keepdim), (x,), vjp, _local(x, axes, keepdim))
 
 
 def _nonempty(name: str, shape: tuple[int, ...], axes: Sequence[int]) -> None:

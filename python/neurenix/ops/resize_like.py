@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -12,8 +12,9 @@ from neurenix.errors import ArgumentError
 from neurenix.ops import _sampling_tables as sampling
 from neurenix.ops._axis import Host, Table
 from neurenix.ops.resize import apply_tables, interpolate, take_nearest
+from neurenix.ops.shape import broadcast_to
 from neurenix.tensor import Tensor
-from neurenix.window import full_size
+from neurenix.window import beside, full_size, lies
 from neurenix.window_rules import Span
 
 _LINEAR = "bilinear"
@@ -77,11 +78,24 @@ def resize_like(input: Tensor, like: Tensor, mode: str = "nearest") -> Tensor:
     """
     if mode not in ("nearest", _LINEAR):
         raise ArgumentError(f"resize_like: expected mode 'nearest' or 'bilinear', got {mode!r}; pass one of them")
-    if input._window is None or like._window is None:
+    if like._window is None:
         return input if input.shape[2:] == like.shape[2:] else interpolate(input, size=like.shape[2:], mode=mode)
     if full_size(input) == full_size(like):
         return input
-    axes = list(zip(input._window.spans, input.shape[2:], like._window.spans, like.shape[2:], strict=True))
+    if input._window is None:
+        return beside(_part(input, [Span(n, 0, 0, n) for n in input.shape[2:]], like, mode), like)
+    return lies(_part(input, input._window.spans, like, mode), like)
+
+
+def spread_like(input: Tensor, like: Tensor) -> Tensor:
+    """(N, C, 1, 1), which holds for a whole map, at every pixel of ``like``."""
+    y = broadcast_to(input, (*input.shape[:2], *like.shape[2:]))
+    return y if like._window is None else beside(y, like)
+
+
+def _part(input: Tensor, spans: Sequence[Span], like: Tensor, mode: str) -> Tensor:
+    """The part of a resized map that the window ``like`` holds."""
+    axes = list(zip(spans, input.shape[2:], like._window.spans, like.shape[2:], strict=True))
     if mode == _LINEAR:
         parts = [_linear_part(*axis) for axis in axes]
         return apply_tables("resize_like", input, [table for table, _ in parts], local=_rules([rows for _, rows in parts]))
