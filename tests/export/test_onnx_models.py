@@ -43,6 +43,11 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "unet deep": lambda: unet(deep_supervision=True),
     "unet blur": lambda: unet(downsample="blur"),
     "unet all": lambda: unet(attention=True, residual=True, squeeze_excitation=True, deep_supervision=True),
+    "unet nearest": lambda: unet(upsample="nearest", activation="leaky_relu"),
+    "unet bilinear": lambda: unet(upsample="bilinear", activation="silu", attention=True),
+    "unet plain": lambda: ms.UNet(
+        2, 3, final_activation=None, encoder=ms.PlainConvEncoder(2, MAPS), norm="instance", activation="leaky_relu", deep_supervision=True
+    ),
     "unet resnet": lambda: ms.UNet(2, 3, final_activation=None, encoder=ms.ResNetEncoder(18, 2, out_indices=[0, 1, 2])),
     "unet convnext": lambda: ms.UNet(
         2, 3, final_activation=None, norm="group", encoder=small_convnext(), attention=True, deep_supervision=True

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 import neurenix as nx
-from neurenix.multiscale import ConvNeXtEncoder, FeaturePyramidNetwork, ResNetEncoder, UNet
+from neurenix.multiscale import ConvNeXtEncoder, FeaturePyramidNetwork, PlainConvEncoder, ResNetEncoder, UNet
 
 ENCODERS = {
     "resnet18": lambda: ResNetEncoder(18, 2),
     "few maps": lambda: ResNetEncoder(18, 2, out_indices=[0, 1, 2]),
     "dilated": lambda: ResNetEncoder(50, 2, replace_stride_with_dilation=[False, False, True]),
+    "plain": lambda: PlainConvEncoder(2, [4, 8, 8]),
     "convnext": lambda: ConvNeXtEncoder(2, depths=[1, 1, 1], widths=[8, 12, 16], layer_scale=1.0),
 }
 

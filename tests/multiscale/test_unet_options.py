@@ -19,6 +19,8 @@ OPTIONS = {
     "residual-squeeze": {"residual": True, "squeeze_excitation": True},
     "supervision": {"deep_supervision": True},
     "blur": {"downsample": "blur"},
+    "nearest": {"upsample": "nearest", "activation": "leaky_relu"},
+    "bilinear": {"upsample": "bilinear", "activation": "silu", "squeeze_excitation": True},
     "all": {"attention": True, "residual": True, "squeeze_excitation": True, "deep_supervision": True, "downsample": "blur"},
 }
 
@@ -109,6 +111,24 @@ def test_flags_are_bools(name):
 def test_downsample_is_one_of_two():
     with pytest.raises(ArgumentError, match="UNet: expected downsample one of 'max', 'blur', got 'conv'; pass one of them"):
         small(downsample="conv")
+
+
+def test_upsample_and_activation_are_of_a_list():
+    with pytest.raises(ArgumentError, match="UNet: expected upsample one of 'transposed', 'nearest', 'bilinear', got 'area'"):
+        small(upsample="area")
+    with pytest.raises(ArgumentError, match="UNet: expected activation one of 'relu', 'leaky_relu', 'silu', 'gelu', got None"):
+        small(activation=None)
+    with pytest.raises(ArgumentError, match="UNet: expected activation='relu' with residual=True, got 'silu'; leave one out"):
+        small(activation="silu", residual=True)
+
+
+def test_resizing_has_no_weights_and_keeps_the_channels():
+    """The level below has 12 channels, its skip 6: nothing brings them to 6 before the convolution."""
+    model = small(upsample="nearest")
+    assert not [n for n in model.state_dict() if n.startswith("ups")]
+    assert model.decoder[1].first[0].in_channels == 6 + 12
+    assert [type(m) for m in model.modules() if isinstance(m, nn.LeakyReLU)] == []
+    assert len([m for m in small(activation="leaky_relu").modules() if isinstance(m, nn.LeakyReLU)]) == 10
 
 
 def test_the_default_has_no_other_names():

@@ -16,6 +16,7 @@ from neurenix.multiscale import (
     BlurPool,
     ConvNeXtEncoder,
     MultiScaleModel,
+    PlainConvEncoder,
     PyramidNetwork,
     ResidualBlock,
     ResNetEncoder,
@@ -200,6 +201,15 @@ def _resnet(g: Graph, m: Any, x: Value) -> list[Value]:
     found = [x]
     for i in range(1, m.out_indices[-1] + 1):
         x = g.call(getattr(m, f"layer{i}"), g.call(m.maxpool, x) if i == 1 else x)
+        found.append(x)
+    return [found[i] for i in m.out_indices]
+
+
+@rule(PlainConvEncoder)
+def _plain_encoder(g: Graph, m: Any, x: Value) -> list[Value]:
+    found = []
+    for i in range(m.out_indices[-1] + 1):
+        x = g.call(m.stages[i], x)
         found.append(x)
     return [found[i] for i in m.out_indices]
 

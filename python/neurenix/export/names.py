@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from neurenix.errors import ArgumentError, FileError, StateError
-from neurenix.multiscale import UNet
+from neurenix.multiscale import PlainConvEncoder, ResNetEncoder, UNet
 from neurenix.nn import Module
 
 Beginnings: TypeAlias = dict[str, str]  # ours to theirs; names that end in a dot stand for all that begin so
@@ -22,11 +22,18 @@ class Layout(NamedTuple):
     of: str
     fits: Callable[[UNet], bool]
     beginnings: Callable[[UNet], Beginnings]
-    up_first: bool  # whether the decoder puts the enlarged map before the skip
+    up_first: bool = False  # whether the decoder puts the enlarged map before the skip
+    twins: Callable[[str], list[str]] = lambda _: []  # other names for the same weight, in what is written
+    left_out: Callable[[str], bool] = lambda _: False  # names that are not weights of ours, in what is read
 
 
-def _own_levels(model: UNet) -> bool:
-    return hasattr(model, "bottleneck") and not (model.attention or model.residual or model.squeeze_excitation or model.deep_supervision)
+def _is_plain(model: UNet) -> bool:
+    return not (model.attention or model.residual or model.squeeze_excitation or model.deep_supervision)
+
+
+def _is_milesial(model: UNet) -> bool:
+    own = hasattr(model, "bottleneck") and (model.downsample, model.upsample, model.activation) == ("max", "transposed", "relu")
+    return own and _is_plain(model)
 
 
 def _milesial(model: UNet) -> Beginnings:
@@ -43,10 +50,55 @@ def _milesial(model: UNet) -> Beginnings:
     return found
 
 
+def _smp(model: UNet) -> Beginnings:
+    n, found = len(model.features), {"encoder.": "encoder.", "head.": "segmentation_head.0."}
+    for i in range(n):
+        for ours, theirs in (("first", "conv1"), ("second", "conv2")):
+            found[f"decoder.{i}.{ours}."] = f"decoder.blocks.{n - 1 - i}.{theirs}."
+    return found
+
+
+def _is_smp(model: UNet) -> bool:
+    ours = isinstance(model.encoder, ResNetEncoder) and (model.upsample, model.activation) == ("nearest", "relu")
+    return ours and _is_plain(model)
+
+
+def _nnunet(model: UNet) -> Beginnings:
+    n, found = len(model.features), dict[str, str]()
+    for i, stage in enumerate(model.encoder.stages):
+        for k in range(len(stage)):
+            for ours, theirs in (("0", "conv"), ("1", "norm")):
+                found[f"encoder.stages.{i}.{k}.{ours}."] = f"encoder.stages.{i}.0.convs.{k}.{theirs}."
+    for i in range(n):
+        for k, block in enumerate(("first", "second")):
+            for ours, theirs in (("0", "conv"), ("1", "norm")):
+                found[f"decoder.{i}.{block}.{ours}."] = f"decoder.stages.{n - 1 - i}.convs.{k}.{theirs}."
+        found[f"ups.{i}."] = f"decoder.transpconvs.{n - 1 - i}."
+        found[f"heads.{i - 1}." if i else "head."] = f"decoder.seg_layers.{n - 1 - i}."
+    return found
+
+
+def _nnunet_twins(name: str) -> list[str]:
+    again = [name.replace(f".{part}.", f".all_modules.{i}.") for i, part in enumerate(("conv", "norm")) if f".{part}." in name]
+    return again + [f"decoder.{n}" for n in (name, *again) if name.startswith("encoder.")]
+
+
+def _is_nnunet(model: UNet) -> bool:
+    ours = isinstance(model.encoder, PlainConvEncoder) and (model.upsample, model.activation) == ("transposed", "leaky_relu")
+    return ours and not (model.attention or model.residual or model.squeeze_excitation)
+
+
 LAYOUTS: Final = {
-    "milesial": Layout(
-        "UNet of milesial/Pytorch-UNet with bilinear=False", lambda m: _own_levels(m) and m.downsample == "max", _milesial, False
+    "smp": Layout("Unet of segmentation_models_pytorch with a ResNet", _is_smp, _smp, True),
+    "nnunet": Layout(
+        "PlainConvUNet of nnU-Net",
+        _is_nnunet,
+        _nnunet,
+        True,
+        _nnunet_twins,
+        lambda name: ".all_modules." in name or name.startswith("decoder.encoder."),
     ),
+    "milesial": Layout("UNet of milesial/Pytorch-UNet with bilinear=False", _is_milesial, _milesial),
 }
 
 

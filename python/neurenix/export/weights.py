@@ -93,7 +93,8 @@ def to_torch(model: Module, names: Names | None = None) -> Arrays:
     if layout is not None and layout.up_first:
         own = _exchanged(model, own, False)
     to = translated(list(own), beginnings(names, model))
-    return {to[name]: array for name, array in own.items()}
+    found = {to[name]: array for name, array in own.items()}
+    return found | {twin: array for name, array in found.items() for twin in (layout.twins(name) if layout is not None else ())}
 
 
 def load_torch(model: Module, source: Any, *, names: Names | None = None, strict: bool = True) -> LoadResult:
@@ -138,6 +139,7 @@ def load_torch(model: Module, source: Any, *, names: Names | None = None, strict
         raise DTypeError(f"load_torch: expected a module, got {type(model).__name__}; pass the model first, then its weights")
     layout, own = layout_of(names, model), model._saved_state()
     given = weights.unwrapped(weights.entries_of(source), own)
+    given = {name: value for name, value in given.items() if layout is None or not layout.left_out(name)}
     to = translated(list(given), {theirs: ours for ours, theirs in beginnings(names, model).items()})
     values = {to[name]: value for name, value in given.items()}
     values = _without_biases(model, values, own)

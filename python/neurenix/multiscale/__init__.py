@@ -14,6 +14,7 @@ from neurenix.multiscale.laplacian import GaussianPyramid as GaussianPyramid, La
 from neurenix.multiscale.models import MultiScaleModel as MultiScaleModel
 from neurenix.multiscale.nested import UNetPlusPlus as UNetPlusPlus
 from neurenix.multiscale.path_aggregation import BiFPN as BiFPN, PANet as PANet
+from neurenix.multiscale.plain_encoder import PlainConvEncoder as PlainConvEncoder
 from neurenix.multiscale.pooling import (
     MultiScalePooling as MultiScalePooling,
     PyramidPooling as PyramidPooling,

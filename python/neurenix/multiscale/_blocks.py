@@ -62,9 +62,9 @@ def outputs(maps: Sequence[Tensor], heads: Sequence[Module], like: Tensor, activ
 class Level(Module):
     """Two 3x3 convolutions of one level, each normalised and rectified."""
 
-    def __init__(self, in_channels: int, out_channels: int, norm: str | None) -> None:
-        self.first = nn.ConvNormAct(in_channels, out_channels, norm=norm)
-        self.second = nn.ConvNormAct(out_channels, out_channels, norm=norm)
+    def __init__(self, in_channels: int, out_channels: int, norm: str | None, activation: str = "relu") -> None:
+        self.first = nn.ConvNormAct(in_channels, out_channels, norm=norm, activation=activation)
+        self.second = nn.ConvNormAct(out_channels, out_channels, norm=norm, activation=activation)
 
     def forward(self, x: Tensor) -> Tensor:
         """Give (N, out_channels, H, W)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from neurenix import nn
+from neurenix.errors import ArgumentError
 from neurenix.multiscale import _checks
 from neurenix.multiscale._blocks import Level, check_norm
 from neurenix.multiscale.gates import SqueezeExcitation
@@ -83,8 +84,8 @@ class ResidualBlock(Module):
 class SqueezedLevel(Level):
     """A level whose channels are weighed by squeeze and excitation."""
 
-    def __init__(self, in_channels: int, out_channels: int, norm: str | None) -> None:
-        super().__init__(in_channels, out_channels, norm)
+    def __init__(self, in_channels: int, out_channels: int, norm: str | None, activation: str = "relu") -> None:
+        super().__init__(in_channels, out_channels, norm, activation)
         self.squeeze = SqueezeExcitation(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -93,8 +94,11 @@ class SqueezedLevel(Level):
         return out
 
 
-def level(in_channels: int, out_channels: int, norm: str | None, residual: bool, squeeze_excitation: bool) -> Module:
+def level(in_channels: int, out_channels: int, norm: str | None, residual: bool, squeeze_excitation: bool, activation: str) -> Module:
     """One level of a U-Net with these options."""
     if residual:
+        if activation != "relu":
+            raise ArgumentError(f"UNet: expected activation='relu' with residual=True, got {activation!r}; leave one out")
         return ResidualBlock(in_channels, out_channels, norm=norm, squeeze_excitation=squeeze_excitation)
-    return SqueezedLevel(in_channels, out_channels, norm) if squeeze_excitation else Level(in_channels, out_channels, norm)
+    kind = SqueezedLevel if squeeze_excitation else Level
+    return kind(in_channels, out_channels, norm, activation)

@@ -16,6 +16,7 @@ from neurenix.multiscale.blur import MaxBlurPool
 from neurenix.multiscale.gates import AttentionGate
 from neurenix.multiscale.residual import level
 from neurenix.nn import functional
+from neurenix.nn.conv_norm_act import ACTIVATIONS
 from neurenix.nn.module import Module
 from neurenix.ops._arguments import choice, integer
 from neurenix.tensor import Tensor
@@ -70,6 +71,11 @@ class UNet(Module):
         ``encoder.out_channels`` and by how much each is smaller than the image in ``encoder.strides`` (without it: 1, 2, 4,
         ...). ``features`` are then the channels of the decoder, finest first: one for each map but the coarsest, and before
         these one for each doubling that the finest map is away from the image. Left at its default, they follow the maps.
+    upsample : {"transposed", "nearest", "bilinear"}
+        How the decoder enlarges: by a transposed convolution that also brings the channels to the level's, or by resizing, whose
+        channels the level's first convolution takes as they are.
+    activation : {"relu", "leaky_relu", "silu", "gelu"}
+        After each 3x3 convolution of our own levels.
 
     Raises
     ------
@@ -115,6 +121,8 @@ class UNet(Module):
         deep_supervision: bool = False,
         downsample: str = "max",
         encoder: Module | None = None,
+        upsample: str = "transposed",
+        activation: str = "relu",
     ) -> None:
         self.in_channels = integer("UNet", "in_channels", in_channels, 1)
         self.out_channels = integer("UNet", "out_channels", out_channels, 1)
@@ -125,9 +133,10 @@ class UNet(Module):
         self.squeeze_excitation = _checks.flag("UNet", "squeeze_excitation", squeeze_excitation)
         self.deep_supervision = _checks.flag("UNet", "deep_supervision", deep_supervision)
         self.downsample = choice("UNet", "downsample", downsample, ("max", "blur"))
+        self.upsample = choice("UNet", "upsample", upsample, ("transposed", "nearest", "bilinear"))
+        self.activation = choice("UNet", "activation", activation, tuple(ACTIVATIONS))
         widths, skips, self.steps = self._make_encoder(encoder, features is not FEATURES)
-        self.ups = nn.ModuleList([nn.ConvTranspose2d(b, a, n, stride=n) for (a, b), n in zip(pairwise(widths), self.steps, strict=True)])
-        self.decoder = nn.ModuleList([self._level(skip + a, a) for skip, a in zip(skips, widths, strict=False)])
+        self._make_decoder(widths, skips)
         self.head = nn.Conv2d(widths[0], self.out_channels, kernel_size=1)
         if attention:
             gates = [AttentionGate(skip, below) if skip else nn.Identity() for skip, below in zip(skips, widths[1:], strict=True)]
@@ -137,7 +146,18 @@ class UNet(Module):
         self._memory = Memory()
 
     def _level(self, in_channels: int, out_channels: int) -> Module:
-        return level(in_channels, out_channels, self.norm, self.residual, self.squeeze_excitation)
+        return level(in_channels, out_channels, self.norm, self.residual, self.squeeze_excitation, self.activation)
+
+    def _make_decoder(self, widths: list[int], skips: list[int]) -> None:
+        """What enlarges, and the levels: resizing keeps the channels, a transposed convolution brings them to the level's."""
+        below = list(zip(pairwise(widths), self.steps, strict=True))
+        if self.upsample == "transposed":
+            self.ups = nn.ModuleList([nn.ConvTranspose2d(b, a, n, stride=n) for (a, b), n in below])
+        else:
+            self.ups = nn.ModuleList([nn.Upsample(scale_factor=n, mode=self.upsample) for _, n in below])
+        self.skips = skips
+        enlarged = widths[:-1] if self.upsample == "transposed" else widths[1:]
+        self.decoder = nn.ModuleList([self._level(s + e, a) for s, e, a in zip(skips, enlarged, widths, strict=False)])
 
     def _make_encoder(self, given: Module | None, asked: bool) -> tuple[list[int], list[int], list[int]]:
         """Make the encoder or take the one given: channels of the decoder's levels and what is below, of the skips; steps."""

@@ -14,7 +14,7 @@ from neurenix.nn.norm import BatchNorm2d, GroupNorm, InstanceNorm2d
 from neurenix.ops._arguments import choice, integers
 
 _NORMS = ("batch", "group", "instance")
-_ACTIVATIONS: dict[str, type[Module]] = {"relu": ReLU, "leaky_relu": LeakyReLU, "silu": SiLU, "gelu": GELU}
+ACTIVATIONS: dict[str, type[Module]] = {"relu": ReLU, "leaky_relu": LeakyReLU, "silu": SiLU, "gelu": GELU}
 
 
 class ConvNormAct(Sequential):
@@ -78,7 +78,7 @@ class ConvNormAct(Sequential):
         if norm is not None:
             layers.append(normalization(choice(name, "norm", norm, _NORMS), out_channels, device, dtype))
         if activation is not None:
-            layers.append(_ACTIVATIONS[choice(name, "activation", activation, tuple(_ACTIVATIONS))]())
+            layers.append(ACTIVATIONS[choice(name, "activation", activation, tuple(ACTIVATIONS))]())
         super().__init__(*layers)
 
 
