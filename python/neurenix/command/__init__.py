@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from neurenix.command import evaluate, export, info, predict, train
+from neurenix.command import evaluate, export, info, plan, predict, train
 from neurenix.command.together import set_threads
 from neurenix.errors import BusyError, NeurenixError
 from neurenix.parallel.ranks import Ranks, end
@@ -18,6 +18,7 @@ FULL: Final = (errno.ENOSPC, errno.EDQUOT)  # a disk: once there is room the sam
 COMMANDS: Final[dict[str, Any]] = {
     "train": train,
     "predict": predict,
+    "plan": plan,
     "eval": evaluate,
     "export": export,
     "info": info.MODEL,

@@ -26,13 +26,15 @@ from neurenix.labelling import connected_components
 from neurenix.picture import overlay, save_picture
 from neurenix.progress import Progress
 from neurenix.slides import Part, Settings, predict_file
-from neurenix.slides.job import TILE, prepared, work_folder
+from neurenix.slides.job import prepared, work_folder
 from neurenix.slides.outputs import Output
+from neurenix.slides.plan import TILE, memory_bytes
 from neurenix.slides.statistics import percentiles, require_finite_band
 
 HELP: Final = "find in images what a model was trained to find"
 EXAMPLE: Final = "neurenix predict run/best.nx images/ --out found"
 AGAIN: Final = 75
+SMALL: Final = 512  # pixels: with --memory larger images are run in tiles
 Array = np.ndarray[Any, Any]
 
 
@@ -46,6 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--probabilities", action="store_true", help="also probabilities, as .npy (K, H, W)")
     parser.add_argument("--overlay", action="store_true", help="also a small picture of image and mask, NAME_overlay.png")
+    parser.add_argument(
+        "--memory", metavar="SIZE", help="that the process may take, e.g. 1GB: large images are run in the largest tiles that fit"
+    )
     parser.add_argument("--format", choices=FORMATS, default="png", help="of masks (png)")
     parser.add_argument("--resume", action="store_true", help="leave out what is there, go on with images that are not done")
     parser.add_argument(
@@ -97,6 +102,8 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     """Predict; exit status and result."""
     model, task = load_model(given.model)
     part = _part(given.part)
+    if given.memory is not None:
+        memory_bytes(given.memory)
     require(given.format, given.out)
     failed: list[str] = []
     items = _items(given, failed)
@@ -176,9 +183,9 @@ def _predict(model: nx.nn.Module, task: Task, item: Item, given: argparse.Namesp
         return "there"
     with open_image(item.path, item.number, getattr(model, "in_channels", None)) as source:
         size = source.shape[1:]
-    if max(size) > (given.tile or TILE) or begun or given.join:
+    if max(size) > (given.tile or (SMALL if given.memory else TILE)) or begun or given.join:
         limits = None if given.percentiles is None else (given.percentiles[0], given.percentiles[1])
-        settings = Settings(task.kind, item.number, given.tile, limits, given.resume, part, given.join, progress=True)
+        settings = Settings(task.kind, item.number, given.tile, given.memory, limits, given.resume, part, given.join, progress=True)
         return predict_file(model, item.path, item.outputs, settings, stop)
     if part.number > 1:
         return "part done"  # by the first

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, Self, TypeVar
 
 from neurenix._typing import DeviceLike, DTypeLike
@@ -163,6 +163,18 @@ class Module(Registering, hooks.Hooked):
     def buffers(self, recurse: bool = True) -> Iterator[Buffer]:
         """All buffers, each once."""
         return (b for _, b in self.named_buffers(recurse=recurse))
+
+    def receptive_field(self, channels: int | None = None) -> Any:
+        """How far the pixels reach that an output depends on, see :func:`neurenix.multiscale.receptive_field`."""
+        from neurenix.tiling import receptive_field
+
+        return receptive_field(self, channels)
+
+    def plan(self, image_shape: Sequence[int], memory: int | str | None = None, **settings: Any) -> Any:
+        """Tile, memory, work and time of predicting a large image, before it begins: see :func:`neurenix.slides.plan.plan`."""
+        from neurenix.slides.plan import plan
+
+        return plan(self, image_shape, memory, **settings)
 
     def num_parameters(self, trainable_only: bool = False) -> int:
         """Number of values in all parameters, or in those that take a gradient."""

@@ -86,10 +86,10 @@ class _Watch:
 
     def count(self, op: str, result: Any, inputs: tuple[Tensor, ...]) -> None:
         if self.running:
-            self.running[-1].own += _products(op, result.shape, inputs)
+            self.running[-1].own += products(op, result.shape, inputs)
 
 
-def _products(op: str, result: tuple[int, ...], inputs: tuple[Tensor, ...]) -> int:
+def products(op: str, result: tuple[int, ...], inputs: tuple[Tensor, ...]) -> int:
     """Multiply-adds of one operation; sums, norms, activations and pooling count none, as in published figures."""
     if op.startswith("conv_transpose"):
         return math.prod(inputs[0].shape) * math.prod(inputs[1].shape[1:])

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from neurenix.errors import FileError, StateError
 from neurenix.images import Source, open_image
 from neurenix.images.source import Array
 from neurenix.inference import evaluating, output_of
+from neurenix.memory import empty_cache
 from neurenix.nn import Module
 from neurenix.normalization import Normalization
 from neurenix.picture import scaled
@@ -25,13 +26,13 @@ from neurenix.slides import ledger, statistics
 from neurenix.slides.identity import image_hash, model_hash
 from neurenix.slides.lock import Lock
 from neurenix.slides.outputs import Assembly, Kind, Output, kept, layers
+from neurenix.slides.plan import TILE, plan
 from neurenix.slides.strips import grid_of, tiles
 from neurenix.slides.tiles import Tiles
 from neurenix.system import VERSION
 from neurenix.tensor import Tensor
 from neurenix.tiling import receptive_field
 
-TILE: Final = 1024
 State = Literal["written", "there", "part done", "stopped"]
 
 
@@ -62,6 +63,8 @@ class Settings(NamedTuple):
         Which of the file's.
     tile : int or (int, int), optional
         Rows and columns of a tile, or ``t`` for t / 2 rows and 2 t columns; that of the job that is resumed, or 1024.
+    memory : int or str, optional
+        Bytes that the process may take, e.g. ``"1GB"``: instead of ``tile``, the largest that fits.
     percentiles : (float, float), optional
         Of each channel over the whole image: they become 0 and 1 before the model's own normalisation, which otherwise comes
         after whole numbers are divided by their type's largest value.
@@ -77,6 +80,7 @@ class Settings(NamedTuple):
     kind: Kind = "binary"
     image: int = 0
     tile: int | tuple[int, int] | None = None
+    memory: int | str | None = None
     percentiles: tuple[float, float] | None = None
     resume: bool = False
     part: Part = Part()
@@ -201,10 +205,9 @@ class _Job:
         self.layers = layers(settings.kind, list(outputs), planes, dtype)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "tiles").mkdir(exist_ok=True)
-        begun = ledger.begun_with(folder / "job.json")
-        self.grid = grid_of(field, (height, width), settings.tile or begun or TILE)
         try:
             with Lock(folder / "header.lock", "the job", wait=True):
+                self.grid = grid_of(field, (height, width), self._tile())
                 found = ledger.agree(folder / "job.json", self._identity(), self._statistics)
         except BaseException:
             if not (folder / "job.json").exists():
@@ -213,6 +216,14 @@ class _Job:
         self.limits = None if settings.percentiles is None else np.array(found["limits"])
         self.tiles = Tiles(folder / "tiles", self.grid, self.layers)
         self.field = field
+
+    def _tile(self) -> int | tuple[int, int]:
+        """The tile that is asked for, that of the job which was begun, or one that fits."""
+        begun = self.settings.tile or ledger.begun_with(self.folder / "job.json")
+        if begun is not None or self.settings.memory is None:
+            return begun or TILE
+        held = self.source.held_bytes(512)
+        return plan(self.model, self.source.shape, self.settings.memory, dtype=self.source.dtype, held=held, measure=False).tile
 
     def _identity(self) -> dict[str, Any]:
         device = str(next((p.device for p in self.model.parameters()), "cpu"))
@@ -305,6 +316,7 @@ class _Job:
                 raise FileError(
                     f"predict: expected whole tiles in {self.folder}, got {len(bad)} that are not; run their parts with --resume"
                 )
+            empty_cache()
             assembly = Assembly(self.tiles, self.settings.kind, self.source, self.folder)
             for output, path in self.outputs.items():
                 assembly.make(output, path)

@@ -12,7 +12,7 @@ from neurenix.images import Source
 from neurenix.images.source import Array
 
 _DIGIT = 16  # bits of an order statistic that one pass over the image finds
-_BAND = 1 << 22  # pixels of a band
+_BAND = 1 << 20  # pixels of a band
 
 
 def bands(source: Source) -> Iterator[tuple[int, Array]]:

@@ -9,7 +9,7 @@ from neurenix.images.source import Array
 from neurenix.picture import overlay
 
 LONGEST = 1024  # pixels of its longer side at most
-_BAND = 1 << 22  # pixels of the image that are in memory at once
+_BAND = 1 << 20  # pixels of the image that are in memory at once
 
 
 def thumbnail(source: Source, mask: Rows) -> Array:

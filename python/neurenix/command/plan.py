@@ -1,0 +1,57 @@
+"""``neurenix plan``: what predicting images will take, before it begins."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from neurenix.command.files import images_in
+from neurenix.command.predict import load_model
+from neurenix.images import count_images, open_image
+from neurenix.slides.plan import TilePlan, duration, plan
+
+HELP: Final = "say what predicting images will take: tile, memory, work, time"
+EXAMPLE: Final = "neurenix plan run/best.nx slides/ --memory 4GB"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's grammar."""
+    parser.add_argument("model", type=Path, help="file that train wrote, or a saved model")
+    parser.add_argument("images", type=Path, help="an image, or a folder of them")
+    parser.add_argument("--memory", metavar="SIZE", help="that the process may take, e.g. 4GB: the largest tile that fits is chosen")
+    parser.add_argument("--tile", type=int, nargs="+", metavar="N", help="rows and columns, or one number as of predict (1024)")
+    parser.add_argument("--parts", type=int, default=1, metavar="N", help="array jobs that share the work (1)")
+
+
+def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
+    """Plan; exit status and result."""
+    model, _ = load_model(given.model)
+    tile = tile_of(given.tile)
+    kinds: Counter[tuple[tuple[int, int, int], str, int]] = Counter()
+    for path in images_in(given.images):
+        for number in range(count_images(path)):
+            with open_image(path, number, getattr(model, "in_channels", None)) as source:
+                kinds[source.shape, source.dtype.str, source.held_bytes(tile[0] if isinstance(tile, tuple) else 512)] += 1
+    plans: list[tuple[int, TilePlan]] = []
+    for (shape, dtype, held), count in kinds.items():
+        plans.append((count, plan(model, shape, given.memory, tile=tile, dtype=np.dtype(dtype), held=held)))
+    seconds = sum(count * (found.seconds or 0.0) for count, found in plans)
+    memory = max(found.memory for _, found in plans)
+    if not given.json:
+        print("\n\n".join(f"{count} image{'s' * (count > 1)}\n{found}" for count, found in plans))
+        print(f"\nall together: {duration(seconds)}, {memory / 2**20:,.0f} MiB" + _shared(given.parts, seconds))
+    result = {"seconds": seconds, "memory": memory, "parts": given.parts, "seconds_a_part": seconds / given.parts}
+    return 0, result | {"images": [{"count": count, **found._asdict()} for count, found in plans]}
+
+
+def tile_of(given: list[int] | None) -> int | tuple[int, int] | None:
+    """One number, or rows and columns."""
+    return None if given is None else given[0] if len(given) == 1 else (given[0], given[1])
+
+
+def _shared(parts: int, seconds: float) -> str:
+    return "" if parts == 1 else f"; in {parts} parts {duration(seconds / parts)} each"

@@ -1,0 +1,306 @@
+"""What predicting a large image will take, before it begins: tile, memory, work, time; found by running strips without computing."""
+
+from __future__ import annotations
+
+import re
+import resource
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from neurenix import autograd
+from neurenix.backend.kernel import skipped
+from neurenix.errors import ArgumentError, OutOfMemoryError, ShapeError
+from neurenix.inference import evaluating, output_of
+from neurenix.memory import memory_stats, reset_peak
+from neurenix.nn import Module
+from neurenix.nn.summary import products
+from neurenix.ops._arguments import integer
+from neurenix.slides.strips import grid_of
+from neurenix.slides.tiles import Grid
+from neurenix.streaming import Column
+from neurenix.system import get_num_threads
+from neurenix.tensor import Tensor
+from neurenix.tiling import ReceptiveField, receptive_field
+
+TILE: Final = 1024
+_STEP: Final = 64  # tiles are multiples of so many pixels
+_HEIGHTS: Final = (64, 128, 256, 512)
+_TRIAL: Final = 256  # pixels of the side of what is computed to learn the speed
+_SCRATCH: Final = 8 << 20  # bytes that a thread's kernels keep for themselves, about
+_ASSEMBLY: Final = 160 << 20  # bytes that joining tiles takes, a band of rows at a time
+_UNITS: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+Array = np.ndarray[Any, Any]
+
+
+class TilePlan(NamedTuple):
+    """What predicting an image takes; printed as a table.
+
+    Attributes
+    ----------
+    shape : (int, int, int)
+        Channels, rows and columns of the image.
+    tile : (int, int)
+        Rows of a strip and columns of the column of the image that it moves down.
+    tiles : int
+    memory : int
+        Bytes of the process at its peak.
+    multiply_adds : int
+    overhead : float
+        Multiply-adds over those of the whole image at once.
+    seconds : float or None
+        Estimated from a small part that was computed; ``None`` where that was not asked for.
+    """
+
+    shape: tuple[int, int, int]
+    tile: tuple[int, int]
+    tiles: int
+    memory: int
+    multiply_adds: int
+    overhead: float
+    seconds: float | None
+
+    def __str__(self) -> str:
+        channels, height, width = self.shape
+        lines = [
+            ("image", f"{height} x {width}, {channels} channels"),
+            ("tile", f"{self.tile[0]} x {self.tile[1]}, {self.tiles} of them"),
+            ("memory", f"{self.memory / 2**20:,.0f} MiB"),
+            ("multiply-adds", f"{self.multiply_adds:,}, {self.overhead:.2f} times the whole image's"),
+        ]
+        lines += [] if self.seconds is None else [("time", duration(self.seconds))]
+        return "\n".join(f"{name:<14} {text}" for name, text in lines)
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds, as far as they matter."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def memory_bytes(text: int | str) -> int:
+    """Bytes of ``"1GB"``, ``"512MiB"``, ``"4G"`` or a number.
+
+    Raises
+    ------
+    ArgumentError
+        If it is none.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", str(text).lower())
+    found = 0 if match is None or isinstance(text, bool) else int(float(match[1]) * _UNITS[match[2] or ""])
+    if found <= 0:
+        raise ArgumentError(f"plan: expected memory such as '1GB' or a number of bytes, got {text!r}; pass e.g. '4GB'")
+    return found
+
+
+def plan(
+    model: Module,
+    image_shape: Sequence[int],
+    memory: int | str | None = None,
+    *,
+    tile: int | tuple[int, int] | None = None,
+    dtype: Any = np.uint8,
+    held: int = 0,
+    measure: bool = True,
+) -> TilePlan:
+    """How a large image will be predicted: the largest tile that fits, what memory, work and time it takes.
+
+    Parameters
+    ----------
+    model : Module
+        Of maps (N, C, H, W) to maps (N, K, H, W) whose outputs depend on pixels near them.
+    image_shape : tuple of int
+        (C, H, W), or (H, W) of the model's channels.
+    memory : int or str, optional
+        Bytes that the process may take, e.g. ``"1GB"``. Without it the tile is what is asked for, or 1024.
+    tile : int or (int, int), optional
+        As of :func:`~neurenix.multiscale.predict_tiled`; not together with ``memory``.
+    dtype : dtype
+        Of the image.
+    held : int
+        Bytes that reading the image keeps.
+    measure : bool
+        Compute a small part to estimate the time.
+
+    Returns
+    -------
+    TilePlan
+
+    Raises
+    ------
+    OutOfMemoryError
+        If no tile fits.
+    WindowError
+        If an operation of the model sees the whole image, by its name.
+    ArgumentError, ShapeError
+        If the other arguments do not fit.
+
+    Notes
+    -----
+    Memory is counted by running strips while kernels are skipped: what the process holds now, beside it arrays, kernels' scratch memory,
+    the pixels that are read and the outputs that are kept. Work is that of the first strips of each column, the rest alike.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> model = nx.multiscale.UNet(1, 1, features=[4, 8])
+    >>> with nx.set_float32_precision("ieee"):
+    ...     found = model.plan((20000, 20000), "400MB", measure=False)
+    >>> found.memory < 400e6, found.overhead < 1.1
+    (True, True)
+    """
+    shape = _shape(model, image_shape)
+    if memory is not None and tile is not None:
+        raise ArgumentError("plan: expected memory or tile, got both; leave one out")
+    field = receptive_field(model, shape[0])
+    with evaluating(model), autograd.no_grad():
+        trial = _Trial(model, shape, field, np.dtype(dtype), held)
+        grid = grid_of(field, shape[1:], tile or TILE) if memory is None else _largest(trial, memory_bytes(memory))
+        work = trial.work(grid)
+        whole = trial.whole()
+        seconds = work / trial.speed() if measure else None
+        return TilePlan(shape, grid.tile, grid.down * grid.across, trial.peak(grid), work, work / whole, seconds)
+
+
+def _shape(model: Module, given: Sequence[int]) -> tuple[int, int, int]:
+    sizes = tuple(given)
+    if len(sizes) == 2:
+        channels = next((c for m in model.modules() if isinstance(c := getattr(m, "in_channels", None), int)), 1)
+        sizes = (channels, *sizes)
+    if len(sizes) != 3:
+        raise ShapeError(f"plan: expected an image's shape (C, H, W) or (H, W), got {tuple(given)}; pass one image's")
+    channels, height, width = (integer("plan", name, n, 1) for name, n in zip(("channels", "rows", "columns"), sizes, strict=True))
+    return channels, height, width
+
+
+def _largest(trial: _Trial, limit: int) -> Grid:
+    """Of the widest tiles that fit, one for each height, that with the least work."""
+    fitting = [grid for grid in (_widest(trial, height, limit) for height in _HEIGHTS) if grid is not None]
+    if not fitting:
+        least = trial.peak(grid_of(trial.field, trial.shape[1:], (_STEP, _STEP)))
+        raise OutOfMemoryError(
+            f"plan: expected memory for a tile of {_STEP} pixels, got {limit / 2**20:.0f} MiB where it takes {least / 2**20:.0f}; allow more"
+        )
+    return min(fitting, key=lambda grid: (trial.work(grid), -grid.tile[0]))
+
+
+def _widest(trial: _Trial, height: int, limit: int) -> Grid | None:
+    low, high = 0, -(-trial.shape[2] // _STEP)
+    while low < high:
+        middle = (low + high + 1) // 2
+        fits = trial.peak(grid_of(trial.field, trial.shape[1:], (height, middle * _STEP))) <= limit
+        low, high = (middle, high) if fits else (low, middle - 1)
+    if not low:
+        return None
+    columns = -(-trial.shape[2] // (low * _STEP))
+    even = -(-trial.shape[2] // (columns * _STEP))  # as many columns, of equal widths
+    return grid_of(trial.field, trial.shape[1:], (height, even * _STEP))
+
+
+class _Trial:
+    """Runs strips of an image without computing, and counts."""
+
+    def __init__(self, model: Module, shape: tuple[int, int, int], field: ReceptiveField, dtype: np.dtype[Any], held: int) -> None:
+        self.model, self.shape, self.field, self._dtype, self._held = model, shape, field, dtype, held
+        self._weights = next(iter(model.parameters()), None)
+        self._known: dict[tuple[int, int, int], tuple[int, list[int]]] = {}
+
+    def peak(self, grid: Grid) -> int:
+        """Bytes of the process at most."""
+        rows, columns = grid.tile
+        arrays = max(self._column(grid, number)[0] for number in _columns(grid))
+        first = min(rows + self.field.behind[0], grid.size[0]) * min(
+            columns + self.field.before[1] + self.field.behind[1], grid.size[1]
+        )  # pixels of the largest window that is read
+        read = self.shape[0] * first * (self._dtype.itemsize + 12)  # in the file's type, and as floats on their way
+        made = min(rows, grid.size[0]) * min(columns, grid.size[1]) * self._planes() * 12  # outputs, softmax, what is kept
+        return _base() + max(_ASSEMBLY, arrays + read + made + self._held)
+
+    def work(self, grid: Grid) -> int:
+        """Multiply-adds of all tiles."""
+        total = 0
+        for number, times in _columns(grid).items():
+            counts = self._column(grid, number)[1]
+            done = min(grid.size[0], len(counts) * grid.tile[0])
+            total += times * (sum(counts) + counts[-1] * (grid.size[0] - done) // grid.tile[0])
+        return total
+
+    def whole(self) -> float:
+        """Multiply-adds of the image at once."""
+        side = max(_TRIAL, 2 * self.field.multiple)
+        counted: list[int] = []
+        with skipped(), autograd.watched(lambda op, data, inputs: counted.append(products(op, data.shape, inputs))):
+            output_of(self.model, self._zeros(side, side))
+        return sum(counted) * self.shape[1] * self.shape[2] / side**2
+
+    def speed(self) -> float:
+        """Multiply-adds a second, of a part that is computed twice."""
+        side = max(_TRIAL, 2 * self.field.multiple)
+        x = self._zeros(side, side)
+        counted: list[int] = []
+        output_of(self.model, x)
+        begun = time.perf_counter()
+        with autograd.watched(lambda op, data, inputs: counted.append(products(op, data.shape, inputs))):
+            output_of(self.model, x)
+        return max(sum(counted), 1) / (time.perf_counter() - begun)
+
+    def _planes(self) -> int:
+        with skipped():
+            return output_of(self.model, self._zeros(*([max(64, 2 * self.field.multiple)] * 2))).shape[1]
+
+    def _zeros(self, height: int, width: int) -> Tensor:
+        like = self._weights
+        shape = (1, self.shape[0], height, width)
+        return Tensor(shape=shape) if like is None else Tensor(shape=shape, dtype=like.dtype, device=like.device)
+
+    def _column(self, grid: Grid, number: int) -> tuple[int, list[int]]:
+        """Bytes of arrays at most, and multiply-adds of the first three strips of a column."""
+        key = (*grid.tile, number)
+        if key not in self._known:
+            self._known[key] = self._run(grid, number)
+        return self._known[key]
+
+    def _run(self, grid: Grid, number: int) -> tuple[int, list[int]]:
+        _, columns = grid.place(number * grid.down)
+        reads = slice(max(0, columns.start - self.field.before[1]), min(grid.size[1], columns.stop + self.field.behind[1]))
+        stops = [min(grid.place(row)[0].stop + self.field.behind[0], grid.size[0]) for row in range(min(4, grid.down))]
+        counted: list[int] = []
+        strips: list[int] = []
+        device = "cpu" if self._weights is None else self._weights.device
+        reset_peak(device)
+        before = memory_stats(device)["live"]
+        with skipped(), autograd.watched(lambda op, data, inputs: counted.append(products(op, data.shape, inputs))):
+            column = Column(partial(output_of, self.model), self._read, grid.size, reads, columns)
+            for _ in column.strips(0, sorted(set(stops))):
+                strips.append(sum(counted) // 2)  # followed once and computed once
+                counted.clear()
+        peak = memory_stats(device)["peak"]
+        return peak + peak // 8 - before + _SCRATCH * get_num_threads(), strips  # the pool keeps an eighth more for reuse
+
+    def _read(self, rows: slice, columns: slice) -> Tensor:
+        return self._zeros(rows.stop - rows.start, columns.stop - columns.start)
+
+
+def _columns(grid: Grid) -> dict[int, int]:
+    """Columns of tiles that differ: the first, one within, the last, and how many there are of each."""
+    found = {0: 1}
+    if grid.across > 2:
+        found[1] = grid.across - 2
+    if grid.across > 1:
+        found[grid.across - 1] = 1
+    return found
+
+
+def _base() -> int:
+    """Bytes that the process holds now, beside what the pool of arrays keeps for reuse."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        now = next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmRSS"))
+    except (OSError, StopIteration):  # a system that does not say: the most so far
+        now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+    return max(0, now - memory_stats()["cached"])
