@@ -68,6 +68,12 @@ def without(name: str, *parts: str) -> dict[str, np.ndarray]:
         (without("smp resnet18", "encoder.layer3.1."), "a ResNet of depth 18, 34 or 50, got 1 blocks"),
         (without("nnunet", "decoder.stages.1."), "missing decoder.1.first.0.weight"),
         (state("smp resnet18") | {"decoder.blocks.0.attention1.weight": np.zeros(3)}, "unexpected decoder.blocks.0.attention1.weight"),
+        (
+            state("milesial") | {"outc.conv.weight": np.zeros(3)},
+            "a convolution's weight (O, I, kH, kW) for 'outc.conv.weight', got shape (3,)",
+        ),
+        (state("smp resnet18") | {"decoder.blocks.0.conv1.0.weight": np.zeros(3)}, "wrong shape for decoder.4.first.0.weight"),
+        (state("milesial with biases") | {"inc.double_conv.0.bias": np.zeros(3)}, "unexpected encoder.0.first.0.bias"),
         (state("nnunet") | {"decoder.transpconvs.0.weight": np.zeros((12, 12, 1, 2))}, "transposed convolutions of [(1, 2), (2, 2)]"),
     ],
 )

@@ -80,8 +80,11 @@ def _max_blur_pool(g: Graph, m: Any, x: Value) -> Any:
 # --- U-Nets
 
 
-def _outputs(g: Graph, maps: Sequence[Value], heads: Sequence[Any], like: Value, activation: str | None) -> list[Value]:
-    return [activate(resize_like(g.call(head, m), like, "bilinear"), activation) for m, head in zip(maps, heads, strict=True)]
+def _outputs(g: Graph, m: Any, maps: Sequence[Value], heads: Sequence[Any], like: Value) -> list[Value]:
+    logits = [g.call(head, y) for y, head in zip(maps, heads, strict=True)]
+    whole = 1 if hasattr(m, "bottleneck") else 0  # the finest level of our own encoder has the image's size
+    logits[whole:] = [resize_like(z, like, "bilinear") for z in logits[whole:]]
+    return [activate(z, m.final_activation) for z in logits]
 
 
 @rule(UNet)
@@ -95,10 +98,8 @@ def _unet(g: Graph, m: Any, x: Value) -> Any:
     for i in reversed(range(len(m.features))):
         y = _decoded(g, m, i, y, skips[i], like[i])
         decoded.insert(0, y)
-    if not m.deep_supervision and hasattr(m, "bottleneck"):  # the finest level has the image's size
-        return activate(g.call(m.head, decoded[0]), m.final_activation)
     heads = [m.head, *m.heads] if m.deep_supervision else [m.head]
-    found = _outputs(g, decoded[: len(heads)], heads, x, m.final_activation)
+    found = _outputs(g, m, decoded[: len(heads)], heads, x)
     return found if m.deep_supervision else found[0]
 
 

@@ -69,7 +69,12 @@ def from_torch(source: Any) -> Module:
 def _shape(given: Given, name: str) -> tuple[int, ...]:
     if name not in given:
         raise StateError(f"from_torch: expected the weight {name!r}, got none; the network has other parts than ours")
-    return tuple(int(n) for n in np.shape(given[name]))
+    shape = tuple(int(n) for n in np.shape(given[name]))
+    if len(shape) != 4:
+        raise StateError(
+            f"from_torch: expected a convolution's weight (O, I, kH, kW) for {name!r}, got shape {shape}; the network has other parts than ours"
+        )
+    return shape
 
 
 def _count(given: Given, pattern: str) -> int:

@@ -155,9 +155,9 @@ def _without_biases(model: Module, values: dict[str, Any], own: Mapping[str, Any
         block, mean = name.removesuffix("0.bias"), name.removesuffix("0.bias") + "1.running_mean"
         if name in own or not name.endswith("0.bias"):
             continue
-        if mean in values and mean in own:
+        if mean in values and mean in own and np.shape(values[mean]) == np.shape(value):
             kept[mean] = np.asarray(kept[mean]) - np.asarray(kept.pop(name))
-        elif isinstance(modules.get(f"{block}1"), InstanceNorm2d) and value is not None:
+        elif isinstance(modules.get(f"{block}1"), InstanceNorm2d):
             del kept[name]
     return kept
 
@@ -167,7 +167,7 @@ def _exchanged(model: Any, values: Mapping[str, Any], inward: bool) -> dict[str,
     found = dict(values)
     for i, level in enumerate(model.decoder):
         name, total = f"decoder.{i}.first.0.weight", level.first[0].in_channels
-        if name in found:
+        if np.ndim(found.get(name, 0)) == 4:
             first = (total - model.skips[i]) if inward else model.skips[i]
             array = np.asarray(found[name])
             found[name] = np.concatenate([array[:, first:], array[:, :first]], axis=1)
