@@ -10,6 +10,7 @@ from typing import Final
 from neurenix.errors import ArgumentError
 
 PRECISIONS: Final = ("ieee", "fast", "tf32")
+HALVES: Final = ("bfloat16", "float16")  # what autocast sets on a GPU around an operation: kernels round to these
 _everywhere = "fast"
 _here: ContextVar[str | None] = ContextVar("float32_precision", default=None)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import neurenix
 from neurenix.backend import sources
 from neurenix.backend.kernel import KERNELS
+from neurenix.precision import HALVES, PRECISIONS
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from gpu.parity import CPU_ONLY, DISTANCES
@@ -59,7 +60,8 @@ def _other_ways():
         if not rules:
             continue
         rows = ", ".join(f"`{row}`" for row in dict.fromkeys(row for row, _ in rules))
-        settings = " or ".join(f'`"{p}"`' for p in dict.fromkeys(p for _, rule in rules for p in rule.precisions))
+        settings = " or ".join(f'`"{p}"`' for p in dict.fromkeys(p for _, rule in rules for p in rule.precisions) if p in PRECISIONS)
+        settings += " or `nx.autocast`" if any(p in HALVES for _, rule in rules for p in rule.precisions) else ""
         kinds, capability = (
             sorted({v for _, rule in rules for v in values(rule)}) for values in (lambda r: r.kinds, lambda r: [r.capability])
         )

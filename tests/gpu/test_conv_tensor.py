@@ -11,6 +11,7 @@ import neurenix as nx
 from neurenix.backend import sources
 from neurenix.nn import functional as F
 from neurenix.ops.conv_chain import Norm, Unit, conv_chain
+from neurenix.precision import HALVES, within
 
 
 def conv(**settings):
@@ -218,22 +219,52 @@ def test_a_model_trains_on_tensor_cores(cores):
     assert {"convolve", "convolve_fast_narrow", "conv_weight_gradient_part", "conv_weight_gradient_fast"} <= set(cores.kernels)
 
 
-@pytest.mark.parametrize("precision", ["fast", "ieee"])
+@pytest.mark.parametrize("precision", ["fast", "tf32", "ieee"])
 @pytest.mark.parametrize("dtype", [nx.bfloat16, nx.float16])
 @pytest.mark.parametrize("name", ["3x3", "2x2 upwards", "1x1"])
-def test_rounded_numbers_need_one_product(cores, name, dtype, precision):
+def test_autocast_multiplies_halves(cores, name, dtype, precision):
     function, shapes = CASES[name]
     arrays, found = arrays_of(shapes), []
     for device in ("cpu", "emulated"):
         with nx.autocast(device, dtype=dtype):
             found.append(outcome(function, arrays, device, precision))
-    by_cores = {word for kernel in cores.kernels for word in ("fast", "tf32") if word in kernel}
-    assert by_cores == ({"tf32"} if precision == "fast" else set())
+    by_cores = {kernel for kernel in cores.kernels if kernel.startswith(("convolve", "conv_weight_gradient")) and "joined" not in kernel}
+    half = "bfloat16" if dtype == nx.bfloat16 else "float16"
+    assert precision == "ieee" or {f"conv_weight_gradient_{half}"} < by_cores
+    assert all((f"_{half}" in kernel) == (precision != "ieee") for kernel in by_cores)
     step = 2.0**-7 if dtype == nx.bfloat16 else 2.0**-10
     for expected, got in zip(*found, strict=True):
         near = expected == got  # sums in another order round to a neighbour now and then, and not farther
         assert near.mean() > 0.97
         np.testing.assert_allclose(got, expected, rtol=step, atol=1e-6)
+
+
+def to_half(array, half):
+    return values_of(bits_of(array, "bf16"), "bf16") if half == "bfloat16" else array.astype("f2").astype("f4")
+
+
+@pytest.mark.parametrize("half", HALVES)
+@pytest.mark.parametrize("name", [*CASES, "product", "long sum"])
+def test_sums_of_halves(cores, name, half):
+    """The kernels round what they are given, multiply exactly, and truncate sums as one TF32 product does."""
+    further = {"product": (nx.matmul, [(66, 40), (40, 72)]), "long sum": (conv(padding=1), [(1, 200, 4, 5), (8, 200, 3, 3)])}
+    function, shapes = (CASES | further)[name]
+    arrays = arrays_of(shapes)
+    rounded = [to_half(a, half) if a.ndim > 1 else a for a in arrays]
+    with within(half):
+        x = [nx.tensor(a).to("emulated").requires_grad_() for a in arrays]
+        y = function(*x)
+        g = np.random.default_rng(4).standard_normal(y.shape).astype("f4")
+        y.backward(nx.tensor(g).to("emulated"))
+    z = [nx.tensor(a.astype("f8")).requires_grad_() for a in rounded]
+    exact = function(*z)
+    exact.backward(nx.tensor(to_half(g, half).astype("f8")))
+    assert distance(y.numpy(), exact.detach().numpy()) < 2e-6
+    for e, t in zip(z[:2], x, strict=False):
+        assert distance(t.grad.numpy(), e.grad.numpy()) < 2e-6
+    assert all(
+        f"_{half}" in kernel or "joined" in kernel for kernel in cores.kernels if kernel.startswith(("convolve", "conv_weight", "matmul"))
+    )
 
 
 def test_outside_nothing_has_changed(cores):
@@ -243,7 +274,7 @@ def test_outside_nothing_has_changed(cores):
     cores.kernels.clear()
     outcome(function, arrays_of(shapes), "emulated", "fast")
     assert any(name.startswith("convolve_fast") for name in cores.kernels)
-    assert not any("tf32" in name for name in cores.kernels)
+    assert not any("tf32" in name or "float16" in name for name in cores.kernels)
 
 
 def bits_of(x, kind):

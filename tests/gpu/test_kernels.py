@@ -8,7 +8,7 @@ from unit.test_kernel_table import KERNELS
 
 from neurenix.backend import launch, sources
 from neurenix.backend.kernel import VALUES
-from neurenix.precision import PRECISIONS
+from neurenix.precision import HALVES, PRECISIONS
 
 STEMS = [name.removesuffix(".cu") for name in sources.names()]
 GROUPS = {
@@ -68,7 +68,7 @@ def test_other_ways_name_their_types_and_settings():
         for rule in sources.ways(row):
             assert set(rule.kinds) <= set(sources.GROUPS[KERNELS[row].group]), f"{row}: {rule.kinds}"
             assert rule.precisions
-            assert set(rule.precisions) <= set(PRECISIONS), f"{row}: {rule.precisions}"
+            assert set(rule.precisions) <= {*PRECISIONS, *HALVES}, f"{row}: {rule.precisions}"
             assert row in sources.rules(KERNELS[row].stem), f"{row}: expected a kernel for any card too"
 
 

@@ -8,6 +8,7 @@ from gpu.emulated import EmulatedModule, EmulatorError
 import neurenix as nx
 from neurenix.backend import sources
 from neurenix.nn import functional as F
+from neurenix.precision import within
 
 
 def image(*shape):
@@ -42,6 +43,13 @@ def matmul_cores(device):
     return nx.matmul(*on(device, (5, 21), (21, 11)))
 
 
+def conv_halves(device):
+    """Numbers that halves have, so that only sums are rounded."""
+    x, w = (nx.tensor(np.round(image(*s) * 8) / 8).to(device) for s in ((1, 20, 3, 9), (9, 20, 1, 2)))
+    with within("bfloat16"):
+        return F.conv2d(x, w)
+
+
 # case: file, right, wrong
 MUTATIONS = {
     "no barrier in the pipeline": (conv_cores, "tensor.cuh", "            __syncthreads();  ", "              "),
@@ -51,6 +59,9 @@ MUTATIONS = {
     "the wrong lane's weights": (conv_cores, "tensor.cuh", "tile[((lane & 3) + v * 4) * pitch", "tile[((lane & 3) * 2 + v) * pitch"),
     "a small part left out": (conv_cores, "tensor.cuh", "        mma_tf32(d, left.low, right.high);\n", ""),
     "sums never closed": (matmul_cores, "tensor.cuh", "if (done) close();", ""),
+    "halves of another depth": (conv_halves, "tensor.cuh", "pair(b[v], raw[v][of][0], raw[v][of][1])", "pair(b[v], raw[v][of][1], raw[v][of][0])"),
+    "half of the depth twice": (conv_halves, "tensor.cuh", "stage.right + (d + l * APART)", "stage.right + (d + 0 * APART)"),
+    "a pair in the wrong order": (conv_halves, "tensor.cuh", "pair(a[v], raw[v / 2][v % 2]", "pair(a[v], raw[v % 2][v % 2]"),
     "no bound on input rows": (conv_cores, "conv_tensor.cu", "(unsigned)r < (unsigned)h && ", ""),
     "tail of the depth not masked": (conv_cores, "conv_tensor.cu", "valid && rest > 0;", "valid;"),
     "no bound on outputs": (conv_cores, "conv_tensor.cu", "p >= pixels || k >= outputs", "p >= pixels"),

@@ -26,7 +26,7 @@ without. Conditions may not name what differs between parts of a batch where way
 
 ==========================  ====================================================================================
 ``type f32``                for this element type only (each such rule says so)
-``precision fast tf32``     under these settings of ``set_float32_precision``
+``precision fast tf32``     under these settings of ``set_float32_precision``; ``bfloat16``, ``float16``: of autocast
 ``sm 80``                   on cards of this compute capability and later
 ``where k >= 8 and n > m``  as sizes are; ``processors`` is the number of the card's multiprocessors
 ==========================  ====================================================================================

@@ -1,7 +1,7 @@
 """Rounding to half precision around the operations that :class:`neurenix.autocast` names.
 
-On a GPU the tensor cores multiply numbers of 11 significant bits exactly: where the "fast" setting takes three TF32 products a
-multiplication, one is enough for rounded numbers, forward and backward, and loses nothing.
+On a GPU the tensor cores multiply numbers of either type exactly, twice as many at a time as TF32's: where the "fast" setting takes
+three TF32 products a multiplication, one of halves is enough for rounded numbers, forward and backward, and loses nothing.
 """
 
 from __future__ import annotations
@@ -36,25 +36,24 @@ def in_half(run: Callable[..., Tensor], x: Tensor, *others: Tensor | None, weigh
     if dtype is None:
         return run(x, *others)
     given = [None if t is None else _kept(t, dtype) if weights else rounded(t, dtype) for t in others]
-    return rounded(_with_one_product(run, rounded(x, dtype), *given), dtype)
+    return rounded(_by_cores(run, dtype, rounded(x, dtype), *given), dtype)
 
 
-def _one_product(device: str) -> AbstractContextManager[None]:
-    """Context in which "fast" on a GPU takes one product a multiplication."""
-    enough = device != "cpu" and get_float32_precision() == "fast"
-    return within("tf32") if enough else nullcontext()
+def _in_halves(device: str, dtype: str) -> AbstractContextManager[None]:
+    """Context in which a GPU's tensor cores multiply halves; under "ieee" they are not used."""
+    return within(dtype) if device != "cpu" and get_float32_precision() != "ieee" else nullcontext()
 
 
-def _with_one_product(run: Callable[..., Tensor], *given: Tensor | None) -> Tensor:
+def _by_cores(run: Callable[..., Tensor], dtype: str, *given: Tensor | None) -> Tensor:
     """``run(*given)`` on rounded tensors, and its gradient later."""
     device = str(given[0].device) if given[0] is not None else "cpu"
-    with _one_product(device):
+    with _in_halves(device, dtype):
         y = run(*given)
     if device != "cpu" and y._node is not None and y._node.vjp is not None:
         rule = y._node.vjp
 
         def vjp(g: Array) -> Sequence[Any]:
-            with _one_product(device):
+            with _in_halves(device, dtype):
                 return rule(g)
 
         y._node.vjp = vjp

@@ -1,7 +1,8 @@
 // conv_tensor.cu - convolution and its transpose as a product of matrices on tensor cores: pixels times (taps and channels) times
 // outputs, where the left matrix is read from the map as it lies. Any size, stride, dilation, padding and number of groups.
 // It has never run on a GPU: it was compiled for each architecture and run in the emulator. "fast" stays within 1.5e-6 of the exact
-// result (relative L2), "tf32" within 1e-3; the same bits for any split of a batch. An infinity makes NaN of what it meets.
+// result (relative L2), "tf32" within 1e-3; "bfloat16" and "float16" (autocast) round to these and sum within 2e-6 of exact; the same
+// bits for any split of a batch. Under "fast" an infinity makes NaN of what it meets.
 // max-registers: 168
 // launch convolve as convolve_fast_part: type f32; precision fast; sm 80; let parts = min(8, kh * kw * channels / 1536);
 //     where channels >= 8 and outputs >= 8 and n * h * w < 2147483648 and parts > 1 and n * oh * ow / 128 * groups * (outputs / 64) < 2 * processors;
@@ -24,6 +25,30 @@
 //     blocks n * (oh / (1 + scatter * (stride_h - 1))) * (ow / (1 + scatter * (stride_w - 1))) / 128, groups,
 //         1 + scatter * (stride_h * stride_w - 1)
 // launch convolve as convolve_tf32: type f32; precision tf32; sm 80; let parts = min(8, kh * kw * channels / 1536);
+//     where channels >= 8 and outputs >= 8 and n * h * w < 2147483648;
+//     blocks n * (oh / (1 + scatter * (stride_h - 1))) * (ow / (1 + scatter * (stride_w - 1))) / 128, groups * (outputs / 64),
+//         1 + scatter * (stride_h * stride_w - 1)
+// launch convolve as convolve_bfloat16_part: type f32; precision bfloat16; sm 80; let parts = min(8, kh * kw * channels / 1536);
+//     where channels >= 8 and outputs >= 8 and n * h * w < 2147483648 and parts > 1 and n * oh * ow / 128 * groups * (outputs / 64) < 2 * processors;
+//     blocks n * (oh / (1 + scatter * (stride_h - 1))) * (ow / (1 + scatter * (stride_w - 1))) / 128, groups * (outputs / 64),
+//         parts * (1 + scatter * (stride_h * stride_w - 1)); scratch parts * n * oh * ow * groups * outputs; then convolve_joined
+// launch convolve as convolve_bfloat16_narrow: type f32; precision bfloat16; sm 80; block 128; let parts = min(8, kh * kw * channels / 1536);
+//     where channels >= 8 and outputs >= 8 and outputs < 33 and n * h * w < 2147483648;
+//     blocks n * (oh / (1 + scatter * (stride_h - 1))) * (ow / (1 + scatter * (stride_w - 1))) / 128, groups,
+//         1 + scatter * (stride_h * stride_w - 1)
+// launch convolve as convolve_bfloat16: type f32; precision bfloat16; sm 80; let parts = min(8, kh * kw * channels / 1536);
+//     where channels >= 8 and outputs >= 8 and n * h * w < 2147483648;
+//     blocks n * (oh / (1 + scatter * (stride_h - 1))) * (ow / (1 + scatter * (stride_w - 1))) / 128, groups * (outputs / 64),
+//         1 + scatter * (stride_h * stride_w - 1)
+// launch convolve as convolve_float16_part: type f32; precision float16; sm 80; let parts = min(8, kh * kw * channels / 1536);
+//     where channels >= 8 and outputs >= 8 and n * h * w < 2147483648 and parts > 1 and n * oh * ow / 128 * groups * (outputs / 64) < 2 * processors;
+//     blocks n * (oh / (1 + scatter * (stride_h - 1))) * (ow / (1 + scatter * (stride_w - 1))) / 128, groups * (outputs / 64),
+//         parts * (1 + scatter * (stride_h * stride_w - 1)); scratch parts * n * oh * ow * groups * outputs; then convolve_joined
+// launch convolve as convolve_float16_narrow: type f32; precision float16; sm 80; block 128; let parts = min(8, kh * kw * channels / 1536);
+//     where channels >= 8 and outputs >= 8 and outputs < 33 and n * h * w < 2147483648;
+//     blocks n * (oh / (1 + scatter * (stride_h - 1))) * (ow / (1 + scatter * (stride_w - 1))) / 128, groups,
+//         1 + scatter * (stride_h * stride_w - 1)
+// launch convolve as convolve_float16: type f32; precision float16; sm 80; let parts = min(8, kh * kw * channels / 1536);
 //     where channels >= 8 and outputs >= 8 and n * h * w < 2147483648;
 //     blocks n * (oh / (1 + scatter * (stride_h - 1))) * (ow / (1 + scatter * (stride_w - 1))) / 128, groups * (outputs / 64),
 //         1 + scatter * (stride_h * stride_w - 1)
@@ -193,8 +218,8 @@ __device__ __forceinline__ void convolve_tile(Y* to, const typename Way::stored*
         convolve_tile<way, threads / 4, false>(y, x, packed, {bias, scale, shift, relu != 0}, n, h, w, oh, ow, groups, outputs, channels, kh, kw,     \
                                   stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, scatter != 0, parts);                       \
     }
-#define WAY_IN_PARTS(name, way)                                                                                                         \
-    KERNEL_OF(256, 2) name(CONVOLVE, element* scratch, int64 parts) {                                                                              \
+#define WAY_IN_PARTS(name, way, blocks)                                                                                                      \
+    KERNEL_OF(256, blocks) name(CONVOLVE, element* scratch, int64 parts) {                                                                              \
         convolve_tile<way, 64, true>(scratch, x, packed, {}, n, h, w, oh, ow, groups, outputs, channels, kh, kw, stride_h, stride_w, pad_h,  \
                                  pad_w, dilation_h, dilation_w, scatter != 0, parts);                                                   \
     }
@@ -205,10 +230,16 @@ WAY(convolve_bf16, Halves<true>, 256, 2)
 #else
 WAY(NX_NAME(convolve_fast), ThreeProducts, 256, 2)
 WAY(NX_NAME(convolve_tf32), OneProduct, 256, 2)
+WAY(NX_NAME(convolve_bfloat16), RoundedHalves<true>, 256, 2)
+WAY(NX_NAME(convolve_float16), RoundedHalves<false>, 256, 2)
 WAY(NX_NAME(convolve_fast_narrow), ThreeProducts, 128, 3)
 WAY(NX_NAME(convolve_tf32_narrow), OneProduct, 128, 3)
-WAY_IN_PARTS(NX_NAME(convolve_fast_part), ThreeProducts)
-WAY_IN_PARTS(NX_NAME(convolve_tf32_part), OneProduct)
+WAY(NX_NAME(convolve_bfloat16_narrow), RoundedHalves<true>, 128, 3)
+WAY(NX_NAME(convolve_float16_narrow), RoundedHalves<false>, 128, 3)
+WAY_IN_PARTS(NX_NAME(convolve_fast_part), ThreeProducts, 2)
+WAY_IN_PARTS(NX_NAME(convolve_tf32_part), OneProduct, 2)
+WAY_IN_PARTS(NX_NAME(convolve_bfloat16_part), RoundedHalves<true>, 1)
+WAY_IN_PARTS(NX_NAME(convolve_float16_part), RoundedHalves<false>, 1)
 
 // y = the parts of each sum, in order, and what comes after a sum.
 KERNEL NX_NAME(convolve_joined)(CONVOLVE, const element* scratch, int64 parts) {

@@ -1,10 +1,15 @@
 // matmul_tensor.cu - products of matrices of any strides on tensor cores.
 // It has never run on a GPU: it was compiled for each architecture and run in the emulator. "fast" stays within 1.5e-6 of the exact
-// result (relative L2), "tf32" within 1e-3; a row has the same bits whatever the number of rows. An infinity makes NaN of what it meets.
+// result (relative L2), "tf32" within 1e-3; "bfloat16" and "float16" (autocast) round to these and sum within 2e-6 of exact; a row has
+// the same bits whatever the number of rows. Under "fast" an infinity makes NaN of what it meets.
 // max-registers: 184
 // launch matmul_rows as matmul_rows_fast: type f32; precision fast; sm 80; block 128; where k >= 8 and n >= 8 and k < 2147483648;
 //     blocks m / 64 * (n / 64), batch
 // launch matmul_rows as matmul_rows_tf32: type f32; precision tf32; sm 80; block 128; where k >= 8 and n >= 8 and k < 2147483648;
+//     blocks m / 64 * (n / 64), batch
+// launch matmul_rows as matmul_rows_bfloat16: type f32; precision bfloat16; sm 80; block 128; where k >= 8 and n >= 8 and k < 2147483648;
+//     blocks m / 64 * (n / 64), batch
+// launch matmul_rows as matmul_rows_float16: type f32; precision float16; sm 80; block 128; where k >= 8 and n >= 8 and k < 2147483648;
 //     blocks m / 64 * (n / 64), batch
 #include "tensor.cuh"
 
@@ -76,4 +81,6 @@ template <class Way> __device__ __forceinline__ void product_tile(float* y, cons
     }
 WAY(NX_NAME(matmul_rows_fast), ThreeProducts)
 WAY(NX_NAME(matmul_rows_tf32), OneProduct)
+WAY(NX_NAME(matmul_rows_bfloat16), RoundedHalves<true>)
+WAY(NX_NAME(matmul_rows_float16), RoundedHalves<false>)
 #endif

@@ -63,4 +63,11 @@ __device__ __forceinline__ void round_f16(unsigned short& r, float x)
     VALUE(r = emu_bits<unsigned short>(__half(x)), "cvt.rn.f16.f32 %0, %1;" : "=h"(r) : "f"(x))
 __device__ __forceinline__ void round_bf16(unsigned short& r, float x)
     VALUE(r = emu_bits<unsigned short>(__nv_bfloat16(x)), "cvt.rn.bf16.f32 %0, %1;" : "=h"(r) : "f"(x))
+// Two of them, the first in the low bits.
+__device__ __forceinline__ void round_pair_f16(uint32& r, float x, float y)
+    VALUE(r = emu_bits<unsigned short>(__half(x)) | (uint32)emu_bits<unsigned short>(__half(y)) << 16, "cvt.rn.f16x2.f32 %0, %2, %1;"
+        : "=r"(r) : "f"(x), "f"(y))
+__device__ __forceinline__ void round_pair_bf16(uint32& r, float x, float y)
+    VALUE(r = emu_bits<unsigned short>(__nv_bfloat16(x)) | (uint32)emu_bits<unsigned short>(__nv_bfloat16(y)) << 16, "cvt.rn.bf16x2.f32 %0, %2, %1;"
+        : "=r"(r) : "f"(x), "f"(y))
 #endif

@@ -7,22 +7,23 @@
 #ifdef NX_TENSOR_CORES
 constexpr int STAGES = 3;
 
-// A way to multiply: the stored type, the depth of one instruction, operands from registers as they are loaded, and the sum.
+// A way to multiply: the stored type, the depth of one instruction and in how many loads of 32 bytes its operands come, operands
+// from registers as they are loaded, and the sum.
 struct OneProduct {  // TF32: 1e-3
     typedef float stored;
-    static constexpr int STEP = 8;
+    static constexpr int STEP = 8, LOADS = 1;
     struct Left {
         uint32 a[4];
-        __device__ __forceinline__ explicit Left(const uint32 (&raw)[4]) {
+        __device__ __forceinline__ explicit Left(const uint32 (&raw)[1][4]) {
 #pragma unroll
-            for (int v = 0; v < 4; v++) round_tf32(a[v], __uint_as_float(raw[v]));
+            for (int v = 0; v < 4; v++) round_tf32(a[v], __uint_as_float(raw[0][v]));
         }
     };
     struct Right {
         uint32 b[2];
-        __device__ __forceinline__ explicit Right(const uint32 (&raw)[2]) {
+        __device__ __forceinline__ Right(const uint32 (&raw)[1][2][2], int of) {
 #pragma unroll
-            for (int v = 0; v < 2; v++) round_tf32(b[v], __uint_as_float(raw[v]));
+            for (int v = 0; v < 2; v++) round_tf32(b[v], __uint_as_float(raw[0][of][v]));
         }
     };
     static __device__ __forceinline__ void add(float (&sums)[4], const Left& left, const Right& right) { mma_tf32(sums, left.a, right.b); }
@@ -33,7 +34,7 @@ struct OneProduct {  // TF32: 1e-3
 // Yokota, "Recovering single precision accuracy from Tensor Cores while surpassing the FP32 theoretical peak performance", 2022).
 struct ThreeProducts {
     typedef float stored;
-    static constexpr int STEP = 8;
+    static constexpr int STEP = 8, LOADS = 1;
     static __device__ __forceinline__ void split(uint32& high, uint32& low, uint32 raw) {
         const float x = __uint_as_float(raw);
         round_tf32(high, x);
@@ -41,16 +42,16 @@ struct ThreeProducts {
     }
     struct Left {
         uint32 high[4], low[4];
-        __device__ __forceinline__ explicit Left(const uint32 (&raw)[4]) {
+        __device__ __forceinline__ explicit Left(const uint32 (&raw)[1][4]) {
 #pragma unroll
-            for (int v = 0; v < 4; v++) split(high[v], low[v], raw[v]);
+            for (int v = 0; v < 4; v++) split(high[v], low[v], raw[0][v]);
         }
     };
     struct Right {
         uint32 high[2], low[2];
-        __device__ __forceinline__ explicit Right(const uint32 (&raw)[2]) {
+        __device__ __forceinline__ Right(const uint32 (&raw)[1][2][2], int of) {
 #pragma unroll
-            for (int v = 0; v < 2; v++) split(high[v], low[v], raw[v]);
+            for (int v = 0; v < 2; v++) split(high[v], low[v], raw[0][of][v]);
         }
     };
     static __device__ __forceinline__ void add(float (&sums)[4], const Left& left, const Right& right) {
@@ -66,14 +67,14 @@ struct ThreeProducts {
 // Halves as they are stored; sums in float32.
 template <bool BRAIN> struct Halves {
     typedef half_bits stored;
-    static constexpr int STEP = 16;
+    static constexpr int STEP = 16, LOADS = 1;
     struct Left {
         uint32 a[4];
-        __device__ __forceinline__ explicit Left(const uint32 (&raw)[4]) : a{raw[0], raw[1], raw[2], raw[3]} {}
+        __device__ __forceinline__ explicit Left(const uint32 (&raw)[1][4]) : a{raw[0][0], raw[0][1], raw[0][2], raw[0][3]} {}
     };
     struct Right {
         uint32 b[2];
-        __device__ __forceinline__ explicit Right(const uint32 (&raw)[2]) : b{raw[0], raw[1]} {}
+        __device__ __forceinline__ Right(const uint32 (&raw)[1][2][2], int of) : b{raw[0][of][0], raw[0][of][1]} {}
     };
     static __device__ __forceinline__ void add(float (&sums)[4], const Left& left, const Right& right) {
         if (BRAIN) mma_bf16(sums, left.a, right.b);
@@ -84,6 +85,35 @@ template <bool BRAIN> struct Halves {
         if (BRAIN) round_bf16(y.bits, x);
         else round_f16(y.bits, x);
         return y;
+    }
+};
+
+// Floats that are rounded to halves on their way from shared memory. Which place in the depth is which of an instruction's sixteen
+// is the same for both operands, and otherwise free: here numbers t and t + 4 of a load share a register.
+template <bool BRAIN> struct RoundedHalves {
+    typedef float stored;
+    static constexpr int STEP = 16, LOADS = 2;
+    static __device__ __forceinline__ void pair(uint32& r, uint32 x, uint32 y) {
+        if (BRAIN) round_pair_bf16(r, __uint_as_float(x), __uint_as_float(y));
+        else round_pair_f16(r, __uint_as_float(x), __uint_as_float(y));
+    }
+    struct Left {
+        uint32 a[4];
+        __device__ __forceinline__ explicit Left(const uint32 (&raw)[2][4]) {
+#pragma unroll
+            for (int v = 0; v < 4; v++) pair(a[v], raw[v / 2][v % 2], raw[v / 2][v % 2 + 2]);
+        }
+    };
+    struct Right {
+        uint32 b[2];
+        __device__ __forceinline__ Right(const uint32 (&raw)[2][2][2], int of) {
+#pragma unroll
+            for (int v = 0; v < 2; v++) pair(b[v], raw[v][of][0], raw[v][of][1]);
+        }
+    };
+    static __device__ __forceinline__ void add(float (&sums)[4], const Left& left, const Right& right) {
+        if (BRAIN) mma_bf16(sums, left.a, right.b);
+        else mma_f16(sums, left.a, right.b);
     }
 };
 
@@ -139,21 +169,26 @@ template <class Way, int ROWS_, int COLS_, bool BY_ROWS> struct Block {
     __device__ __forceinline__ void multiply(const Stage& stage) {
 #pragma unroll 1  // rather fewer registers
         for (int d = 0; d < DEPTH; d += Way::STEP) {
-            uint32 raw[2][4];
+            constexpr int APART = Way::STEP / Way::LOADS;
+            uint32 raw[2][Way::LOADS][4];
 #pragma unroll
-            for (int i = 0; i < 2; i++) {
-                const int first = row + 16 * i;
-                if (BY_ROWS) load_by_rows(raw[i], stage.left + first * LEFT_PITCH + d, LEFT_PITCH, lane);
-                else load_by_depth(raw[i], stage.left + d * LEFT_PITCH + first, LEFT_PITCH, lane);
-            }
+            for (int i = 0; i < 2; i++)
+#pragma unroll
+                for (int l = 0; l < Way::LOADS; l++) {
+                    const int first = row + 16 * i, depth = d + l * APART;
+                    if (BY_ROWS) load_by_rows(raw[i][l], stage.left + first * LEFT_PITCH + depth, LEFT_PITCH, lane);
+                    else load_by_depth(raw[i][l], stage.left + depth * LEFT_PITCH + first, LEFT_PITCH, lane);
+                }
             const typename Way::Left left[2] = {typename Way::Left(raw[0]), typename Way::Left(raw[1])};
 #pragma unroll
             for (int j = 0; j < 4; j += 2) {
-                uint32 pair[2][2];
-                load_right(pair, stage.right + d * RIGHT_PITCH + col + 8 * j, RIGHT_PITCH, lane);
+                uint32 pair[Way::LOADS][2][2];
+#pragma unroll
+                for (int l = 0; l < Way::LOADS; l++)
+                    load_right(pair[l], stage.right + (d + l * APART) * RIGHT_PITCH + col + 8 * j, RIGHT_PITCH, lane);
 #pragma unroll
                 for (int k = 0; k < 2; k++) {
-                    const typename Way::Right right(pair[k]);
+                    const typename Way::Right right(pair, k);
 #pragma unroll
                     for (int i = 0; i < 2; i++) Way::add(sums[i][j + k], left[i], right);
                 }
