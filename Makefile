@@ -14,6 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 unexport CONDA_PREFIX PYTHONPATH PYTHONHOME
 PY := .venv/bin/python
 CHECKED := python tests benches docs
+PEERS ?= build/peers/bin/python
 UNDER_MIRI := arg_reduce:: blocks:: error:: layout:: padding:: scan:: scatter:: sort:: unpooling:: view::
 SOURCES := pyproject.toml Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name 'Cargo.toml')
 
@@ -101,11 +102,8 @@ wheel-test: .venv/built-test ## build wheel and sdist, install the wheel in a ne
 	$(PY) tests/tools/check_wheel.py
 
 .PHONY: bench
-bench: .venv/built-test ## time the library beside PyTorch (where that is installed) and beside this machine's limits
-	$(PY) benches/imports.py
-	$(PY) benches/conv.py
-	$(PY) benches/unet.py
-	$(PY) benches/augmentations.py
+bench: .venv/built-test $(if $(filter build/peers/%,$(PEERS)),build/peers/.made) ## time the library beside its peers in half an hour and write docs/performance.md; PEERS=PYTHON has others, PEERS=none ours alone
+	PYTHONPATH=python $(if $(filter none,$(PEERS)),$(PY),$(PEERS)) benches/run.py $(BENCH)
 
 .PHONY: docs
 docs: .venv/built-docs ## build the documentation into site/, strictly, its pictures by the library itself
@@ -151,6 +149,12 @@ clean: ## remove what was built
 
 build/cupy/.made: .venv/made
 	@$(PY) -m pip install --upgrade --target build/cupy "cupy-cuda12x>=14"
+	@touch $@
+
+build/peers/.made: benches/peers.txt
+	@echo "making build/peers: the libraries that the benchmarks compare with, some gigabytes, once"
+	@"$$(tests/tools/check_machine --python)" -m venv --clear build/peers
+	@while read -r peer; do build/peers/bin/python -m pip install "$$peer" || echo "left out, not installable here: $$peer"; done < benches/peers.txt
 	@touch $@
 
 .venv/built-%: .venv/made $(SOURCES)

@@ -44,7 +44,7 @@ def by_openvino(path: Path, x: np.ndarray, threads: int, precision: str = "f32")
         raise RuntimeError(f"this processor has no {precision}")
     settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
     request = core.compile_model(str(path), "CPU", settings).create_infer_request()
-    request.set_input_tensor(openvino.Tensor(x, shared_memory=True))
+    request.set_input_tensor(openvino.Tensor(x))
 
     def run() -> np.ndarray:
         request.infer()
@@ -132,6 +132,7 @@ def by_mnn(path: Path, x: np.ndarray, threads: int, forms: int | None = MNN_FAST
         target.copyToHostTensor(room)
         return room.getNumpyData()
 
+    run.given = x  # its memory must live as long as the tensor over it
     return run
 
 

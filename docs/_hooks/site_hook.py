@@ -27,6 +27,7 @@ def on_pre_build(config: Any) -> None:
     import augmentations
     import blocks
     import curves
+    import performance
     import photographs
     import scales
 
@@ -37,7 +38,8 @@ def on_pre_build(config: Any) -> None:
     photographs.make_all(folder)
     scales.make_all(folder)
     augmentations.make_all(folder)
-    curves.make_all(folder, HOOKS.parents[1] / "benches" / "results")
+    for plots in (curves, performance):
+        plots.make_all(folder, HOOKS.parents[1] / "benches" / "results")
 
 
 def members(match: re.Match[str]) -> str:
