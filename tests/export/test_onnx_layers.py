@@ -85,7 +85,7 @@ LAYERS: list[tuple[nn.Module, Any]] = [
 ]  # fmt: skip
 WITHOUT = {
     "Module", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict", "MaxUnpool1d", "MaxUnpool2d", "MaxUnpool3d", "LPPool1d", "LPPool2d",
-    "LPPool3d", "Fold", "Unfold", "Bilinear", "Unflatten", "PairwiseDistance",
+    "LPPool3d", "Fold", "Unfold", "Bilinear", "Embedding", "Unflatten", "PairwiseDistance",
 }  # fmt: skip
 
 
@@ -123,10 +123,6 @@ def test_attention_of_three_inputs(first: bool, sizes: dict[str, int], tmp_path:
     theirs = onnxruntime.InferenceSession(tmp_path / "m.onnx").run(None, {f"input_{i}": a for i, a in enumerate(arrays)})
     for a, b in zip(model.eval()(*arrays), theirs, strict=True):
         np.testing.assert_allclose(a.numpy(), b, rtol=1e-5, atol=1e-6)
-
-
-def test_an_embedding_takes_integers_through_a_rule_of_its_own() -> None:
-    assert nn.Embedding in RULES
 
 
 def test_every_layer_has_a_rule_or_is_listed() -> None:
@@ -181,6 +177,53 @@ def test_hooks_are_refused_and_a_subclass_that_adds_a_constructor_is_not(tmp_pat
     model.register_forward_hook(lambda m, i, y: y * 2)
     with pytest.raises(errors.ArgumentError, match="Renamed with hooks"):
         nx.export.onnx(model, tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize("inputs", [3, [], [(None, "H")], [[(1, 2), 3]], [(0, 4)], [(True, 4)]])
+def test_inputs_are_shapes(inputs: Any, tmp_path: Path) -> None:
+    with pytest.raises(errors.ArgumentError, match="export: expected inputs as a list of shapes, one an argument, got"):
+        nx.export.onnx(nn.ReLU(), tmp_path / "m.onnx", inputs=inputs)
+
+
+def test_inputs_that_the_model_does_not_take_are_refused_as_it_refuses_them(tmp_path: Path) -> None:
+    with pytest.raises(errors.ShapeError, match="conv2d: expected x with 4 channels"):
+        nx.export.onnx(nn.Conv2d(4, 2, 3), tmp_path / "m.onnx", inputs=[(None, 3, None, None)])
+    with pytest.raises(errors.ArgumentError, match=r"expected inputs that Conv2d takes, got 2 arguments \(.*positional.*\); pass inputs="):
+        nx.export.onnx(nn.Conv2d(4, 2, 3), tmp_path / "m.onnx", inputs=[IMAGE, IMAGE])
+    assert list(tmp_path.iterdir()) == []
+
+
+class Both(nn.Module):
+    def forward(self, x: nx.Tensor) -> list[nx.Tensor]:
+        return [x, x]
+
+
+@nx.export.rule(Both)
+def both(_: nx.export.Graph, __: Both, x: nx.export.Value) -> nx.export.Value:
+    return x
+
+
+def test_a_rule_that_gives_something_else_is_found(tmp_path: Path) -> None:
+    with pytest.raises(
+        errors.ArgumentError, match=r"a rule of Both that gives what its forward gives, 2 outputs of \[4, 4\] axes, got \[4\]"
+    ):
+        nx.export.onnx(Both(), tmp_path / "m.onnx")
+
+
+def test_more_weights_than_a_file_may_hold_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neurenix.export.onnx_file._LARGEST", 100)
+    with pytest.raises(errors.FileError, match="at most 2 GB of weights, which an ONNX file may have, got .* bytes; use safetensors"):
+        nx.export.onnx(nn.Conv2d(4, 8, 3), tmp_path / "m.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sizes_that_are_given_stay(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(2 * 3 * 4, 5))
+    nx.export.onnx(model, tmp_path / "m.onnx", inputs=[(None, 2, 3, 4)])
+    proto = onnx.load(tmp_path / "m.onnx")
+    shapes = [[d.dim_value or d.dim_param for d in v.type.tensor_type.shape.dim] for v in (*proto.graph.input, *proto.graph.output)]
+    assert shapes == [["batch", 2, 3, 4], ["batch", 5]]
+    assert nx.export.check_onnx(model, tmp_path / "m.onnx", inputs=[(None, 2, 3, 4)]) < 1e-6
 
 
 def test_float64_is_refused_with_the_fix(tmp_path: Path) -> None:

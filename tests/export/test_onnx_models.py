@@ -115,6 +115,16 @@ def test_models(name: str, tmp_path: Path) -> None:
     assert model.training
 
 
+def test_a_gate_whose_signal_is_of_another_size(tmp_path: Path) -> None:
+    import onnxruntime
+
+    model, random = ms.AttentionGate(4, 6), np.random.default_rng(0)
+    nx.export.onnx(model, tmp_path / "m.onnx")
+    x, g = random.random((2, 4, 21, 33), np.float32), random.random((2, 6, 8, 11), np.float32)
+    (theirs,) = onnxruntime.InferenceSession(tmp_path / "m.onnx").run(None, {"input_0": x, "input_1": g})
+    np.testing.assert_allclose(model(x, g).numpy(), theirs, atol=1e-6)
+
+
 def test_differences_of_gaussians_within_rounding_of_what_they_are_differences_of(tmp_path: Path) -> None:
     model = ms.DifferenceOfGaussians(2)
     nx.export.onnx(model, tmp_path / "m.onnx")

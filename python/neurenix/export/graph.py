@@ -117,8 +117,6 @@ class Graph:
         if name is None:
             return self.constant(t.numpy(), t.dtype)
         if name not in self.initializers:
-            if t.dtype not in (FLOAT, INT):
-                raise DTypeError(f"export: expected a model in float32, got {t.dtype} at {name}; convert it with model.float()")
             self.initializers[name] = np.ascontiguousarray(t.numpy())
         return Value(self, name, t.dtype, t.ndim)
 

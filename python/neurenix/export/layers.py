@@ -75,11 +75,6 @@ def _flatten(_: Graph, m: Any, x: Value) -> Value:
     return flattened(x, m.start_dim, m.end_dim)
 
 
-@rule(nn.Embedding)
-def _embedding(g: Graph, m: Any, x: Value) -> Value:
-    return g.node("Gather", g.weight(m.weight), x, axis=0, rank=x.rank + 1)
-
-
 @rule(nn.MultiheadAttention)
 def _attention(g: Graph, m: Any, query: Value, key: Value, value: Value) -> list[Value]:
     if query.rank != 3 or m.bias_k is not None or m.add_zero_attn:

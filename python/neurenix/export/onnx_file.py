@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -14,19 +14,16 @@ import neurenix.export.heads
 import neurenix.export.transforms
 import neurenix.export.wavelets  # noqa: F401 - rules
 from neurenix._rust import __version__
-from neurenix.autograd import no_grad
 from neurenix.errors import ArgumentError, DTypeError, FileError
 from neurenix.export import packages, sampling
 from neurenix.export.graph import FLOAT, OPSET, Graph, Value, flat
+from neurenix.export.inputs import Inputs, Shape, computed, examples, flat_arrays, shapes, structure, tried
 from neurenix.inference import evaluating
-from neurenix.multiscale import AttentionGate
 from neurenix.nn import Module
 from neurenix.serialization.modules import class_name
-from neurenix.tensor import Tensor
 
-Shape: TypeAlias = Sequence[int | None]
-Inputs: TypeAlias = Sequence[Shape | Sequence[Shape]]
-_LARGEST: Final = (1 << 31) - 1  # what a protobuf file may hold
+Shaped: TypeAlias = tuple[Value, Shape]
+_LARGEST: Final = (1 << 31) - (1 << 24)  # what a protobuf file may hold, and room for the rest
 _IR_VERSION: Final = 8  # the oldest that has this opset: old runtimes read it
 
 
@@ -84,49 +81,35 @@ def onnx(
     if not isinstance(model, Module):
         raise DTypeError(f"export: expected a module, got {type(model).__name__}; pass the model first, then the path")
     names = class_list(model, class_names)
+    wrong = next(((n, t.dtype) for n, t in model._named_state().items() if t.is_floating_point() and t.dtype != FLOAT), None)
+    if wrong is not None:
+        raise DTypeError(f"export: expected a model in float32, got {wrong[1]} at {wrong[0]}; convert it with model.float()")
+    taken = structure(model, inputs)
+    made = tried(model, taken, normalize)
     with evaluating(model):
-        graph, given, found = _traced(model, inputs or default_inputs(model), normalize)
+        graph, given, found = _traced(model, taken, normalize)
+    size = sum(array.nbytes for array in graph.initializers.values())
+    if size > _LARGEST:
+        raise FileError(f"export: expected at most 2 GB of weights, which an ONNX file may have, got {size} bytes; use safetensors")
     helper = packages.load("onnx", "for ONNX files")
     texts = _metadata(model, names, normalize) | {str(k): str(v) for k, v in (metadata or {}).items()}
-    proto = _proto(helper, graph, given, found, texts, getattr(model, "out_channels", None))
-    if proto.ByteSize() > _LARGEST:
-        raise FileError(
-            f"export: expected a model of at most 2 GiB, which ONNX files may have, got {proto.ByteSize()} bytes; use safetensors"
+    if [len(s) for s in made] != [v.rank for v in found]:
+        raise ArgumentError(
+            f"export: expected a rule of {type(model).__name__} that gives what its forward gives, {len(made)} outputs of "
+            f"{[len(s) for s in made]} axes, got {[v.rank for v in found]}; mend the rules of its modules"
         )
+    proto = _proto(helper, graph, given, list(zip(found, made, strict=True)), texts)
     helper.checker.check_model(proto)
     packages.write_whole(path, proto.SerializeToString())
 
 
-def default_inputs(model: Module) -> Inputs:
-    """The shapes that a model takes, as its channels say."""
-    if isinstance(model, AttentionGate):
-        return [(None, model.in_channels, None, None), (None, model.gating_channels, None, None)]
-    for module in model.modules():
-        said = (getattr(module, name, None) for name in ("in_channels_list", "in_channels", "channels"))
-        channels = next((c for c in said if c is not None), None)
-        if isinstance(channels, list):
-            return [[(None, c, None, None) for c in channels]]
-        if isinstance(channels, int):
-            return [(None, channels, None, None)]
-    return [(None, None, None, None)]
-
-
-def shapes_of(inputs: Inputs) -> Iterator[Shape]:
-    """The shapes one after another."""
-    for entry in inputs:
-        if any(isinstance(e, (list, tuple)) for e in entry):
-            yield from entry  # type: ignore[misc]
-        else:
-            yield entry  # type: ignore[misc]
-
-
-def _traced(model: Module, inputs: Inputs, normalize: bool) -> tuple[Graph, list[tuple[Value, Shape]], list[Value]]:
+def _traced(model: Module, inputs: Inputs, normalize: bool) -> tuple[Graph, list[Shaped], list[Value]]:
     """A model's graph, its inputs with their shapes, and its outputs."""
-    graph, given = Graph(model), list[tuple[Value, Shape]]()
-    count = len(list(shapes_of(inputs)))
+    graph, given = Graph(model), list[Shaped]()
+    count = len(list(shapes(inputs)))
 
     def argument(entry: Any) -> Any:
-        if any(isinstance(e, (list, tuple)) for e in entry):
+        if isinstance(entry, list):
             return [argument(e) for e in entry]
         value = Value(graph, "input" if count == 1 else f"input_{len(given)}", FLOAT, len(entry))
         given.append((value, entry))
@@ -174,17 +157,11 @@ def _metadata(model: Module, class_names: list[str] | None, normalize: bool) -> 
     return texts
 
 
-def _proto(
-    onnx: Any, graph: Graph, given: Sequence[tuple[Value, Shape]], found: Sequence[Value], texts: Mapping[str, str], channels: Any
-) -> Any:
+def _proto(onnx: Any, graph: Graph, given: Sequence[Shaped], found: Sequence[Shaped], texts: Mapping[str, str]) -> Any:
     """The file's content."""
     types = {np.dtype(t): onnx.helper.np_dtype_to_tensor_dtype(np.dtype(t)) for t in ("float32", "float64", "int64", "bool")}
     infos = [onnx.helper.make_tensor_value_info(v.name, types[v.dtype], _dims(v, shape)) for v, shape in given]
-    last = [onnx.helper.make_tensor_value_info(v.name, types[v.dtype], _dims(v, [None] * v.rank)) for v in found]
-    if len(last) == 1 and found[0].rank == 4 and isinstance(channels, int):
-        dim = last[0].type.tensor_type.shape.dim[1]
-        dim.ClearField("dim_param")
-        dim.dim_value = channels
+    last = [onnx.helper.make_tensor_value_info(v.name, types[v.dtype], _dims(v, shape)) for v, shape in found]
     nodes = [onnx.helper.make_node(n.op, n.inputs, n.outputs, n.name, **n.attributes) for n in graph.nodes]
     values = [onnx.numpy_helper.from_array(np.asarray(array), name) for name, array in graph.initializers.items()]
     body = onnx.helper.make_graph(nodes, "neurenix", infos, last, values)
@@ -220,7 +197,7 @@ def check_onnx(
     inputs : sequence, optional
         As :func:`onnx` was given them.
     sizes : sequence of (int, int)
-        Heights and widths for the first input; each further one of a list has half the size of the one before, rounded up.
+        Heights and widths; of a list of maps, each has half the size of the one before, rounded up.
     normalize : bool
         As :func:`onnx` was given it: the model's own results are then those of the normalised images.
     seed : int
@@ -245,13 +222,11 @@ def check_onnx(
         session = runtime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # its own kinds, which share no base
         raise FileError(f"check_onnx: expected a file that ONNX Runtime takes, got {error} for {path}; export it again") from None
-    random, worst = np.random.default_rng(seed), 0.0
-    structure = inputs or default_inputs(model)
+    taken, worst = structure(model, inputs), 0.0
     for size in sizes:
-        arrays = list(_images(random, structure, size))
+        arrays = examples(model, taken, size, seed)
         feeds = {entry.name: array for entry, array in zip(session.get_inputs(), flat_arrays(arrays), strict=True)}
-        with evaluating(model):
-            ours = list(flat_arrays(_computed(model, arrays, normalize)))
+        ours = computed(model, arrays, normalize)
         theirs = session.run(None, feeds)
         if [a.shape for a in ours] != [b.shape for b in theirs]:
             raise FileError(
@@ -265,43 +240,3 @@ def distance(ours: Sequence[Any], theirs: Sequence[Any]) -> float:
     """The largest difference, relative to the largest magnitude."""
     off = [np.abs(a.astype(np.float64) - b).max(initial=0.0) for a, b in zip(ours, theirs, strict=True)]
     return float(max(off) / max(*(np.abs(a).max(initial=0.0) for a in ours), 1e-30))
-
-
-def _computed(model: Module, arrays: Sequence[Any], normalize: bool) -> Any:
-    how = model.input_normalization if normalize else None
-
-    def tensor(array: Any) -> Tensor:
-        return Tensor(array) if how is None else how(array)
-
-    with no_grad():
-        return model(*[[tensor(a) for a in array] if isinstance(array, list) else tensor(array) for array in arrays])
-
-
-def flat_arrays(values: Any) -> Iterator[Any]:
-    """Arrays in an output or arguments: lists, tuples and mappings of tensors, some inside others."""
-    if isinstance(values, Mapping):
-        values = list(values.values())
-    if isinstance(values, (list, tuple)):
-        for entry in values:
-            yield from flat_arrays(entry)
-    elif values is not None:
-        yield values.numpy() if hasattr(values, "numpy") else values
-
-
-def _images(random: np.random.Generator, inputs: Inputs, size: tuple[int, ...]) -> Iterator[Any]:
-    """Random arguments of these shapes: images of a size, each further one of half the size."""
-    h, w = size
-
-    def image(shape: Shape, level: int) -> Any:
-        scale = 1 << level
-        free = {0: 2, 1: 3, len(shape) - 2: -(-h // scale), len(shape) - 1: -(-w // scale)}
-        return random.random([free.get(i, 5) if n is None else n for i, n in enumerate(shape)], np.float32)
-
-    level = 0
-    for entry in inputs:
-        if any(isinstance(e, (list, tuple)) for e in entry):
-            yield [image(e, level + i) for i, e in enumerate(entry)]  # type: ignore[arg-type]
-            level += len(entry)
-        else:
-            yield image(entry, level)  # type: ignore[arg-type]
-            level += 1
