@@ -77,6 +77,10 @@ rust-test: ## the Rust core's own tests
 pytest: .venv/built-test ## the Python tests, warnings as errors, in two processes
 	$(PY) -m pytest -q -n 2 --dist worksteal
 
+.PHONY: test-slurm
+test-slurm: .venv/built-test ## job scripts under a real SLURM of two nodes, started for it here (minutes; as root it installs what is missing)
+	$(PY) -m pytest -q tests/slurm/jobs_under_slurm.py
+
 .PHONY: oracle
 oracle: .venv/built-test ## expected results of operations, layers and optimizers, in both precisions: a table by family
 	$(PY) tests/oracle/table.py

@@ -9,10 +9,13 @@ from typing import Any, Final
 
 import numpy as np
 
+from neurenix.command import slurm
 from neurenix.command.files import images_in
 from neurenix.command.predict import load_model
+from neurenix.errors import ArgumentError
 from neurenix.images import count_images, open_image
 from neurenix.slides.plan import TilePlan, duration, plan
+from neurenix.system import get_num_threads
 
 HELP: Final = "say what predicting images will take: tile, memory, work, time"
 EXAMPLE: Final = "neurenix plan run/best.nx slides/ --memory 4GB"
@@ -20,15 +23,26 @@ EXAMPLE: Final = "neurenix plan run/best.nx slides/ --memory 4GB"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's grammar."""
-    parser.add_argument("model", type=Path, help="file that train wrote, or a saved model")
-    parser.add_argument("images", type=Path, help="an image, or a folder of them")
+    parser.add_argument("model", type=Path, nargs="?", help="file that train wrote, or a saved model")
+    parser.add_argument("images", type=Path, nargs="?", help="an image, or a folder of them")
     parser.add_argument("--memory", metavar="SIZE", help="that the process may take, e.g. 4GB: the largest tile that fits is chosen")
     parser.add_argument("--tile", type=int, nargs="+", metavar="N", help="rows and columns, or one number as of predict (1024)")
     parser.add_argument("--parts", type=int, default=1, metavar="N", help="array jobs that share the work (1)")
+    parser.add_argument(
+        "--slurm",
+        choices=tuple(slurm.KINDS),
+        help="print a job script: of prediction, filled in by the plan, or of training on one machine or several, without model and images",
+    )
 
 
 def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     """Plan; exit status and result."""
+    if given.slurm in ("train", "mpi"):
+        script = slurm.template(given.slurm)
+        print("" if given.json else script, end="")
+        return 0, {"script": script}
+    if given.images is None:
+        raise ArgumentError("plan: expected a model and images, got too little; pass e.g. run/best.nx slides/")
     model, _ = load_model(given.model)
     tile = tile_of(given.tile)
     kinds: Counter[tuple[tuple[int, int, int], str, int]] = Counter()
@@ -41,16 +55,27 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
         plans.append((count, plan(model, shape, given.memory, tile=tile, dtype=np.dtype(dtype), held=held)))
     seconds = sum(count * (found.seconds or 0.0) for count, found in plans)
     memory = max(found.memory for _, found in plans)
-    if not given.json:
+    result = {"seconds": seconds, "memory": memory, "parts": given.parts, "seconds_a_part": seconds / given.parts}
+    if given.slurm:
+        result["script"] = slurm.template(given.slurm, **_filled(given, memory, seconds / given.parts))
+        print("" if given.json else result["script"], end="")
+    elif not given.json:
         print("\n\n".join(f"{count} image{'s' * (count > 1)}\n{found}" for count, found in plans))
         print(f"\nall together: {duration(seconds)}, {memory / 2**20:,.0f} MiB" + _shared(given.parts, seconds))
-    result = {"seconds": seconds, "memory": memory, "parts": given.parts, "seconds_a_part": seconds / given.parts}
     return 0, result | {"images": [{"count": count, **found._asdict()} for count, found in plans]}
 
 
 def tile_of(given: list[int] | None) -> int | tuple[int, int] | None:
     """One number, or rows and columns."""
     return None if given is None else given[0] if len(given) == 1 else (given[0], given[1])
+
+
+def _filled(given: argparse.Namespace, memory: int, seconds: float) -> dict[str, Any]:
+    """What a plan says to a job script: twice the time and ten minutes, a gibibyte more memory, and the tile or memory asked for."""
+    minutes = 10 + -(-2 * seconds // 60)
+    options = ["--tile", *given.tile] if given.tile else ["--memory", given.memory] if given.memory else []
+    filled = {"model": given.model, "images": given.images, "parts": given.parts, "options": options, "cpus": get_num_threads()}
+    return filled | {"memory": f"{1 + -(-memory // 2**30)}G", "time": f"{int(minutes // 60):02d}:{int(minutes % 60):02d}:00"}
 
 
 def _shared(parts: int, seconds: float) -> str:

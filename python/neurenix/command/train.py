@@ -99,6 +99,7 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     training = Run(given.out, model, task, _loader(train, task, crop, steps, given, shards.part), steps, given.rate, shards)
     _begin(given, training, task)
     stopped = _train(training, rest, given)
+    here.gather(None)  # srun ends the ranks that are left when the first one leaves with another status than 0
     result = {"out": str(given.out), "step": training.done, "score": training.rows[-1]["score"] if training.rows else None}
     result |= {"best": training.best if np.isfinite(training.best) else None, "measure": task.measure}
     if stopped:

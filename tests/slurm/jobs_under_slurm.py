@@ -1,0 +1,160 @@
+"""The job scripts under a real SLURM: ``make test-slurm``. The name keeps these tests, which take minutes, out of ``make test``."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from slurm.cluster import slurm
+
+from neurenix import png
+from neurenix.command import main
+from neurenix.command.slurm import template
+from neurenix.examples.shared import load_nuclei
+
+STEPS = ["--steps", "240", "--features", "4", "8", "--crop", "48", "--looks", "3"]
+FILL = {"cpus": 1, "memory": "1G", "options": STEPS}
+PATIENCE = 300  # seconds for a job
+DEATH = 30  # seconds within which a job ends when one of its ranks is killed
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A SLURM in whose jobs ``neurenix`` is this package."""
+    package = Path(__file__).resolve().parents[2] / "python"
+    with slurm(tmp_path_factory.mktemp("slurm")) as found:
+        path = f"{Path(sys.executable).parent}:{found['PATH']}"
+        yield found | {"PYTHONPATH": str(package), "PATH": path, "NEURENIX_NUM_THREADS": "1", "MPI4PY_MPIABI": "openmpi"}
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with images, masks, and a run that never stopped."""
+    folder = tmp_path_factory.mktemp("reference")
+    image, labels = load_nuclei()
+    for name, pixels in (("images", image), ("masks", np.where(labels > 0, 255, 0).astype(np.uint8))):
+        (folder / name).mkdir()
+        for i in range(6):
+            (folder / name / f"{i}.png").write_bytes(png.encode(np.ascontiguousarray(pixels[64 * i : 64 * i + 64, :80])))
+    assert main(["train", str(folder / "images"), str(folder / "masks"), "--out", str(folder / "run"), *STEPS]) == 0
+    return folder
+
+
+@pytest.fixture
+def place(reference: Path, tmp_path: Path) -> Path:
+    """A folder from which jobs are submitted, with the images and masks."""
+    for name in ("images", "masks"):
+        (tmp_path / name).symlink_to(reference / name)
+    return tmp_path
+
+
+class Job:
+    """A script that was submitted."""
+
+    def __init__(self, script: str, place: Path, environment: dict[str, str], *options: str) -> None:
+        self.place, self.environment = place, environment
+        (place / "job.sbatch").write_text(script)
+        self.number = self.call("sbatch", "--parsable", *options, "job.sbatch").strip()
+
+    def call(self, *command: str) -> str:
+        """What a command of SLURM says."""
+        done = subprocess.run(command, cwd=self.place, env=self.environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+        return done.stdout
+
+    def fields(self) -> dict[str, str]:
+        """What SLURM knows of it."""
+        return dict(word.split("=", 1) for word in self.call("scontrol", "-o", "show", "job", self.number).split() if "=" in word)
+
+    def wait(self, seconds: float = PATIENCE) -> dict[str, str]:
+        """Until it has ended."""
+        end = time.monotonic() + seconds
+        while (found := self.fields())["JobState"] in ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "REQUEUED"):
+            assert time.monotonic() < end, f"{found}\n{self.log()}"
+            time.sleep(1)
+        return found
+
+    def wait_for(self, text: str) -> None:
+        """Until it has said something."""
+        end = time.monotonic() + PATIENCE
+        while text not in self.log():
+            assert time.monotonic() < end, f"{self.fields()}\n{self.log()}"
+            time.sleep(0.2)
+
+    def log(self) -> str:
+        """All that it said."""
+        return "".join(path.read_text() for path in sorted(self.place.glob("neurenix-*.log")))
+
+
+def hashes(run: Path) -> list[str]:
+    return [hashlib.sha256((run / name).read_bytes()).hexdigest() for name in ("best.nx", "last.nx", "validation.png")]
+
+
+def test_a_time_limit_that_hits_costs_nothing(reference: Path, place: Path, environment: dict[str, str]) -> None:
+    """A limit of a minute: SLURM signals, the run saves, is queued again and goes on, as often as it takes, to the same files."""
+    job = Job(template("train", **FILL), place, environment, "--time=1", "--signal=USR1@20")
+    done = job.wait()
+    assert done["JobState"] == "COMPLETED", job.log()
+    assert int(done["Restarts"]) >= 1
+    assert job.log().count("run the same command with --resume") == int(done["Restarts"])
+    assert hashes(place / "run") == hashes(reference / "run")
+
+
+def test_two_nodes_stopped_and_started_again_write_the_files_of_one_process(
+    reference: Path, place: Path, environment: dict[str, str]
+) -> None:
+    job = Job(template("mpi", **FILL), place, environment)
+    job.wait_for("step 80: IoU")
+    job.call("scancel", "--signal=USR1", job.number)
+    done = job.wait()
+    assert (done["JobState"], done["Restarts"], done["NumNodes"]) == ("COMPLETED", "1", "2"), job.log()
+    assert "2 ranks of 1 threads" in job.log()
+    assert hashes(place / "run") == hashes(reference / "run")
+
+
+def test_a_rank_that_is_killed_ends_the_job(place: Path, environment: dict[str, str]) -> None:
+    job = Job(template("mpi", **FILL), place, environment)
+    job.wait_for("step 80: IoU")
+    wanted = {f"SLURM_JOB_ID={job.number}", "SLURM_PROCID=1", "PMIX_RANK=1"}
+    victims = [int(p.name) for p in Path("/proc").iterdir() if p.name.isdecimal() and wanted <= set(variables(p))]
+    assert len(victims) == 1
+    os.kill(victims[0], signal.SIGKILL)
+    done = job.wait(DEATH)
+    assert done["JobState"] == "FAILED"
+    assert "Killed" in job.log()
+
+
+def variables(process: Path) -> list[str]:
+    try:
+        return (process / "environ").read_text(errors="replace").split("\0")
+    except OSError:
+        return []
+
+
+def test_processes_that_srun_did_not_join_are_refused(place: Path, environment: dict[str, str]) -> None:
+    """By MPICH, which pip installed; Open MPI ends such a process itself, with its own words."""
+    with_mpich = {name: value for name, value in environment.items() if name != "MPI4PY_MPIABI"}
+    done = Job(template("mpi", mpi="none", **FILL), place, with_mpich)
+    assert done.wait()["JobState"] == "FAILED"
+    assert "expected 2 ranks (SLURM_STEP_NUM_TASKS), got an MPI that knows of 1" in done.log()
+    assert not (place / "run").exists()
+
+
+def test_an_array_predicts_in_parts_what_one_command_predicts(reference: Path, place: Path, environment: dict[str, str]) -> None:
+    (place / "run").symlink_to(reference / "run")
+    job = Job(template("predict", parts=3, cpus=1, memory="1G"), place, environment)
+    while job.call("squeue", "-h", "-j", job.number):
+        time.sleep(1)
+    assert main(["predict", str(reference / "run" / "best.nx"), str(place / "images"), "--out", str(place / "straight")]) == 0
+    straight = {p.name: p.read_bytes() for p in (place / "straight").iterdir() if p.suffix == ".png"}
+    assert len(straight) == 6
+    assert {p.name: p.read_bytes() for p in (place / "found").iterdir() if p.suffix == ".png"} == straight, job.log()
+    assert len(list(place.glob("neurenix-predict-*.log"))) == 3
