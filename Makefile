@@ -130,6 +130,10 @@ browser-test: .venv/built-test ## the page of `neurenix eval --report` in headle
 gpu-test: .venv/built-test build/cupy/.made ## the tests for a machine with a GPU; without one they fail
 	NEURENIX_REQUIRE_GPU=1 PYTHONPATH=build/cupy $(PY) -m pytest -q -m gpu tests/gpu
 
+.PHONY: bench-tiles
+bench-tiles: .venv/built-test ## predict a generated image of 20,000 x 20,000 pixels under a gigabyte: time, memory and work, planned and measured
+	$(PY) benches/tiles.py
+
 .PHONY: gpu-bench
 gpu-bench: .venv/built-test build/cupy/.made ## a GPU beside its limits, and beside PyTorch with cuDNN where that is installed
 	PYTHONPATH=build/cupy $(PY) benches/cuda_conv.py

@@ -52,7 +52,8 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     every = _Scores(task)
     for i in Progress(range(len(folder)), "image"):
         image, mask = folder[i]
-        found = task.decide(output_of(model, _prepared(model, image, folder.items[i][0], given), given))
+        with nx.set_float32_precision(given.precision):
+            found = task.decide(output_of(model, _prepared(model, image, folder.items[i][0], given), given))
         one = _Scores(task)
         for scores in (one, every):
             scores.update(found, mask.reshape(found.shape) > 0 if task.kind == "binary" else mask)

@@ -9,12 +9,13 @@ from typing import Any, Final
 
 import numpy as np
 
+import neurenix as nx
 from neurenix.command import slurm
 from neurenix.command.files import images_in
 from neurenix.command.predict import load_model
 from neurenix.errors import ArgumentError
 from neurenix.images import count_images, open_image
-from neurenix.slides.plan import TilePlan, duration, plan
+from neurenix.slides.planning import TilePlan, duration, plan
 from neurenix.system import get_num_threads
 
 HELP: Final = "say what predicting images will take: tile, memory, work, time"
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", type=Path, nargs="?", help="an image, or a folder of them")
     parser.add_argument("--memory", metavar="SIZE", help="that the process may take, e.g. 4GB: the largest tile that fits is chosen")
     parser.add_argument("--tile", type=int, nargs="+", metavar="N", help="rows and columns, or one number as of predict (1024)")
+    parser.add_argument("--precision", choices=("fast", "ieee"), default="fast", help="of float32; ieee reads less around a tile (fast)")
     parser.add_argument("--parts", type=int, default=1, metavar="N", help="array jobs that share the work (1)")
     parser.add_argument(
         "--slurm",
@@ -51,8 +53,9 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
             with open_image(path, number, getattr(model, "in_channels", None)) as source:
                 kinds[source.shape, source.dtype.str, source.held_bytes(tile[0] if isinstance(tile, tuple) else 512)] += 1
     plans: list[tuple[int, TilePlan]] = []
-    for (shape, dtype, held), count in kinds.items():
-        plans.append((count, plan(model, shape, given.memory, tile=tile, dtype=np.dtype(dtype), held=held)))
+    with nx.set_float32_precision(given.precision):
+        for (shape, dtype, held), count in kinds.items():
+            plans.append((count, plan(model, shape, given.memory, tile=tile, dtype=np.dtype(dtype), held=held)))
     seconds = sum(count * (found.seconds or 0.0) for count, found in plans)
     memory = max(found.memory for _, found in plans)
     result = {"seconds": seconds, "memory": memory, "parts": given.parts, "seconds_a_part": seconds / given.parts}

@@ -28,7 +28,7 @@ from neurenix.progress import Progress
 from neurenix.slides import Part, Settings, predict_file
 from neurenix.slides.job import prepared, work_folder
 from neurenix.slides.outputs import Output
-from neurenix.slides.plan import TILE, memory_bytes
+from neurenix.slides.planning import TILE, memory_bytes
 from neurenix.slides.statistics import percentiles, require_finite_band
 
 HELP: Final = "find in images what a model was trained to find"
@@ -67,6 +67,7 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", type=Path, help="an image, or a folder of them")
     parser.add_argument("--tile", type=int, help=f"larger images are run in tiles of so many pixels, with the same bits ({TILE})")
     parser.add_argument("--average", action="store_true", help="average over the eight flips and turns (images up to a tile)")
+    parser.add_argument("--precision", choices=("fast", "ieee"), default="fast", help="of float32; ieee reads less around a tile (fast)")
     parser.add_argument(
         "--percentiles", type=float, nargs=2, metavar=("LOW", "HIGH"), help="map these of each channel of the whole image to 0 and 1"
     )
@@ -100,6 +101,11 @@ class Item(NamedTuple):
 
 def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     """Predict; exit status and result."""
+    with nx.set_float32_precision(given.precision):
+        return _run(given)
+
+
+def _run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     model, task = load_model(given.model)
     part = _part(given.part)
     if given.memory is not None:

@@ -171,8 +171,8 @@ class Module(Registering, hooks.Hooked):
         return receptive_field(self, channels)
 
     def plan(self, image_shape: Sequence[int], memory: int | str | None = None, **settings: Any) -> Any:
-        """Tile, memory, work and time of predicting a large image, before it begins: see :func:`neurenix.slides.plan.plan`."""
-        from neurenix.slides.plan import plan
+        """Tile, memory, work and time of predicting a large image, before it begins: see :func:`neurenix.slides.planning.plan`."""
+        from neurenix.slides.planning import plan
 
         return plan(self, image_shape, memory, **settings)
 

@@ -26,7 +26,7 @@ from neurenix.slides import ledger, statistics
 from neurenix.slides.identity import image_hash, model_hash
 from neurenix.slides.lock import Lock
 from neurenix.slides.outputs import Assembly, Kind, Output, kept, layers
-from neurenix.slides.plan import TILE, plan
+from neurenix.slides.planning import TILE, plan
 from neurenix.slides.strips import grid_of, tiles
 from neurenix.slides.tiles import Tiles
 from neurenix.system import VERSION

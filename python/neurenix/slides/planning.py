@@ -16,7 +16,7 @@ from neurenix import autograd
 from neurenix.backend.kernel import skipped
 from neurenix.errors import ArgumentError, OutOfMemoryError, ShapeError
 from neurenix.inference import evaluating, output_of
-from neurenix.memory import memory_stats, reset_peak
+from neurenix.memory import empty_cache, memory_stats, reset_peak
 from neurenix.nn import Module
 from neurenix.nn.summary import products
 from neurenix.ops._arguments import integer
@@ -208,6 +208,8 @@ class _Trial:
     def __init__(self, model: Module, shape: tuple[int, int, int], field: ReceptiveField, dtype: np.dtype[Any], held: int) -> None:
         self.model, self.shape, self.field, self._dtype, self._held = model, shape, field, dtype, held
         self._weights = next(iter(model.parameters()), None)
+        empty_cache()
+        self._base = _base()
         self._known: dict[tuple[int, int, int], tuple[int, list[int]]] = {}
 
     def peak(self, grid: Grid) -> int:
@@ -219,7 +221,7 @@ class _Trial:
         )  # pixels of the largest window that is read
         read = self.shape[0] * first * (self._dtype.itemsize + 12)  # in the file's type, and as floats on their way
         made = min(rows, grid.size[0]) * min(columns, grid.size[1]) * self._planes() * 12  # outputs, softmax, what is kept
-        return _base() + max(_ASSEMBLY, arrays + read + made + self._held)
+        return self._base + max(_ASSEMBLY, arrays + read + made + self._held)
 
     def work(self, grid: Grid) -> int:
         """Multiply-adds of all tiles."""
@@ -280,6 +282,7 @@ class _Trial:
                 strips.append(sum(counted) // 2)  # followed once and computed once
                 counted.clear()
         peak = memory_stats(device)["peak"]
+        empty_cache(device)  # no page of it was touched
         return peak + peak // 8 - before + _SCRATCH * get_num_threads(), strips  # the pool keeps an eighth more for reuse
 
     def _read(self, rows: slice, columns: slice) -> Tensor:
@@ -297,10 +300,10 @@ def _columns(grid: Grid) -> dict[int, int]:
 
 
 def _base() -> int:
-    """Bytes that the process holds now, beside what the pool of arrays keeps for reuse."""
+    """Bytes that the process holds now."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
         now = next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmRSS"))
     except (OSError, StopIteration):  # a system that does not say: the most so far
         now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-    return max(0, now - memory_stats()["cached"])
+    return now
