@@ -46,6 +46,12 @@ def test_networks_give_what_theirs_give(name: str) -> None:
     assert all(np.array_equal(back[n], given[n]) for n in same)
 
 
+def test_names_that_a_file_leaves_out_are_not_missed() -> None:
+    """Files of safetensors hold no tensor twice."""
+    given = {n: v for n, v in state("nnunet").items() if not LAYOUTS["nnunet"].left_out(n)}
+    assert nx.export.from_torch(given).encoder.out_channels == [4, 8, 12, 12]
+
+
 def test_deep_supervision_of_nnunet_has_all_its_heads() -> None:
     given = state("nnunet")
     model = nx.multiscale.UNet(

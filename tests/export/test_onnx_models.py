@@ -11,7 +11,7 @@ import pytest
 import neurenix as nx
 from neurenix import multiscale as ms, nn
 
-pytest.importorskip("onnx", reason="the package onnx has no wheel for this Python")
+onnx = pytest.importorskip("onnx", reason="the package onnx has no wheel for this Python")
 pytest.importorskip("onnxruntime", reason="the package onnxruntime has no wheel for this Python")
 SIZES = ((32, 32), (37, 21), (1, 1), (5, 3), (16, 50))
 MAPS = [4, 6, 8]
@@ -111,6 +111,7 @@ def test_models(name: str, tmp_path: Path) -> None:
     nx.manual_seed(0)
     model = trained(MODELS[name]())
     nx.export.onnx(model, tmp_path / "m.onnx")
+    onnx.checker.check_model(tmp_path / "m.onnx", full_check=True)  # types and shapes of every node
     assert nx.export.check_onnx(model, tmp_path / "m.onnx", sizes=SIZES) < 1e-5
     assert model.training
 
