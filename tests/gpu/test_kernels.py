@@ -35,7 +35,7 @@ _FIXED = {
 }
 
 
-def parameters(row, rule, last):
+def parameters(row, rule, last, rounds=False):
     """What a row's kernel must take, as it is to be written in C++."""
     found = []
     for name, role in row.params:
@@ -52,6 +52,7 @@ def parameters(row, rule, last):
     found += ["double* scratch"] if rule.doubles is not None else []
     found += [f"int64 {name}" for name, _ in rule.lets]
     found += ["int64 entry", "int64 entries"] if rule.entries else []
+    found += ["int64 round"] if rounds else []
     return ", ".join(found)
 
 
@@ -77,7 +78,7 @@ def test_symbols_and_parameters(stem):
     emulated.require()
     for suffix in ("f32", "b4", "i64", "f16"):
         expected = {
-            f"{step.kernel or row}_{suffix}": parameters(KERNELS[row], rule, not step.more)
+            f"{step.kernel or row}_{suffix}": parameters(KERNELS[row], rule, not step.more, step.times is not None)
             for row, rule in sources.declared(stem)
             if suffix in (rule.kinds or sources.GROUPS[KERNELS[row].group])
             for step in rule.passes

@@ -33,6 +33,28 @@ def sliced(device):
     return x[1:] * 2.0 + x[:-1]
 
 
+def ordered(device):
+    return nx.sort(nx.round(nx.tensor(image(2, 2500) * 9).to(device)), 1).indices.to(dtype="float32")
+
+
+def ordered_rows(device):
+    return nx.sort(nx.tensor(image(300, 11)).to(device), 1).values
+
+
+def softmax(device):
+    return F.softmax(nx.tensor(image(3, 300)).to(device), 1)
+
+
+def running(device):
+    return nx.tensor(image(3, 300)).to(device).cumsum(1)
+
+
+def taken(device):
+    x = nx.tensor(image(20, 30)).to(device).requires_grad_()
+    x[nx.tensor(np.random.default_rng(4).integers(0, 20, 4500)).to(device)].square().sum().backward()
+    return x.grad
+
+
 def matmul(device):
     return nx.matmul(nx.tensor(image(5, 20)).to(device), nx.tensor(image(20, 7)).to(device))
 
@@ -122,6 +144,22 @@ MUTATIONS = {
     "a pack from anywhere": ("elementwise", sliced, "(uint64)array % (N * sizeof(T)) == 0", "true"),
     "a pack beyond the end": ("elementwise", sliced, "packed && i + N <= size", "packed && i < size"),
     "elements in another order": ("elementwise", sliced, "some.v[k] = some.v[k + 1]", "some.v[k] = some.v[0]"),
+    "no barrier before the part is read": (
+        "ordering",
+        ordered,
+        "runs.places[place];\n    }\n    __syncthreads();",
+        "runs.places[place];\n    }",
+    ),
+    "a part's cut one too far": ("ordering", ordered, "else low = i + 1;\n    }\n    return low", "else low = i + 1;\n    }\n    return low + 1"),
+    "equals that change places": ("ordering", ordered, "!below && i > k", "!below && i < k"),
+    "no barrier between comparisons": ("ordering", ordered_rows, "            __syncthreads();\n            for (int pair", "            for (int pair"),
+    "a row of the next tile": ("ordering", ordered_rows, "row >= rows || k >= length", "k >= length"),
+    "a warp that does not wait for its terms": ("softmax", softmax, "hold(from + place, place);\n        __syncwarp();", "hold(from + place, place);"),
+    "terms overwritten too soon": ("softmax", softmax, "follow(place);\n        __syncwarp();", "follow(place);"),
+    "an element of the next line": ("softmax", softmax, "n - from < PART ? n - from : PART", "PART"),
+    "one lane's totals": ("scan", running, "if (place % 32 == lane) totals", "if (place == lane) totals"),
+    "a place left out": ("scatter", taken, "i < count && keys[i] == key", "i + 1 < count && keys[i] == key"),
+    "a round too few": ("scatter", taken, "while (((int64)TILE << round) < count) round++", "while (((int64)TILE << round) * 2 < count) round++"),
     "misaligned vectors": ("matmul", matmul, "y[(blockIdx.y * m + r) * n + c] = sums[i][j]", "*(float4*)(y + (blockIdx.y * m + r) * n + c) = float4{}"),
 }  # fmt: skip
 

@@ -60,10 +60,14 @@ CASES = {
     "instance_norm": (F.instance_norm, [(2, 3, 5, 6)], SAME),
     "softmax": (lambda x: F.softmax(x, dim=1), [(2, 5, 3)], SAME),
     "log_softmax": (lambda x: F.log_softmax(x, dim=1), [(2, 5, 3)], SAME),
+    "softmax-long": (lambda x: F.softmax(x, dim=1), [(2, 300, 3)], SAME),
+    "log_softmax-long": (lambda x: F.log_softmax(x, dim=-1), [(11, 130)], SAME),
     "layer_norm": (lambda x, w, b: F.layer_norm(x, (70,), w, b), [(3, 5, 70), (70,), (70,)], SAME),
     "matmul": (nx.matmul, [(2, 5, 70), (2, 70, 66)], GRADIENT),
     "linear": (F.linear, [(3, 20), (4, 20), (4,)], GRADIENT),
     "cumsum": (lambda x: x.cumsum(dim=1), [(3, 7, 2)], SAME),
+    "cumsum-long": (lambda x: x.cumsum(dim=1), [(2, 300, 3)], SAME),
+    "cumprod-long": (lambda x: x.cumprod(dim=-1), [(3, 131)], SAME),
     "cat": (lambda x, y: nx.cat([x, y], dim=1), [(2, 3, 2, 2), (2, 1, 2, 2)], SAME),
     "index_select": (lambda x: x.index_select(1, nx.tensor([2, 0, 2]).to(x.device)), [(2, 4, 3)], SAME),
     "gather": (lambda x: x.gather(1, nx.tensor([[[2, 0, 2], [1, 1, 0]]] * 2).to(x.device)), [(2, 4, 3)], SAME),
@@ -229,6 +233,35 @@ def test_arrays_that_touch_a_page_on_the_left(door, name, monkeypatch):
     monkeypatch.setattr(door, "guard", "left")
     function, shapes, distance = CASES[name]
     check(function, arrays_of(shapes), distance)
+
+
+@pytest.mark.parametrize("count", [255, 256, 5000])
+def test_elements_that_meet_are_added_in_order(door, count):
+    where = np.random.default_rng(count).integers(0, 9, count)
+    check(lambda x: x.index_select(1, on(where, x)), arrays_of([(2, 9, 3)]), SAME)
+    check(lambda x: x.gather(1, on(np.resize(where, (2, count, 3)), x)), arrays_of([(2, 9, 3)]), SAME)
+    assert ("take_add" in door.kernels) == ("scatter_add" in door.kernels) == (count > 255)
+
+
+@pytest.mark.parametrize("size", [9, 40])
+def test_unpooling_in_order(door, size):
+    def spread(x):
+        y, indices = F.max_pool2d(x, 3, stride=1, return_indices=True)
+        return F.max_unpool2d(y, indices, 3, stride=1)
+
+    check(spread, arrays_of([(1, 2, size, size)]), SAME)
+    assert ({"unpool_last", "unpool_sum"} <= set(door.kernels)) == (size == 40)
+
+
+@pytest.mark.parametrize("n", [2049, 4096, 9000])
+@pytest.mark.parametrize("descending", [False, True])
+def test_long_lines_are_sorted_in_runs(door, n, descending):
+    x = np.random.default_rng(n).integers(-99, 99, (2, n, 2)).astype("f4")
+    x[:, ::50] = np.nan
+    found = [nx.sort(nx.tensor(x).to(device), 1, descending=descending) for device in ("cpu", "emulated")]
+    for cpu, gpu in zip(*found, strict=True):
+        np.testing.assert_array_equal(gpu.numpy(), cpu.numpy())
+    assert door.kernels.count("sort_merge") == (n > 4096) + (n > 8192)
 
 
 @pytest.mark.devices

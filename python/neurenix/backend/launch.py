@@ -107,7 +107,9 @@ def _launch(call: _Call, rule: Rule, sizes: dict[str, int], given: tuple[Any, ..
             continue
         if grid[0] > _MOST_BLOCKS_X or max(grid[1:], default=0) > 0xFFFF:
             raise ShapeError(f"{row.name}: expected sizes within the grid of a GPU, got {grid} blocks; use a smaller batch or tile")
-        device.function(row, step, call.suffix)(grid, (step.block,), given)
+        for number in range(step.rounds(sizes)):
+            last = () if step.times is None else (np.int64(number),)
+            device.function(row, step, call.suffix)(grid, (step.block,), (*given, *last))
 
 
 class _RefusalError(Exception):

@@ -18,6 +18,7 @@ kernel has another name. Lines that begin with five spaces go on with the one be
 ``doubles n * c``           so many doubles of memory with no meaning, in the place of scratch
 ``then name``               another kernel with the same arguments; what follows is said of it, else one thread an element of the first array
 ``if h * w > 255``          whether this kernel is launched at all
+``times doublings(8, n)``   how often it is launched, the number of the round as its last argument; here until 8 has doubled to n
 ``unordered``               what this kernel leaves behind depends on the order of its threads; one after it makes that good
 ==========================  ====================================================================================
 
@@ -104,6 +105,7 @@ class Rule:
     doubles: ast.expr | None = None
     then: tuple[Rule, ...] = ()
     when: ast.expr | None = None
+    times: ast.expr | None = None
     unordered: bool = False
     more: bool = False  # whether another kernel follows
     kinds: tuple[str, ...] = ()
@@ -137,6 +139,10 @@ class Rule:
     def due(self, sizes: Mapping[str, int]) -> bool:
         """Whether this kernel is launched, of several."""
         return self.when is None or bool(_value(self.when, sizes))
+
+    def rounds(self, sizes: Mapping[str, int]) -> int:
+        """How often this kernel is launched."""
+        return 1 if self.times is None else max(0, _value(self.times, sizes))
 
     @property
     def passes(self) -> tuple[Rule, ...]:
@@ -237,7 +243,7 @@ def _found(row: str, clauses: str) -> dict[str, Any]:
         if word in ("threads", "blocks"):
             tree = _parsed(f"({rest},)")
             found[word] = tuple(tree.elts) if isinstance(tree, ast.Tuple) else ()
-        elif word in ("scratch", "doubles", "where", "if"):
+        elif word in ("scratch", "doubles", "where", "times", "if"):
             found["when" if word == "if" else word] = _parsed(rest)
         elif word == "let":
             name, _, e = rest.partition(" = ")
@@ -271,4 +277,7 @@ def _value(e: ast.expr, sizes: Mapping[str, int]) -> int:
             return min(_value(v, sizes) for v in values)
         case ast.Call(func=ast.Name(id="max"), args=values):
             return max(_value(v, sizes) for v in values)
-    raise InternalError(f"internal: expected sizes, numbers, min, max, and, < > >= * / + -, got {ast.unparse(e)}")
+        case ast.Call(func=ast.Name(id="doublings"), args=[a, b]):
+            first, last = _value(a, sizes), _value(b, sizes)
+            return max(0, (-(-last // first) - 1).bit_length())
+    raise InternalError(f"internal: expected sizes, numbers, min, max, doublings, and, < > >= * / + -, got {ast.unparse(e)}")

@@ -1,10 +1,11 @@
-// scan.cu - running sums and products along the middle axis of (outer, n, inner), and gradients of products; one thread a line.
+// scan.cu - running sums and products along the middle axis of (outer, n, inner), and gradients of products; a thread a line, of long
+// running sums a warp.
 // It has never run on a GPU: it was compiled for each architecture and run in the emulator. Same bits as the CPU.
 // max-registers: 144
-// launch scan: threads outer * inner
+// launch scan: threads outer * inner * (1 + 31 * (n > 63))
 // launch prod_grad: threads outer * inner
 // launch cumprod_grad: threads outer * inner
-#include "common.cuh"
+#include "warps.cuh"
 
 #ifdef NX_WIDE
 #ifdef NX_FLOATS
@@ -14,13 +15,28 @@ typedef int64 Sum;
 #endif
 
 KERNEL NX_NAME(scan)(element* y, const element* x, int64 outer, int64 n, int64 inner, int64 op, int64 reverse) {
-    for (EACH(line, outer * inner)) {
+    __shared__ Sum shared[8][2][PART];
+    Sum *terms = shared[threadIdx.x / 32][0], *totals = shared[threadIdx.x / 32][1];
+    const int lanes = lanes_of(n), lane = threadIdx.x % 32;
+    for (EACH(i, outer * inner * lanes)) {
+        const int64 line = i / lanes, start = line / inner * n * inner + line % inner;
+        const auto at = [&](int64 k) { return start + (reverse ? n - 1 - k : k) * inner; };
         Sum total = op == 1 ? 1 : 0;
-        for (int64 k = 0; k < n; k++) {
-            int64 at = (line / inner * n + (reverse ? n - 1 - k : k)) * inner + line % inner;
-            total = op == 1 ? times(total, (Sum)x[at]) : plus(total, (Sum)x[at]);
-            y[at] = (element)total;
+        const auto add = [&](Sum term) { total = op == 1 ? times(total, term) : plus(total, term); };
+        if (lanes == 1) {
+            for (int64 k = 0; k < n; k++) {
+                add((Sum)x[at(k)]);
+                y[at(k)] = (element)total;
+            }
+            continue;
         }
+        in_order(
+            n, [&](int64 k, int place) { terms[place] = (Sum)x[at(k)]; },
+            [&](int place) {
+                add(terms[place]);
+                if (place % 32 == lane) totals[place] = total;
+            },
+            [&](int64 k, int place) { y[at(k)] = (element)totals[place]; });
     }
 }
 #endif

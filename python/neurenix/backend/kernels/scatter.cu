@@ -1,14 +1,19 @@
 // scatter.cu - elements by an index, and what goes back; the operation has checked the index.
 // It has never run on a GPU: it was compiled for each architecture and run in the emulator. Same bits as the CPU: where several
-// elements go to one place, one thread follows their order.
+// elements go to one place, one thread follows their order; long lists of places are sorted first, so that there is a thread a place.
 // launch take: threads y; lengths
-// launch take_sum: threads outer * inner; lengths
+// launch take_sum: lengths; doubles 4 * index * (index > 255); threads outer * inner * (index < 256);
+//     then take_tiles; blocks index / 2048; if index > 255; then take_merge; times doublings(2048, index); blocks index / 2048; if index > 255;
+//     then take_add; threads gx; if index > 255
 // launch gather_rows: threads outer * m * inner
 // launch scatter_rows: threads outer * inner
-// launch scatter_add_rows: threads outer * inner
+// launch scatter_add_rows: doubles 4 * src * (m > 255); threads outer * inner * (m < 256);
+//     then scatter_tiles; blocks src / 2048; if m > 255; then scatter_merge; times doublings(2048, src); blocks src / 2048; if m > 255;
+//     then scatter_add; threads y; if m > 255
 // launch nonzero_rows: lengths; let chunks = mask / 4096; doubles chunks; blocks chunks; then nonzero_starts; blocks 1;
 //     then nonzero_places; blocks chunks
 #include "block.cuh"
+#include "sorting.cuh"
 
 #ifdef NX_BYTES
 KERNEL NX_NAME(take)(element* y, int64 y_size, const element* x, int64 x_size, const int64* index, int64 index_size, int64 outer, int64 n,
@@ -74,8 +79,11 @@ KERNEL NX_NAME(nonzero_places)(NONZERO) {
 #endif
 
 #ifdef NX_WIDE
-KERNEL NX_NAME(take_sum)(element* gx, int64 gx_size, const element* g, int64 g_size, const int64* index, int64 index_size, int64 outer,
-                         int64 n, int64 inner) {
+#define TAKE_SUM                                                                                                                            \
+    element* gx, int64 gx_size, const element* g, int64 g_size, const int64* index, int64 index_size, int64 outer, int64 n, int64 inner, double* scratch
+#define SCATTER_ADD element* y, const int64* index, const element* src, int64 outer, int64 m, int64 n, int64 inner, double* scratch
+
+KERNEL NX_NAME(take_sum)(TAKE_SUM) {
     for (EACH(line, outer * inner)) {
         element* to = gx + line / inner * n * inner + line % inner;
         const element* from = g + line / inner * index_size * inner + line % inner;
@@ -84,11 +92,37 @@ KERNEL NX_NAME(take_sum)(element* gx, int64 gx_size, const element* g, int64 g_s
     }
 }
 
-KERNEL NX_NAME(scatter_add_rows)(element* y, const int64* index, const element* src, int64 outer, int64 m, int64 n, int64 inner) {
+KERNEL NX_NAME(take_tiles)(TAKE_SUM) { sort_keys(scratch, index_size, [&](int64 place) { return index[place]; }); }
+KERNEL NX_NAME(take_merge)(TAKE_SUM, int64 round) { merge_keys(scratch, index_size, round); }
+KERNEL NX_NAME(take_add)(TAKE_SUM) {
+    const Sorted sorted(scratch, index_size);
+    for (EACH(i, gx_size)) {
+        const int64 row = i / inner, c = i - row * inner, o = row / n;
+        element sum = 0;
+        sorted.each(row - o * n, [&](int64 place) { sum = plus(sum, g[(o * index_size + place) * inner + c]); });
+        gx[i] = sum;
+    }
+}
+
+KERNEL NX_NAME(scatter_add_rows)(SCATTER_ADD) {
     for (EACH(line, outer * inner))
         for (int64 j = 0; j < m; j++) {
             int64 from = (line / inner * m + j) * inner + line % inner, to = (line / inner * n + index[from]) * inner + line % inner;
             y[to] = plus(y[to], src[from]);
         }
+}
+
+// A key is where in `y` an element goes.
+KERNEL NX_NAME(scatter_tiles)(SCATTER_ADD) {
+    sort_keys(scratch, outer * m * inner, [&](int64 place) { return (place / (m * inner) * n + index[place]) * inner + place % inner; });
+}
+KERNEL NX_NAME(scatter_merge)(SCATTER_ADD, int64 round) { merge_keys(scratch, outer * m * inner, round); }
+KERNEL NX_NAME(scatter_add)(SCATTER_ADD) {
+    const Sorted sorted(scratch, outer * m * inner);
+    for (EACH(i, outer * n * inner)) {
+        element sum = y[i];
+        sorted.each(i, [&](int64 place) { sum = plus(sum, src[place]); });
+        y[i] = sum;
+    }
 }
 #endif
