@@ -31,8 +31,8 @@ def make_image(path: Path, size: int) -> None:
     for top in range(0, size, BAND):
         rows = np.arange(top, min(top + BAND, size))
         smooth = coarse[:, rows // 64][:, :, np.arange(size) // 64]
-        fine = rng.integers(0, 96, (len(rows), size, 3), np.uint8)
-        image[rows[0] : rows[-1] + 1] = fine + (smooth * 159).astype(np.uint8).transpose(1, 2, 0)
+        fine = rng.integers(0, 8, (len(rows), size, 3), np.uint8)
+        image[rows[0] : rows[-1] + 1] = fine + (smooth * 247).astype(np.uint8).transpose(1, 2, 0)
         image.flush()
 
 

@@ -132,7 +132,7 @@ def output_of(model: Module, x: Tensor) -> Tensor:
     return y
 
 
-def computed(model: Module, x: Tensor, tta: bool, tile: int | None) -> Tensor:
+def computed(model: Module, x: Tensor, tta: bool, tile: int | tuple[int, int] | None) -> Tensor:
     """What a model makes of prepared images (N, C, H, W): whole, averaged over turns, or in tiles.
 
     Raises

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -136,8 +138,8 @@ def test_a_full_disk_loses_nothing(model: Path, slide: Path, tmp_path: Path) -> 
 def test_what_is_asked_for_is_written_and_small_images_give_the_same_files(model: Path, slide: Path, tmp_path: Path) -> None:
     asked = ("--classes", "--instances", "--probabilities", "--overlay", "--percentiles", "1", "99")
     for kind in ("png", "tif", "npy", "zarr"):
-        for tile, out in (("40", "strips"), ("200", "whole")):
-            assert predict(model, slide, tmp_path / kind / out, "--tile", tile, "--format", kind, *asked) == 0
+        for tile, out in ((("32", "64"), "strips"), (("200",), "whole")):
+            assert predict(model, slide, tmp_path / kind / out, "--tile", *tile, "--format", kind, *asked) == 0
         found = sorted(p.relative_to(tmp_path / kind / "whole") for p in (tmp_path / kind / "whole").rglob("*") if p.is_file())
         names = {p.parts[0] for p in found}
         probabilities = "one 1.npy" if kind == "png" else f"one 1_probabilities.{kind}"
@@ -147,7 +149,33 @@ def test_what_is_asked_for_is_written_and_small_images_give_the_same_files(model
                 assert (tmp_path / kind / "whole" / name).read_bytes() == (tmp_path / kind / "strips" / name).read_bytes()
 
 
+def test_wrong_tiles_and_memory(model: Path, slide: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, text in ((("--tile", "1", "2", "3"), "--tile as rows"), (("--tile", "0"), "--tile as rows"), (("--memory", "x"), "'1GB'")):
+        assert predict(model, slide, tmp_path / "out", *words) == 1
+        assert text in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert predict(model, slide, tmp_path / "out", "--tile", "64", "--memory", "1GB") == 1
+    assert "got both" in capsys.readouterr().err
+
+
 def test_two_images_that_want_one_name(model: Path, slide: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.save(slide.with_suffix(".npy"), IMAGE)
     assert predict(model, slide.parent, tmp_path / "out") == 1
     assert "expected images of different names, got one 1.npy and one 1.png" in capsys.readouterr().err
+
+
+def test_the_page_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The page's commands, in order, in a folder that holds what its first blocks of Python saved."""
+    monkeypatch.chdir(tmp_path)
+    text = (Path(__file__).resolve().parents[2] / "docs" / "large_images.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.S)
+    saving = next(i for i, block in enumerate(blocks) if "nx.save" in block)
+    exec("\n".join(blocks[: saving + 1]), {"__name__": "__main__"})
+    commands = [line for block in re.findall(r"```text\n(.*?)```", text, re.S) for line in block.splitlines()]
+    assert len(commands) >= 6
+    for command in commands:
+        program, *words = shlex.split(command)
+        assert program == "neurenix"
+        assert main(words) == 0, command
+    assert (tmp_path / "found" / "slide.png").read_bytes() == (tmp_path / "parts" / "slide.png").read_bytes()
+    assert "times the whole image's" in capsys.readouterr().out

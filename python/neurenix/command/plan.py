@@ -12,7 +12,7 @@ import numpy as np
 import neurenix as nx
 from neurenix.command import slurm
 from neurenix.command.files import images_in
-from neurenix.command.predict import load_model
+from neurenix.command.predict import load_model, tile_of
 from neurenix.errors import ArgumentError
 from neurenix.images import count_images, open_image
 from neurenix.slides.planning import TilePlan, duration, plan
@@ -68,15 +68,11 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     return 0, result | {"images": [{"count": count, **found._asdict()} for count, found in plans]}
 
 
-def tile_of(given: list[int] | None) -> int | tuple[int, int] | None:
-    """One number, or rows and columns."""
-    return None if given is None else given[0] if len(given) == 1 else (given[0], given[1])
-
-
 def _filled(given: argparse.Namespace, memory: int, seconds: float) -> dict[str, Any]:
     """What a plan says to a job script: twice the time and ten minutes, a gibibyte more memory, and the tile or memory asked for."""
     minutes = 10 + -(-2 * seconds // 60)
     options = ["--tile", *given.tile] if given.tile else ["--memory", given.memory] if given.memory else []
+    options += [] if given.precision == "fast" else ["--precision", given.precision]
     filled = {"model": given.model, "images": given.images, "parts": given.parts, "options": options, "cpus": get_num_threads()}
     return filled | {"memory": f"{1 + -(-memory // 2**30)}G", "time": f"{int(minutes // 60):02d}:{int(minutes % 60):02d}:00"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -65,7 +65,13 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
     """What ``predict`` and ``eval`` have in common."""
     parser.add_argument("model", type=Path, help="file that train wrote, or a saved model")
     parser.add_argument("images", type=Path, help="an image, or a folder of them")
-    parser.add_argument("--tile", type=int, help=f"larger images are run in tiles of so many pixels, with the same bits ({TILE})")
+    parser.add_argument(
+        "--tile",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help=f"larger images are run in tiles, with the same bits: rows and columns, or N for N / 2 and 2 N ({TILE})",
+    )
     parser.add_argument("--average", action="store_true", help="average over the eight flips and turns (images up to a tile)")
     parser.add_argument("--precision", choices=("fast", "ieee"), default="fast", help="of float32; ieee reads less around a tile (fast)")
     parser.add_argument(
@@ -91,6 +97,26 @@ def load_model(path: Path) -> tuple[nx.nn.Module, Task]:
     return model.eval(), task
 
 
+def tile_of(given: Sequence[int] | None) -> int | tuple[int, int] | None:
+    """One number, or rows and columns.
+
+    Raises
+    ------
+    ArgumentError
+        If there are more, or they are not positive.
+    """
+    if given is None:
+        return None
+    if len(given) > 2 or min(given) < 1:
+        raise ArgumentError(f"predict: expected --tile as rows and columns, or one number, got {list(given)}; pass e.g. 512 2048")
+    return given[0] if len(given) == 1 else (given[0], given[1])
+
+
+def _exceeds(size: tuple[int, ...], tile: int | tuple[int, int]) -> bool:
+    rows, columns = tile if isinstance(tile, tuple) else (tile, tile)
+    return size[0] > rows or size[1] > columns
+
+
 class Item(NamedTuple):
     """One image, and the files that are made of it."""
 
@@ -107,9 +133,11 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
 
 def _run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     model, task = load_model(given.model)
-    part = _part(given.part)
+    part, _ = _part(given.part), tile_of(given.tile)
     if given.memory is not None:
         memory_bytes(given.memory)
+        if given.tile is not None:
+            raise ArgumentError("predict: expected --memory or --tile, got both; leave one out")
     require(given.format, given.out)
     failed: list[str] = []
     items = _items(given, failed)
@@ -189,9 +217,10 @@ def _predict(model: nx.nn.Module, task: Task, item: Item, given: argparse.Namesp
         return "there"
     with open_image(item.path, item.number, getattr(model, "in_channels", None)) as source:
         size = source.shape[1:]
-    if max(size) > (given.tile or (SMALL if given.memory else TILE)) or begun or given.join:
+    tile = tile_of(given.tile)
+    if _exceeds(size, tile or (SMALL if given.memory else TILE)) or begun or given.join:
         limits = None if given.percentiles is None else (given.percentiles[0], given.percentiles[1])
-        settings = Settings(task.kind, item.number, given.tile, given.memory, limits, given.resume, part, given.join, progress=True)
+        settings = Settings(task.kind, item.number, tile, given.memory, limits, given.resume, part, given.join, progress=True)
         return predict_file(model, item.path, item.outputs, settings, stop)
     if part.number > 1:
         return "part done"  # by the first
@@ -216,8 +245,8 @@ def read_prepared(path: Path, number: int, model: nx.nn.Module, given: argparse.
 
 def output_of(model: nx.nn.Module, x: nx.Tensor, given: argparse.Namespace) -> Array:
     """What a model makes of a prepared image (1, C, H, W): (K, H, W)."""
-    tile = given.tile or TILE
-    large = max(x.shape[2:]) > tile
+    tile = tile_of(given.tile) or TILE
+    large = _exceeds(x.shape[2:], tile)
     with evaluating(model), nx.no_grad():
         found = computed(model, x, given.average and not large, tile if large else None)
     return np.asarray(found.to(device="cpu").numpy()[0])

@@ -76,7 +76,7 @@ class _Joined:
 
     def numbers(self, min_size: int) -> Array:
         """For each band's number the image's, in order of the regions' first pixels; 0 for regions of fewer pixels."""
-        parents = np.arange(self._count + 1)
+        parents: Array = np.arange(self._count + 1, dtype=np.int32 if self._count < 1 << 31 else np.int64)
         for merges in self._merges:
             for above, below in merges.T:
                 a, b = _root(parents, above), _root(parents, below)
@@ -84,11 +84,17 @@ class _Joined:
         while not np.array_equal(parents, further := parents[parents]):
             parents = further
         sizes = np.zeros(self._count + 1, np.int64)
-        np.add.at(sizes, parents, np.concatenate(self._sizes))
-        kept = (sizes >= min_size) & (np.arange(self._count + 1) == parents)
+        start = 0
+        for part in self._sizes:
+            np.add.at(sizes, parents[start : start + len(part)], part)
+            start += len(part)
+        kept = sizes >= min_size
         kept[0] = False
-        ranks: Array = (np.cumsum(kept) * kept)[parents]
-        return ranks
+        kept &= np.arange(self._count + 1, dtype=parents.dtype) == parents
+        ranks: Array = np.cumsum(kept, dtype=parents.dtype)
+        ranks *= kept
+        numbers: Array = ranks[parents]
+        return numbers
 
 
 def _root(parents: Array, number: int) -> int:

@@ -32,6 +32,7 @@ _STEP: Final = 64  # tiles are multiples of so many pixels
 _HEIGHTS: Final = (64, 128, 256, 512)
 _TRIAL: Final = 256  # pixels of the side of what is computed to learn the speed
 _SCRATCH: Final = 8 << 20  # bytes that a thread's kernels keep for themselves, about
+_PACKED: Final = 32 << 20  # bytes of weights in the kernels' own order and of tables, about
 _ASSEMBLY: Final = 160 << 20  # bytes that joining tiles takes, a band of rows at a time
 _UNITS: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 Array = np.ndarray[Any, Any]
@@ -283,7 +284,7 @@ class _Trial:
                 counted.clear()
         peak = memory_stats(device)["peak"]
         empty_cache(device)  # no page of it was touched
-        return peak + peak // 8 - before + _SCRATCH * get_num_threads(), strips  # the pool keeps an eighth more for reuse
+        return peak + peak // 8 - before + _PACKED + _SCRATCH * get_num_threads(), strips  # the pool keeps an eighth more for reuse
 
     def _read(self, rows: slice, columns: slice) -> Tensor:
         return self._zeros(rows.stop - rows.start, columns.stop - columns.start)
