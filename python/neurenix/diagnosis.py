@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -79,7 +80,7 @@ def diagnose() -> Diagnosis:
     >>> found[1].what
     'processor'
     """
-    return Diagnosis([*_software(), *_processor(), *_memory(), *_gpu(), *_disk()])
+    return Diagnosis([*_software(), *_processor(), *_memory(), *_gpu(), *_mpi(), *_disk()])
 
 
 def _software() -> Iterator[Finding]:
@@ -166,6 +167,15 @@ def _looked_at(what: str, look: Callable[[], Finding]) -> Finding:
         return Finding(what, text, fix)
     except RuntimeError as error:
         return Finding(what, str(error), "look at nvidia-smi; the card may need to be reset")
+
+
+def _mpi() -> Iterator[Finding]:
+    """What trains in several processes; nothing is loaded, since to load MPI is to start it."""
+    try:
+        text = f"mpi4py {version('mpi4py')}, mpiexec: {shutil.which('mpiexec') or 'not in PATH (srun may start the ranks)'}"
+    except PackageNotFoundError:
+        text = 'not installed; to train in several processes: pip install "neurenix-multiscale[mpi]"'
+    yield Finding("MPI", text)
 
 
 def _disk() -> Iterator[Finding]:

@@ -120,6 +120,26 @@ def test_dropout_masks_are_those_of_the_batch() -> None:
         assert state == grads[0][1]
 
 
+@pytest.mark.devices
+def test_shards_are_computed_where_the_model_is(device: str) -> None:
+    """Gradients travel over the CPU; what comes back is on the model's device."""
+    rng = np.random.default_rng(0)
+    x, t = nx.tensor(rng.random((8, 4), np.float32)), nx.tensor(rng.integers(0, 3, 8))
+
+    def small() -> nn.Module:
+        nx.manual_seed(0)
+        return nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+
+    model, on_the_cpu = small().to(device), small()
+    loss = Shards(2).backward(model, nn.CrossEntropyLoss(weight=WEIGHT.to(device)), x.to(device), t.to(device))
+    expected = Shards(2).backward(on_the_cpu, nn.CrossEntropyLoss(weight=WEIGHT), x, t)
+    assert loss.cpu().item() == pytest.approx(expected.item(), rel=1e-5)
+    assert all(p.grad.device == p.device == next(model.buffers()).device for p in model.parameters())
+    for found, wanted in zip([*model.parameters(), *model.buffers()], [*on_the_cpu.parameters(), *on_the_cpu.buffers()], strict=True):
+        one, other = (found, wanted) if found.grad is None else (found.grad, wanted.grad)
+        np.testing.assert_allclose(one.cpu().numpy(), other.numpy(), rtol=1e-3, atol=1e-5)
+
+
 def test_parameters_without_a_gradient_have_none() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     spare = nn.Linear(2, 2)

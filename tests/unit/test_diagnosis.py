@@ -34,9 +34,10 @@ def line(found, what):
 def test_without_a_gpu_nothing_is_wrong():
     found = diagnose()
     assert nx.diagnose is diagnose
-    assert [f.what for f in found] == ["neurenix", "processor", "threads", "memory", "CuPy", "temporary files"]
+    assert [f.what for f in found] == ["neurenix", "processor", "threads", "memory", "CuPy", "MPI", "temporary files"]
     assert "not installed, so no GPU; for one: pip install" in line(found, "CuPy").text
     assert not line(found, "CuPy").wrong
+    assert line(found, "MPI").text.startswith("mpi4py 4")
     assert _rust.level() in line(found, "processor").text
     assert line(found, "threads").text == f"{_rust.num_threads()} on {len(os.sched_getaffinity(0))} cores"
     assert str(found).splitlines()[0].startswith("  neurenix ")
