@@ -68,7 +68,7 @@ def child(*given: Any) -> str:
     command = [sys.executable, str(HERE / "peaks.py"), *map(str, given)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["?"])[-1]
+        last = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
         print(f"  left out: {given[1]}: {last[:160]}", flush=True)
         return ""
     return done.stdout.strip()
