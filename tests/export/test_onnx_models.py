@@ -116,6 +116,16 @@ def test_models(name: str, tmp_path: Path) -> None:
     assert model.training
 
 
+@pytest.mark.devices
+def test_models_on_any_device(device: str, tmp_path: Path) -> None:
+    nx.manual_seed(0)
+    model = ms.UNet(1, 1, features=[2], norm="group")
+    nx.export.onnx(model, tmp_path / "cpu.onnx")
+    nx.export.onnx(model.to(device=device), tmp_path / "m.onnx")
+    assert (tmp_path / "m.onnx").read_bytes() == (tmp_path / "cpu.onnx").read_bytes()
+    assert nx.export.check_onnx(model, tmp_path / "m.onnx", sizes=[(5, 4)]) < 1e-5
+
+
 def test_a_gate_whose_signal_is_of_another_size(tmp_path: Path) -> None:
     import onnxruntime
 

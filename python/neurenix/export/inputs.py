@@ -92,9 +92,11 @@ def examples(model: Module, inputs: Inputs, size: Sequence[int], seed: int, batc
 def computed(model: Module, arrays: Sequence[Any], normalize: bool) -> list[Any]:
     """The model's own results in evaluation, of normalised images where asked."""
     how = model.input_normalization if normalize else None
+    device = next((p.device for p in model.parameters()), None)
 
     def tensor(array: Any) -> Tensor:
-        return Tensor(array) if how is None else how(array)
+        t = Tensor(array) if how is None else how(array)
+        return t if device is None else t.to(device=device)
 
     given = [[tensor(a) for a in array] if isinstance(array, list) else tensor(array) for array in arrays]
     try:
