@@ -219,6 +219,30 @@ def test_two_processes_at_the_same_tiles_are_refused(slide: Path, tmp_path: Path
     assert seen == ["part done"]
 
 
+def test_a_lock_of_another_machine_is_kept_while_it_shows_life(slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, out = made(1), {"mask": tmp_path / "out.png"}
+    predict_file(model, slide, out, Settings(tile=64), lambda: True)
+    path = work_folder(out) / "part-1-of-1.lock"
+    path.write_text('{"host": "elsewhere", "pid": 7, "began": "1", "job": "4711"}')
+    with pytest.raises(BusyError, match="got process 7 on elsewhere at work on it"):
+        predict_file(model, slide, out, Settings(resume=True))
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")  # the same job, which was queued again
+    assert predict_file(model, slide, out, Settings(resume=True)) == "written"
+
+
+def test_a_png_is_decoded_once_whatever_the_tiles_and_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.png").write_bytes(png.encode(IMAGE))
+    np.save(tmp_path / "a.npy", IMAGE)
+    model, decoded, unfiltered = made(1), [], png.unfiltered
+    monkeypatch.setattr(png, "unfiltered", lambda kinds, *more: (decoded.append(len(kinds) - 1), unfiltered(kinds, *more))[1])
+    for name, parts in (("npy", 1), ("png", 3)):
+        states = [predict_file(model, tmp_path / f"a.{name}", {"mask": tmp_path / f"of {name}.npy"}, Settings(tile=64, part=Part(i, parts)))
+                  for i in range(1, parts + 1)]  # fmt: skip
+        assert states[-1] == "written"
+    assert sum(decoded) == SIZE[0]
+    assert (tmp_path / "of png.npy").read_bytes() == (tmp_path / "of npy.npy").read_bytes()
+
+
 def test_bad_pixels_and_models_are_named(tmp_path: Path) -> None:
     image = IMAGE.astype(np.float32)
     image[201, 33] = np.inf

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
 from pathlib import Path
 from typing import Any, Final
-
-import numpy as np
 
 import neurenix as nx
 from neurenix.command import slurm
@@ -15,7 +12,7 @@ from neurenix.command.files import images_in
 from neurenix.command.predict import load_model, tile_of
 from neurenix.errors import ArgumentError
 from neurenix.images import count_images, open_image
-from neurenix.slides.planning import TilePlan, duration, plan
+from neurenix.slides.planning import TilePlan, duration, plan_source
 from neurenix.system import get_num_threads
 
 HELP: Final = "say what predicting images will take: tile, memory, work, time"
@@ -47,15 +44,17 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
         raise ArgumentError("plan: expected a model and images, got too little; pass e.g. run/best.nx slides/")
     model, _ = load_model(given.model)
     tile = tile_of(given.tile)
-    kinds: Counter[tuple[tuple[int, int, int], str, int]] = Counter()
+    kinds: dict[tuple[tuple[int, int, int], str, str], list[tuple[Path, int]]] = {}
+    channels = getattr(model, "in_channels", None)
     for path in images_in(given.images):
         for number in range(count_images(path)):
-            with open_image(path, number, getattr(model, "in_channels", None)) as source:
-                kinds[source.shape, source.dtype.str, source.held_bytes(tile[0] if isinstance(tile, tuple) else 512)] += 1
+            with open_image(path, number, channels) as source:
+                kinds.setdefault((source.shape, source.dtype.str, path.suffix), []).append((path, number))
     plans: list[tuple[int, TilePlan]] = []
     with nx.set_float32_precision(given.precision):
-        for (shape, dtype, held), count in kinds.items():
-            plans.append((count, plan(model, shape, given.memory, tile=tile, dtype=np.dtype(dtype), held=held)))
+        for alike in kinds.values():
+            with open_image(*alike[0], channels) as source:
+                plans.append((len(alike), plan_source(model, source, given.memory, tile=tile)))
     seconds = sum(count * (found.seconds or 0.0) for count, found in plans)
     memory = max(found.memory for _, found in plans)
     result = {"seconds": seconds, "memory": memory, "parts": given.parts, "seconds_a_part": seconds / given.parts}

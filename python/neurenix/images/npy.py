@@ -89,3 +89,30 @@ def write_npy(path: Path, pixels: Rows) -> None:
         for plane in range(planes):
             for start in range(0, height, step):
                 file.write(np.ascontiguousarray(pixels.read(plane, slice(start, min(start + step, height)))).data)
+
+
+def unpack(path: Path, source: Source) -> None:
+    """Write an image's pixels as an array (H, W, C), read once from the first row to the last."""
+    channels, height, width = source.shape
+    step = max(1, BAND // (width * channels * source.dtype.itemsize))
+    with path.open("wb") as file:
+        header = {"descr": np.lib.format.dtype_to_descr(source.dtype), "fortran_order": False, "shape": (height, width, channels)}
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, height, step):
+            rows = source.read(slice(start, min(start + step, height)), slice(0, width))
+            file.write(np.ascontiguousarray(rows.transpose(1, 2, 0)).data)
+
+
+class Unpacked(NpySource):
+    """An image whose pixels were unpacked to another file.
+
+    Parameters
+    ----------
+    path : path
+        What :func:`unpack` wrote.
+    source : Source
+    """
+
+    def __init__(self, path: Path, source: Source) -> None:
+        super().__init__(path, source.shape[0])
+        self.path, self.metadata = source.path, source.metadata

@@ -35,6 +35,8 @@ class PngSource(Source):
         Pixels (h, w) or (h, w, C) and the palette, if there is one, to what is given; pixels as they are by default.
     """
 
+    sequential = True
+
     def __init__(self, path: Path, convert: Callable[[Array, Array | None], Array] | None = None) -> None:
         self._file = path.open("rb")
         try:

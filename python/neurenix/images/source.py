@@ -42,6 +42,8 @@ class Source:
         If there are none.
     """
 
+    sequential = False  # whether reading begins at the first row whatever is asked for
+
     def __init__(self, path: Path, shape: tuple[int, int, int], dtype: Any, metadata: Metadata = Metadata()) -> None:  # noqa: B008 - a constant
         self.path, self.shape, self.dtype, self.metadata = path, shape, np.dtype(dtype), metadata
         if self.dtype.kind not in "biuf":
@@ -112,7 +114,7 @@ class Converted(Source):
 
     def __init__(self, source: Source, channels: int, convert: Any) -> None:
         super().__init__(source.path, (channels, *source.shape[1:]), source.dtype, source.metadata)
-        self._source, self._convert = source, convert
+        self._source, self._convert, self.sequential = source, convert, source.sequential
         self.dtype = convert(np.zeros((source.shape[0], 1, 1), source.dtype)).dtype
 
     def read(self, rows: slice, columns: slice) -> Array:

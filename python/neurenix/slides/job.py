@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -15,6 +16,8 @@ from neurenix import autograd, precision
 from neurenix.backend.kernel import skipped
 from neurenix.errors import FileError, StateError
 from neurenix.images import Source, open_image
+from neurenix.images.npy import Unpacked, unpack
+from neurenix.images.placing import put
 from neurenix.images.source import Array
 from neurenix.inference import evaluating, output_of
 from neurenix.memory import empty_cache
@@ -26,7 +29,7 @@ from neurenix.slides import ledger, statistics
 from neurenix.slides.identity import image_hash, model_hash
 from neurenix.slides.lock import Lock
 from neurenix.slides.outputs import Assembly, Kind, Output, kept, layers
-from neurenix.slides.planning import TILE, plan
+from neurenix.slides.planning import TILE, plan_source
 from neurenix.slides.strips import grid_of, tiles
 from neurenix.slides.tiles import Tiles
 from neurenix.system import VERSION
@@ -162,6 +165,7 @@ def predict_file(
                 return "stopped"
             return job.join(retired)
         finally:
+            job.source.close()
             if job.unreadable and settings.part.of == 1:  # a mended image is another: nothing here is of use to it
                 shutil.rmtree(folder, ignore_errors=True)
 
@@ -208,6 +212,7 @@ class _Job:
         try:
             with Lock(folder / "header.lock", "the job", wait=True):
                 self.grid = grid_of(field, (height, width), self._tile())
+                self.source = self._unpacked()
                 found = ledger.agree(folder / "job.json", self._identity(), self._statistics)
         except BaseException:
             if not (folder / "job.json").exists():
@@ -222,8 +227,16 @@ class _Job:
         begun = self.settings.tile or ledger.begun_with(self.folder / "job.json")
         if begun is not None or self.settings.memory is None:
             return begun or TILE
-        held = self.source.held_bytes(512)
-        return plan(self.model, self.source.shape, self.settings.memory, dtype=self.source.dtype, held=held, measure=False).tile
+        return plan_source(self.model, self.source, self.settings.memory, measure=False).tile
+
+    def _unpacked(self) -> Source:
+        """The image; one that can only be read from its first row on is unpacked once for all columns of tiles, and all parts."""
+        path = self.folder / "pixels.npy"
+        if not self.source.sequential or self.grid.across == 1:
+            return self.source
+        if not path.exists():
+            put(path, partial(unpack, source=self.source))
+        return Unpacked(path, self.source)
 
     def _identity(self) -> dict[str, Any]:
         device = str(next((p.device for p in self.model.parameters()), "cpu"))

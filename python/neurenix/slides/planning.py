@@ -15,6 +15,7 @@ import numpy as np
 from neurenix import autograd
 from neurenix.backend.kernel import skipped
 from neurenix.errors import ArgumentError, OutOfMemoryError, ShapeError
+from neurenix.images import Source
 from neurenix.inference import evaluating, output_of
 from neurenix.memory import empty_cache, memory_stats, reset_peak
 from neurenix.nn import Module
@@ -166,6 +167,25 @@ def plan(
         whole = trial.whole()
         seconds = work / trial.speed() if measure else None
         return TilePlan(shape, grid.tile, grid.down * grid.across, trial.peak(grid), work, work / whole, seconds)
+
+
+def plan_source(
+    model: Module, source: Source, memory: int | str | None = None, *, tile: int | tuple[int, int] | None = None, measure: bool = True
+) -> TilePlan:
+    """The same of an image in a file, with what reading it keeps in memory.
+
+    Parameters
+    ----------
+    model : Module
+    source : Source
+    memory, tile, measure
+        As of :func:`plan`.
+    """
+    one = partial(plan, model, source.shape, memory, tile=tile, dtype=source.dtype, measure=measure)
+    found: TilePlan = one(held=0 if source.sequential else source.held_bytes(max(_HEIGHTS)))
+    if source.sequential and found.tile[1] >= source.shape[2]:  # else it is unpacked first
+        found = one(held=source.held_bytes(max(_HEIGHTS)))
+    return found
 
 
 def _shape(model: Module, given: Sequence[int]) -> tuple[int, int, int]:

@@ -96,7 +96,9 @@ class Tiles:
         """Rows of one plane over the whole width: (h, W)."""
         layer = self.layers[name]
         out = np.empty((wanted.stop - wanted.start, self.grid.size[1]), layer.dtype)
-        for tile in range(len(self)):
+        height = self.grid.tile[0]
+        under = range(wanted.start // height, -(-wanted.stop // height))
+        for tile in (column * self.grid.down + row for column in range(self.grid.across) for row in under):
             rows, columns = self.grid.place(tile)
             first, last = max(rows.start, wanted.start), min(rows.stop, wanted.stop)
             if first < last:
