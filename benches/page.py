@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from _goals import OURS, Found, Results, is_float32, named, over, reached, rows_of, together
+from _goals import OF_COPY, OURS, Found, Results, is_float32, named, over, reached, rows_of, together
 from _harness import HERE, RESULTS
 
 PAGE = HERE.parent / "docs" / "performance.md"
@@ -74,7 +74,7 @@ def goals(entries: dict[str, dict[str, Any]]) -> str:
     lines = [["work", "measured", "between", "goal", "", "beside"]]
     for work, entry in entries.items():
         unit = "" if entry["unit"] == "x" else " " + entry["unit"]
-        goal = f"{'at least' if entry['unit'] == 'x' else 'at most'} {entry['goal']:g}{unit}"
+        goal = f"{'at least' if entry['unit'] in ('x', OF_COPY) else 'at most'} {entry['goal']:g}{unit}"
         if "value" not in entry:
             lines.append([work, "–", "", goal, "not measured", ""])
             continue
@@ -129,6 +129,22 @@ def layers(results: Results) -> str:
     return text and "## Convolution layers\n" + text
 
 
+def bound_by_memory(results: Results) -> str:
+    """Operations that are bound by memory: ours, and each peer's milliseconds."""
+    rows = rows_of(results, "memory")
+    if not rows:
+        return ""
+    peers = [side for side in dict.fromkeys(row["side"] for row in rows) if side != OURS]
+    lines = [["operation", "ours, ms", "GB/s", OF_COPY, *(f"{side}, ms" for side in peers), "over the best"]]
+    for case in dict.fromkeys(row["case"] for row in rows):
+        by_side = {row["side"]: row for row in rows if row["case"] == case}
+        mine = by_side[OURS]
+        cells = [case, short(float(mine["ms"])), short(float(mine["GB/s"])), f"{mine[OF_COPY]:.0%}"]
+        cells += [short(float(by_side[side]["ms"])) if side in by_side else "–" for side in peers]
+        lines.append([*cells, times(over(list(by_side.values()), is_float32))])
+    return "## Operations bound by memory\n\n" + table(lines)
+
+
 def plain(results: Results, program: str, title: str) -> str:
     """A program's rows as they are."""
     rows = rows_of(results, program)
@@ -166,7 +182,7 @@ def text(results: Results, history: list[dict[str, Any]]) -> str:
         "## Goals\n\n" + goals(last["goals"]) + "\n![Ratios and goals](pictures/performance_ratios.svg)\n",
         unets(results),
         layers(results),
-        plain(results, "memory", "Operations bound by memory"),
+        bound_by_memory(results),
         plain(results, "peaks", "Peak memory"),
         plain(results, "memory_plan", "Planned memory"),
         plain(results, "imports", "Start-up"),

@@ -51,7 +51,12 @@ def results() -> dict:
         for s, t in zip(names, ts, strict=True)
     ]
     peak = {"case": "inference 64..512 512x512 b1", "side": "neurenix", "MB": 500.0}
-    return {"unet": unets, "conv": of_layers, "peaks": [peak]}
+    pools = [row(s, t) | {"case": "SPP 5, 9, 13, forward", "GB/s": 1.0, "of copy": 0.1} for s, t in (("neurenix", 1.0), ("OpenCV", 6.0))]
+    adds = [
+        row(s, t) | {"case": "add, forward", "GB/s": 30.0, "of copy": 0.9}
+        for s, t in (("neurenix", 2.0), ("PyTorch", 9.0), ("PyTorch, out=", 3.0))
+    ]
+    return {"unet": unets, "conv": of_layers, "peaks": [peak], "memory": pools + adds}
 
 
 def test_the_best_peer_is_the_fastest_exact_one():
@@ -64,6 +69,20 @@ def test_layers_take_a_peer_at_its_best_in_each_part():
     found = _goals.reached(results())
     assert found["3x3 layers of 64 to 1024 channels, forward, over PyTorch"]["value"] == 3.0
     assert found["the same layers with both gradients, over PyTorch"]["value"] == (30 + 20 + 90) / 40
+
+
+def test_operations_bound_by_memory_count_beside_given_memory_and_pools_apart():
+    found = _goals.reached(results())
+    assert found["operations bound by memory, over the best"]["value"] == 1.5
+    assert found["stride-1 max pools and SPP, over the best"]["value"] == 6.0
+    assert found["their bytes a second, of what a copy reaches"] == {
+        "goal": 0.85,
+        "unit": "of copy",
+        "value": 0.9,
+        "low": 0.9,
+        "high": 0.9,
+        "met": True,
+    }
 
 
 def test_limits_are_not_passed_and_what_is_missing_is_not_met():
@@ -85,6 +104,7 @@ def test_the_page_says_what_falls_short_and_keeps_every_run(tmp_path):
     assert "Other programs took 40% of the machine" in text
     assert "| ncnn (the best) | 160 | 144 to 176 | 1.60 | 3.0e-06 |" in text
     assert "| 2026-01-02 03:04 | def |" in text
+    assert "| add, forward | 2 | 30 | 90% | – | 9 | 3 | 1.50 |" in text
     performance.make_all(tmp_path, tmp_path)
     bars = xml.dom.minidom.parse(str(tmp_path / "performance_ratios.svg"))
     assert len(bars.getElementsByTagName("rect")) == 1 + len(performance.measured(page.history_in(tmp_path)[-1]))
