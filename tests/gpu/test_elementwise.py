@@ -175,3 +175,26 @@ def test_runs_go_16_bytes_at_once_where_they_can(door, monkeypatch, size, dtype)
             p, q = x[first : first + size], y[first : first + size]
             for got, want in ((-a, -p), (a + b, p + q), (a * 2.0, p * p.dtype.type(2)), (a.clone(), p)):
                 np.testing.assert_array_equal(got.numpy(), want)
+
+
+ROWS = {
+    "a number for each channel": lambda x, y: x * y[0, 0, :8],
+    "a number for each row": lambda x, y: x + y[:, :, :1],
+    "rows cut on a boundary": lambda x, y: x - y[:, :, 4:12],
+    "rows cut elsewhere": lambda x, y: x - y[:, :, 3:11],
+    "rows backwards": lambda x, y: x.flip(1) * y[:, :, :8],
+    "side by side": lambda x, y: nx.cat([x, y, x[:, :, :4]], 2),
+    "side by side, odd": lambda x, y: nx.cat([x[:, :, :3], y], 2),
+    "chosen": lambda x, y: nx.where(x > y[:, :, :8], x, y[0, 0, 8:16]),
+    "of another type": lambda x, y: y[:, :, 4:12].to(dtype="float64") + x.to(dtype="float64"),
+}
+
+
+@pytest.mark.parametrize("guard", ["left", "right"])
+@pytest.mark.parametrize("name", ROWS)
+def test_rows_of_whole_packs_and_others(door, monkeypatch, guard, name):
+    monkeypatch.setattr(door, "guard", guard)
+    rng = np.random.default_rng(6)
+    arrays = [rng.standard_normal(shape).astype("f4") for shape in ((3, 5, 8), (3, 5, 16))]
+    cpu, gpu = (ROWS[name](*(nx.tensor(a).to(device) for a in arrays)).numpy() for device in ("cpu", "emulated"))
+    np.testing.assert_array_equal(gpu, cpu)

@@ -57,7 +57,7 @@ __device__ __forceinline__ Some<element, 4> converted(const void* x, const View&
 // `kind` numbers the element types in the order of backend/sources.py.
 template <typename Rule>
 __device__ __forceinline__ void convert_kind(element* y, const View& y_view, const void* x, const View& x_view, int64 kind) {
-    const Fours walk(y_view.size, packs_to<4>(y, y_view) && x_view.axes == 1);
+    const Fours walk(y_view.size, packs_to<4>(y, y_view));
     for (EACH_SOME(i, walk)) {
         int64 at_x[4];
 #pragma unroll

@@ -8,13 +8,17 @@ template <typename T, int N> struct alignas(N * sizeof(T)) Some {
 };
 constexpr int FEW = sizeof(element) > 4 ? 2 : 4;  // at most 16 bytes
 
-// Whether an array can be read some at a time: one run of elements on their boundary, or one element everywhere.
+// Whether an array can be read some at a time: rows of whole packs on their boundary, or one element for each row.
 template <int N, typename T> __device__ __forceinline__ bool packs(const T* array, const View& view) {
-    return view.axes == 1 && (view.strides[0] == 0 || (view.strides[0] == 1 && (uint64)array % (N * sizeof(T)) == 0));
+    const int last = (int)view.axes - 1;
+    bool fits = view.strides[last] == 0 || (view.strides[last] == 1 && (uint64)array % (N * sizeof(T)) == 0);
+    if (last > 0) fits = fits && view.shape[last] % N == 0;
+    for (int axis = 0; axis < last; axis++) fits = fits && (view.strides[last] == 0 || view.strides[axis] % N == 0);
+    return fits;
 }
 // And written: nothing is written through a stride of 0.
 template <int N, typename T> __device__ __forceinline__ bool packs_to(const T* array, const View& view) {
-    return view.strides[0] == 1 && packs<N>(array, view);
+    return view.strides[(int)view.axes - 1] == 1 && packs<N>(array, view);
 }
 
 // The positions that a thread takes: N at a time from `i` on, in a loop over the grid.
@@ -29,14 +33,20 @@ template <int N> struct Walk {
 
     template <typename T> __device__ __forceinline__ Some<T, N> taken(const T* x, const View& view, int64 i) const {
         Some<T, N> some;
-        if (whole(i) && view.strides[0] == 1) return *(const Some<T, N>*)(x + i);
+        if (whole(i)) {
+            x += view.axes == 1 ? i * view.strides[0] : at(view, i);
+            if (view.strides[(int)view.axes - 1] == 1) return *(const Some<T, N>*)x;
+#pragma unroll
+            for (int k = 0; k < N; k++) some.v[k] = *x;
+            return some;
+        }
 #pragma unroll
         for (int k = 0; k < N; k++) some.v[k] = x[at(view, i + k * apart < size ? i + k * apart : i)];
         return some;
     }
     template <typename T> __device__ __forceinline__ void put(T* y, const View& view, int64 i, const Some<T, N>& some) const {
         if (whole(i)) {
-            *(Some<T, N>*)(y + i) = some;
+            *(Some<T, N>*)(y + (view.axes == 1 ? i : at(view, i))) = some;
             return;
         }
 #pragma unroll
