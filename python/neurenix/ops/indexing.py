@@ -62,6 +62,8 @@ def _readable(key: Any, x: Tensor) -> Any:
         if index.ndim == 0 and index.dtype.kind in "iu":
             return int(index)
         if index.ndim and index.dtype.kind in "iub":
+            if not isinstance(key, Tensor) and (isinstance(key, (list, tuple, range)) or backend.device_of(key) == "cpu"):
+                return index.to(device=x.device)  # wherever new tensors are made here
             if index.device == "cpu":
                 return index.to(device=x.device)
             backend.same_device("getitem", x._array, index._array)
