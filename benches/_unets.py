@@ -10,13 +10,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from _engines import ENGINES
-from _peers import attempt, take_weights, torch_unet, try_side, write_unet
+from _peers import attempt, error_of, take_weights, torch_unet, try_side, write_unet
 
 import neurenix as nx
 from neurenix.multiscale import UNet
 
 Run = Callable[[], Any]
 HALF = "bfloat16"
+# Slower than the same engine's other ways on large images: left out there, since all sides stand in memory at once.
+SPARED = ("PyTorch", "PyTorch compiled", "MNN, least memory")
 
 
 class Case(NamedTuple):
@@ -101,10 +103,16 @@ def torchs(case: Case, twin: Any, side: str) -> Run:
     return step if case.train else infer
 
 
-def torch_sides(train: bool) -> list[str]:
+def torch_sides(case: Case) -> list[str]:
     """Names of PyTorch's ways."""
     plain = [f"PyTorch{kind}{memory}" for kind in ("", " compiled") for memory in ("", ", channels last")]
-    return plain + [f"PyTorch{kind} {HALF}, channels last" for kind in ("", " compiled")] * train
+    half = [f"PyTorch{kind} {HALF}, channels last" for kind in ("", " compiled")] * case.train
+    return [side for side in plain + half if takes_part(side, case)]
+
+
+def takes_part(side: str, case: Case) -> bool:
+    """Whether a side is measured in this case."""
+    return case.size < 512 or side not in SPARED
 
 
 def exact(case: Case, model: UNet) -> np.ndarray:
@@ -115,14 +123,12 @@ def exact(case: Case, model: UNet) -> np.ndarray:
 
 def sides(case: Case, folder: Path) -> tuple[dict[str, Run], dict[str, float]]:
     """Every run that is possible here by name, and the errors of inferences."""
-    from _peers import error_of
-
     model = our_unet(case.features)
     right = None if case.train else exact(case, model)
     found: dict[str, Run] = {"neurenix": ours(case, model)}
     twin = attempt("PyTorch", lambda: twin_of(model, case.features))
     if twin is not None:
-        for side in torch_sides(case.train):
+        for side in torch_sides(case):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about its own compiler
                 try_side(found, side, lambda side=side: torchs(case, twin, side))
@@ -146,5 +152,6 @@ def engine_sides(case: Case, twin: Any, folder: Path) -> dict[str, Run]:
     x, threads, found = case.arrays()[0], nx.get_num_threads(), {}
     path = attempt("engines", lambda: write_unet(folder / "unet.onnx", copy.deepcopy(twin), x))
     for name, engine in ENGINES.items() if path else ():
-        try_side(found, name, lambda engine=engine: engine(path, x, threads))
+        if takes_part(name, case):
+            try_side(found, name, lambda engine=engine: engine(path, x, threads))
     return found

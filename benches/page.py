@@ -37,7 +37,7 @@ HOW = """
 - PyTorch: eager and `torch.compile`, in both memory orders; inference under `inference_mode`; Adam with `fused=True`. Engines have the network in
   ONNX: ONNX Runtime with all optimisations; OpenVINO with float32 and the latency hint (bfloat16, its default on processors that have it, is
   shown apart); ncnn through pnnx, in float32 with Winograd's algorithm and packed layouts; MNN with precision "high" by its default and with
-  exact forms of Winograd's algorithm. All have as many threads as ours.
+  exact forms of Winograd's algorithm. All have as many threads as ours. At 512x512 PyTorch runs channels last only, its faster order there.
 - ncnn takes a batch image after image. Of layers with 64 channels and more the engines run a network of one layer (ncnn from and to its own
   layout), of layers with 16 and 32 one of four, so that changes of layout at the ends count little.
 - 3x3 layers of at least 16 channels take Winograd's algorithm here: within 1.5e-6 of exact, where direct sums are within 5e-7

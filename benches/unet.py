@@ -7,6 +7,7 @@ Training steps with Adam (fused in PyTorch) beside PyTorch, also under its bfloa
 from __future__ import annotations
 
 import argparse
+import gc
 import tempfile
 from pathlib import Path
 
@@ -15,9 +16,17 @@ from _harness import compare, fair_environment, interleave, machine, report
 fair_environment()
 
 from _peers import torch_threads, versions  # noqa: E402
-from _unets import CASES, sides  # noqa: E402
+from _unets import CASES, Case, sides  # noqa: E402
 
 import neurenix as nx  # noqa: E402
+
+
+def measure(name: str, case: Case, repeats: int) -> list[dict]:
+    """A case's rows."""
+    torch_threads(nx.get_num_threads())
+    with tempfile.TemporaryDirectory() as folder:
+        found, errors = sides(case, Path(folder))
+        return compare(name, interleave(found, repeats, warm=1), error=errors)
 
 
 def main() -> None:
@@ -31,10 +40,9 @@ def main() -> None:
         if args.only not in name or (case.train and case.batch == 2):
             continue
         print(name, flush=True)
-        torch_threads(nx.get_num_threads())
-        with tempfile.TemporaryDirectory() as folder:
-            found, errors = sides(case, Path(folder))
-            rows += compare(name, interleave(found, args.repeats, warm=1), error=errors)
+        rows += measure(name, case, args.repeats)
+        gc.collect()  # networks that refer to themselves
+        nx.empty_cache()
     report("unet", rows, about)
 
 
