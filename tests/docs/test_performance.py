@@ -68,14 +68,14 @@ def test_the_best_peer_is_the_fastest_exact_one():
 def test_layers_take_a_peer_at_its_best_in_each_part():
     found = _goals.reached(results())
     assert found["3x3 layers of 64 to 1024 channels, forward, over PyTorch"]["value"] == 3.0
-    assert found["the same layers with both gradients, over PyTorch"]["value"] == (30 + 20 + 90) / 40
+    assert found["3x3 layers of 64 to 1024 channels, with gradients, over PyTorch"]["value"] == (30 + 20 + 90) / 40
 
 
 def test_operations_bound_by_memory_count_beside_given_memory_and_pools_apart():
     found = _goals.reached(results())
     assert found["operations bound by memory, over the best"]["value"] == 1.5
     assert found["stride-1 max pools and SPP, over the best"]["value"] == 6.0
-    assert found["their bytes a second, of what a copy reaches"] == {
+    assert found["operations bound by memory, bytes a second of a copy's"] == {
         "goal": 0.85,
         "unit": "of copy",
         "value": 0.9,
