@@ -59,15 +59,16 @@ class HookMethods:
             raise DTypeError(f"register_hook: expected a callable, got {type(hook).__name__}; pass a function of the gradient")
         if not me.requires_grad:
             raise GraphError("register_hook: expected a tensor that takes a gradient, got one that does not; call requires_grad_() first")
-        me._grad_hooks = {} if me._grad_hooks is None else me._grad_hooks
-        return HookHandle(me._grad_hooks, hook)
+        place = me._node or me
+        place._grad_hooks = {} if place._grad_hooks is None else place._grad_hooks
+        return HookHandle(place._grad_hooks, hook)
 
     def retain_grad(self) -> None:
         """Keep the gradient of a result too: backward adds it to ``grad``, as it does for leaves."""
         me = cast("Tensor", self)
         if not me.requires_grad:
             raise GraphError("retain_grad: expected a tensor that takes a gradient, got one that does not; call requires_grad_() first")
-        if me.is_leaf or any(getattr(hook, "keeps_gradient", False) for hook in (me._grad_hooks or {}).values()):
+        if me._node is None or any(getattr(hook, "keeps_gradient", False) for hook in (me._node._grad_hooks or {}).values()):
             return
         itself = weakref.ref(me)
 

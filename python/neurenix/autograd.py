@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ContextDecorator, contextmanager
 from contextvars import ContextVar, Token
@@ -19,12 +20,14 @@ from neurenix._typing import Array
 from neurenix.backend import room
 from neurenix.errors import GraphError, InternalError
 from neurenix.layout import accumulate, copy
+from neurenix.signals import undisturbed
 from neurenix.window_rules import Local
 
 if TYPE_CHECKING:
     from neurenix.tensor import Tensor
 
 Vjp: TypeAlias = Callable[[Any], Sequence[Any]]
+Place: TypeAlias = "Tensor | Node"  # where a gradient goes: a leaf, or what made a result
 Watcher: TypeAlias = "Callable[[str, Array, tuple[Tensor, ...]], None]"
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
 _watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
@@ -32,16 +35,26 @@ _order = itertools.count()
 
 
 class Node:
-    """One operation's run: its name, its inputs, and the rule that pulls a gradient back to them."""
+    """One operation's run: its name, what it was made of, and the rule that pulls a gradient back to that.
 
-    __slots__ = ("inputs", "op", "order", "versions", "vjp")
+    To the tape a node stands for its result, whose shape and hooks it has: values that no rule needs are free.
+    """
 
-    def __init__(self, op: str, inputs: tuple[Tensor, ...], vjp: Vjp) -> None:
-        self.op, self.order, self.inputs = op, next(_order), inputs
+    __slots__ = ("_grad_hooks", "dtype", "inputs", "op", "order", "shape", "versions", "vjp")
+    _version, _window, requires_grad = 0, None, True
+
+    def __init__(self, op: str, inputs: tuple[Place, ...], vjp: Vjp, result: Array) -> None:
+        self.op, self.order, self.shape, self.dtype = op, next(_order), result.shape, result.dtype
+        self.inputs: tuple[Place, ...] = tuple(t._node or t for t in inputs)
         self.vjp: Vjp | None = vjp
         self.versions = tuple(t._version for t in inputs)
+        self._grad_hooks: dict[int, Any] | None = None  # see Tensor.register_hook
 
-    def pull(self, gradient: Array, keep: bool) -> list[tuple[Tensor, Array]]:
+    @property
+    def _node(self) -> Node:
+        return self
+
+    def pull(self, gradient: Array, keep: bool) -> list[tuple[Place, Array]]:
         """Gradients of the inputs that want one, given the output's; the node is spent unless ``keep``."""
         if self.vjp is None:
             raise GraphError(
@@ -123,6 +136,11 @@ def watched(watcher: Watcher) -> Iterator[None]:
         _watcher.reset(token)
 
 
+def is_watched() -> bool:
+    """Whether somebody is told of every operation here."""
+    return _watcher.get() is not None
+
+
 def record(op: str, data: Array, inputs: tuple[Tensor, ...], vjp: Vjp, local: Local | None = None) -> Tensor:
     """Wrap an operation's result; remember the rule when an input wants a gradient.
 
@@ -138,18 +156,18 @@ def record(op: str, data: Array, inputs: tuple[Tensor, ...], vjp: Vjp, local: Lo
     if window.is_followed():
         window.settle(op, out, inputs, local)
     if _recording.get() and any(t.requires_grad for t in inputs):
-        out.requires_grad, out._node = True, Node(op, inputs, vjp)
+        out.requires_grad, out._node = True, Node(op, inputs, vjp, data)
     return out
 
 
-def record_many(op: str, datas: Sequence[Array], inputs: tuple[Tensor, ...], vjp: Vjp) -> tuple[Tensor, ...]:
+def record_many(op: str, datas: Sequence[Array], inputs: tuple[Place, ...], vjp: Vjp) -> tuple[Tensor, ...]:
     """Wrap several results of one run. The rule gets a list of gradients, ``None`` where none flows."""
     from neurenix.tensor import Tensor
 
     if anomaly.is_detecting():
-        anomaly.check_results(op, datas, [t._array for t in inputs])
+        anomaly.check_results(op, datas, [t._array for t in inputs if not isinstance(t, Node)])
     if window.is_followed():
-        window.settle(op, Tensor._wrap(datas[0]), inputs, None)
+        window.settle(op, Tensor._wrap(datas[0]), [t for t in inputs if not isinstance(t, Node)], None)
     if not (_recording.get() and any(t.requires_grad for t in inputs)):
         return tuple(Tensor._wrap(d) for d in datas)
     gathered: dict[int, Array] = {}  # by the number of the result; the hub, older than the results, runs when all have given
@@ -161,7 +179,7 @@ def record_many(op: str, datas: Sequence[Array], inputs: tuple[Tensor, ...], vjp
         gathered.clear()
         return vjp(gradients)
 
-    hub._node = Node(op, inputs, pull_all)
+    hub._node = Node(op, inputs, pull_all, hub._array)
 
     def put(index: int) -> Vjp:
         def rule(gradient: Array) -> Sequence[Any]:
@@ -177,10 +195,11 @@ class _Sums:
     """Gradients on their way: first by reference, the second makes an owned sum, later ones add in place."""
 
     def __init__(self) -> None:
-        self.entries: dict[int, tuple[Tensor, Array, bool]] = {}
+        self.entries: dict[int, tuple[Place, Array, bool]] = {}
         self.queue: list[tuple[int, int]] = []
 
-    def add(self, t: Tensor, gradient: Array) -> None:
+    def add(self, t: Place, gradient: Array) -> None:
+        t = t._node or t
         key = id(t)
         if key not in self.entries:
             self.entries[key] = (t, gradient, False)
@@ -193,7 +212,7 @@ class _Sums:
         accumulate(total, gradient)
         self.entries[key] = (t, total, True)
 
-    def run(self, keep: bool, give: Callable[[Tensor, Array], None], spent: Callable[[tuple[Tensor, ...]], None] | None = None) -> None:
+    def run(self, keep: bool, give: Callable[[Place, Array], None], spent: Callable[[tuple[Place, ...]], None] | None = None) -> None:
         """Run the nodes, newest first, until none is left.
 
         ``give`` takes every gradient that a rule makes, ``spent`` the inputs of each node that ran.
@@ -211,7 +230,7 @@ class _Sums:
             del t, gradient, inputs
 
 
-def _seen(t: Tensor, gradient: Array) -> Array:
+def _seen(t: Place, gradient: Array) -> Array:
     """The gradient of ``t`` after every hook has seen, and perhaps replaced, it."""
     from neurenix.tensor import Tensor
 
@@ -225,12 +244,13 @@ def _seen(t: Tensor, gradient: Array) -> Array:
     return gradient
 
 
-def pull_parts(roots: Sequence[tuple[Tensor, Array]], stops: Sequence[Tensor]) -> list[list[Array]]:
+def pull_parts(roots: Sequence[tuple[Tensor, Array]], stops: Sequence[Place]) -> list[list[Array]]:
     """Pull back to ``stops`` and give what each of them gets, one gradient a use, in the order in which they came."""
     parts: dict[int, list[Array]] = {id(t): [] for t in stops}
     sums = _Sums()
 
-    def give(t: Tensor, gradient: Array) -> None:
+    def give(t: Place, gradient: Array) -> None:
+        t = t._node or t
         if id(t) in parts:
             parts[id(t)].append(gradient)
         else:
@@ -255,31 +275,48 @@ def backward(roots: Sequence[tuple[Tensor, Array]], retain_graph: bool = False, 
     else:
         uses = _uses([root for root, _ in roots])
 
-        def spent(inputs: tuple[Tensor, ...]) -> None:
+        def spent(inputs: tuple[Place, ...]) -> None:
             for t in inputs:
-                if t._node is None and t.requires_grad:
+                if not isinstance(t, Node) and t.requires_grad:
                     uses[id(t)] -= 1
                     if not uses[id(t)] and id(t) in sums.entries:
-                        _deliver(*sums.entries.pop(id(t)))
+                        _deliver(sums.entries, id(t))
                         ready(t)
 
         sums.run(retain_graph, sums.add, spent)
-    for leaf, gradient, owned in sums.entries.values():
-        if leaf.requires_grad:
-            _deliver(leaf, gradient, owned)
-            if ready is not None:
+    with undisturbed():
+        while sums.entries:  # one by one: what a leaf does not keep is free before the next is copied
+            leaf = _deliver(sums.entries, next(iter(sums.entries)))
+            if ready is not None and leaf.requires_grad:
                 ready(leaf)
 
 
-def _deliver(leaf: Tensor, gradient: Array, owned: bool) -> None:
-    """Add a gradient to a leaf's."""
+def _deliver(entries: dict[int, tuple[Any, Array, bool]], key: int) -> Tensor:
+    """Add a gradient to a leaf's: the array itself, where nobody else has it."""
     from neurenix.tensor import Tensor
 
-    total = gradient if leaf._grad_hooks is None else _seen(leaf, gradient)
+    leaf: Tensor
+    leaf, gradient, owned = entries.pop(key)
+    alone = owned or (sys.getrefcount(gradient) <= _ALONE and not hasattr(gradient.base, "dtype"))  # no rule, no leaf, no view
+    if not leaf.requires_grad:
+        return leaf
+    if leaf._grad_hooks is not None:
+        gradient, alone = _seen(leaf, gradient), False
     if leaf.grad is None:
-        leaf.grad = Tensor._wrap(total if owned and total is gradient else copy(total))
+        leaf.grad = Tensor._wrap(gradient if alone else copy(gradient))
     else:
-        accumulate(leaf.grad._array, total)
+        accumulate(leaf.grad._array, gradient)
+    return leaf
+
+
+def _references() -> int:
+    """What the interpreter counts for an object that nobody else has, taken from a dictionary as in :func:`_deliver`."""
+    entries: dict[int, tuple[Any, Any, bool]] = {0: (None, object(), False)}
+    _, found, _ = entries.pop(0)
+    return sys.getrefcount(found)
+
+
+_ALONE = _references()
 
 
 def _uses(roots: Sequence[Tensor]) -> dict[int, int]:
@@ -289,9 +326,9 @@ def _uses(roots: Sequence[Tensor]) -> dict[int, int]:
     seen = {id(node) for node in waiting}
     while waiting:
         for t in waiting.pop().inputs:
-            if t._node is None:
+            if not isinstance(t, Node):
                 uses[id(t)] = uses.get(id(t), 0) + 1
-            elif id(t._node) not in seen:
-                seen.add(id(t._node))
-                waiting.append(t._node)
+            elif id(t) not in seen:
+                seen.add(id(t))
+                waiting.append(t)
     return uses

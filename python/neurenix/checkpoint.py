@@ -123,7 +123,7 @@ class _Part:
         self.context = copy_context()
         self.precision, self.random_state = precision.get_float32_precision(), random.get_rng_state()
         self.modes: list[tuple[Any, bool]] = []
-        self.uses: list[tuple[int | Tensor, int]] = []  # an original's number or a tensor from outside, and how often
+        self.uses: list[tuple[int | autograd.Place, int]] = []  # an original's number or a place outside, and how often
         self.shapes: list[tuple[int, ...]] = []
 
     def run(self) -> tuple[Any, list[Tensor], list[Tensor], int]:
@@ -207,14 +207,14 @@ def _stand_in(t: Tensor) -> Tensor:
     return s
 
 
-def _stops(made: list[Tensor], start: int) -> list[tuple[Tensor, int]]:
+def _stops(made: list[Tensor], start: int) -> list[tuple[autograd.Place, int]]:
     """Where the part's graph ends, made from outside or leaves, and how many operations of the part use each."""
     uses: dict[int, list[Any]] = {}
-    stack, seen = list(made), {id(t) for t in made}
+    stack = [t._node for t in made if t._node is not None]
+    seen = {id(node) for node in stack}
     while stack:
-        node = stack.pop()._node
-        for t in node.inputs if node is not None else ():
-            if t._node is not None and t._node.order > start:
+        for t in stack.pop().inputs:
+            if isinstance(t, autograd.Node) and t.order > start:
                 if id(t) not in seen:
                     seen.add(id(t))
                     stack.append(t)

@@ -80,7 +80,7 @@ class Tensor(TensorMethods):
     _logits: tuple[str, Tensor, int] | None  # ("sigmoid" or "softmax", what it was made of, the softmax's axis)
     _derived: Any  # kernels' own layouts of these values, see ops._derived
     _exposed: bool  # whether the user holds a writable view, so that the values may change behind the version
-    _grad_hooks: dict[int, Any] | None  # see register_hook
+    _grad_hooks: dict[int, Any] | None  # of a leaf, see register_hook
     _window: Any  # which part of a larger map this is, see neurenix.window
     grad: Tensor | None
     requires_grad: bool

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from neurenix import nn
+from neurenix.checkpoint import note
 from neurenix.errors import ArgumentError
 from neurenix.nn import functional
 from neurenix.nn.module import Module
@@ -38,9 +39,9 @@ def activate(x: Tensor, name: str | None) -> Tensor:
     return functional.softmax(x, dim=1) if name == "softmax" else x
 
 
-def fitted(x: Tensor, like: Tensor, by: int = 1) -> Tensor:
-    """``x`` at the size of ``like`` over an integer, rounded up, from the image's origin: cropped, or its last row and column repeated."""
-    h, w = scaled_down(like, by)
+def fitted(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """``x``, of the whole map where it is a window, at a size from the image's origin: cropped, or its last row and column repeated."""
+    h, w = size
     height, width = full_size(x)
     x = limited(x, h, w)
     below, right = max(0, h - height), max(0, w - width)
@@ -70,3 +71,11 @@ class Level(Module):
         """Give (N, out_channels, H, W)."""
         out: Tensor = self.second(self.first(x))
         return out
+
+
+def through(level: Module, held: list[Tensor]) -> Tensor:
+    """What ``level`` makes of the only map in ``held``; a plain one lets go of it before its second convolution."""
+    if type(level) is Level and not level.is_hooked() and "forward" not in vars(level):
+        note(level)
+        return level.second(level.first(held.pop()))  # type: ignore[no-any-return]
+    return level(held.pop())  # type: ignore[no-any-return]

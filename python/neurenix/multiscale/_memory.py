@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from neurenix import autograd, random
 from neurenix.errors import GraphError
@@ -12,20 +12,22 @@ from neurenix.ops import state
 from neurenix.ops.norm import keep_running_statistics
 from neurenix.tensor import Tensor
 
+Features: TypeAlias = dict[str, list[Tensor]]
+
 
 class Memory:
     """Feature maps of the last forward pass, or the input to compute them from again.
 
-    A recorded pass keeps its maps, which its graph holds anyway. A pass under ``no_grad`` keeps the input only, and the
-    first question computes the maps again; from then on every pass keeps them.
+    A pass keeps its input only. The first question computes the maps again, recorded where the pass was; from then on every pass
+    keeps them.
     """
 
     def __init__(self) -> None:
-        self.features: dict[str, list[Tensor]] | None = None
+        self.features: Features | None = None
         self.input: Tensor | None = None
-        self.keeps = False
+        self.keeps = False  # whether somebody asks
         self._weights: list[Any] = []
-        self._state: tuple[bool, tuple[int, int]] = (True, (0, 0))
+        self._state: tuple[bool, bool, tuple[int, int]] = (True, True, (0, 0))
 
     def __deepcopy__(self, _: dict[int, Any]) -> Memory:
         """A copy of a model starts without a last pass."""
@@ -37,15 +39,15 @@ class Memory:
     def begin(self, model: Module) -> None:
         """Drop what is remembered: a pass starts."""
         self.features = self.input = None
-        self._state = (model.training, random.get_rng_state())
+        self._state = (model.training, autograd.is_grad_enabled(), random.get_rng_state())
 
-    def end(self, model: Module, x: Tensor, features: dict[str, list[Tensor]]) -> None:
+    def end(self, model: Module, x: Tensor, features: Features) -> None:
         """Remember a pass."""
         self.input, self._weights = x, state.fingerprints(model._named_state().values())
-        if self.keeps or autograd.is_grad_enabled():
+        if self.keeps:
             self.features = features
 
-    def get(self, model: Module, getter: str, name: str, compute: Callable[[Tensor], dict[str, list[Tensor]]]) -> list[Tensor]:
+    def get(self, model: Module, getter: str, name: str, compute: Callable[[Tensor], Features]) -> list[Tensor]:
         """Features of the last pass by their name.
 
         Raises
@@ -65,12 +67,12 @@ class Memory:
             self.features = self._again(model, compute)
         return list(self.features[name])
 
-    def _again(self, model: Module, compute: Callable[[Tensor], dict[str, list[Tensor]]]) -> dict[str, list[Tensor]]:
-        training, random_state = self._state
+    def _again(self, model: Module, compute: Callable[[Tensor], Features]) -> Features:
+        training, recorded, random_state = self._state
         now = {m: m.training for m in model.modules()}
         try:
             model.train(training)
-            with autograd.no_grad(), random.replay(random_state), keep_running_statistics():
+            with autograd.enable_grad() if recorded else autograd.no_grad(), random.replay(random_state), keep_running_statistics():
                 return compute(self.input) if self.input is not None else {}
         finally:
             for module, mode in now.items():

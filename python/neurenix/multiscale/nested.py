@@ -5,7 +5,7 @@ from __future__ import annotations
 from neurenix import nn, ops
 from neurenix.checkpoint import segment
 from neurenix.multiscale import _checks
-from neurenix.multiscale._blocks import Level, check_activation, check_norm, fitted, outputs
+from neurenix.multiscale._blocks import Level, check_activation, check_norm, fitted, outputs, scaled_down
 from neurenix.multiscale.unet import half
 from neurenix.nn.module import Module
 from neurenix.ops._arguments import integer
@@ -110,6 +110,6 @@ class UNetPlusPlus(Module):
 
     def _node(self, before: list[Tensor], below: Tensor, i: int, j: int) -> Tensor:
         """One inner node: what stands before it on its level, then the node below, doubled and cropped to the level's size."""
-        up = fitted(self.ups[f"{i}_{j}"](below), before[0])
+        up = fitted(self.ups[f"{i}_{j}"](below), scaled_down(before[0], 1))
         out: Tensor = self.nodes[f"{i}_{j}"](ops.cat([*before, up], dim=1))
         return out

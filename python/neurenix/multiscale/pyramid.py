@@ -85,7 +85,10 @@ class PyramidNetwork(Module):
         x = _checks.float_map("PyramidNetwork", x, self.in_channels)
         self._memory.begin(self)
         features = self._compute(x)
-        out = activate(segment(self._merge, features["levels"]), self.final_activation)
+        maps = list(features["levels"])
+        if not self._memory.keeps:
+            features = {}
+        out = activate(segment(self._merge, maps), self.final_activation)
         self._memory.end(self, x, features)
         return out
 
@@ -101,9 +104,9 @@ class PyramidNetwork(Module):
         return out
 
     def _merge(self, features: list[Tensor]) -> Tensor:
-        merged: Tensor = self.laterals[-1](features[-1])
-        for i in reversed(range(len(features) - 1)):
-            lateral = self.laterals[i](features[i])
+        merged: Tensor = self.laterals[-1](features.pop())
+        for i in reversed(range(len(features))):
+            lateral = self.laterals[i](features.pop())
             merged = lateral + resize_like(merged, lateral)
         out: Tensor = self.head(self.smooth(merged))
         return out
@@ -118,7 +121,7 @@ class PyramidNetwork(Module):
 
         Notes
         -----
-        Recorded passes keep their maps, still in the graph. A pass under ``no_grad`` keeps its input only, and the first call
-        computes the maps again; from then on every pass keeps them. The next forward pass drops them.
+        A pass keeps its input only: the first call computes the maps again, recorded where the pass was, so that a loss may use them.
+        From then on every pass keeps its maps until the next one.
         """
         return self._memory.get(self, "get_features", "levels", self._compute)

@@ -6,11 +6,11 @@ from itertools import pairwise
 from math import prod
 from typing import Any, Final
 
-from neurenix import nn, ops
+from neurenix import nn
 from neurenix.checkpoint import is_checkpointing, segment
 from neurenix.errors import ArgumentError
 from neurenix.multiscale import _checks, _given_encoder
-from neurenix.multiscale._blocks import check_activation, check_norm, fitted, outputs
+from neurenix.multiscale._blocks import check_activation, check_norm, fitted, outputs, scaled_down, through
 from neurenix.multiscale._memory import Memory
 from neurenix.multiscale.blur import MaxBlurPool
 from neurenix.multiscale.gates import AttentionGate
@@ -19,6 +19,7 @@ from neurenix.nn import functional
 from neurenix.nn.conv_norm_act import ACTIVATIONS
 from neurenix.nn.module import Module
 from neurenix.ops._arguments import choice, integer
+from neurenix.ops.beside import beside
 from neurenix.tensor import Tensor
 
 Features = dict[str, list[Tensor]]
@@ -179,21 +180,27 @@ class UNet(Module):
         """Give (N, out_channels, H, W) of (N, in_channels, H, W), or with deep supervision a list of such."""
         x = _checks.float_map("UNet", x, self.in_channels)
         self._memory.begin(self)
-        features = self._compute(x)
+        features = self._compute(x, self._memory.keeps)
         heads = [self.head, *self.heads] if self.deep_supervision else [self.head]
         found = outputs(features["decoder"][: len(heads)], heads, x, self.final_activation)
         self._memory.end(self, x, features)
         return found if self.deep_supervision else found[0]
 
-    def _compute(self, x: Tensor) -> Features:
+    def _compute(self, x: Tensor, kept: bool = True) -> Features:
+        """All maps; without ``kept`` those that heads take, the others are let go as soon as they have been read."""
         encoded = self._encoded(x)
         finer = len(self.features) + 1 - len(encoded)  # levels of the decoder for which a given encoder has no map
-        skips = [*[None] * finer, *encoded]
-        sizes = [(x, prod(self.steps[:i])) for i in range(finer)] + [(m, 1) for m in encoded]
-        decoded, y = [], encoded[-1]
+        skips: list[Tensor | None] = [*[None] * finer, *encoded]
+        sizes = [scaled_down(x, prod(self.steps[:i])) for i in range(finer)] + [scaled_down(m, 1) for m in encoded]
+        if not kept:
+            encoded = []
+        heads = len(self.heads) + 1 if self.deep_supervision else 1
+        at: list[Any] = [skips.pop()]
+        decoded: list[Tensor] = []
         for i in reversed(range(len(self.features))):
-            y = segment(self._decode, y, skips[i], *sizes[i], i)
-            decoded.append(y)
+            at = [segment(self._decode, [at.pop(), skips.pop()], sizes[i], i)]
+            if kept or i < heads:
+                decoded.append(at[0])
         return {"encoder": encoded, "decoder": decoded[::-1]}
 
     def _encoded(self, x: Tensor) -> list[Tensor]:
@@ -214,13 +221,15 @@ class UNet(Module):
         out: Tensor = (self.encoder[i] if i < len(self.features) else self.bottleneck)(x)
         return out
 
-    def _decode(self, x: Tensor, skip: Tensor | None, like: Tensor, by: int, i: int) -> Tensor:
-        """One level of the decoder: up, to the skip's size, the skip before it, convolve."""
-        up = fitted(self.ups[i](x), like, by)
-        if skip is not None:
-            up = ops.cat([self.gates[i](skip, x) if self.attention else skip, up], dim=1)
-        out: Tensor = self.decoder[i](up)
-        return out
+    def _decode(self, maps: list[Any], size: tuple[int, int], i: int) -> Tensor:
+        """One level of the decoder, of the coarser map and the skip, if any: up, to the skip's size, the skip before it, convolve."""
+        skip = maps.pop()
+        up: Any = self.ups[i]
+        if skip is None:
+            return through(self.decoder[i], [fitted(up(maps.pop()), size)])
+        first = [self.gates[i](skip, maps[0]) if self.attention else skip]
+        del skip
+        return through(self.decoder[i], [beside(first, lambda: fitted(up(maps.pop()), size), getattr(up, "out_channels", None))])
 
     def get_encoder_features(self) -> list[Tensor]:
         """Maps of the last forward pass: each level's, finest first, then the bottleneck's.
@@ -232,8 +241,8 @@ class UNet(Module):
 
         Notes
         -----
-        Recorded passes keep their maps, still in the graph. A pass under ``no_grad`` keeps its input only, and the first call
-        computes the maps again; from then on every pass keeps them. The next forward pass drops them.
+        A pass keeps its input only: the first call computes the maps again, recorded where the pass was, so that a loss may use them.
+        From then on every pass keeps its maps until the next one.
         """
         return self._memory.get(self, "get_encoder_features", "encoder", self._compute)
 

@@ -12,7 +12,9 @@ from neurenix import backend, layout
 from neurenix._hook_methods import HookHandle
 from neurenix._typing import Array
 from neurenix.autograd import enable_grad
+from neurenix.backend.kernel import is_skipping
 from neurenix.errors import ArgumentError, DTypeError, FileError, ShapeError
+from neurenix.signals import undisturbed
 from neurenix.tensor import Tensor
 
 Group = dict[str, Any]
@@ -64,7 +66,8 @@ class Batch(NamedTuple):
 def constant_like(array: Array, value: float) -> Array:
     """A new array beside ``array`` with one value in it."""
     filled = backend.empty(array.shape, array.dtype, "cpu")
-    filled.fill(value)
+    if not is_skipping():
+        filled.fill(value)
     return backend.to_device(filled, backend.device_of(array))
 
 
@@ -196,11 +199,12 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         self._check_gradients()
-        for group in self.param_groups:
-            for batch in self._batches(group):
-                self.update(group, batch)
-                for p in batch.parameters:
-                    p._version += 1
+        with undisturbed():
+            for group in self.param_groups:
+                for batch in self._batches(group):
+                    self.update(group, batch)
+                    for p in batch.parameters:
+                        p._version += 1
         for hook in tuple(self._after_step.values()):
             hook(self, (closure,) if closure is not None else (), {})
         return loss
