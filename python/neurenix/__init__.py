@@ -93,6 +93,7 @@ from neurenix.half import (
 )
 from neurenix.memory import (
     empty_cache as empty_cache,
+    get_memory_limit as get_memory_limit,
     memory_stats as memory_stats,
     reset_peak as reset_peak,
     set_memory_limit as set_memory_limit,
@@ -117,11 +118,11 @@ from neurenix.picture import overlay as overlay
 from neurenix.anomaly import detect_anomaly as detect_anomaly
 
 # rooms
-from neurenix import amp as amp, cuda as cuda, multiscale as multiscale, nn as nn, optim as optim
+from neurenix import amp as amp, multiscale as multiscale, nn as nn, optim as optim
 
 
 def __getattr__(name: str) -> Any:
     """``neurenix.data`` and such load when first used: the loader's workers alone take a quarter of the whole import."""
-    if name in ("data", "export", "linalg", "metrics", "parallel", "special", "testing"):
+    if name in ("cuda", "data", "export", "linalg", "metrics", "parallel", "special", "testing"):
         return importlib.import_module(f"neurenix.{name}")
     raise AttributeError(f"module 'neurenix' has no attribute {name!r}")

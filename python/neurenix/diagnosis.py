@@ -62,24 +62,7 @@ class Diagnosis(tuple[Finding, ...]):
 
 
 def diagnose() -> Diagnosis:
-    """Look at the machine and say what is wrong, and the fix: what ``neurenix doctor`` prints.
-
-    Returns
-    -------
-    Diagnosis
-        A tuple of findings with ``what``, ``text`` and ``fix``; ``ok`` and ``problems`` sum it up.
-
-    Notes
-    -----
-    Where CuPy is installed it is imported, which takes some tenths of a second. Nothing is computed or compiled on a GPU.
-
-    Examples
-    --------
-    >>> from neurenix.system import diagnose
-    >>> found = diagnose()
-    >>> found[1].what
-    'processor'
-    """
+    """See :func:`neurenix.system.diagnose`."""
     return Diagnosis([*_software(), *_processor(), *_memory(), *_gpu(), *_mpi(), *_disk()])
 
 

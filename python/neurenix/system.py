@@ -4,17 +4,43 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from neurenix import _rust
-from neurenix.diagnosis import diagnose as diagnose
 from neurenix.errors import ArgumentError
 from neurenix.memory import memory_stats
 from neurenix.precision import get_float32_precision
 
+if TYPE_CHECKING:
+    from neurenix.diagnosis import Diagnosis
+
 VERSION: Final = _rust.__version__
+
+
+def diagnose() -> Diagnosis:
+    """Look at the machine and say what is wrong, and the fix: what ``neurenix doctor`` prints.
+
+    Returns
+    -------
+    Diagnosis
+        A tuple of findings with ``what``, ``text`` and ``fix``; ``ok`` and ``problems`` sum it up.
+
+    Notes
+    -----
+    Where CuPy is installed it is imported, which takes some tenths of a second. Nothing is computed or compiled on a GPU.
+
+    Examples
+    --------
+    >>> from neurenix.system import diagnose
+    >>> found = diagnose()
+    >>> found[1].what
+    'processor'
+    """
+    from neurenix.diagnosis import diagnose  # with all that it looks at
+
+    return diagnose()
 
 
 def set_num_threads(n: int) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import tokenize
-import zipfile
 import zlib
 from io import BufferedReader
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.lib import format as npy
 
 from neurenix.errors import FileError
+
+if TYPE_CHECKING:
+    import zipfile
 
 HostArray = np.ndarray[Any, Any]
 _MOST_INFLATED: Final = 1100  # deflate makes at most 1032 bytes of one
@@ -21,6 +23,8 @@ _ADVICE: Final = "write it with np.savez(path, **arrays)"
 
 def is_npz(file: BufferedReader) -> bool:
     """Whether an open file is a zip whose members are all ``.npy`` files; leaves it at its start."""
+    import zipfile
+
     found = file.read(4) == b"PK\x03\x04"
     file.seek(0)
     if found:
@@ -42,6 +46,8 @@ def read(file: BufferedReader, path: str) -> dict[str, HostArray]:
     FileError
         If the file is cut or damaged, or holds objects.
     """
+    import zipfile
+
     try:
         with zipfile.ZipFile(file) as archive:
             return {info.filename.removesuffix(".npy"): _member(archive, info) for info in archive.infolist()}

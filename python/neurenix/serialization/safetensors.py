@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import secrets
 import zlib
 from collections.abc import Mapping
 from io import BufferedReader
@@ -73,7 +72,7 @@ def write(path: str | os.PathLike[str], arrays: Mapping[str, HostArray], metadat
     header = json.dumps({"__metadata__": texts, **entries}, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(f".{target.name}.{os.urandom(8).hex()}.tmp")
     try:
         with temporary.open("xb") as file:
             file.write(len(header).to_bytes(8, "little"))
