@@ -61,6 +61,9 @@ pub trait Float:
     /// The vector of the AVX2 level.
     #[cfg(target_arch = "x86_64")]
     type Avx2: Vector<Self>;
+    /// The vector of the NEON level.
+    #[cfg(target_arch = "aarch64")]
+    type Neon: Vector<Self>;
     /// The vector of the portable level.
     type Portable: Vector<Self>;
     /// `self * factor + addend`, rounded once.
@@ -84,7 +87,7 @@ pub trait Float:
 }
 
 macro_rules! float {
-    ($t:ident, $avx512:ident, $avx2:ident) => {
+    ($t:ident, $avx512:ident, $avx2:ident, $neon:ident) => {
         impl Number for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -120,6 +123,8 @@ macro_rules! float {
             type Avx512 = super::avx512::$avx512;
             #[cfg(target_arch = "x86_64")]
             type Avx2 = super::avx2::$avx2;
+            #[cfg(target_arch = "aarch64")]
+            type Neon = super::neon::$neon;
             type Portable = One<$t>;
             const NAN: Self = $t::NAN;
             const EPSILON: Self = $t::EPSILON;
@@ -154,5 +159,5 @@ macro_rules! float {
         }
     };
 }
-float!(f32, F32x16, F32x8);
-float!(f64, F64x8, F64x4);
+float!(f32, F32x16, F32x8, F32x4);
+float!(f64, F64x8, F64x4, F64x2);

@@ -1,7 +1,7 @@
 //! One body for every instruction set.
 //!
 //! A kernel is written once, generic over its vector type, inside [`levels!`](crate::levels). The macro makes a copy for
-//! AVX-512, one for AVX2 + FMA and a portable one, and picks by [`level`] at run time. All give the same bits:
+//! AVX-512, one for AVX2 + FMA (on aarch64 one for NEON) and a portable one, and picks by [`level`] at run time. All give the same bits:
 //! multiply-adds are fused where written (`mul_add`, [`Vector::fma`]) and nowhere else, and sums along vectors use
 //! [`LANES`] virtual lanes whatever the width.
 
@@ -10,6 +10,8 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod float;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -88,11 +90,15 @@ pub trait Vector<T>: Copy {
     }
 }
 
-/// Levels in use: 0 portable, 1 AVX2 + FMA, 2 AVX-512.
+/// The level in use, by its place in [`LEVEL_NAMES`].
 static LEVEL: AtomicU8 = AtomicU8::new(u8::MAX);
 
 /// Names of the levels, by number.
+#[cfg(not(target_arch = "aarch64"))]
 pub const LEVEL_NAMES: [&str; 3] = ["portable", "avx2", "avx512"];
+/// Names of the levels, by number.
+#[cfg(target_arch = "aarch64")]
+pub const LEVEL_NAMES: [&str; 2] = ["portable", "neon"];
 
 /// The best level this processor has.
 pub fn best_level() -> u8 {
@@ -110,10 +116,10 @@ pub fn best_level() -> u8 {
             return 1;
         }
     }
-    0
+    u8::from(cfg!(target_arch = "aarch64"))
 }
 
-/// The level in use: `NEURENIX_SIMD` (portable, avx2 or avx512) where the processor has it, else the best.
+/// The level in use: `NEURENIX_SIMD` (a name of a level) where the processor has it, else the best.
 #[inline]
 pub fn level() -> u8 {
     match LEVEL.load(Ordering::Relaxed) {
@@ -137,54 +143,91 @@ pub fn set_level(level: u8) {
 /// that loads it, which would change results.
 #[derive(Debug)]
 pub struct FloatMode {
-    #[cfg(target_arch = "x86_64")]
-    before: u32,
+    before: control::Word,
 }
 
 impl FloatMode {
     /// Sets the IEEE default mode in this thread.
     #[inline]
     pub fn ieee() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        {
-            let before = read_mxcsr();
-            if before & !0x3f != 0x1f80 {
-                write_mxcsr(0x1f80);
-            }
-            Self { before }
+        let before = control::read();
+        if before & control::MODE != control::IEEE {
+            control::write(control::IEEE);
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        Self {}
+        Self { before }
     }
 }
 
 impl Drop for FloatMode {
     #[inline]
     fn drop(&mut self) {
-        #[cfg(target_arch = "x86_64")]
-        if self.before & !0x3f != 0x1f80 {
-            write_mxcsr(self.before);
+        if self.before & control::MODE != control::IEEE {
+            control::write(self.before);
         }
     }
 }
 
+/// The processor's control register for floats.
 #[cfg(target_arch = "x86_64")]
-#[inline]
-fn read_mxcsr() -> u32 {
-    if cfg!(miri) {
-        return 0x1f80; // Miri knows no assembly, and only the default mode
+mod control {
+    pub type Word = u32;
+    /// Bits that are no flags of what has happened.
+    pub const MODE: Word = !0x3f;
+    pub const IEEE: Word = 0x1f80;
+
+    #[inline]
+    pub fn read() -> Word {
+        if cfg!(miri) {
+            return IEEE; // Miri knows no assembly, and only the default mode
+        }
+        let mut value = 0;
+        // SAFETY: stores the control register to a local.
+        unsafe { std::arch::asm!("stmxcsr [{}]", in(reg) &mut value, options(nostack)) };
+        value
     }
-    let mut value = 0u32;
-    // SAFETY: stores the control register to a local.
-    unsafe { std::arch::asm!("stmxcsr [{}]", in(reg) &mut value, options(nostack)) };
-    value
+
+    #[inline]
+    pub fn write(value: Word) {
+        // SAFETY: `value` was read from the register or is the documented default.
+        unsafe { std::arch::asm!("ldmxcsr [{}]", in(reg) &value, options(nostack, readonly)) };
+    }
 }
 
-#[cfg(target_arch = "x86_64")]
-#[inline]
-fn write_mxcsr(value: u32) {
-    // SAFETY: `value` was read from the register or is the documented default.
-    unsafe { std::arch::asm!("ldmxcsr [{}]", in(reg) &value, options(nostack, readonly)) };
+/// The processor's control register for floats.
+#[cfg(target_arch = "aarch64")]
+mod control {
+    pub type Word = u64;
+    /// Default NaN, flush to zero, rounding.
+    pub const MODE: Word = 0xf << 22;
+    pub const IEEE: Word = 0;
+
+    #[inline]
+    pub fn read() -> Word {
+        let mut value;
+        // SAFETY: reads the control register.
+        unsafe { std::arch::asm!("mrs {}, fpcr", out(reg) value, options(nomem, nostack)) };
+        value
+    }
+
+    #[inline]
+    pub fn write(value: Word) {
+        // SAFETY: `value` was read from the register or is the documented default.
+        unsafe { std::arch::asm!("msr fpcr, {}", in(reg) value, options(nostack)) };
+    }
+}
+
+/// Elsewhere the mode is taken as it is.
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod control {
+    pub type Word = u32;
+    pub const MODE: Word = 0;
+    pub const IEEE: Word = 0;
+
+    pub fn read() -> Word {
+        IEEE
+    }
+
+    pub fn write(_: Word) {}
 }
 
 /// Waits until what [`Vector::stream`] wrote is there for everybody.
@@ -281,6 +324,10 @@ macro_rules! levels {
                 // SAFETY: as above.
                 1 => return unsafe { avx2::<$T $(, $C)*>($($arg),*) },
                 _ => {}
+            }
+            #[cfg(target_arch = "aarch64")]
+            if $crate::simd::level() > 0 {
+                return body::<$T, $T::Neon $(, $C)*>($($arg),*);
             }
             body::<$T, $T::Portable $(, $C)*>($($arg),*)
         }
