@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeAlias
 
 from neurenix import _rust
 from neurenix._typing import DeviceLike
 from neurenix.backend.doors import door_named
 from neurenix.errors import ArgumentError, OutOfMemoryError
+
+Block: TypeAlias = tuple[int, int, int, bool]
+_limit: int | None = None
 
 
 def memory_stats(device: DeviceLike = "cpu") -> dict[str, int]:
@@ -44,11 +49,62 @@ def set_memory_limit(limit: int | None) -> None:
 
     Notes
     -----
-    What would go beyond raises :class:`neurenix.errors.OutOfMemoryError` and changes nothing.
+    A call of a model is planned first (see :meth:`neurenix.nn.Module.memory_plan`), once for each shape: one that cannot fit
+    raises :class:`neurenix.errors.OutOfMemoryError` before it computes, with the numbers. Whatever else would go beyond raises
+    the same and changes nothing.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.set_memory_limit(8 * 2**30)
+    >>> nx.get_memory_limit() // 2**30
+    8
+    >>> nx.set_memory_limit(None)
     """
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or not 0 < limit < 1 << 63):
         raise ArgumentError(f"set_memory_limit: expected a positive number of bytes or None, got {limit!r}; pass e.g. 8 * 2**30")
+    global _limit
+    _limit = limit
     _rust.set_memory_limit(limit)
+
+
+def get_memory_limit() -> int | None:
+    """Bytes that arrays on the CPU may take together, ``None`` without a limit; see :func:`set_memory_limit`."""
+    return _limit
+
+
+@contextmanager
+def counted() -> Iterator[list[int]]:
+    """Context in which arrays and kernels of this thread take memory that is counted and never written to.
+
+    Behind it the list has the most bytes of arrays that were alive at once.
+    """
+    most: list[int] = []
+    _rust.plan_begin()
+    try:
+        yield most
+    finally:
+        most.append(_rust.plan_end())
+
+
+def count_anew() -> int:
+    """Look for the peaks anew, inside :func:`counted`; bytes of arrays that are alive."""
+    return _rust.plan_reset_peak()
+
+
+def counted_blocks() -> list[Block]:
+    """What is alive inside :func:`counted`: number, address, bytes, and whether a kernel took it for itself."""
+    return _rust.plan_live()
+
+
+def counted_peak() -> tuple[int, list[Block], int]:
+    """The most that was resident inside :func:`counted`: bytes, what was alive then, and bytes in the scratch of threads."""
+    return _rust.plan_peak()
+
+
+def resident() -> int:
+    """Bytes that arrays add to the size of the process, those cached for reuse among them."""
+    return _rust.memory_resident()
 
 
 def require_room(op: str, shape: Sequence[int], itemsize: int) -> None:

@@ -16,10 +16,10 @@ ROOMS = (
     ("_typing", "errors"),
     ("precision",),
     ("backend",),
-    ("cuda", "diagnosis", "half", "layout", "lazy", "memory", "system", "window", "window_rules"),
+    ("cuda", "diagnosis", "half", "layout", "lazy", "memory", "signals", "system", "window", "window_rules"),
     ("_methods", "anomaly", "autograd", "tensor"),
     ("checkpoint", "normalization", "ops", "random"),
-    ("linalg", "nn", "serialization", "special", "testing"),
+    ("linalg", "memory_plan", "nn", "serialization", "special", "testing"),
     (
         "amp",
         "callbacks",

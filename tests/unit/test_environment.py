@@ -36,6 +36,20 @@ def test_threads_follow_the_affinity_mask():
     assert done.stdout.split()[1] == "1"
 
 
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+@pytest.mark.parametrize(("given", "used"), [("1", 1), ("1024", CORES), ("many", CORES)])
+def test_threads_follow_slurm_up_to_the_cores(given, used, monkeypatch):
+    """A quota of processor time may allow fewer than the affinity mask does."""
+    monkeypatch.delenv("NEURENIX_NUM_THREADS", raising=False)
+    assert 1 <= int(shown(SLURM_CPUS_PER_TASK=given)[0][1]) <= used
+
+
+def test_threads_that_are_set_go_before_slurm():
+    assert shown(SLURM_CPUS_PER_TASK="1", NEURENIX_NUM_THREADS="3")[0][1] == "3"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "text"),
     [

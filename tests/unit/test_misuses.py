@@ -28,7 +28,7 @@ TABLE, NAMES = HERE / "misuses.txt", HERE / "public_names.txt"
 NOTHING_TO_MISUSE = {
     "element types, which are NumPy's": r"neurenix\.(float(16|32|64)|u?int(8|16|32|64)|bool_)",
     "errors, which are raised": r"neurenix\.errors\.\w+|neurenix\.[\w.]+Error",
-    "takes no argument": r"neurenix\.(empty_cache|get_float32_precision|get_num_threads|get_rng_state|initial_seed|is_grad_enabled"
+    "takes no argument": r"neurenix\.(empty_cache|get_float32_precision|get_memory_limit|get_num_threads|get_rng_state|initial_seed|is_grad_enabled"
     r"|show_config|diagnose|enable_grad|no_grad|detect_anomaly|enable_gradient_checkpointing)|neurenix\.data\.item_seed"
     r"|neurenix\.cuda\.(current_device|device_count|empty_cache|is_available)",
     "helpers that a room imports": r"neurenix\.(metrics|labelling)\.(host|as_mask)",
@@ -128,7 +128,7 @@ def test_every_public_name_has_a_misuse() -> None:
 def test_reasons_are_few() -> None:
     names = NAMES.read_text().split()
     callables = [n for n in names if excused(n) and inspect.isroutine(value_of(n))]
-    assert len(callables) <= 13, callables
+    assert len(callables) <= 14, callables
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 import textwrap
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -64,3 +66,56 @@ def test_a_child_forked_while_busy_computes():
     code = textwrap.dedent(FORKING)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout.strip() == "ten children computed", done.stderr
+
+
+WORKERS = """
+    import multiprocessing as mp, sys
+    import numpy as np
+    import neurenix as nx
+    from neurenix.nn import functional as F
+
+    def work(seed):
+        x, w = (np.random.default_rng(seed).standard_normal(shape).astype(np.float32) for shape in ((1, 16, 64, 64), (16, 16, 3, 3)))
+        return F.conv2d(x, w, padding=1).numpy()
+
+    if __name__ == "__main__":
+        nx.set_num_threads(2)
+        want = [work(seed) for seed in range(4)]
+        for start in ("spawn", "forkserver", "fork"):
+            with mp.get_context(start).Pool(2) as pool:
+                got = pool.map(work, range(4))
+            assert all(np.array_equal(a, b) for a, b in zip(want, got))
+        print("all workers computed")
+"""
+
+
+def test_workers_compute_however_they_start(tmp_path):
+    script = tmp_path / "workers.py"
+    script.write_text(textwrap.dedent(WORKERS))
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.strip() == "all workers computed", done.stderr
+
+
+def test_kernels_run_beside_another_pool_and_in_many_threads():
+    """NumPy's BLAS has threads of its own; several threads of ours call kernels at once."""
+    rng = np.random.default_rng(0)
+    x, w = (nx.Tensor(rng.standard_normal(shape).astype(np.float32)) for shape in ((1, 16, 96, 96), (16, 16, 3, 3)))
+    a = rng.standard_normal((300, 300))
+    want, product = nx.nn.functional.conv2d(x, w, padding=1).numpy(), a @ a
+
+    def both(_):
+        same = [np.array_equal(nx.nn.functional.conv2d(x, w, padding=1).numpy(), want) for _ in range(5)]
+        return all(same) and np.allclose(a @ a, product)
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(both, range(8), timeout=120))
+
+
+def test_idle_threads_do_not_spin():
+    nx.set_num_threads(2)
+    nx.nn.functional.conv2d(np.ones((1, 16, 256, 256), np.float32), np.ones((16, 16, 3, 3), np.float32))
+    time.sleep(0.1)
+    before = time.process_time()
+    time.sleep(0.5)
+    assert time.process_time() - before < 0.1

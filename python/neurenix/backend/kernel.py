@@ -49,13 +49,16 @@ Optional = Annotated[_T | None, "optional"]
 List = Annotated[list[_T], "list"]
 P = ParamSpec("P")
 
-_skipping: ContextVar[bool] = ContextVar("skipping", default=False)
+_skipping: ContextVar[str] = ContextVar("skipping", default="")
 
 
 @contextmanager
-def skipped() -> Iterator[None]:
-    """Context in which kernels are not run: shapes and memory come out as ever, values have no meaning."""
-    token = _skipping.set(True)
+def skipped(but_memory: bool = False) -> Iterator[None]:
+    """Context in which kernels are not run: shapes and memory come out as ever, values have no meaning.
+
+    With ``but_memory`` the CPU's are called while the extension plans, and take what memory they would take for themselves.
+    """
+    token = _skipping.set("memory" if but_memory else "all")
     try:
         yield
     finally:
@@ -64,7 +67,12 @@ def skipped() -> Iterator[None]:
 
 def is_skipping() -> bool:
     """Whether kernels are not run here."""
-    return _skipping.get()
+    return bool(_skipping.get())
+
+
+def is_planning() -> bool:
+    """Whether they are called for their memory."""
+    return _skipping.get() == "memory"
 
 
 VALUES: Final = frozenset({"Size", "Offset", "Real", "Enum", "Key"})
@@ -83,7 +91,7 @@ class Kernel:
 
     def __call__(self, *args: Any) -> None:
         """Run the kernel; arguments in the order of the row."""
-        if _skipping.get():
+        if _skipping.get() == "all":
             return
         first = args[self._first]
         if type(first) is list:

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, NoReturn, Self, TypeVar
 from neurenix._typing import DeviceLike, DTypeLike
 from neurenix.checkpoint import note
 from neurenix.errors import ArgumentError, DTypeError, StateError
+from neurenix.memory import get_memory_limit
+from neurenix.memory_plan import MemoryPlan, memory_plan, within_limit
 from neurenix.nn import hooks, walking
 from neurenix.nn.parameter import Buffer, Parameter
 from neurenix.nn.registering import Registering
@@ -88,7 +90,10 @@ class Module(Registering, hooks.Hooked):
         if args and isinstance(args[0], Tensor) and args[0].dtype.kind == "u" and self._float_type() is not None:
             inputs.refuse_raw_image(type(self).__name__, args[0])
         note(self)
-        return self._call_hooked(args, kwargs) if self.is_hooked() else self.forward(*args, **kwargs)
+        if get_memory_limit() is None:
+            return self._call_hooked(args, kwargs) if self.is_hooked() else self.forward(*args, **kwargs)
+        with within_limit(self, args, kwargs):
+            return self._call_hooked(args, kwargs) if self.is_hooked() else self.forward(*args, **kwargs)
 
     def _float_type(self) -> DTypeLike | None:
         first = inputs.first_float(self.parameters())
@@ -185,6 +190,10 @@ class Module(Registering, hooks.Hooked):
         from neurenix.nn.summary import summary
 
         return summary(self, *inputs, depth=depth)
+
+    def memory_plan(self, input_shape: Sequence[int], training: bool = False, *, optimizer: Any = None, loss: Any = None) -> MemoryPlan:
+        """How much memory a run takes at its peak, said before it runs, as a table: see :func:`neurenix.memory_plan.memory_plan`."""
+        return memory_plan(self, input_shape, training, optimizer=optimizer, loss=loss)
 
     # --- modes
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from neurenix import autograd, backend
 from neurenix._typing import Array
-from neurenix.backend.kernel import In, IndexOut, is_skipping, kernel
+from neurenix.backend.kernel import In, IndexOut, is_planning, is_skipping, kernel
 from neurenix.layout import contiguous
 from neurenix.tensor import Tensor
 
@@ -55,7 +55,7 @@ def keeps(t: Tensor) -> bool:
 
 def derived(t: Tensor, key: object, make: Callable[[], Layout]) -> Layout:
     """``make()``, or what it gave for the same ``key`` and values of ``t`` before; see :func:`keeps`."""
-    if is_skipping():
+    if is_skipping() and not is_planning():
         return make()
     kept: Kept | None = t._derived
     key = key if type(t._array) is np.ndarray else (key, backend.queue_of(t._array))

@@ -16,6 +16,8 @@ pub enum Error {
         /// How many bytes were asked for.
         bytes: usize,
     },
+    /// Left unfinished: somebody asked to stop, or it was a plan.
+    Stopped,
 }
 
 impl fmt::Display for Error {
@@ -27,6 +29,7 @@ impl fmt::Display for Error {
                 "expected {bytes} bytes ({:.1} MiB) of memory, got none; use a smaller batch, tile or checkpointing",
                 *bytes as f64 / (1 << 20) as f64
             ),
+            Self::Stopped => f.write_str("expected to run to its end, was stopped; run it again"),
         }
     }
 }

@@ -6,6 +6,7 @@
 pub mod blocks;
 pub mod error;
 pub mod machine;
+pub mod planning;
 pub mod simd;
 pub mod threads;
 pub mod view;

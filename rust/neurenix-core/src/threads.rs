@@ -3,12 +3,15 @@
 //! Rayon's global pool cannot be resized and deadlocks in a forked child, whose copy of the pool has no threads. Ours
 //! stands behind one pointer that the child's `pthread_atfork` handler clears; the child then builds its own.
 
+use std::cell::Cell;
 use std::sync::Once;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error::{Error, Result};
+use crate::planning;
 use crate::simd::FloatMode;
 
 static POOL: AtomicPtr<ThreadPool> = AtomicPtr::new(std::ptr::null_mut());
@@ -17,8 +20,12 @@ static BUILD: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
 /// Below this many element-operations a region runs on the calling thread: waking the pool costs 12 to 22 microseconds.
 const SMALL: usize = 1 << 15;
+/// From this many element-operations on a region takes milliseconds: its caller looks up from time to time.
+const LONG: usize = 1 << 25;
+/// How often it does.
+const PATIENCE: Duration = Duration::from_millis(100);
 
-/// The number of threads kernels use: what was set, else `NEURENIX_NUM_THREADS`, else the affinity mask and cgroup quota.
+/// Threads: what was set, else `NEURENIX_NUM_THREADS`, else what affinity mask, cgroup quota and `SLURM_CPUS_PER_TASK` allow.
 pub fn num_threads() -> usize {
     match WANTED.load(Ordering::Acquire) {
         0 => {
@@ -31,11 +38,11 @@ pub fn num_threads() -> usize {
 }
 
 fn default_threads() -> usize {
-    std::env::var("NEURENIX_NUM_THREADS")
-        .ok()
-        .and_then(|text| text.trim().parse().ok())
-        .filter(|&n| (1..=1024).contains(&n))
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+    let number = |name| std::env::var(name).ok().and_then(|text| text.trim().parse().ok()).filter(|n| (1..=1024).contains(n));
+    number("NEURENIX_NUM_THREADS").unwrap_or_else(|| {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        number("SLURM_CPUS_PER_TASK").unwrap_or(cores).min(cores)
+    })
 }
 
 /// Sets the number of threads; takes effect at the next parallel region.
@@ -88,31 +95,119 @@ fn pool() -> Result<&'static ThreadPool> {
     }
 }
 
+/// What unwinds a kernel whose caller was asked to stop.
+#[derive(Debug)]
+pub struct Stop;
+
+thread_local! {
+    static WATCH: Cell<Option<(fn() -> bool, Instant)>> = const { Cell::new(None) };
+    static PLANNED: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Runs `f`, asking `stop` every tenth of a second, between tasks: where it says so, `f` unwinds with [`Stop`].
+pub fn watched<R>(stop: fn() -> bool, f: impl FnOnce() -> R) -> R {
+    struct Before(Option<(fn() -> bool, Instant)>);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            WATCH.set(self.0);
+        }
+    }
+    let _before = Before(WATCH.replace(Some((stop, Instant::now()))));
+    f()
+}
+
+/// Whether the caller of this thread's kernel was asked to stop; looks at most every tenth of a second.
+fn is_stopped() -> bool {
+    match WATCH.get() {
+        Some((stop, last)) if last.elapsed() >= PATIENCE => {
+            WATCH.set(Some((stop, Instant::now())));
+            stop()
+        }
+        _ => false,
+    }
+}
+
+fn unwind() -> ! {
+    std::panic::resume_unwind(Box::new(Stop)) // no message, no backtrace
+}
+
+/// Threads that the region of a plan would have; 0 for the calling one.
+pub fn planned() -> usize {
+    PLANNED.get()
+}
+
 /// Runs `f(0), ..., f(tasks - 1)`, each once, on the pool; `cost` is the element-operations of one task.
 ///
 /// Tasks are taken in order by whoever is free, so what a task computes must not depend on who runs it. Small work
 /// and a pool of one thread stay on the calling thread. May be called from inside a task.
 pub fn parallel(tasks: usize, cost: usize, f: impl Fn(usize) + Sync) {
     let _mode = FloatMode::ieee();
-    if tasks <= 1 || num_threads() == 1 || tasks.saturating_mul(cost) < SMALL || rayon::current_thread_index().is_some() {
-        (0..tasks).for_each(f);
+    let work = tasks.saturating_mul(cost);
+    let alone = tasks <= 1 || num_threads() == 1 || work < SMALL || rayon::current_thread_index().is_some();
+    if planning::is_on() {
+        PLANNED.set(if alone { 0 } else { num_threads() });
+        (0..tasks.min(1)).for_each(f);
         return;
     }
-    let Ok(pool) = pool() else {
-        (0..tasks).for_each(f);
-        return;
-    };
-    let next = AtomicUsize::new(0);
-    pool.broadcast(|_| {
-        let _mode = FloatMode::ieee();
-        loop {
-            let task = next.fetch_add(1, Ordering::Relaxed);
-            if task >= tasks {
-                break;
+    let pool = if alone { None } else { pool().ok() };
+    match pool {
+        None => one_by_one(tasks, cost, f),
+        Some(pool) => {
+            if is_stopped() {
+                unwind();
             }
-            f(task);
+            let next = AtomicUsize::new(0);
+            let share = || {
+                let _mode = FloatMode::ieee();
+                while let Some(task) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&task| task < tasks) {
+                    f(task);
+                }
+            };
+            if work < LONG || WATCH.get().is_none() {
+                pool.broadcast(|_| share());
+            } else if looked_after(pool, share, || next.store(tasks, Ordering::Relaxed)) {
+                unwind();
+            }
+        }
+    }
+}
+
+fn one_by_one(tasks: usize, cost: usize, f: impl Fn(usize)) {
+    let often = (LONG / 8 / cost.max(1)).max(1);
+    for task in 0..tasks {
+        if task % often == 0 && is_stopped() {
+            unwind();
+        }
+        f(task);
+    }
+}
+
+/// Runs `share` on all threads of the pool while the caller looks up from time to time; whether it was asked to stop, and called `stop`.
+fn looked_after(pool: &ThreadPool, share: impl Fn() + Send + Sync, stop: impl Fn()) -> bool {
+    struct Leaving<'a>(&'a AtomicUsize, std::thread::Thread);
+    impl Drop for Leaving<'_> {
+        fn drop(&mut self) {
+            if self.0.fetch_sub(1, Ordering::AcqRel) == 1 {
+                self.1.unpark();
+            }
+        }
+    }
+    let (left, caller) = (AtomicUsize::new(pool.current_num_threads()), std::thread::current());
+    let mut stopped = false;
+    pool.in_place_scope(|scope| {
+        scope.spawn_broadcast(|_, _| {
+            let _leaving = Leaving(&left, caller.clone());
+            share();
+        });
+        while left.load(Ordering::Acquire) > 0 {
+            std::thread::park_timeout(PATIENCE);
+            if is_stopped() {
+                stopped = true;
+                stop();
+            }
         }
     });
+    stopped
 }
 
 /// Runs `f` inside the pool, for libraries that call rayon themselves.
@@ -195,6 +290,33 @@ mod tests {
             let mut seen = vec![0u32; 100_003];
             parallel_chunks(&mut seen, 97, 10, |_, run| run.iter_mut().for_each(|x| *x += 1));
             assert!(seen.iter().all(|&x| x == 1));
+        }
+    }
+
+    #[test]
+    fn a_long_region_stops_where_it_is_asked_to() {
+        for threads in [1, 2] {
+            set_num_threads(threads).unwrap();
+            let done = AtomicUsize::new(0);
+            let run = || {
+                watched(
+                    || true,
+                    || {
+                        parallel(10_000, LONG, |_| {
+                            std::thread::sleep(Duration::from_millis(2));
+                            done.fetch_add(1, Ordering::Relaxed);
+                        });
+                    },
+                );
+            };
+            let stop = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_err();
+            assert!(stop.is::<Stop>());
+            assert!(done.into_inner() < 5_000);
+            let again = AtomicUsize::new(0);
+            parallel(100, LONG, |_| {
+                again.fetch_add(1, Ordering::Relaxed);
+            });
+            assert_eq!(again.into_inner(), 100);
         }
     }
 

@@ -135,7 +135,8 @@ macro_rules! kernels {
                         $(let $arg = <$role as Role<'_, T>>::take(call)
                             .map_err(|refusal| Refusal(format!(concat!(stringify!($arg), ": {}"), refusal.0)))?;)*
                         call.finish()?;
-                        Ok(py.detach(|| guarded(|| neurenix_core::$module::$function($($arg),*))))
+                        const IN_PLACE: bool = $(is_in_place(stringify!($role)) |)* false;
+                        Ok(execute(py, (stringify!($module), IN_PLACE), || neurenix_core::$module::$function($($arg),*)))
                     })
                 };
                 match run(&mut call) {

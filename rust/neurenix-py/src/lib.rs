@@ -2,6 +2,7 @@
 
 mod array;
 mod kernels;
+mod plan;
 mod roles;
 mod system;
 
@@ -10,5 +11,6 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = true)]
 fn _rust(m: &Bound<'_, PyModule>) -> PyResult<()> {
     kernels::add_to(m)?;
+    plan::add_to(m)?;
     system::add_to(m)
 }

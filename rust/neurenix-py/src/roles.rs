@@ -2,12 +2,14 @@
 //!
 //! The words are those of the Python table (`neurenix/backend/kernel.py`).
 
+use std::cell::Cell;
 use std::marker::PhantomData;
 
 use neurenix_core::error::Error;
 use neurenix_core::layout::AnyView;
 use neurenix_core::view::{View, ViewMut};
-use pyo3::exceptions::PyRuntimeError;
+use neurenix_core::{planning, threads};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
@@ -318,6 +320,7 @@ pub fn raise(py: Python<'_>, kernel: &str, error: Error) -> PyErr {
         Error::DType(text) => exception(py, "DTypeError", text),
         Error::Argument(text) => exception(py, "ArgumentError", text),
         Error::Memory { .. } => exception(py, "OutOfMemoryError", format!("{kernel}: {error}")),
+        Error::Stopped => SIGNAL.take().unwrap_or_else(|| PyKeyboardInterrupt::new_err(())),
     }
 }
 
@@ -326,10 +329,54 @@ pub fn internal(py: Python<'_>, kernel: &str, refusal: Refusal) -> PyErr {
     exception(py, "InternalError", format!("internal: {kernel}: {}", refusal.0))
 }
 
-/// Runs a kernel without the GIL; a panic becomes an error.
-pub fn guarded(f: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+/// Whether a role's array is read and written: half a kernel would leave it wrong.
+pub const fn is_in_place(role: &str) -> bool {
+    let (text, word) = (role.as_bytes(), b"InOut");
+    let mut start = 0;
+    while start + word.len() <= text.len() {
+        let mut i = 0;
+        while i < word.len() && text[start + i] == word[i] {
+            i += 1;
+        }
+        if i == word.len() {
+            return true;
+        }
+        start += 1;
+    }
+    false
+}
+
+thread_local! {
+    static SIGNAL: Cell<Option<PyErr>> = const { Cell::new(None) };
+}
+
+/// Lets Python handle its signals; whether a handler raised, as that of Ctrl-C does.
+fn is_interrupted() -> bool {
+    let seen = Python::try_attach(|py| py.check_signals().map_err(|error| SIGNAL.set(Some(error))).is_err());
+    seen.unwrap_or(false)
+}
+
+/// Runs a kernel of a module without the GIL. One that changes no array in place stops between tasks where a signal's handler raises.
+///
+/// In a plan only convolutions run, without their tasks: theirs is the memory that grows with a map.
+pub fn execute(py: Python<'_>, row: (&str, bool), kernel: impl FnOnce() -> Result<(), Error> + Send) -> Result<(), Error> {
+    let (module, in_place) = row;
+    if !planning::is_on() {
+        return py.detach(|| guarded(|| if in_place { kernel() } else { threads::watched(is_interrupted, kernel) }));
+    }
+    match if module == "conv" { planning::in_kernel(|| guarded(kernel)) } else { Ok(()) } {
+        Err(Error::Stopped) => Ok(()),
+        result => result,
+    }
+}
+
+/// Runs a kernel; a panic becomes an error.
+fn guarded(f: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
     let _mode = neurenix_core::simd::FloatMode::ieee();
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_or_else(|panic| {
+        if panic.is::<threads::Stop>() {
+            return Err(Error::Stopped);
+        }
         let text = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).into()));
         Err(Error::Argument(format!("internal: a kernel failed: {}", text.unwrap_or_default())))
     })

@@ -2,35 +2,32 @@
 
 use std::cell::Cell;
 
+use crate::blocks::Kept;
 use crate::error::{Error, Result};
+use crate::planning;
 use crate::simd::Float;
-
-/// One cache line, so that the memory starts at one.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-struct Line {
-    _bytes: [u8; 64],
-}
+use crate::threads;
 
 thread_local! {
-    static KEPT: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
+    static KEPT: Cell<Kept> = const { Cell::new(Kept::NONE) };
 }
 
 /// Runs `f` on `len` elements with no meaning in them.
 ///
 /// # Errors
-/// [`Error::Memory`].
+/// [`Error::Memory`]; [`Error::Stopped`] in a plan, which only notes the memory.
 pub fn with<T: Float, R>(len: usize, f: impl FnOnce(&mut [T]) -> R) -> Result<R> {
     let bytes = len.checked_mul(size_of::<T>()).ok_or(Error::Memory { bytes: usize::MAX })?;
-    let lines = bytes.div_ceil(size_of::<Line>());
-    let mut kept = KEPT.take();
-    if kept.len() < lines {
-        kept.clear();
-        kept.try_reserve_exact(lines).map_err(|_| Error::Memory { bytes })?;
-        kept.resize(lines, Line { _bytes: [0; 64] });
+    if planning::is_on() {
+        planning::note_scratch(bytes, threads::planned());
+        return Err(Error::Stopped);
     }
-    // SAFETY: `lines` lines hold `len` elements, every bit pattern is a float, and a line is aligned for any of them.
-    let result = f(unsafe { std::slice::from_raw_parts_mut(kept.as_mut_ptr().cast::<T>(), len) });
+    let mut kept = KEPT.take();
+    if kept.len() < bytes {
+        drop(kept);
+        kept = Kept::new(bytes)?;
+    }
+    let result = f(kept.elements(len));
     KEPT.set(kept);
     Ok(result)
 }
