@@ -101,6 +101,14 @@ sanitize: ## the Rust core's tests under address sanitizer, and a part of them u
 	  NEURENIX_NUM_THREADS=1 MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-ignore-leaks -Zmiri-tree-borrows" cargo +nightly miri test --package neurenix-core --lib \
 	    --target-dir target/miri -- $(UNDER_MIRI)
 
+.PHONY: arm
+arm: ## check that the Rust core compiles for aarch64, and run its tests where qemu-aarch64 and a cross linker are (minutes)
+	@rustc --print target-libdir --target aarch64-unknown-linux-gnu | xargs test -d || { echo "no library for it: rustup target add aarch64-unknown-linux-gnu"; exit 1; }
+	cargo check --quiet --package neurenix-core --target aarch64-unknown-linux-gnu --target-dir target/aarch64
+	@command -v qemu-aarch64 aarch64-linux-gnu-gcc >/dev/null || { echo "checked; to run its tests: qemu-user, gcc-aarch64-linux-gnu"; exit 0; }; \
+	  CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64 -L /usr/aarch64-linux-gnu" \
+	    cargo test --quiet --package neurenix-core --lib --target aarch64-unknown-linux-gnu --target-dir target/aarch64
+
 .PHONY: wheel-test
 wheel-test: .venv/built-test ## build wheel and sdist, install the wheel in a new environment outside the tree, use it there
 	$(PY) tests/tools/check_wheel.py
