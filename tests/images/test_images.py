@@ -67,6 +67,8 @@ FILES: dict[str, tuple[str, Callable[[Path], object], np.ndarray]] = {
     "tiff, one strip": ("a.tif", lambda p: tifffile.imwrite(p, COLOUR, rowsperstrip=211), CHW),
     "tiff, strips, deflated": ("a.tif", lambda p: tifffile.imwrite(p, COLOUR, rowsperstrip=10, compression="zlib", predictor=True), CHW),
     "tiff, tiles": ("a.tif", lambda p: tifffile.imwrite(p, COLOUR, tile=(64, 32), compression="zlib"), CHW),
+    "tiff, tiles, LZW": ("a.tif", lambda p: tifffile.imwrite(p, COLOUR, tile=(64, 32), compression="lzw"), CHW),
+    "tiff, strips, PackBits": ("a.tif", lambda p: tifffile.imwrite(p, GREY, rowsperstrip=7, compression="packbits"), GREY[None]),
     "tiff, tiles, big end first": ("a.tif", lambda p: tifffile.imwrite(p, GREY, tile=(64, 32), byteorder=">", bigtiff=True), GREY[None]),
     "tiff, one plane a channel": (
         "a.tif",
@@ -93,6 +95,15 @@ def test_windows_are_the_images(name: str, tmp_path: Path) -> None:
         for top, bottom, left, right in [*WINDOWS, *WINDOWS[::-1]]:
             found = source.read(slice(top, bottom), slice(left, right))
             assert np.array_equal(found, expected[:, top:bottom, left:right])
+
+
+@pytest.mark.parametrize("colours", ["rgb", "ycbcr"])
+def test_jpegs_in_a_tiff_as_slides_have_them(colours: str, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", COLOUR, tile=(64, 64), compression="jpeg", photometric=colours)
+    expected = tifffile.imread(tmp_path / "a.tif").transpose(2, 0, 1)
+    assert np.array_equal(whole(tmp_path / "a.tif"), expected)
+    with open_image(tmp_path / "a.tif") as source:
+        assert np.array_equal(source.read(slice(60, 70), slice(100, 150)), expected[:, 60:70, 100:150])
 
 
 def test_stacks_count_images_and_channels_do_not(tmp_path: Path) -> None:

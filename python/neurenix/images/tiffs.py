@@ -17,6 +17,7 @@ _KEPT = 1 << 27  # bytes of decoded strips and tiles that are kept for the next 
 _TILE = 256  # pixels of a written tile's side
 # ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory, GeoDoubleParams, GeoAsciiParams, GDAL's own two
 _PLACES = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
+_JPEG = (6, 7, 34892, 33007)  # compressions whose tables may stand beside the pixels
 _WITHOUT_IMAGECODECS = "imagecodecs"
 
 
@@ -152,18 +153,25 @@ def _needs_pillow(series: Any) -> bool:
     page = series.keyframe
     if page.compression == 1:
         return False
-    data = page.parent.filehandle
     index = next((i for i, n in enumerate(page.databytecounts) if n), None)
     if index is None:
         return False
-    data.seek(page.dataoffsets[index])
     try:
-        page.decode(data.read(page.databytecounts[index]), index, jpegtables=page.jpegtables)
+        _decoded(page, page, index)
     except ValueError as error:
         if _WITHOUT_IMAGECODECS in str(error):
             return True
         raise
     return False
+
+
+def _decoded(page: Any, key: Any, index: int) -> tuple[Any, Any, Any]:
+    """A page's strip or tile by number, as tifffile decodes it: pixels, place, shape."""
+    decode, file = key.decode, key.parent.filehandle  # making the decoder reads the file: before its place is set
+    file.seek(page.dataoffsets[index])
+    more = {"jpegtables": page.jpegtables, "jpegheader": key.jpegheader} if key.compression in _JPEG else {}
+    found: tuple[Any, Any, Any] = decode(file.read(page.databytecounts[index]), index, **more)
+    return found
 
 
 def _whole(path: Path, series: Any, image: int) -> Array:
@@ -183,7 +191,7 @@ class _Plane:
     """The pixels of one page."""
 
     def __init__(self, page: Any, key: Any) -> None:
-        self._page, self._file = page, key.parent.filehandle
+        self._page, self._key, self._file = page, key, key.parent.filehandle
         self._samples, _, self._height, self._width, self._packed = key.shaped  # planes, depth, rows, columns, numbers a pixel
         self._plain = page.is_memmappable
         self._dtype = key.dtype
@@ -221,8 +229,7 @@ class _Plane:
             return self._kept[index]
         page, found = self._page, None
         if page.databytecounts[index]:
-            self._file.seek(page.dataoffsets[index])
-            decoded, _, shape = page.decode(self._file.read(page.databytecounts[index]), index, jpegtables=page.jpegtables)
+            decoded, _, shape = _decoded(page, self._key, index)
             found = None if decoded is None else np.asarray(decoded)[0, : shape[1], : shape[2]]
         self._kept[index] = found
         while len(self._kept) > 1 and sum(s.nbytes for s in self._kept.values() if s is not None) > _KEPT:

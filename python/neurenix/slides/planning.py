@@ -145,7 +145,7 @@ def plan(
     Notes
     -----
     Memory is counted by running strips while kernels are skipped: what the process holds now, beside it arrays, kernels' scratch memory,
-    the pixels that are read and the outputs that are kept. Work is that of the first strips of each column, the rest alike.
+    the pixels that are read and the outputs that are kept. Of each column the strips at both ends are run, and some between them, which the others are like.
 
     Examples
     --------
@@ -231,7 +231,7 @@ class _Trial:
         self._weights = next(iter(model.parameters()), None)
         empty_cache()
         self._base = _base()
-        self._known: dict[tuple[int, int, int], tuple[int, list[int]]] = {}
+        self._known: dict[tuple[int, int, int], tuple[int, list[int], int]] = {}
 
     def peak(self, grid: Grid) -> int:
         """Bytes of the process at most."""
@@ -248,9 +248,8 @@ class _Trial:
         """Multiply-adds of all tiles."""
         total = 0
         for number, times in _columns(grid).items():
-            counts = self._column(grid, number)[1]
-            done = min(grid.size[0], len(counts) * grid.tile[0])
-            total += times * (sum(counts) + counts[-1] * (grid.size[0] - done) // grid.tile[0])
+            _, counts, left_out = self._column(grid, number)
+            total += times * (sum(counts) + left_out * counts[min(2, len(counts) - 1)])
         return total
 
     def whole(self) -> float:
@@ -281,17 +280,20 @@ class _Trial:
         shape = (1, self.shape[0], height, width)
         return Tensor(shape=shape) if like is None else Tensor(shape=shape, dtype=like.dtype, device=like.device)
 
-    def _column(self, grid: Grid, number: int) -> tuple[int, list[int]]:
-        """Bytes of arrays at most, and multiply-adds of the first three strips of a column."""
+    def _column(self, grid: Grid, number: int) -> tuple[int, list[int], int]:
+        """Bytes of arrays at most, multiply-adds of strips, and how many more there are like the third."""
         key = (*grid.tile, number)
         if key not in self._known:
             self._known[key] = self._run(grid, number)
         return self._known[key]
 
-    def _run(self, grid: Grid, number: int) -> tuple[int, list[int]]:
+    def _run(self, grid: Grid, number: int) -> tuple[int, list[int], int]:
+        """Follow the strips of a column of a shorter image: those at its ends, and some within, which are alike."""
         _, columns = grid.place(number * grid.down)
+        left_out = max(0, grid.size[0] // grid.tile[0] - 4 - -(-self.field.behind[0] // grid.tile[0]))
+        grid = Grid((grid.size[0] - left_out * grid.tile[0], grid.size[1]), grid.tile)
         reads = slice(max(0, columns.start - self.field.before[1]), min(grid.size[1], columns.stop + self.field.behind[1]))
-        stops = [min(grid.place(row)[0].stop + self.field.behind[0], grid.size[0]) for row in range(min(4, grid.down))]
+        stops = [min(grid.place(row)[0].stop + self.field.behind[0], grid.size[0]) for row in range(grid.down)]
         counted: list[int] = []
         strips: list[int] = []
         device = "cpu" if self._weights is None else self._weights.device
@@ -304,7 +306,8 @@ class _Trial:
                 counted.clear()
         peak = memory_stats(device)["peak"]
         empty_cache(device)  # no page of it was touched
-        return peak + peak // 8 - before + _PACKED + _SCRATCH * get_num_threads(), strips  # the pool keeps an eighth more for reuse
+        # The pool keeps an eighth of its peak for reuse; what kernels ask of it for themselves is not seen here.
+        return peak + peak // 8 - before + _PACKED + _SCRATCH * get_num_threads(), strips, left_out
 
     def _read(self, rows: slice, columns: slice) -> Tensor:
         return self._zeros(rows.stop - rows.start, columns.stop - columns.start)
