@@ -145,8 +145,6 @@ class Column(Known):
         self._computes = False
         with skipped():
             place: window.Window = self._through(Tensor._wrap(backend.new(x._array, x.shape)), top)._window
-        if place.source < 0:
-            raise WindowError("predict_tiled: expected operations near every pixel, got an output that is the image or made of a whole map")
         return place.source
 
     def _computed(self, x: Tensor, top: int) -> Tensor:
@@ -164,7 +162,14 @@ class Column(Known):
         return y
 
     def take(self, op: str, out: Tensor, sources: tuple[int, ...], rules: Rules) -> None:
-        """Put the rows kept before above the new ones of a result, and cut off what no later step needs."""
+        """Put the rows kept before above the new ones of a result, and cut off what no later step needs.
+
+        A result made of another one pixel by pixel is as good as that one: it has the same rows, also within operations of
+        several steps, which look at sizes before the first.
+        """
+        if len(sources) == 1 and op in window.POINTWISE:
+            out._window = out._window._replace(source=sources[0])
+            return
         number, step = self._number, self._step(op, sources)
         self._number += 1
         rows, columns = out._window.spans
@@ -209,7 +214,7 @@ class Column(Known):
 
     def _planned(self, last: int, image: Span) -> int:
         """Find what every step keeps of this strip, and the first row of the image that the next one reads."""
-        if self._steps[last].columns is None:
+        if last != window.IMAGE and self._steps[last].columns is None:
             self._narrow(last)
         for number, step in enumerate(self._steps):
             step.keep = self._first_needed(number, step.rows)
