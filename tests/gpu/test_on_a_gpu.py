@@ -129,3 +129,26 @@ def test_two_gpus():
 def test_everything_compiles():
     assert nx.cuda.warm_up() >= 0
     assert nx.cuda.warm_up() == 0
+
+
+def test_the_command_trains_and_predicts_there(tmp_path):
+    """The losses of a run on a CPU to three digits, and twice the same file."""
+    from neurenix import png
+    from neurenix.command import main
+    from neurenix.examples.shared import load_nuclei
+
+    image, labels = load_nuclei()
+    for name, pixels in (("images", image), ("masks", np.where(labels > 0, 255, 0).astype(np.uint8))):
+        (tmp_path / name).mkdir()
+        for i in range(6):
+            (tmp_path / name / f"{i}.png").write_bytes(png.encode(np.ascontiguousarray(pixels[64 * i : 64 * i + 64, :80])))
+    common = ["train", str(tmp_path / "images"), str(tmp_path / "masks"), "--features", "4", "8", "--crop", "48", "--looks", "1"]
+    for device in ("cuda", "cpu"):
+        assert main([*common, "--steps", "20", "--out", str(tmp_path / device), "--device", device]) == 0
+    losses = [nx.load(tmp_path / device / "last.nx")["rows"][0]["loss"] for device in ("cuda", "cpu")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert main([*common, "--steps", "20", "--out", str(tmp_path / "again"), "--device", "cuda"]) == 0
+    assert (tmp_path / "again" / "last.nx").read_bytes() == (tmp_path / "cuda" / "last.nx").read_bytes()
+    predict = ["predict", str(tmp_path / "cuda" / "best.nx"), str(tmp_path / "images"), "--out", str(tmp_path / "found")]
+    assert main([*predict, "--device", "cuda"]) == 0
+    assert len(list((tmp_path / "found").glob("*.png"))) == 6

@@ -43,9 +43,10 @@ SelectTypeParameters=CR_CPU
 SchedulerParameters=batch_sched_delay=0,sched_interval=2
 SlurmdParameters=config_overrides
 MpiDefault=none
+GresTypes=gpu
 ReturnToService=2
 KillWait=5
-NodeName=node[1-2] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{ports[1]}-{ports[2]}] CPUs=2 RealMemory=16000
+NodeName=node[1-2] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{ports[1]}-{ports[2]}] CPUs=2 RealMemory=16000 Gres=gpu:1
 PartitionName=all Nodes=ALL Default=YES State=UP
 """
 
@@ -89,6 +90,7 @@ def prepare(folder: Path) -> Path:
     key = folder / "secret" / "key"
     key.write_bytes(os.urandom(1024))
     key.chmod(0o600)
+    (folder / "gres.conf").write_text("NodeName=node[1-2] Name=gpu File=/dev/null\n")
     configuration = folder / "slurm.conf"
     settings = {"host": platform.node().partition(".")[0], "user": getpass.getuser(), "folder": folder, "ports": free_ports()}
     configuration.write_text(CONFIGURATION.format(**settings))

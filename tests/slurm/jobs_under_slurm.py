@@ -148,6 +148,15 @@ def test_processes_that_srun_did_not_join_are_refused(place: Path, environment: 
     assert not (place / "run").exists()
 
 
+def test_a_job_for_a_gpu_is_taken_and_says_what_is_missing(place: Path, environment: dict[str, str]) -> None:
+    """SLURM believes that each node has a GPU."""
+    job = Job(template("gpu", **FILL), place, environment | {"CUDA_VISIBLE_DEVICES": ""})
+    done = job.wait()
+    assert done["JobState"] == "FAILED"
+    assert "gpu:1" in done.get("TresPerTask", "") or "gres:gpu" in done.get("TresPerTask", "")
+    assert "neurenix train: cuda: expected" in job.log()
+
+
 def test_an_array_predicts_in_parts_what_one_command_predicts(reference: Path, place: Path, environment: dict[str, str]) -> None:
     (place / "run").symlink_to(reference / "run")
     job = Job(template("predict", parts=3, cpus=1, memory="1G"), place, environment)

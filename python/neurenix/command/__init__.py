@@ -11,7 +11,7 @@ from typing import Any, Final
 from neurenix.command import evaluate, export, info, plan, predict, train
 from neurenix.command.together import set_threads
 from neurenix.errors import BusyError, NeurenixError
-from neurenix.parallel.ranks import Ranks, end
+from neurenix.parallel.ranks import Ranks, end, speaks
 
 AGAIN: Final = 75  # sysexits.h's EX_TEMPFAIL: stopped before its end; the same command with --resume goes on
 FULL: Final = (errno.ENOSPC, errno.EDQUOT)  # a disk: once there is room the same command goes on
@@ -70,6 +70,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(run: Callable[[argparse.Namespace], tuple[int, dict[str, Any]]], given: argparse.Namespace) -> int:
     set_threads(given.threads, Ranks())
     status, result = run(given)
-    if given.json:
+    if given.json and speaks():
         print(json.dumps(result))
     return status

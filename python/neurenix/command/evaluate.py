@@ -42,7 +42,7 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     for path in (given.out, given.report):
         if path is not None and not path.parent.is_dir():
             raise FileError(f"eval: expected a folder for {path.name!r}, got {str(path.parent)!r}, which is none; make it first")
-    model, task = load_model(given.model)
+    model, task = load_model(given.model, given.device)
     wanted = getattr(model, "in_channels", None)
     settings: dict[str, Any] = {"mask_suffix": given.mask_suffix, "channels": wanted if wanted in (1, 3) else None}
     settings |= {"num_classes": task.classes} if task.kind == "classes" else {}

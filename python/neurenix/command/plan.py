@@ -30,13 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--slurm",
         choices=tuple(slurm.KINDS),
-        help="print a job script: of prediction, filled in by the plan, or of training on one machine or several, without model and images",
+        help="print a job script: of prediction, filled in by the plan, or of training on one machine, a GPU or several machines, without model and images",
     )
 
 
 def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     """Plan; exit status and result."""
-    if given.slurm in ("train", "mpi"):
+    if given.slurm not in (None, "predict"):
         script = slurm.template(given.slurm)
         print("" if given.json else script, end="")
         return 0, {"script": script}

@@ -72,6 +72,7 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"larger images are run in tiles, with the same bits: rows and columns, or N for N / 2 and 2 N ({TILE})",
     )
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (cpu)")
     parser.add_argument("--average", action="store_true", help="average over the eight flips and turns (images up to a tile)")
     parser.add_argument("--precision", choices=("fast", "ieee"), default="fast", help="of float32; ieee reads less around a tile (fast)")
     parser.add_argument(
@@ -79,8 +80,8 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_model(path: Path) -> tuple[nx.nn.Module, Task]:
-    """A model and what its outputs mean.
+def load_model(path: Path, device: str = "cpu") -> tuple[nx.nn.Module, Task]:
+    """A model, on a device, and what its outputs mean.
 
     Raises
     ------
@@ -94,7 +95,7 @@ def load_model(path: Path) -> tuple[nx.nn.Module, Task]:
         raise FileError(f"expected a file with a model, got {path} without one; pass RUN/best.nx")
     outputs = int(getattr(model, "out_channels", 1))
     task = Task(held.get("task", "binary" if outputs == 1 else "classes"), int(held.get("classes", outputs)))
-    return model.eval(), task
+    return model.to(device=nx.device(device)).eval(), task
 
 
 def tile_of(given: Sequence[int] | None) -> int | tuple[int, int] | None:
@@ -132,7 +133,7 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
 
 
 def _run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
-    model, task = load_model(given.model)
+    model, task = load_model(given.model, given.device)
     part, _ = _part(given.part), tile_of(given.tile)
     if given.memory is not None:
         memory_bytes(given.memory)

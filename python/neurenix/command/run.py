@@ -61,7 +61,8 @@ class Run:
 
     def train(self) -> Iterator[float]:
         """Take the steps that are left; the loss of each."""
-        criterion, normalize = self.task.criterion(), self.model.input_normalization or Normalization()
+        with nx.device(self.loader.device or "cpu"):
+            criterion, normalize = self.task.criterion(), self.model.input_normalization or Normalization()
         self.model.train()
         for images, targets in self.loader:
             if self.done >= self.steps:
@@ -83,7 +84,7 @@ class Run:
         """A number of the weights: the same on all ranks."""
         found = hashlib.sha256()
         for t in self.model.state_dict().values():
-            found.update(np.ascontiguousarray(t.numpy()).tobytes())
+            found.update(np.ascontiguousarray(t.cpu().numpy()).tobytes())
         return found.hexdigest()
 
     def log(self, score: float | None) -> bool:
@@ -142,7 +143,7 @@ class Run:
                 f"train: expected a run of {self.shards.count} shards in {self.folder}, got one of {state['shards']}; "
                 f"pass --shards {state['shards']}"
             )
-        self._take(state["model"])
+        self._take(state["model"].to(device=self.loader.device or "cpu"))
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.average.load_state_dict(state["average"])

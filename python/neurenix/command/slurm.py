@@ -29,6 +29,11 @@ KINDS: Final = {
         ("ntasks=1", "cpus-per-task={cpus}", "mem={memory}", "time={time}", *_SIGNAL, "output=%x-%j.log"),
         'srun --cpus-per-task="$SLURM_CPUS_PER_TASK" --kill-on-bad-exit=1',
     ),
+    "gpu": Kind(
+        f"Trains a model on a GPU. {_AGAIN}",
+        ("ntasks=1", "gpus-per-task=1", "cpus-per-task={cpus}", "mem={memory}", "time={time}", *_SIGNAL, "output=%x-%j.log"),
+        'srun --gpus-per-task=1 --cpus-per-task="$SLURM_CPUS_PER_TASK" --kill-on-bad-exit=1',
+    ),
     "mpi": Kind(
         f"Trains a model on several machines, one rank on each. {_AGAIN}",
         ("nodes={nodes}", "ntasks-per-node=1", "cpus-per-task={cpus}", "mem={memory}", "time={time}", *_SIGNAL, "output=%x-%j.log"),
@@ -62,8 +67,8 @@ def template(kind: str, **fill: Any) -> str:
 
     Parameters
     ----------
-    kind : {"train", "mpi", "predict"}
-        Training on one machine, on several, prediction in parts.
+    kind : {"train", "gpu", "mpi", "predict"}
+        Training on one machine, on a GPU, on several machines, prediction in parts.
     **fill
         ``images``, ``masks``, ``run`` and ``model``, ``out`` (paths), ``options`` (a list of further words of the command), ``cpus`` of a
         task, ``memory`` of a machine, ``time``, ``nodes``, ``parts``, ``mpi`` (what ``srun --mpi=list`` names).
@@ -115,6 +120,8 @@ def _command(kind: str, given: dict[str, Any]) -> str:
     if kind == "predict":
         part = f'"$SLURM_ARRAY_TASK_ID/{int(given["parts"])}"'  # not the array's own count: sbatch --array=3,5 repeats two of them
         return f"command=(neurenix predict {words['model']} {words['images']} --out {words['out']} --part {part} --resume{options})"
+    if kind == "gpu":
+        options = f" --device cuda{options}"
     return (
         f"command=(neurenix train {words['images']} {words['masks']} --out {words['run']}{options})\n"
         f"if [ -e {words['run']}/last.nx ]; then command+=(--resume); fi"

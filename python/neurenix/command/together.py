@@ -16,7 +16,7 @@ import neurenix as nx
 from neurenix.data import ImageMaskFolder
 from neurenix.parallel import Ranks
 
-_OWN: Final = ("run", "command", "json", "threads", "images", "masks", "out")  # may differ between ranks
+_OWN: Final = ("run", "command", "json", "threads", "images", "masks", "out", "device")  # may differ between ranks
 
 
 def set_threads(given: int | None, here: Ranks) -> None:

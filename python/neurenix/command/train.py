@@ -67,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--shards", type=int, metavar="S", help="parts of a batch that are computed one by one, or by as many ranks (4 of a batch of 8)"
     )
+    parser.add_argument("--device", default="cpu", help="cpu, cuda (of each rank of a machine its own), cuda:1, ... (cpu)")
     parser.add_argument("--rate", type=float, default=3e-3, help="highest learning rate (0.003)")
     parser.add_argument("--validate", type=float, default=0.2, metavar="PART", help="part of the files that is not trained on (0.2)")
     parser.add_argument("--looks", type=int, default=10, help="how often validation images are predicted (10)")
@@ -78,6 +79,7 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     """Train; exit status and result."""
     here = ranks()
     set_threads(given.threads, here)
+    given.device = here.device(str(nx.device(given.device)))
     _check(given)
     shards = Shards(given.shards, here)
     folder, task, train, rest = _data(given)
@@ -96,6 +98,7 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     nx.manual_seed(given.seed)
     model = MODELS[given.model](channels, task.outputs, given.features, final_activation="sigmoid" if task.kind == "binary" else None)
     model.input_normalization = _normalization(train)
+    model.to(device=given.device)
     training = Run(given.out, model, task, _loader(train, task, crop, steps, given, shards.part), steps, given.rate, shards)
     _begin(given, training, task)
     stopped = _train(training, rest, given)
@@ -177,7 +180,9 @@ def _loader(train: ImageMaskFolder, task: Task, crop: int, steps: int, given: ar
         [ForegroundCrop(crop, foreground=0.5, per_label=True), *turns, *light, lambda image, mask: (image, task.target(mask))]
     )
     part.repeats = -(-steps * given.batch // len(train.items))
-    return DataLoader(part, batch_size=given.batch, shuffle=True, num_workers=1, seed=given.seed, drop_last=True, part=share)
+    return DataLoader(
+        part, batch_size=given.batch, shuffle=True, num_workers=1, seed=given.seed, drop_last=True, part=share, device=given.device
+    )
 
 
 def _begin(given: argparse.Namespace, training: Run, task: Task) -> None:

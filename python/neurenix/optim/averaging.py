@@ -71,7 +71,7 @@ class ExponentialMovingAverage:
 
     def state_dict(self) -> dict[str, Any]:
         """The decay and the averages, as read-only arrays."""
-        return {"decay": self.decay, "averages": [Tensor._wrap(a).numpy() for a in self.averages]}
+        return {"decay": self.decay, "averages": [Tensor._wrap(a).cpu().numpy() for a in self.averages]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over what :meth:`state_dict` gave.

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
+from neurenix import cuda
 from neurenix.errors import BackendUnavailableError, StateError
 from neurenix.system import allotted_threads
 
@@ -76,6 +77,12 @@ class Ranks:
                 f"{op}: expected the same {names} on all ranks, got {name} {first[name]!r} on rank 0 ({host}) and "
                 f"{rows[i][1].get(name)!r} on rank {i} ({rows[i][0]}); start all of them with the same command, files and installation"
             )
+
+    def device(self, name: str) -> str:
+        """The device of this rank: of "cuda", where ranks of a machine see several GPUs, one for each in turn."""
+        hosts = self.gather(platform.node())
+        place = hosts[: self.rank].count(platform.node())
+        return f"cuda:{place % cuda.device_count()}" if name == "cuda" and len(hosts) > 1 and cuda.is_available() else name
 
     def threads(self) -> int:
         """How many threads this rank should compute on: its part of the cores that ranks of its machine share, or fewer in a job."""
@@ -173,7 +180,16 @@ def ranks() -> Ranks:
     return MpiRanks(MPI)
 
 
+def speaks() -> bool:
+    """Whether this process tells results: the first of several."""
+    return _known().rank == 0
+
+
 def end(text: str, status: int = 1) -> int:
     """Tell why this process cannot go on, and end the others if there are any; the status to leave with."""
-    here = ranks() if ranks.cache_info().currsize else Ranks()
-    return here.end(text, status)
+    return _known().end(text, status)
+
+
+def _known() -> Ranks:
+    """The ranks, if this process has looked for them, else it alone."""
+    return ranks() if ranks.cache_info().currsize else Ranks()
