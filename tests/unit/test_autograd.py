@@ -113,3 +113,20 @@ def test_several_outputs_run_one_rule():
     b.backward(np.full(2, 5, "f4"))
     assert runs == [[[2.0, 2.0], [3.0, 3.0]], [None, [5.0, 5.0]]]
     assert x.grad.tolist() == [7.0, 7.0]
+
+
+def test_leaves_are_told_when_their_gradient_is_whole():
+    """Once each, the last layer's long before the first one's, a leaf of two uses after both, through a checkpoint as without."""
+    for run in (lambda f, t: f(t), nx.checkpoint):
+        first, last, spare = (nx.tensor([2.0], requires_grad=True) for _ in range(3))
+        x = nx.tensor([3.0])
+        y = run(lambda t, w=first: t * w * w, x)
+        loss = run(lambda t, w=last: t * w, y)
+        told = []
+
+        def ready(leaf, known=(first, last), told=told):
+            told.append(([leaf is w for w in known].index(True), [w.grad is not None for w in known], leaf.grad.item()))
+
+        autograd.backward([(loss, np.ones(1, np.float32))], ready=ready)
+        assert told == [(1, [False, True], 12.0), (0, [True, True], 24.0)]
+        assert spare.grad is None

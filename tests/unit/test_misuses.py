@@ -30,7 +30,7 @@ NOTHING_TO_MISUSE = {
     "errors, which are raised": r"neurenix\.errors\.\w+|neurenix\.[\w.]+Error",
     "takes no argument": r"neurenix\.(empty_cache|get_float32_precision|get_memory_limit|get_num_threads|get_rng_state|initial_seed|is_grad_enabled"
     r"|show_config|diagnose|enable_grad|no_grad|detect_anomaly|enable_gradient_checkpointing)|neurenix\.data\.item_seed"
-    r"|neurenix\.cuda\.(current_device|device_count|empty_cache|is_available)",
+    r"|neurenix\.cuda\.(current_device|device_count|empty_cache|is_available)|neurenix\.parallel\.ranks",
     "helpers that a room imports": r"neurenix\.(metrics|labelling)\.(host|as_mask)",
     "nothing is passed to it: subclasses have entries": r"neurenix\.data\.Dataset|neurenix\.metrics\.Metric",
     "what a function returns": r"neurenix\.multiscale\.ReceptiveField",
@@ -128,7 +128,7 @@ def test_every_public_name_has_a_misuse() -> None:
 def test_reasons_are_few() -> None:
     names = NAMES.read_text().split()
     callables = [n for n in names if excused(n) and inspect.isroutine(value_of(n))]
-    assert len(callables) <= 14, callables
+    assert len(callables) <= 15, callables
 
 
 if __name__ == "__main__":

@@ -28,10 +28,11 @@ MODULES = (
     "neurenix.metrics",
     "neurenix.amp",
     "neurenix.cuda",
+    "neurenix.parallel",
 )
 
 
-ROOMS = {"amp", "cuda", "data", "errors", "functional", "init", "labelling", "metrics", "multiscale", "nn", "optim"}
+ROOMS = {"amp", "cuda", "data", "errors", "functional", "init", "labelling", "metrics", "multiscale", "nn", "optim", "parallel"}
 
 
 def is_ours(value: object) -> bool:
