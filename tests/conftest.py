@@ -1,14 +1,18 @@
 """Fixtures of the whole suite."""
 
+import numpy as np
 import pytest
 
+import neurenix as nx
 from neurenix import _rust
 
 
 def pytest_generate_tests(metafunc):
-    """Let a test marked ``devices`` run on the CPU and on the emulated GPU."""
+    """Let a test marked ``devices`` or ``everywhere`` run on the CPU and on the emulated GPU."""
     if "device" in metafunc.fixturenames and metafunc.definition.get_closest_marker("devices"):
         metafunc.parametrize("device", ["cpu", "emulated"], indirect=True)
+    elif metafunc.definition.get_closest_marker("everywhere") and not {"level", "each_thread_count"} & set(metafunc.fixturenames):
+        metafunc.parametrize("everywhere", ["cpu", "emulated"], indirect=True)
 
 
 @pytest.fixture
@@ -20,6 +24,28 @@ def device(request):
 
         emulated.require()
     return name
+
+
+@pytest.fixture(autouse=True)
+def everywhere(request):
+    """Where tensors are made: a test marked ``everywhere`` runs again with all of its NumPy arrays on the emulated GPU."""
+    if getattr(request, "param", "cpu") == "cpu":
+        yield
+        return
+    from gpu import emulated
+
+    emulated.require()
+    plain = nx.Tensor.__init__
+
+    def moved(self, data=None, *, device=None, **given):
+        plain(self, data, device="emulated" if device is None and type(data) is np.ndarray else device, **given)
+
+    nx.Tensor.__init__ = moved
+    try:
+        with nx.device("emulated"):
+            yield
+    finally:
+        nx.Tensor.__init__ = plain
 
 
 @pytest.fixture(params=_rust.levels())

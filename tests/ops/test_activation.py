@@ -9,6 +9,8 @@ from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.nn import functional as F
 from neurenix.testing import check_gradient, random_array
 
+pytestmark = pytest.mark.everywhere
+
 X = random_array(6, 8) * 4
 FORMULAS = [
     (F.relu, (), lambda x: np.maximum(x, 0)), (F.leaky_relu, (0.2,), lambda x: np.where(x > 0, x, 0.2 * x)),

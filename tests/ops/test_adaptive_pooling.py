@@ -8,6 +8,8 @@ from neurenix.errors import ArgumentError, ShapeError
 from neurenix.nn import functional as F
 from neurenix.testing import assert_same_bits, check_adjoint, check_gradient, random_array
 
+pytestmark = pytest.mark.everywhere
+
 
 def bins(n, o):
     return [slice(i * n // o, -((-(i + 1) * n) // o)) for i in range(o)]

@@ -9,6 +9,8 @@ import neurenix as nx
 from neurenix.errors import ArgumentError, RangeError, ShapeError
 from neurenix.testing import check_adjoint, random_array
 
+pytestmark = pytest.mark.everywhere
+
 X = random_array(4, 5, 6)
 
 

@@ -7,6 +7,8 @@ import neurenix as nx
 from neurenix.errors import DTypeError, ShapeError
 from neurenix.testing import random_array
 
+pytestmark = pytest.mark.everywhere
+
 
 def test_comparisons():
     x, y = np.array([1.0, 2.0, np.nan]), np.array([[1.0], [3.0]])

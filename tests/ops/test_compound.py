@@ -9,6 +9,8 @@ import neurenix as nx
 from neurenix.errors import ArgumentError
 from neurenix.testing import check_adjoint, check_gradient, random_array
 
+pytestmark = pytest.mark.everywhere
+
 A, B, C = random_array(3, 4), random_array(4, seed=1), random_array(3, 1, seed=2)
 P = special.expit(A)
 FORMULAS = [

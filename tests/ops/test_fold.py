@@ -8,6 +8,8 @@ from neurenix.errors import ShapeError
 from neurenix.nn import functional as F
 from neurenix.testing import check_adjoint, random_array
 
+pytestmark = pytest.mark.everywhere
+
 
 def test_unfold_by_hand():
     x = random_array(2, 3, 4, 5)

@@ -9,6 +9,8 @@ from neurenix.errors import DTypeError, ShapeError
 from neurenix.nn import functional as F
 from neurenix.testing import assert_same_bits, check_gradient, random_array
 
+pytestmark = pytest.mark.everywhere
+
 
 @pytest.mark.parametrize(("shape", "trailing"), [((4, 5), (5,)), ((2, 3, 7), (3, 7)), ((3, 5000), (5000,)), ((2, 1), (1,)), ((6,), (6,))])
 def test_values(shape, trailing):

@@ -8,6 +8,8 @@ from neurenix.errors import ArgumentError, ShapeError
 from neurenix.nn import functional as F
 from neurenix.testing import assert_same_bits, check_adjoint, check_used_twice, random_array
 
+pytestmark = pytest.mark.everywhere
+
 NUMPY = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 

@@ -9,6 +9,8 @@ from neurenix import special
 from neurenix.errors import DTypeError
 from neurenix.testing import check_gradient, random_array
 
+pytestmark = pytest.mark.everywhere
+
 A, B = random_array(3, 4), random_array(4, seed=1)
 EDGES = np.array([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan])
 LEFT, RIGHT = (t.ravel() for t in np.meshgrid(EDGES, EDGES))

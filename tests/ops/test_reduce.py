@@ -9,6 +9,8 @@ from neurenix import _rust
 from neurenix.errors import ArgumentError, DTypeError, RangeError, ShapeError
 from neurenix.testing import assert_same_bits, check_adjoint, check_gradient, random_array
 
+pytestmark = pytest.mark.everywhere
+
 DIMS = [None, 0, 1, -1, (0, 2), (1, 2), (0, 1, 2), (-1,), [0]]
 
 

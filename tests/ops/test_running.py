@@ -8,6 +8,8 @@ import neurenix as nx
 from neurenix.errors import ArgumentError, RangeError, ShapeError
 from neurenix.testing import check_gradient, random_array
 
+pytestmark = pytest.mark.everywhere
+
 X = random_array(3, 7, 2)
 
 

@@ -9,6 +9,8 @@ from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.nn import functional as F
 from neurenix.testing import assert_same_bits, check_gradient, random_array
 
+pytestmark = pytest.mark.everywhere
+
 
 def identity(n, h, w):
     return F.affine_grid(np.tile([[1.0, 0, 0], [0, 1, 0]], (n, 1, 1)), (n, 1, h, w), align_corners=False).numpy()

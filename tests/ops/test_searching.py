@@ -7,6 +7,8 @@ import neurenix as nx
 from neurenix.errors import ArgumentError, RangeError, ShapeError
 from neurenix.testing import check_gradient, random_array
 
+pytestmark = pytest.mark.everywhere
+
 RNG = np.random.default_rng(5)
 LINE = np.sort(RNG.integers(0, 20, 33))
 VALUES = RNG.integers(-2, 24, (4, 9))

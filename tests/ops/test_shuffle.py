@@ -8,6 +8,8 @@ from neurenix.errors import ShapeError
 from neurenix.nn import functional as F
 from neurenix.testing import assert_same_bits, check_adjoint, random_array
 
+pytestmark = pytest.mark.everywhere
+
 
 def test_pixel_shuffle():
     x = random_array(2, 12, 3, 5)

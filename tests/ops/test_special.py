@@ -10,6 +10,8 @@ from neurenix import special
 from neurenix.errors import ArgumentError
 from neurenix.testing import check_gradient, random_array
 
+pytestmark = pytest.mark.everywhere
+
 LINE = np.concatenate([np.linspace(-7.3, 9.1, 83), [1e-9, 31.0, 45.5, -40.25]])
 SHARES = np.concatenate([np.linspace(0.01, 0.99, 31), [1e-12, 1e-200, 1 - 1e-9]])
 OF_LINE = {

@@ -9,6 +9,8 @@ from neurenix.errors import ArgumentError, ShapeError
 from neurenix.nn import functional as F
 from neurenix.testing import check_gradient
 
+pytestmark = pytest.mark.everywhere
+
 RNG = np.random.default_rng(0)
 SAME = {"gaussian_weights": True, "use_sample_covariance": False}
 

@@ -8,6 +8,8 @@ import neurenix as nx
 from neurenix.errors import DTypeError
 from neurenix.testing import check_gradient, random_array
 
+pytestmark = pytest.mark.everywhere
+
 POSITIVE = np.abs(random_array(4, 5)) + 0.2
 INSIDE = np.tanh(random_array(4, 5))
 ANY = random_array(4, 5)

@@ -8,6 +8,8 @@ from neurenix import linalg
 from neurenix.errors import ArgumentError, ShapeError
 from neurenix.testing import check_gradient, random_array
 
+pytestmark = pytest.mark.everywhere
+
 A, B, M = random_array(4, 3), random_array(4, 3, seed=1), random_array(3, 3, seed=2)
 
 
