@@ -22,6 +22,13 @@ from neurenix.multiscale import UNet
 from neurenix.nn import functional as F
 
 SETTINGS = ("ieee", "fast", "tf32", "bf16")
+
+
+def flat(x: Any) -> Any:
+    """All elements of a channels-last map, a view in either library."""
+    return x.permute(0, 2, 3, 1).reshape(-1)
+
+
 # name: (ours, PyTorch's, maps read and written, in units of the input's bytes)
 OPERATIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any], float]] = {
     "relu": (F.relu, lambda t, x: t.relu(x), 2),
@@ -41,6 +48,13 @@ OPERATIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any, Any], Any], flo
         3,
     ),
     "softmax over channels": (lambda x: F.softmax(x, dim=1), lambda t, x: t.softmax(x, 1), 2),
+    "cat": (lambda x: nx.cat([x, x], 1), lambda t, x: t.cat([x, x], 1), 4),
+    "to float16": (lambda x: x.to(dtype=nx.float16), lambda _, x: x.half(), 1.5),
+    "argmax over channels": (lambda x: x.argmax(dim=1), lambda _, x: x.argmax(dim=1), 1 + 2 / 64),
+    "cumsum along rows": (lambda x: x.cumsum(dim=3), lambda _, x: x.cumsum(dim=3), 2),
+    "softmax of rows": (lambda x: F.softmax(x, dim=3), lambda t, x: t.softmax(x, 3), 2),
+    "sort of all": (lambda x: nx.sort(flat(x), 0).values, lambda t, x: t.sort(flat(x), 0, stable=True).values, 4),
+    "chosen by a mask": (lambda x: x[x > 0.5], lambda _, x: x[x > 0.5], 2),
     "sum": (lambda x: x.sum(), lambda _, x: x.sum(), 1),
     "sum over pixels": (lambda x: x.sum(dim=(0, 2, 3)), lambda _, x: x.sum(dim=(0, 2, 3)), 1),
     "mse_loss": (lambda x: F.mse_loss(x, x), lambda t, x: t.nn.functional.mse_loss(x, x), 1),

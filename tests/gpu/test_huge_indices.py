@@ -69,7 +69,19 @@ def test_launches_of_as_many():
 
 
 def test_tensor_cores_leave_maps_of_as_many_pixels_to_the_direct_kernel():
-    sizes = {"n": 1, "h": 46341, "w": 46341, "oh": 1, "ow": 1, "groups": 1, "outputs": 64, "channels": 64, "kh": 3, "kw": 3, "processors": 132}
+    sizes = {
+        "n": 1,
+        "h": 46341,
+        "w": 46341,
+        "oh": 1,
+        "ow": 1,
+        "groups": 1,
+        "outputs": 64,
+        "channels": 64,
+        "kh": 3,
+        "kw": 3,
+        "processors": 132,
+    }
     ways = [way for way in sources.ways("convolve") if "fast" in way.precisions]
     assert ways
     assert not any(way.suits(way.numbers(sizes | {"scatter": 0})) for way in ways)

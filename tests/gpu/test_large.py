@@ -40,6 +40,23 @@ CASES = {
     "matmul": (nx.matmul, lambda s: [(2, 5 * s, 20 * s), (2, 20 * s, 4 * s)], 4e-6),
     "sort": (lambda x: nx.sort(x, 1).values * x, lambda s: [(3, 70 * s)], 2e-6),
     "index": (lambda x: x[x.detach() > 0.3], lambda s: [(3, 50 * s, 30 * s)], 0),
+    "softmax_of_rows": (lambda x: F.softmax(x, dim=2), lambda s: [(3, 2, 70 * s)], 2e-6),
+    "cat": (lambda x, y: nx.cat([x, y, x[:, :4]], 1), lambda s: [(2, 8, 5 * s, 4 * s), (2, 3, 5 * s, 4 * s)], 2e-6),
+    "max_unpool2d": (
+        lambda x: F.max_unpool2d(*F.max_pool2d(x, 3, stride=1, return_indices=True), 3, stride=1),
+        lambda s: [(1, 2, 18 * s, 19 * s)],
+        2e-6,
+    ),
+    "index_select": (
+        lambda x: x.index_select(0, nx.tensor(np.random.default_rng(6).integers(0, x.shape[0], 300 * x.shape[0])).to(x.device)),
+        lambda s: [(3 * s, 5)],
+        2e-6,
+    ),
+    "gather": (
+        lambda x: x.gather(1, nx.tensor(np.random.default_rng(6).integers(0, x.shape[1], (2, 300))).to(x.device)),
+        lambda s: [(2, 20 * s)],
+        2e-6,
+    ),
     "mse_loss": (F.mse_loss, lambda s: [(3, 17 * s, 9 * s), (3, 17 * s, 9 * s)], 2e-6),
 }
 

@@ -1,5 +1,6 @@
 """The archive for a machine with a GPU: it has what the tests and benchmarks there need, and they start from it alone."""
 
+import os
 import subprocess
 import sys
 import tarfile
@@ -38,6 +39,19 @@ def test_its_programs_are_well_formed(unpacked, name):
     subprocess.run(["bash", "-n", unpacked / name], check=True)
 
 
+def test_what_a_gpu_runs_needs_no_more_than_pytest(unpacked, tmp_path):
+    """The machine has CuPy, NumPy and pytest: whatever else the suite's environment has is hidden here."""
+    for name in ("hypothesis", "PIL", "scipy", "tqdm"):
+        (tmp_path / f"{name}.py").write_text(f"raise ImportError('no {name} on that machine')\n")
+    files = [str(f) for f in sorted((unpacked / "tests/gpu").glob("test_*.py")) if "mark" + ".gpu" in f.read_text()]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:hypothesispytest", "-m", "gpu", "--collect-only", *files]
+    path = os.pathsep.join([str(tmp_path), str(ROOT / "python")])
+    done = subprocess.run(command, cwd=unpacked, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": path})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(files) > 2
+    assert "grep -l" in (unpacked / "gpu-test").read_text()
+
+
 def test_the_tests_are_collected_from_it_and_fail_without_a_gpu(unpacked):
     command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "tests/gpu/test_large.py", "-k", "regions"]
     found = subprocess.run([*command, "--collect-only"], cwd=unpacked, capture_output=True, text=True, check=False)
@@ -45,8 +59,6 @@ def test_the_tests_are_collected_from_it_and_fail_without_a_gpu(unpacked):
     import neurenix as nx
 
     if not nx.cuda.is_available():
-        import os
-
         required = subprocess.run(
             command, cwd=unpacked, capture_output=True, text=True, check=False, env=os.environ | {"NEURENIX_REQUIRE_GPU": "1"}
         )
