@@ -123,6 +123,6 @@ from neurenix import amp as amp, multiscale as multiscale, nn as nn, optim as op
 
 def __getattr__(name: str) -> Any:
     """``neurenix.data`` and such load when first used: the loader's workers alone take a quarter of the whole import."""
-    if name in ("cuda", "data", "export", "linalg", "metrics", "parallel", "special", "testing"):
+    if name in ("cuda", "data", "export", "linalg", "metrics", "parallel", "slides", "special", "testing"):
         return importlib.import_module(f"neurenix.{name}")
     raise AttributeError(f"module 'neurenix' has no attribute {name!r}")

@@ -150,7 +150,12 @@ def test_what_is_asked_for_is_written_and_small_images_give_the_same_files(model
 
 
 def test_wrong_tiles_and_memory(model: Path, slide: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for words, text in ((("--tile", "1", "2", "3"), "--tile as rows"), (("--tile", "0"), "--tile as rows"), (("--memory", "x"), "'1GB'")):
+    for words, text in (
+        (("--tile", "1", "2", "3"), "--tile as rows"),
+        (("--tile", "0"), "--tile as rows"),
+        (("--memory", "x"), "'1GB'"),
+        (("--percentiles", "99", "1"), "low < high"),
+    ):
         assert predict(model, slide, tmp_path / "out", *words) == 1
         assert text in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

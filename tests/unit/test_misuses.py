@@ -33,7 +33,7 @@ NOTHING_TO_MISUSE = {
     r"|neurenix\.cuda\.(current_device|device_count|empty_cache|is_available)|neurenix\.parallel\.ranks",
     "helpers that a room imports": r"neurenix\.(metrics|labelling)\.(host|as_mask)",
     "nothing is passed to it: subclasses have entries": r"neurenix\.data\.Dataset|neurenix\.metrics\.Metric",
-    "what a function returns": r"neurenix\.multiscale\.ReceptiveField",
+    "what a function returns": r"neurenix\.multiscale\.ReceptiveField|neurenix\.slides\.TilePlan",
     "what a rule is given": r"neurenix\.export\.(Graph|Value)",
     "the class has an entry of its own": r"neurenix\.nn\.init\.Tensor",
 }

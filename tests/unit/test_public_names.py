@@ -29,6 +29,7 @@ MODULES = (
     "neurenix.amp",
     "neurenix.cuda",
     "neurenix.parallel",
+    "neurenix.slides",
 )
 
 

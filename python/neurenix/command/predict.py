@@ -26,7 +26,7 @@ from neurenix.labelling import connected_components
 from neurenix.picture import overlay, save_picture
 from neurenix.progress import Progress
 from neurenix.slides import Part, Settings, predict_file
-from neurenix.slides.job import prepared, work_folder
+from neurenix.slides.job import check_percentiles, prepared, work_folder
 from neurenix.slides.outputs import Output
 from neurenix.slides.planning import TILE, memory_bytes
 from neurenix.slides.statistics import percentiles, require_finite_band
@@ -135,6 +135,7 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
 def _run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     model, task = load_model(given.model, given.device)
     part, _ = _part(given.part), tile_of(given.tile)
+    check_percentiles(given.percentiles)
     if given.memory is not None:
         memory_bytes(given.memory)
         if given.tile is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -14,9 +14,10 @@ import numpy as np
 
 from neurenix import autograd, precision
 from neurenix.backend.kernel import skipped
-from neurenix.errors import FileError, StateError
+from neurenix.errors import ArgumentError, DTypeError, FileError, StateError
 from neurenix.images import Source, open_image
 from neurenix.images.npy import Unpacked, unpack
+from neurenix.images.opening import FORMATS
 from neurenix.images.placing import put
 from neurenix.images.source import Array
 from neurenix.inference import evaluating, output_of
@@ -28,7 +29,7 @@ from neurenix.progress import Progress
 from neurenix.slides import ledger, statistics
 from neurenix.slides.identity import image_hash, model_hash
 from neurenix.slides.lock import Lock
-from neurenix.slides.outputs import Assembly, Kind, Output, kept, layers
+from neurenix.slides.outputs import OUTPUTS, Assembly, Kind, Output, kept, layers
 from neurenix.slides.planning import TILE, plan_source
 from neurenix.slides.strips import grid_of, tiles
 from neurenix.slides.tiles import Tiles
@@ -120,6 +121,8 @@ def predict_file(
 
     Raises
     ------
+    ArgumentError, DTypeError
+        If what is asked for cannot be.
     WindowError
         If an operation of the model sees the whole image, by its name.
     BusyError
@@ -149,6 +152,7 @@ def predict_file(
     (1, 150, 131)
     """
     settings = settings or Settings()
+    _check(model, outputs, settings)
     folder = work_folder(outputs)
     retired = folder.with_suffix(".gone")
     if retired.exists():
@@ -168,6 +172,40 @@ def predict_file(
             job.source.close()
             if job.unreadable and settings.part.of == 1:  # a mended image is another: nothing here is of use to it
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check(model: Module, outputs: dict[Output, Path], settings: Settings) -> None:
+    """Refuse at once what would be found out only when all is computed."""
+    if not isinstance(model, Module):
+        raise DTypeError(f"predict_file: expected a Module, got {type(model).__name__}; pass the model first, then the image")
+    unknown = sorted(set(outputs) - set(OUTPUTS))
+    if unknown or not outputs:
+        raise ArgumentError(f"predict_file: expected some of {', '.join(OUTPUTS)}, got {unknown or 'none'}; name what is wanted")
+    for name, path in outputs.items():
+        kind = path.suffix.lower().lstrip(".").replace("tiff", "tif")
+        if kind not in FORMATS or (kind == "png" and name == "probabilities") or (kind != "png" and name == "overlay"):
+            raise ArgumentError(
+                f"predict_file: expected a file that can hold {name}, got {path.name!r}; end it in .npy, .tif or .zarr, masks also in .png"
+            )
+    if settings.kind not in ("binary", "classes", "instances"):
+        raise ArgumentError(f"predict_file: expected kind binary, classes or instances, got {settings.kind!r}; say what outputs mean")
+    if not 1 <= settings.part.number <= settings.part.of:
+        raise ArgumentError(f"predict_file: expected a part from 1 to their number, got {settings.part}; pass e.g. Part(1, 4)")
+    if settings.memory is not None and settings.tile is not None:
+        raise ArgumentError("predict_file: expected memory or tile, got both; leave one out")
+    check_percentiles(settings.percentiles)
+
+
+def check_percentiles(given: Sequence[float] | None) -> None:
+    """Refuse what are no two percentiles.
+
+    Raises
+    ------
+    ArgumentError
+        With what came.
+    """
+    if given is not None and not (len(given) == 2 and 0 <= given[0] < given[1] <= 100):
+        raise ArgumentError(f"predict: expected percentiles 0 <= low < high <= 100, got {list(given)}; pass e.g. 1 and 99.8")
 
 
 def work_folder(outputs: dict[Output, Path]) -> Path:
