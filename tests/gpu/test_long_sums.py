@@ -72,3 +72,21 @@ def test_reductions_of_many_elements(door, dtype, shape):
             else:
                 np.testing.assert_allclose(got, expected, rtol=3e-7 if dtype == "f4" else 1e-13, atol=1e-4 if dtype == "f4" else 1e-10)
     assert {"reduce_joined"} | ({"reduce_again"} if dtype != "i8" else set()) <= set(door.kernels)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i8", "u1"])
+@pytest.mark.parametrize(("shape", "dim"), [((40000,), 0), ((3, 20000), 1), ((20000, 3), 0), ((5, 7), 1)])
+def test_places_of_extremes_that_blocks_share(door, shape, dim, dtype):
+    x = RNG.integers(0, 99, shape).astype(dtype)
+    found = []
+    for device in ("cpu", "emulated"):
+        t = nx.Tensor(x).to(device)
+        found.append([nx.argmax(t, dim).numpy(), nx.argmin(t, dim).numpy()])
+    np.testing.assert_array_equal(*found)
+    assert ("arg_joined" in door.kernels) == (len(shape) == 1 or max(shape) > 9)
+
+
+def test_the_first_nan_of_many_blocks_is_found(door):
+    x = RNG.standard_normal(40000).astype("f4")
+    x[[31000, 17000, 25000]] = np.nan
+    assert nx.argmax(nx.Tensor(x).to("emulated"), 0).item() == 17000

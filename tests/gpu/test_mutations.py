@@ -33,6 +33,12 @@ def sliced(device):
     return x[1:] * 2.0 + x[:-1]
 
 
+def extreme(device):
+    """The largest of equal ones, in the last part."""
+    x = np.minimum(np.round(image(20000) * 3), 3) + 2 * (np.arange(20000) > 17000)
+    return nx.argmax(nx.tensor(x.astype("f4")).to(device), 0)
+
+
 def ordered(device):
     return nx.sort(nx.round(nx.tensor(image(2, 2500) * 9).to(device)), 1).indices.to(dtype="float32")
 
@@ -158,6 +164,8 @@ MUTATIONS = {
     "terms overwritten too soon": ("softmax", softmax, "follow(place);\n        __syncwarp();", "follow(place);"),
     "an element of the next line": ("softmax", softmax, "n - from < PART ? n - from : PART", "PART"),
     "one lane's totals": ("scan", running, "if (place % 32 == lane) totals", "if (place == lane) totals"),
+    "a later one of equals": ("reduce", extreme, "return place_a < place_b", "return place_a > place_b"),
+    "a part's place lost": ("reduce", extreme, "team.total * parts + at], team.count", "team.total * parts], team.count"),
     "a place left out": ("scatter", taken, "i < count && keys[i] == key", "i + 1 < count && keys[i] == key"),
     "a round too few": ("scatter", taken, "while (((int64)TILE << round) < count) round++", "while (((int64)TILE << round) * 2 < count) round++"),
     "misaligned vectors": ("matmul", matmul, "y[(blockIdx.y * m + r) * n + c] = sums[i][j]", "*(float4*)(y + (blockIdx.y * m + r) * n + c) = float4{}"),

@@ -5,7 +5,8 @@
 // max-stack: 64
 // launch reduce: let parts = max(1, min(1024, x / max(1, y) / 8192)); doubles 2 * y * parts; blocks y * parts;
 //     then reduce_again; blocks y * parts; if parts > 1 and op >= 13; then reduce_joined; blocks y; if parts > 1
-// launch arg_reduce: blocks index
+// launch arg_reduce: let parts = max(1, min(1024, x / max(1, index) / 8192)); doubles 2 * index * parts; blocks index * parts;
+//     then arg_joined; blocks index; if parts > 1
 #include "common.cuh"
 #include "convert.cuh"
 #include "math.cuh"
@@ -50,6 +51,20 @@ __device__ __forceinline__ int64 along(const View& view, int64 first, int64 last
     }
     return offset;
 }
+
+// Outputs of many elements are shared out: part k of output i is number k * total + i of the units that teams take.
+struct Unit {
+    int64 output, begin, stop, number;
+    bool live;
+    __device__ __forceinline__ Unit(const Team& team, int64 block, int64 parts) {
+        number = block * team.outputs + team.output;
+        live = number < team.total * parts;
+        output = live ? number % team.total : 0;
+        const int64 size = (team.count + parts - 1) / parts, part = live ? number / team.total : 0;
+        begin = part * size;
+        stop = !live ? begin : begin + size < team.count ? begin + size : team.count;
+    }
+};
 
 #ifdef NX_WIDE
 enum Op { SUM, MEAN, PROD, MAX, MIN, ABS_SUM, NORM, ABS_MAX, ABS_MIN, NONZERO, POWER, SQUARES_AROUND, EXP_FROM, VAR, STD, LOGSUMEXP };
@@ -150,20 +165,6 @@ __device__ __forceinline__ Sum finished(int64 op, Sum sum, Sum centre, double co
     return is_soft(op) ? of(log_of((double)sum) + (double)centre) : finish((int)op, sum, count, a);
 }
 
-// Outputs of many elements are shared out: part k of output i is number k * total + i of the units that teams take.
-struct Unit {
-    int64 output, begin, stop, number;
-    bool live;
-    __device__ __forceinline__ Unit(const Team& team, int64 block, int64 parts) {
-        number = block * team.outputs + team.output;
-        live = number < team.total * parts;
-        output = live ? number % team.total : 0;
-        const int64 size = (team.count + parts - 1) / parts, part = live ? number / team.total : 0;
-        begin = part * size;
-        stop = !live ? begin : begin + size < team.count ? begin + size : team.count;
-    }
-};
-
 KERNEL NX_NAME(reduce)(REDUCE) {
     __shared__ Sum shared[256];
     const Team team(x_view, kept);
@@ -235,33 +236,60 @@ __device__ __forceinline__ bool before(int64 op, element a, int64 place_a, eleme
     return place_a < place_b;
 }
 
-KERNEL NX_NAME(arg_reduce)(const element* x, const View x_view, int64* index, int64 kept, int64 op) {
+#define ARG_REDUCE const element* x, const View x_view, int64* index, int64 kept, int64 op, double* scratch, int64 parts
+
+// The first of what a team has found: an element and its place, `team.count` where a thread has none. Its first thread gets the result.
+struct Found {
+    element value;
+    int64 place;
+    __device__ __forceinline__ void meet(int64 op, element other, int64 at, int64 none) {
+        if (at < none && (place == none || before(op, other, at, value, place))) value = other, place = at;
+    }
+};
+__device__ __forceinline__ Found first_of_team(int64 op, Found found, const Team& team, element* values, int64* places) {
+    values[team.slot(team.lane)] = found.value;
+    places[team.slot(team.lane)] = found.place;
+    __syncthreads();
+    for (int half = team.lanes / 2; half > 0; half /= 2) {
+        const int here = team.slot(team.lane), there = team.slot(team.lane + half);
+        if (team.lane < half) {
+            found.meet(op, values[there], places[there], team.count);
+            values[here] = found.value, places[here] = found.place;
+        }
+        __syncthreads();
+    }
+    return found;
+}
+
+KERNEL NX_NAME(arg_reduce)(ARG_REDUCE) {
     __shared__ element values[256];
     __shared__ int64 places[256];
-    Team team(x_view, kept);
+    const Team team(x_view, kept);
+    for (int64 block = blockIdx.x; block * team.outputs < team.total * parts; block += gridDim.x) {
+        const Unit unit(team, block, parts);
+        const element* from = x + along(x_view, 0, kept, unit.output);
+        Found found = {0, team.count};
+        for (int64 i = unit.begin + team.lane; i < unit.stop; i += team.lanes) found.meet(op, from[along(x_view, kept, x_view.axes, i)], i, team.count);
+        found = first_of_team(op, found, team, values, places);
+        if (!unit.live || team.lane > 0) continue;
+        if (parts == 1) index[unit.output] = found.place;
+        else ((element*)scratch)[unit.number] = found.value, ((int64*)scratch)[team.total * parts + unit.number] = found.place;
+    }
+}
+
+KERNEL NX_NAME(arg_joined)(ARG_REDUCE) {
+    __shared__ element values[256];
+    __shared__ int64 places[256];
+    const Team team(x_view, kept);
     for (int64 block = blockIdx.x; block * team.outputs < team.total; block += gridDim.x) {
-        int64 output = block * team.outputs + team.output, place = team.count;
-        bool live = output < team.total;
-        element best = 0;
-        if (live)
-            for (int64 i = team.lane; i < team.count; i += team.lanes) {
-                element value = x[along(x_view, 0, kept, output) + along(x_view, kept, x_view.axes, i)];
-                if (place == team.count || before(op, value, i, best, place)) best = value, place = i;
-            }
-        values[team.slot(team.lane)] = best;
-        places[team.slot(team.lane)] = place;
-        __syncthreads();
-        for (int half = team.lanes / 2; half > 0; half /= 2) {
-            int here = team.slot(team.lane), there = team.slot(team.lane + half);
-            if (team.lane < half && places[there] < team.count &&
-                (places[here] == team.count || before(op, values[there], places[there], values[here], places[here]))) {
-                values[here] = values[there];
-                places[here] = places[there];
-            }
-            __syncthreads();
+        const Unit unit(team, block, 1);
+        Found found = {0, team.count};
+        for (int64 k = team.lane; k < parts; k += team.lanes) {
+            const int64 at = k * team.total + unit.output;
+            found.meet(op, ((element*)scratch)[at], ((int64*)scratch)[team.total * parts + at], team.count);
         }
-        if (live && team.lane == 0) index[output] = places[team.slot(0)];
-        __syncthreads();
+        found = first_of_team(op, found, team, values, places);
+        if (unit.live && team.lane == 0) index[unit.output] = found.place;
     }
 }
 #endif
