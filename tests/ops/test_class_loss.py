@@ -143,20 +143,24 @@ def test_margins():
     assert F.multilabel_soft_margin_loss(x, np.eye(3)[t]).item() == pytest.approx(soft.mean())
 
 
-def test_bits_do_not_depend_on_threads_or_levels(each_thread_count):
-    x, t = random_array(4, 21, 40, 41).astype(np.float32), labels((4, 21, 40, 41), 21)
+@pytest.mark.parametrize("classes", [2, 4, 21, 70])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_bits_do_not_depend_on_threads_levels_or_memory_order(classes, smoothing, each_thread_count):
+    x, t = random_array(3, classes, 20, 21).astype(np.float32), labels((3, classes, 20, 21), classes)
+    t[0, :3] = -100
+    last = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
 
-    def run():
+    def run(x=x):
         z = nx.Tensor(x, requires_grad=True)
-        loss = F.cross_entropy(z, t, label_smoothing=0.1)
+        loss = F.cross_entropy(z, t, label_smoothing=smoothing)
         loss.backward()
         return loss.numpy(), z.grad.numpy()
 
-    results = each_thread_count(run)
+    results = [*each_thread_count(run), run(last)]
     before = _rust.level()
     for level in _rust.levels():
         _rust.set_level(level)
-        results.append(run())
+        results += [run(), run(last)]
     _rust.set_level(before)
     for loss, gradient in results:
         assert_same_bits(loss, results[0][0])

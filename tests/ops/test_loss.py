@@ -194,6 +194,21 @@ def test_bits_do_not_depend_on_threads_or_levels(each_thread_count):
         assert_same_bits(gradient, results[0][1])
 
 
+def test_maps_channels_last_are_not_turned():
+    x, t, w = (random_array(2, 5, 6, 7, seed=i) for i in range(3))
+    last = lambda a: np.ascontiguousarray(a.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)  # noqa: E731
+    for how in ("none", "mean"):
+        found = []
+        for lay in (np.asarray, last):
+            a, b = nx.Tensor(lay(x), requires_grad=True), nx.Tensor(t, requires_grad=True)
+            y = F.mse_loss(a, b, weight=np.abs(w), reduction=how)
+            y.backward(np.ones(y.shape) if how == "none" else None)
+            found.append([y.numpy(), a.grad.numpy(), b.grad.numpy()])
+            assert a.grad.numpy().strides == lay(x).strides
+        for got, want in zip(*found, strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-12)
+
+
 def test_empty_and_old_switches():
     empty = np.zeros((0, 3))
     assert np.isnan(F.mse_loss(empty, empty).item())

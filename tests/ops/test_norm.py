@@ -93,6 +93,21 @@ def test_bits_do_not_depend_on_threads_levels_or_memory_order(dtype, groups, eac
             assert_same_bits(got, expected)
 
 
+@pytest.mark.parametrize("last", [False, True])
+def test_samples_of_a_batch_are_normalised_as_they_are_alone(last):
+    x = random_array(3, 8, 190, 193).astype(np.float32)  # more than a megabyte a sample: each goes through all passes by itself
+    x = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2) if last else x
+    y = both(x, True, 4)[0]
+    assert F.group_norm(x, 4).numpy().strides == x.strides
+    for i in range(3):
+        w, b = parameters(8)
+        alone = F.group_norm(x[i : i + 1], 4, w.astype(np.float32), b.astype(np.float32), relu=True)
+        assert_same_bits(alone.numpy()[0], y[i])
+    want = by_hand(x.astype(float).reshape(3, 4, -1), np.ones(4), np.zeros(4), 2).reshape(x.shape)
+    want = np.maximum(want * parameters(8)[0].reshape(8, 1, 1) + parameters(8)[1].reshape(8, 1, 1), 0)
+    np.testing.assert_allclose(y, want, atol=2e-5)
+
+
 def test_fused_relu_is_relu_afterwards():
     x = random_array(2, 5, 9, 6).astype(np.float32)
     fused, plain = both(x, True, 0), both(x, False, 0)

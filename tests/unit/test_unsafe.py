@@ -14,8 +14,8 @@ ALLOWED = {
     "vectors": "simd/mod simd/avx2 simd/avx512 simd/neon simd/portable",
     "pools of memory and threads": "blocks threads",
     "strided arrays": "view layout",
-    "micro-kernels": "conv/* matmul norm layer_norm softmax reduce resize_rows elementwise/mod machine",
-    "tasks that share an output": """arg_reduce class_loss distance loss norm_apply optim optim_more padding pooling pooling_backward pooling_rows
+    "micro-kernels": "conv/* matmul norm norm_planes layer_norm softmax turning reduce resize_rows elementwise/mod machine",
+    "tasks that share an output": """arg_reduce class_loss columns cross_entropy distance loss norm_apply optim optim_more padding pooling pooling_backward pooling_rows
         pooling_separable pooling_sliding random resize sampling scan scatter sort unpooling warp""",
     "binding": "array roles",
 }

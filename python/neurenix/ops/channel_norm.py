@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from neurenix import autograd, backend, layout, ops
 from neurenix._typing import Array
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
+from neurenix.ops import sample_norm
 from neurenix.ops._arguments import integer
 from neurenix.ops.norm import backward, batch_tables, from_last, is_rerun, norm_apply, running_tables, sizes_of, to_last
 from neurenix.tensor import Tensor, as_tensor
 from neurenix.window_rules import at_place
+
+Affine = tuple[Array | None, Array | None]
+Rule = Callable[[Array, tuple[bool, ...]], list[Array | None]]
 
 
 def _check(op: str, x: Tensor, c: int, **channels: Tensor | None) -> None:
@@ -43,31 +48,42 @@ def _normalise(
 ) -> Tensor:
     """Normalise (N, C, ...) by its own statistics if ``training``, else by the running ones."""
     _check(op, x, x.shape[1], running_mean=running[0], running_var=running[1], weight=affine[0], bias=affine[1])
-    s = sizes_of(x._array, groups)
-    buffer = to_last(x._array)
     weight, bias = (None if t is None else layout.contiguous(t._array) for t in affine)
     stored = [None if t is None else layout.contiguous(t._array) for t in running]
-    if not training:
-        tables = running_tables(buffer, stored[0], stored[1], weight, bias, eps)
-    else:
-        moves = x._array.size > 0 and not is_rerun()
-        tables = batch_tables(buffer, s, weight, bias, (stored[0], stored[1]) if moves else (None, None), momentum, eps)
-        for t, array in zip(running, stored, strict=True):
-            if moves and t is not None:
-                if array is not t._array:
-                    layout.copy_into(t._array, array)
-                t._version += 1
-    y = backend.new(buffer, buffer.shape)
-    norm_apply(y, buffer, tables.scale, tables.shift, s.rows, s.n, s.pixels, s.c, relu)
+    moves = training and x._array.size > 0 and not is_rerun()
+    moving = (stored[0], stored[1]) if moves else (None, None)
     inputs = tuple(t for t in (x, *affine) if t is not None)
     needs = tuple(t is not None and t.requires_grad for t in (x, *affine))
+    if training and groups:
+        y, rule = sample_norm.normalise(x._array, groups, (weight, bias), moving, momentum, eps, relu)
+    else:
+        y, rule = _by_channel(x._array, (weight, bias), (stored[0], stored[1]), moving, training, momentum, eps, relu)
+    for t, array in zip(running, stored, strict=True):
+        if moves and t is not None:
+            if array is not t._array:
+                layout.copy_into(t._array, array)
+            t._version += 1
 
     def vjp(g: Array) -> list[Array | None]:
-        dx, dweight, dbias = backward(to_last(g), buffer, s, tables, weight, training, relu, needs)
-        gradients = [None if dx is None else from_last(dx), dweight, dbias]
-        return [g for g, t in zip(gradients, (x, *affine), strict=True) if t is not None]
+        return [g for g, t in zip(rule(g, needs), (x, *affine), strict=True) if t is not None]
 
-    return autograd.record(op, from_last(y), inputs, vjp, None if training else at_place)
+    return autograd.record(op, y, inputs, vjp, None if training else at_place)
+
+
+def _by_channel(
+    x: Array, affine: Affine, stored: Affine, moving: Affine, training: bool, momentum: float, eps: float, relu: bool
+) -> tuple[Array, Rule]:
+    """Each channel by its statistics over the batch, or by stored ones."""
+    s, buffer = sizes_of(x, 0), to_last(x)
+    tables = batch_tables(buffer, s, *affine, moving, momentum, eps) if training else running_tables(buffer, *stored, *affine, eps)
+    y = backend.new(buffer, buffer.shape)
+    norm_apply(y, buffer, tables.scale, tables.shift, s.rows, s.n, s.pixels, s.c, relu)
+
+    def rule(g: Array, needs: tuple[bool, ...]) -> list[Array | None]:
+        dx, dweight, dbias = backward(to_last(g), buffer, s, tables, affine[0], training, relu, needs)
+        return [None if dx is None else from_last(dx), dweight, dbias]
+
+    return from_last(y), rule
 
 
 def batch_norm(

@@ -11,10 +11,10 @@ from neurenix import autograd, backend, layout
 from neurenix._typing import Array
 from neurenix.backend.kernel import In, Index, Offset, Optional, Out, Real, Size, kernel
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
+from neurenix.ops._classes import as_input, as_it_lies, classes_last
 from neurenix.ops._over_batch import is_sharded, ratio
 from neurenix.ops._reduction import prediction, reduction_of, refuse_probabilities, target_like
 from neurenix.ops.loss import loss_ratio, loss_sum
-from neurenix.ops.norm import from_last, to_last
 from neurenix.ops.pixel_weight import weighted_pixels
 from neurenix.tensor import Tensor, as_tensor
 
@@ -29,11 +29,15 @@ def cross_entropy_rows(
     weight: Optional[In],
     rows: Size,
     classes: Size,
+    inner: Size,
     smoothing: Real,
     ignore: Offset,
     most: Real,
 ) -> None:
-    """loss = (1 - s) w[t] min(most, lse - x[t]) + s / classes * sum of w (lse - x), share = w[t]; 0 where t is ignored."""
+    """loss = (1 - s) w[t] min(most, lse - x[t]) + s / classes * sum of w (lse - x), share = w[t]; 0 where t is ignored.
+
+    x is (rows / inner, classes, inner); inner is 1 for more than 64 classes.
+    """
 
 
 @kernel("floats")
@@ -47,6 +51,7 @@ def cross_entropy_rows_backward(
     denominator: Optional[In],
     rows: Size,
     classes: Size,
+    inner: Size,
     smoothing: Real,
     ignore: Offset,
 ) -> None:
@@ -104,17 +109,6 @@ def scale_rows(y: Out, x: In, g: In, rows: Size, classes: Size, divisor: Real) -
     """y = x * g / divisor; g has a number a row or 1."""
 
 
-def _classes_last(x: Array) -> tuple[Array, int, int]:
-    """The buffer of (C,) or (N, C, ...) with the classes last, rows, classes."""
-    buffer = to_last(x) if x.ndim > 1 else layout.contiguous(x)
-    classes = buffer.shape[-1]
-    return buffer, math.prod(buffer.shape[:-1]), classes
-
-
-def _as_input(buffer: Array) -> Array:
-    return from_last(buffer) if buffer.ndim > 1 else buffer
-
-
 def _labels(op: str, target: Tensor, x: Tensor) -> Array:
     """Class numbers, one a row."""
     want = x.shape[:1] + x.shape[2:] if x.ndim > 1 else ()
@@ -164,17 +158,16 @@ def _smoothing(label_smoothing: float) -> float:
 
 def _from_logits(op: str, x: Tensor, target: Tensor, weight: Any, how: str, ignore: int, smoothing: float, most: float) -> Tensor:
     labels, w = _labels(op, target, x), _class_weight(op, weight, x)
-    buffer, rows, classes = _classes_last(x._array)
-    loss, lse, share = (backend.new(buffer, (rows,)) for _ in range(3))
-    cross_entropy_rows(loss, lse, share, buffer, labels, w, rows, classes, smoothing, ignore, most)
+    buffer, *sizes = as_it_lies(x._array)
+    loss, lse, share = (backend.new(buffer, (sizes[0],)) for _ in range(3))
+    cross_entropy_rows(loss, lse, share, buffer, labels, w, *sizes, smoothing, ignore, most)
     in_parts = how == "mean" and is_sharded()
     y, denominator = _reduced("sum" if in_parts else how, loss, share, target.shape)
 
     def vjp(g: Array) -> tuple[Array]:
         dx = backend.new(buffer, buffer.shape)
-        settings = (rows, classes, smoothing, ignore)
-        cross_entropy_rows_backward(dx, buffer, lse, labels, w, layout.contiguous(g), denominator, *settings)
-        return (_as_input(dx),)
+        cross_entropy_rows_backward(dx, buffer, lse, labels, w, layout.contiguous(g), denominator, *sizes, smoothing, ignore)
+        return (dx if sizes[2] > 1 else as_input(dx),)
 
     found = autograd.record(op, y, (x,), vjp)
     return _mean_over_batch(found, share) if in_parts else found
@@ -182,11 +175,11 @@ def _from_logits(op: str, x: Tensor, target: Tensor, weight: Any, how: str, igno
 
 def _with_probabilities(x: Tensor, target: Any, weight: Any, how: str, smoothing: float) -> Tensor:
     t, w = target_like("cross_entropy", target, x), _class_weight("cross_entropy", weight, x)
-    buffer, rows, classes = _classes_last(x._array)
+    buffer, rows, classes = classes_last(x._array)
     if isinstance(weight, Tensor) and weight.requires_grad:  # it reaches its gradient as part of the probabilities
         spread = weight.to(x.dtype).reshape(classes, *(1,) * (x.ndim - 2))
         t, w, smoothing = (t * (1.0 - smoothing) + smoothing / max(classes, 1)) * spread, None, 0.0
-    probabilities = _classes_last(t._array)[0]
+    probabilities = classes_last(t._array)[0]
     loss, lse = (backend.new(buffer, (rows,)) for _ in range(2))
     soft_cross_entropy_rows(loss, lse, buffer, probabilities, w, rows, classes, smoothing)
     y, divisor = loss.reshape(x.shape[:1] + x.shape[2:] if x.ndim > 1 else ()), 1.0
@@ -202,7 +195,7 @@ def _with_probabilities(x: Tensor, target: Any, weight: Any, how: str, smoothing
         dt = backend.new(buffer, buffer.shape) if wants_target else None
         settings = (rows, classes, smoothing, divisor)
         soft_cross_entropy_rows_backward(dx, dt, buffer, lse, probabilities, w, layout.contiguous(g), *settings)
-        return _as_input(dx), None if dt is None else _as_input(dt)
+        return as_input(dx), None if dt is None else as_input(dt)
 
     return autograd.record("cross_entropy", y, (x, t), vjp)
 
@@ -310,7 +303,7 @@ def nll_loss(
             raise ArgumentError(f"nll_loss: expected log-probabilities, got the output of {kind}; use log_softmax over axis 1")
         return _from_logits(op, z, t, weight, how, ignore_index, 0.0, 100.0)
     labels, w = _labels(op, t, x), _class_weight(op, weight, x)
-    buffer, rows, classes = _classes_last(x._array)
+    buffer, rows, classes = classes_last(x._array)
     loss, share = (backend.new(buffer, (rows,)) for _ in range(2))
     likelihood_rows(loss, share, buffer, labels, w, rows, classes, ignore_index)
     in_parts = how == "mean" and is_sharded()
@@ -319,7 +312,7 @@ def nll_loss(
     def vjp(g: Array) -> tuple[Array]:
         dx = backend.new(buffer, buffer.shape)
         likelihood_rows_backward(dx, labels, w, layout.contiguous(g), denominator, rows, classes, ignore_index)
-        return (_as_input(dx),)
+        return (as_input(dx),)
 
     found = autograd.record(op, y, (x,), vjp)
     return _mean_over_batch(found, share) if in_parts else found

@@ -85,29 +85,29 @@ def _elementwise(
     divisor: float | None = None,
 ) -> Tensor:
     """Loss of every element, or their sum over ``divisor`` (their number for a mean)."""
-    dx, dt, n = layout.contiguous(x._array), layout.contiguous(t._array), x._array.size
-    given = (dx, dt, weight, positive, n, int(way), float(a), float(b))
+    order = layout.order_of(x._array)
+    lay = lambda array: None if array is None else layout.contiguous(array.transpose(order))  # noqa: E731
+    back = lambda buffer: buffer.transpose(sorted(range(x.ndim), key=order.__getitem__))  # noqa: E731
+    dx, dt, n = lay(x._array), lay(t._array), x._array.size
+    given, needs = (dx, dt, lay(weight), lay(positive), n, int(way), float(a), float(b)), (x.requires_grad, t.requires_grad)
     over = divisor if divisor is not None else float(n) if reduction == "mean" else 1.0
     if reduction == "none":
-        y = backend.new(dx, x.shape)
+        y = backend.new(dx, dx.shape)
         loss_elements(y, *given)
     else:
         y = backend.new(dx, (1,))
         loss_elements_sum(y, *given, over if n else float("nan") if reduction == "mean" else 1.0)
         y = y.reshape(())
-    needs, shape = (x.requires_grad, t.requires_grad), x.shape
 
     def vjp(g: Array) -> list[Array | None]:
-        g = layout.contiguous(g)
-        gradients: list[Array | None] = []
-        for of_target, need in enumerate(needs):
-            out = backend.new(g, shape) if need else None
+        g = lay(g) if g.ndim == x.ndim else layout.contiguous(g)
+        gradients = [backend.new(dx, dx.shape) if need else None for need in needs]
+        for of_target, out in enumerate(gradients):
             if out is not None:
                 loss_elements_backward(out, g, *given, over if n else 1.0, of_target)
-            gradients.append(out)
-        return gradients
+        return [None if out is None else back(out) for out in gradients]
 
-    return autograd.record(op, y, (x, t), vjp)
+    return autograd.record(op, back(y) if y.ndim == x.ndim else y, (x, t), vjp)
 
 
 def counts(t: Tensor, ignore: float) -> Tensor:

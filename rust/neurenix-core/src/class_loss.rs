@@ -1,16 +1,17 @@
-//! Losses over classes: cross entropy, negative log likelihood, margins. Each row of a (rows, classes) array is one decision.
+//! Losses over classes: cross entropy with probabilities, negative log likelihood, margins, and what cross entropy with class
+//! numbers shares. Each row of a (rows, classes) array is one decision.
 
+use crate::columns::Columns;
+use crate::cross_entropy::totals;
 use crate::error::{Error, Result, expect_len, try_vec};
 use crate::loss::close;
 use crate::math::Math;
-use crate::simd::LANES;
+use crate::simd::{LANES, Number};
 use crate::threads::{self, Shared};
 use crate::{ensure_argument, ensure_shape, levels};
 
-/// Rows that short rows are taken together in.
-const ABREAST: usize = 64;
 /// Up to this many classes a row is short.
-const SHORT: usize = 64;
+pub(crate) const SHORT: usize = 64;
 
 /// Rows of one task, about 4096 elements.
 fn rows_of_a_task(classes: usize) -> usize {
@@ -28,9 +29,17 @@ fn each_row(rows: usize, classes: usize, f: impl Fn(usize) + Sync) {
     over_rows(rows, classes, |start, len| (start..start + len).for_each(&f));
 }
 
+levels! {
+    fn any_outside<T: Number>(target: &[T], classes: T, ignored: T) -> bool {
+        target.iter().fold(false, |any, &t| any | ((t != ignored) & ((t < T::ZERO) | (t >= classes))))
+    }
+}
+
 pub(crate) fn check_targets(target: &[i64], rows: usize, classes: usize, ignore: Option<isize>) -> Result {
     expect_len("loss target", target.len(), &[rows])?;
-    let wrong = target.iter().find(|&&t| ignore != Some(t as isize) && !(0..classes as i64).contains(&t));
+    let ignored = ignore.map_or(-1, |i| i as i64); // -1 lies outside the classes: ignoring it must be asked for
+    let some = any_outside(target, classes as i64, ignored) || (ignore.is_none() && target.contains(&-1));
+    let wrong = if some { target.iter().find(|&&t| ignore != Some(t as isize) && !(0..classes as i64).contains(&t)) } else { None };
     ensure_argument!(
         wrong.is_none(),
         "loss: expected target classes of 0 to {}{}, got {}; check the labels and the number of outputs",
@@ -58,7 +67,7 @@ pub(crate) fn check_gradient<T>(g: &[T], denominator: Option<&[T]>, rows: usize)
 
 /// A sum in 16 lanes of `f(i)` for i < n.
 #[inline(always)]
-fn lanes<T: Math>(n: usize, f: impl Fn(usize) -> T) -> T {
+pub(crate) fn lanes<T: Math>(n: usize, f: impl Fn(usize) -> T) -> T {
     let mut lanes = [T::ZERO; LANES];
     let whole = n / LANES * LANES;
     for start in (0..whole).step_by(LANES) {
@@ -133,55 +142,23 @@ levels! {
     }
 }
 
-levels! {
-    /// log(sum of exp) of each of up to [`ABREAST`] short rows, side by side: a vector holds one class of many rows.
-    fn short_rows<T: Math>(lse: &mut [T], x: &[T], classes: usize) {
-        let mut held = [T::ZERO; ABREAST * SHORT];
-        for (r, row) in x.chunks_exact(classes).enumerate() {
-            for (c, &v) in row.iter().enumerate() {
-                held[c * ABREAST + r] = v;
-            }
-        }
-        let held = &held[..classes * ABREAST];
-        let (mut shift, mut sum) = ([T::LOWEST; ABREAST], [T::ZERO; ABREAST]);
-        for class in held.chunks_exact(ABREAST) {
-            for r in 0..ABREAST {
-                shift[r] = larger(shift[r], class[r]);
-            }
-        }
-        for s in &mut shift {
-            *s = if *s == T::LOWEST || *s == T::HIGHEST { T::ZERO } else { *s };
-        }
-        for class in held.chunks_exact(ABREAST) {
-            for r in 0..ABREAST {
-                sum[r] += (class[r] - shift[r]).exp_();
-            }
-        }
-        for r in 0..ABREAST {
-            sum[r] = shift[r] + sum[r].ln_();
-        }
-        lse.copy_from_slice(&sum[..lse.len()]);
-    }
-}
-
 /// NaN for what is infinite: an infinite logit leaves no probabilities.
 fn without_infinity<T: Math>(lse: &mut [T]) {
     lse.iter_mut().for_each(|l| *l = *l + T::ZERO * *l);
 }
 
 /// log(sum of exp) of each row; NaN with an infinite logit.
-fn log_sum_exp<T: Math>(lse: &mut [T], x: &[T], classes: usize) -> Result {
+pub(crate) fn log_sum_exp<T: Math>(lse: &mut [T], x: &[T], classes: usize) -> Result {
     if classes == 0 {
         lse.fill(T::LOWEST);
         return Ok(());
     }
     if classes <= SHORT {
-        threads::parallel_chunks(lse, ABREAST, classes * 8, |i, lse| {
-            let start = i * ABREAST * classes;
-            short_rows(lse, &x[start..start + lse.len() * classes], classes);
-            without_infinity(lse);
+        let lse = Shared::new(lse);
+        return Columns { n: classes, inner: 1, positions: lse.len() }.each(None, [x], |_, _, [x], place, first, width| {
+            // SAFETY: each row is given out once.
+            totals(unsafe { lse.slice(first, width) }, x, place, classes);
         });
-        return Ok(());
     }
     let lse = Shared::new(lse);
     let short = std::sync::atomic::AtomicBool::new(false);
@@ -201,58 +178,6 @@ fn log_sum_exp<T: Math>(lse: &mut [T], x: &[T], classes: usize) -> Result {
 }
 
 levels! {
-    /// Sum of `weight * (lse - x)`: minus the weighted log-probabilities of all classes.
-    fn spread<T: Math>(x: &[T], lse: T, weight: &[T]) -> T {
-        if weight.is_empty() { lanes(x.len(), |i| lse - x[i]) } else { lanes(x.len(), |i| weight[i] * (lse - x[i])) }
-    }
-}
-
-/// loss = (1 - smoothing) w[t] (lse - x[t]) + smoothing / classes * sum over c of w[c] (lse - x[c]), at most `most`;
-/// share = w[t]; both 0 where t is ignored.
-///
-/// # Errors
-/// [`crate::error::Error::Argument`] for a target outside the classes.
-pub fn cross_entropy<T: Math>(
-    loss: &mut [T],
-    lse: &mut [T],
-    share: &mut [T],
-    x: &[T],
-    target: &[i64],
-    weight: Option<&[T]>,
-    rows: usize,
-    classes: usize,
-    smoothing: f64,
-    ignore: isize,
-    most: f64,
-) -> Result {
-    expect_len("loss x", x.len(), &[rows, classes])?;
-    for out in [&loss, &lse, &share] {
-        expect_len("loss", out.len(), &[rows])?;
-    }
-    check_targets(target, rows, classes, Some(ignore))?;
-    check_weight(weight, classes)?;
-    log_sum_exp(lse, x, classes)?;
-    let (loss, share) = (Shared::new(loss), Shared::new(share));
-    let (rest, spread_by, most) = (T::of(1.0 - smoothing), T::of(smoothing / classes as f64), T::of(most));
-    each_row(rows, classes, |row| {
-        let (x, t) = (&x[row * classes..(row + 1) * classes], target[row]);
-        let total = lse[row];
-        let (mut value, mut w) = (T::ZERO, T::ZERO);
-        if t != ignore as i64 {
-            w = weight.map_or(T::ONE, |w| w[t as usize]);
-            let own = total - x[t as usize];
-            value = rest * w * if own > most { most } else { own };
-            if smoothing > 0.0 {
-                value += spread_by * spread(x, total, weight.unwrap_or_default());
-            }
-        }
-        // SAFETY: each task has its own rows.
-        unsafe { (loss.slice(row, 1)[0], share.slice(row, 1)[0]) = (value, w) };
-    });
-    Ok(())
-}
-
-levels! {
     fn below_lse<T: Math>(dx: &mut [T], x: &[T], lse: &[T], classes: usize) {
         for ((dx, x), &lse) in dx.chunks_exact_mut(classes).zip(x.chunks_exact(classes)).zip(lse) {
             for (d, &x) in dx.iter_mut().zip(x) {
@@ -263,7 +188,7 @@ levels! {
 }
 
 /// dx = softmax of every row.
-fn softmax<T: Math>(dx: &mut [T], x: &[T], lse: &[T], classes: usize) {
+pub(crate) fn softmax<T: Math>(dx: &mut [T], x: &[T], lse: &[T], classes: usize) {
     if classes == 0 {
         return;
     }
@@ -274,59 +199,6 @@ fn softmax<T: Math>(dx: &mut [T], x: &[T], lse: &[T], classes: usize) {
         below_lse(dx, &x[start * classes..(start + len) * classes], &lse[start..start + len], classes);
         exp_all(dx);
     });
-}
-
-/// dx = by_softmax * dx - by_weight * weight
-fn combine<T: Math>(dx: &mut [T], by_softmax: T, by_weight: T, weight: &[T]) {
-    if weight.is_empty() {
-        dx.iter_mut().for_each(|d| *d = by_softmax * *d - by_weight);
-    } else {
-        dx.iter_mut().zip(weight).for_each(|(d, &w)| *d = by_softmax * *d - by_weight * w);
-    }
-}
-
-/// The gradient of [`cross_entropy`]: g / denominator times
-/// ((1 - smoothing) w[t] + smoothing / classes * sum w) softmax[c] - (1 - smoothing) w[t] [c = t] - smoothing / classes * w[c].
-///
-/// # Errors
-/// [`crate::error::Error::Argument`] for a target outside the classes.
-pub fn cross_entropy_backward<T: Math>(
-    dx: &mut [T],
-    x: &[T],
-    lse: &[T],
-    target: &[i64],
-    weight: Option<&[T]>,
-    g: &[T],
-    denominator: Option<&[T]>,
-    rows: usize,
-    classes: usize,
-    smoothing: f64,
-    ignore: isize,
-) -> Result {
-    expect_len("loss dx", dx.len(), &[rows, classes])?;
-    expect_len("loss x", x.len(), &[rows, classes])?;
-    expect_len("loss lse", lse.len(), &[rows])?;
-    check_targets(target, rows, classes, Some(ignore))?;
-    check_weight(weight, classes)?;
-    check_gradient(g, denominator, rows)?;
-    softmax(dx, x, lse, classes);
-    let dx = Shared::new(dx);
-    let (rest, spread_by) = (T::of(1.0 - smoothing), T::of(smoothing / classes as f64));
-    let all = weight.map_or(T::of(classes as f64), |w| lanes(classes, |i| w[i]));
-    each_row(rows, classes, |row| {
-        let (at, t) = (row * classes, target[row]);
-        // SAFETY: each task has its own rows.
-        let dx = unsafe { dx.slice(at, classes) };
-        if t == ignore as i64 {
-            dx.fill(T::ZERO);
-            return;
-        }
-        let (f, w) = (factor(g, denominator, row), weight.map_or(T::ONE, |w| w[t as usize]));
-        let by_softmax = f * (rest * w + spread_by * all);
-        combine(dx, by_softmax, f * spread_by, weight.unwrap_or_default());
-        dx[t as usize] = dx[t as usize] - f * rest * w;
-    });
-    Ok(())
 }
 
 levels! {

@@ -4,6 +4,7 @@ use half::f16;
 
 use crate::error::Result;
 use crate::simd::Number;
+use crate::turning::{Turned, turn};
 use crate::view::{View, ViewMut, Walk};
 use crate::{ensure_shape, levels, threads};
 
@@ -64,6 +65,24 @@ pub fn copy<T: Copy + Send + Sync>(y: ViewMut<'_, T>, x: View<'_, T>) -> Result 
 /// Side of the squares that a transposing copy moves: a square of each operand stays in the first-level cache.
 const SIDE: usize = 32;
 
+/// Rows of one task where squares are turned over in registers.
+const TURNED: usize = 64;
+
+/// [`transpose`] of elements of four bytes: `y[i * y_step + j] = x[i + j * x_step]` at every place of the walk's outer axes.
+fn in_squares((y, x): (*mut f32, *const f32), (rows, columns): (usize, usize), (y_step, x_step): (isize, usize), outer: &Walk<2>) {
+    let down = rows.div_ceil(TURNED);
+    let (y, x) = (y as usize, x as usize); // addresses cross threads
+    threads::parallel(outer.rows() * down, columns * TURNED * 2, |task| {
+        let ([oy, ox], first) = (outer.offsets(task / down), task % down * TURNED);
+        // SAFETY: positions of both views, which do not overlap; each is written by one task. Moving bits as floats keeps them.
+        unsafe {
+            let to = (y as *mut f32).offset(oy + first as isize * y_step);
+            let from = (x as *const f32).offset(ox).add(first);
+            turn(&Turned { y: to, x: from, rows: TURNED.min(rows - first), columns, y_step, x_step });
+        }
+    });
+}
+
 /// The copy where elements lie side by side along one axis in `y` and another one in `x`; whether that was the case.
 fn transpose<T: Copy + Send + Sync>(y: &ViewMut<'_, T>, x: &View<'_, T>) -> Result<bool> {
     if y.shape() != x.shape() {
@@ -79,6 +98,11 @@ fn transpose<T: Copy + Send + Sync>(y: &ViewMut<'_, T>, x: &View<'_, T>) -> Resu
     // The two axes last: `across`, then the one along which `y` is written.
     let (rows, step) = (walk.shape.remove(across), walk.steps.remove(across));
     let (columns, inner) = (walk.inner(), walk.inner_steps());
+    if size_of::<T>() == size_of::<f32>() && align_of::<T>() == align_of::<f32>() && inner[1] > 0 {
+        let whole = (y.as_ptr().cast::<f32>(), x.as_ptr().cast::<f32>());
+        in_squares(whole, (rows, columns), (step[0], inner[1] as usize), &walk);
+        return Ok(true);
+    }
     let (down, along) = (rows.div_ceil(SIDE), columns.div_ceil(SIDE));
     threads::parallel(walk.rows() * down, along * SIDE * SIDE * 2, |task| {
         let [oy, ox] = walk.offsets(task / down);

@@ -12,12 +12,15 @@ pub mod threads;
 pub mod view;
 
 pub mod layout;
+mod turning;
 
 // One module an operation family, in the order of the kernel table.
 pub mod arg_reduce;
 pub mod class_loss;
+mod columns;
 pub mod components;
 pub mod conv;
+pub mod cross_entropy;
 pub mod derived;
 pub mod distance;
 pub mod elementwise;
@@ -28,6 +31,7 @@ pub mod math;
 pub mod matmul;
 pub mod norm;
 pub mod norm_apply;
+mod norm_planes;
 pub mod norm_tables;
 pub mod nuclear;
 pub mod optim;

@@ -182,7 +182,7 @@ const VALUE: usize = 0;
 const SLOPE: usize = 1;
 const TARGET_SLOPE: usize = 2;
 
-/// The first ways are compiled for every level; the others, and derivatives in the target, once: they are rare.
+/// The first ways are compiled for every level; the others once: they are rare.
 const COMMON: usize = BCE_OF_SIGMOID + 1;
 
 #[inline(always)]
@@ -198,6 +198,15 @@ fn weigh<T: Math>(y: &mut [T], weight: &[T]) {
     }
 }
 
+#[inline(always)]
+fn wanted<T: Math, const WAY: usize, const WHAT: usize>(x: T, t: T, p: T, a: T, b: T) -> T {
+    match WHAT {
+        VALUE => value::<T, WAY>(x, t, p, a, b),
+        SLOPE => slope::<T, WAY>(x, t, p, a, b),
+        _ => target_slope::<T, WAY>(x, t, p, a, b),
+    }
+}
+
 levels! {
     /// Writes value or derivative times the weight; 0 where the weight is 0, whatever comes out there.
     fn common_run<T: Math, const WAY: usize, const WHAT: usize>(y: &mut [T], given: &Given<'_, T>) {
@@ -206,14 +215,12 @@ levels! {
         // Not a closure: a long one is compiled apart, without the level's instructions.
         if given.positive.is_empty() {
             for i in 0..n {
-                let p = T::ONE;
-                y[i] = if WHAT == VALUE { value::<T, WAY>(x[i], t[i], p, a, b) } else { slope::<T, WAY>(x[i], t[i], p, a, b) };
+                y[i] = wanted::<T, WAY, WHAT>(x[i], t[i], T::ONE, a, b);
             }
         } else {
             let positive = &given.positive[..n];
             for i in 0..n {
-                let p = positive[i];
-                y[i] = if WHAT == VALUE { value::<T, WAY>(x[i], t[i], p, a, b) } else { slope::<T, WAY>(x[i], t[i], p, a, b) };
+                y[i] = wanted::<T, WAY, WHAT>(x[i], t[i], positive[i], a, b);
             }
         }
         weigh(y, given.weight);
@@ -254,12 +261,13 @@ fn run<T: Math>(y: &mut [T], given: &Given<'_, T>, way: usize, what: usize) {
             [$(common_run::<T, $way, $what>),*] as [fn(&mut [T], &Given<'_, T>); COMMON]
         };
     }
-    if way < COMMON && what != TARGET_SLOPE {
-        let (values, slopes) = (
+    if way < COMMON {
+        let terms = [
             table!(VALUE: MSE L1 SMOOTH_L1 HUBER BCE BCE_LOGITS BCE_OF_SIGMOID),
             table!(SLOPE: MSE L1 SMOOTH_L1 HUBER BCE BCE_LOGITS BCE_OF_SIGMOID),
-        );
-        (if what == VALUE { values } else { slopes })[way](y, given);
+            table!(TARGET_SLOPE: MSE L1 SMOOTH_L1 HUBER BCE BCE_LOGITS BCE_OF_SIGMOID),
+        ];
+        terms[what][way](y, given);
         return;
     }
     for (i, y) in y.iter_mut().enumerate() {
@@ -279,11 +287,27 @@ levels! {
     }
 }
 levels! {
-    fn lane_sum<T: Math>(lanes: &mut [T; LANES], run: &[T]) {
-        for part in run.chunks(LANES) {
-            for (lane, &v) in lanes.iter_mut().zip(part) {
-                *lane += v;
+    fn lane_sum<T, V>(lanes: &mut [T; LANES], run: &[T]) {
+        let (whole, rest) = run.as_chunks::<LANES>();
+        for l in (0..LANES).step_by(V::N) {
+            // SAFETY: lanes `l .. l + N` of [`LANES`].
+            unsafe {
+                let sum = whole.iter().fold(V::load(lanes.as_ptr().add(l)), |sum, part| sum.add(V::load(part.as_ptr().add(l))));
+                sum.store(lanes.as_mut_ptr().add(l));
             }
+        }
+        for (lane, &v) in lanes.iter_mut().zip(rest) {
+            *lane += v;
+        }
+    }
+}
+levels! {
+    /// Multiplies by `g * scale`, where `g` is one number or one for each.
+    fn times<T: Math>(y: &mut [T], g: &[T], scale: T) {
+        if let [g] = g {
+            y.iter_mut().for_each(|y| *y = *y * (*g * scale));
+        } else {
+            y.iter_mut().zip(g).for_each(|(y, &g)| *y = *y * (g * scale));
         }
     }
 }
@@ -419,12 +443,7 @@ pub fn elements_backward<T: Math>(
     threads::parallel_chunks(dx, UNIT, 8, |i, dx| {
         let start = i * UNIT;
         run(dx, &given.part(start, dx.len()), way, what);
-        if g.len() == 1 {
-            let g = g[0] * scale;
-            dx.iter_mut().for_each(|d| *d = *d * g);
-        } else {
-            dx.iter_mut().zip(&g[start..]).for_each(|(d, &g)| *d = *d * (g * scale));
-        }
+        times(dx, if g.len() == 1 { g } else { &g[start..start + dx.len()] }, scale);
     });
     Ok(())
 }

@@ -16,7 +16,7 @@ pub const TILE: usize = 4;
 /// Tiles of one unit.
 pub const UNIT_TILES: usize = 8;
 /// Channels that a merge handles together.
-const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 
 /// Pixels of one unit: up to 32 runs of up to 4 neighbouring pixels.
 #[derive(Debug, Clone, Copy)]
@@ -273,6 +273,9 @@ pub fn moments<T: Float>(x: &[T], mean: &mut [f64], square: &mut [f64], n: usize
     expect_len("norm x", x.len(), &[n, h, w, c])?;
     expect_len("norm mean", mean.len(), &[n, c])?;
     expect_len("norm square", square.len(), &[n, c])?;
+    if c == 1 {
+        return crate::norm_planes::moments(x, mean, square, n, (h, w));
+    }
     let size = h * w * c;
     let unit = |image: usize, unit: &Unit, a: &mut [T], b: &mut [T]| unit_moments(a, b, &x[image * size..(image + 1) * size], unit);
     per_image(mean, square, n, h, w, c, unit, Part::union)
@@ -346,6 +349,9 @@ pub fn backward_sums<T: Float>(
     expect_tables(rows, n, c, &[("mean", mean.len()), ("scale", scale.len()), ("shift", shift.len())])?;
     let mut rounded = crate::error::try_vec(rows * c, T::ZERO)?;
     rounded.iter_mut().zip(mean).for_each(|(r, &m)| *r = T::of(m));
+    if c == 1 && n > 0 {
+        return crate::norm_planes::backward_sums(g, x, [sum_g, sum_gx], [&rounded, scale, shift], n, (h, w), relu != 0);
+    }
     let size = h * w * c;
     let unit = |image: usize, unit: &Unit, a: &mut [T], b: &mut [T]| {
         let row = image.min(rows - 1) * c;

@@ -3,7 +3,7 @@
 use crate::error::{Result, expect_len};
 use crate::norm::{expect_tables, passed};
 use crate::simd::Float;
-use crate::{levels, threads};
+use crate::{levels, norm_planes, threads};
 
 /// Elements of one task.
 const RUN: usize = 1 << 14;
@@ -77,6 +77,10 @@ pub fn apply<T: Float>(
     if y.is_empty() {
         return Ok(());
     }
+    if c == 1 && rows == n {
+        norm_planes::apply(y, x, scale, shift, pixels, relu != 0);
+        return Ok(());
+    }
     let times = repeats(c, if rows == 1 { n * pixels } else { pixels });
     let (scale, shift, width) = (repeated(scale, c, times)?, repeated(shift, c, times)?, c * times);
     let shared = threads::Shared::new(y);
@@ -128,6 +132,10 @@ pub fn backward_apply<T: Float>(
     expect_len("norm x", x.len(), &[n, pixels, c])?;
     expect_tables(rows, n, c, &[("a", a.len()), ("b", b.len()), ("d", d.len()), ("scale", scale.len()), ("shift", shift.len())])?;
     if dx.is_empty() {
+        return Ok(());
+    }
+    if c == 1 && rows == n {
+        norm_planes::backward_apply(dx, g, x, [a, b, d, scale, shift], pixels, relu != 0);
         return Ok(());
     }
     let (times, width) = {

@@ -72,14 +72,25 @@ struct Job<'a, T> {
 }
 
 impl<T: Float> Job<'_, T> {
-    /// Channels `c .. c + channels` of output row `i`, which begins at `at`.
-    fn row(&self, y: &Shared<'_, T>, at: usize, x: &[T], scratch: &mut [T], i: usize, c: usize, channels: usize) {
+    /// Whether output row `i` is the same sum as the one before it, and best copied.
+    fn repeats(&self, i: usize) -> bool {
+        self.plan.is_some() && i > 0 && self.divisors.is_none() && self.rows.taps(i) == self.rows.taps(i - 1)
+    }
+
+    /// Channels `c .. c + channels` of output row `i`, which begins at `at`; `repeats` where it is the same as the row before.
+    fn row(&self, y: &Shared<'_, T>, at: usize, x: &[T], scratch: &mut [T], i: usize, (c, channels): (usize, usize), repeats: bool) {
         let (index, weight) = self.rows.taps(i);
         let pitch = self.cols.size * self.inner;
         if channels < self.inner {
             let held = &mut scratch[..self.cols.size * channels];
             combine_channels(held, x, index, weight, pitch, self.inner, c, channels);
             self.pieces(y, at + c, scratch, i, channels);
+            return;
+        }
+        if repeats {
+            let len = self.cols.len() * self.inner;
+            // SAFETY: a task owns this output row and the one before it.
+            unsafe { y.slice(at, len).copy_from_slice(y.slice(at - len, len)) };
             return;
         }
         // SAFETY: a task owns this output row.
@@ -184,7 +195,8 @@ pub fn resize<T: Float>(
         };
         for row in first..(first + group).min(total) {
             let (o, i) = (row / oh, row % oh);
-            job.row(&shared, row * opitch, &x[o * plane..(o + 1) * plane], &mut scratch, i, c, channels);
+            let repeats = row > first && job.repeats(i);
+            job.row(&shared, row * opitch, &x[o * plane..(o + 1) * plane], &mut scratch, i, (c, channels), repeats);
         }
     });
     if failed.load(Ordering::Relaxed) { Err(Error::Memory { bytes: room * size_of::<T>() }) } else { Ok(()) }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::levels;
 use crate::resize::Axis;
-use crate::simd::{Float, Vector};
+use crate::simd::{Float, Vector, prefetch};
 
 /// Elements behind a row that may be read, though nothing is taken from them.
 pub(crate) const SLACK: usize = 64;
@@ -21,13 +21,8 @@ fn streams(n: usize) -> usize {
 
 /// `y = sum over k of weight[k] * x[index[k] * pitch + offset ..]`.
 pub(crate) fn combine<T: Float>(y: &mut [T], x: &[T], index: &[i64], weight: &[T], pitch: usize, offset: usize) {
-    if index.is_empty() {
-        y.fill(T::ZERO);
-    }
-    let some = streams(pitch);
-    for (n, (index, weight)) in index.chunks(some).zip(weight.chunks(some)).enumerate() {
-        some_rows(y, x, index, weight, pitch, offset, n > 0);
-    }
+    let len = y.len();
+    in_groups(y, x, index, weight, Pieces { pitch, offset, len, step: len }, streams(pitch));
 }
 
 /// The same for `channels` of every pixel of a row from channel `c` on; `y` holds them side by side.
@@ -41,37 +36,113 @@ pub(crate) fn combine_channels<T: Float>(
     c: usize,
     channels: usize,
 ) {
+    in_groups(y, x, index, weight, Pieces { pitch, offset: c, len: channels, step: inner }, STREAMS);
+}
+
+/// Where the rows that are combined lie: row `r` from `r * pitch + offset` on, in pieces of `len` elements, `step` apart.
+#[derive(Clone, Copy)]
+struct Pieces {
+    pitch: usize,
+    offset: usize,
+    len: usize,
+    step: usize,
+}
+
+/// Combines up to `some` rows at a time, and those in turn by groups whose sums stay in registers.
+fn in_groups<T: Float>(y: &mut [T], x: &[T], index: &[i64], weight: &[T], p: Pieces, some: usize) {
     if index.is_empty() {
         y.fill(T::ZERO);
     }
-    for (n, (index, weight)) in index.chunks(STREAMS).zip(weight.chunks(STREAMS)).enumerate() {
-        for (column, y) in y.chunks_exact_mut(channels).enumerate() {
-            some_rows(y, x, index, weight, pitch, column * inner + c, n > 0);
+    if p.len == 0 {
+        return;
+    }
+    for (n, (index, weight)) in index.chunks(some).zip(weight.chunks(some)).enumerate() {
+        let add = n > 0;
+        match index.len() {
+            1 => few_rows::<T, 1>(y, x, index, weight, p, add),
+            2 => few_rows::<T, 2>(y, x, index, weight, p, add),
+            3 => few_rows::<T, 3>(y, x, index, weight, p, add),
+            4 => few_rows::<T, 4>(y, x, index, weight, p, add),
+            8 => few_rows::<T, 8>(y, x, index, weight, p, add),
+            _ => many_rows(y, x, index, weight, p, add),
+        }
+    }
+}
+
+/// Whether all rows lie inside `n` elements.
+#[inline(always)]
+fn fits(p: Pieces, pieces: usize, index: &[i64], n: usize) -> bool {
+    let end = p.offset + pieces.saturating_sub(1) * p.step + p.len;
+    index.iter().all(|&r| r as usize * p.pitch + end <= n)
+}
+
+levels! {
+    /// `y = [y +] sum over k < K of weight[k] * x[index[k] * pitch + offset ..]`.
+    fn few_rows<T, V, const K: usize>(y: &mut [T], x: &[T], index: &[i64], weight: &[T], p: Pieces, add: bool) {
+        let pieces = y.len() / p.len;
+        assert!(index.len() == K && weight.len() == K && fits(p, pieces, index, x.len()));
+        let (mut rows, mut weights) = ([x.as_ptr(); K], [V::splat(T::ZERO); K]);
+        for k in 0..K {
+            rows[k] = rows[k].wrapping_add(index[k] as usize * p.pitch + p.offset);
+            weights[k] = V::splat(weight[k]);
+        }
+        for piece in 0..pieces {
+            let mut i = 0;
+            // SAFETY: `i + N <= len` (or the first `len - i` lanes), and every row holds such pieces, as asserted.
+            unsafe {
+                let (from, to) = (piece * p.step, y.as_mut_ptr().add(piece * p.len));
+                while i + V::N <= p.len {
+                    let first = V::load(rows[0].add(from + i));
+                    let mut sum = if add { weights[0].fma(first, V::load(to.add(i))) } else { weights[0].mul(first) };
+                    for k in 1..K {
+                        sum = weights[k].fma(V::load(rows[k].add(from + i)), sum);
+                    }
+                    // Rows that the next output is made of: a processor that follows K short streams loses them at their ends.
+                    for k in 0..K {
+                        prefetch(rows[k].wrapping_add(K * p.pitch + from + i));
+                    }
+                    sum.store(to.add(i));
+                    i += V::N;
+                }
+                let left = p.len - i;
+                if left > 0 {
+                    let first = V::load_first(rows[0].add(from + i), left);
+                    let mut sum = if add { weights[0].fma(first, V::load_first(to.add(i), left)) } else { weights[0].mul(first) };
+                    for k in 1..K {
+                        sum = weights[k].fma(V::load_first(rows[k].add(from + i), left), sum);
+                    }
+                    sum.store_first(to.add(i), left);
+                }
+            }
         }
     }
 }
 
 levels! {
-    /// `y = [y +] sum over k of weight[k] * x[index[k] * pitch + offset ..]`.
-    fn some_rows<T, V>(y: &mut [T], x: &[T], index: &[i64], weight: &[T], pitch: usize, offset: usize, add: bool) {
-        let n = y.len();
-        assert!(index.len() == weight.len() && index.iter().all(|&r| r as usize * pitch + offset + n <= x.len()));
-        let row = |k: usize| x.as_ptr().wrapping_add(index[k] as usize * pitch + offset);
-        let mut p = 0;
-        while p < n {
-            let left = (n - p).min(V::N);
-            // SAFETY: `p + left <= n`, and every row holds `n` elements, as asserted.
-            unsafe {
-                let load = |from: *const T| if left == V::N { V::load(from) } else { V::load_first(from, left) };
-                let to = y.as_mut_ptr().add(p);
-                let first = load(row(0).add(p));
-                let mut sum = if add { V::splat(weight[0]).fma(first, load(to)) } else { V::splat(weight[0]).mul(first) };
-                for k in 1..index.len() {
-                    sum = V::splat(weight[k]).fma(load(row(k).add(p)), sum);
+    /// The same for any number of rows.
+    fn many_rows<T, V>(y: &mut [T], x: &[T], index: &[i64], weight: &[T], p: Pieces, add: bool) {
+        let pieces = y.len() / p.len;
+        assert!(index.len() == weight.len() && fits(p, pieces, index, x.len()));
+        for piece in 0..pieces {
+            for i in (0..p.len).step_by(V::N) {
+                let left = (p.len - i).min(V::N);
+                // SAFETY: as above.
+                unsafe {
+                    let (from, to) = (x.as_ptr().add(p.offset + piece * p.step + i), y.as_mut_ptr().add(piece * p.len + i));
+                    let mut sum = match (add, left == V::N) {
+                        (false, _) => V::splat(T::ZERO),
+                        (true, true) => V::load(to),
+                        (true, false) => V::load_first(to, left),
+                    };
+                    for k in 0..index.len() {
+                        let row = from.add(*index.get_unchecked(k) as usize * p.pitch);
+                        let v = if left == V::N { V::load(row) } else { V::load_first(row, left) };
+                        let w = V::splat(*weight.get_unchecked(k));
+                        sum = if k == 0 && !add { w.mul(v) } else { w.fma(v, sum) };
+                    }
+                    if left == V::N { sum.store(to) } else { sum.store_first(to, left) }
                 }
-                if left == V::N { sum.store(to) } else { sum.store_first(to, left) }
             }
-            p += V::N;
         }
     }
 }

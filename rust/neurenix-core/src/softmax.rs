@@ -3,33 +3,14 @@
 //! Some positions are taken together as columns, where they lie or collected in a small block. Each column is summed in its order
 //! by itself, so every memory order gives the same bits.
 
-use crate::blocks::Buffer;
+use crate::columns::{Columns, Place, WIDE, row};
 use crate::error::{Result, expect_len};
 use crate::levels;
 use crate::math::Math;
-use crate::simd::LANES;
-use crate::threads::{Shared, parallel};
-
-/// Columns that are taken together where they lie side by side, at most: their rows stay in the first cache.
-const WIDE: usize = 256;
-/// Columns that are collected first, and the most elements that they may have.
-const COLLECTED: (usize, usize) = (64, 256);
-
-/// Some columns side by side: row `k` begins at `start + k * pitch`.
-#[derive(Clone, Copy)]
-struct Place {
-    start: usize,
-    pitch: usize,
-}
-
-/// Row `k` of `width` columns.
-#[inline(always)]
-fn row<T>(x: &[T], place: Place, k: usize, width: usize) -> &[T] {
-    &x[place.start + k * place.pitch..][..width]
-}
+use crate::threads::Shared;
 
 levels! {
-    fn largest_into<T: Math>(most: &mut [T], x: &[T]) {
+    pub(crate) fn largest_into<T: Math>(most: &mut [T], x: &[T]) {
         for (m, &x) in most.iter_mut().zip(x) {
             *m = if x > *m || x.is_nan() { x } else { *m };
         }
@@ -115,97 +96,6 @@ unsafe fn backward<T: Math, const LOG: usize>(gx: &Shared<'_, T>, to: Place, [g,
     }
 }
 
-/// Where the columns lie: `positions` of them, each with `n` elements `inner` apart.
-#[derive(Clone, Copy)]
-struct Columns {
-    n: usize,
-    inner: usize,
-    positions: usize,
-}
-
-impl Columns {
-    fn start(self, position: usize) -> usize {
-        position / self.inner * self.n * self.inner + position % self.inner
-    }
-
-    /// Collects `width` columns from `first` on as rows.
-    fn load<T: Copy>(self, block: &mut [T], x: &[T], first: usize, width: usize) {
-        if self.inner == 1 {
-            for (lane, column) in x[first * self.n..(first + width) * self.n].chunks_exact(self.n).enumerate() {
-                column.iter().enumerate().for_each(|(k, &x)| block[k * width + lane] = x);
-            }
-            return;
-        }
-        for lane in 0..width {
-            let start = self.start(first + lane);
-            let column = x[start..start + (self.n - 1) * self.inner + 1].iter().step_by(self.inner);
-            block[lane..].iter_mut().step_by(width).zip(column).for_each(|(to, &x)| *to = x);
-        }
-    }
-
-    /// Puts the columns back.
-    fn store<T: Copy>(self, y: &Shared<'_, T>, block: &[T], first: usize, width: usize) {
-        if self.inner == 1 {
-            // SAFETY: each position belongs to one block, each block to one task.
-            let y = unsafe { y.slice(first * self.n, width * self.n) };
-            for (lane, column) in y.chunks_exact_mut(self.n).enumerate() {
-                column.iter_mut().enumerate().for_each(|(k, to)| *to = block[k * width + lane]);
-            }
-            return;
-        }
-        for lane in 0..width {
-            let start = self.start(first + lane);
-            for (k, &value) in block[lane..].iter().step_by(width).enumerate() {
-                // SAFETY: as above; the position is inside `y`, which has (positions, n) elements.
-                unsafe { y.as_ptr().add(start + k * self.inner).write(value) };
-            }
-        }
-    }
-
-    /// Calls `f(y, to, inputs, from, width)` for all columns, some at a time, in parallel.
-    fn each<T: Math, const N: usize>(
-        self,
-        y: &mut [T],
-        x: [&[T]; N],
-        f: impl Fn(&Shared<'_, T>, Place, [&[T]; N], Place, usize) + Sync,
-    ) -> Result {
-        if y.is_empty() {
-            return Ok(());
-        }
-        let shared = Shared::new(y);
-        if self.inner >= LANES {
-            let pieces = self.inner.div_ceil(WIDE);
-            parallel(self.positions / self.inner * pieces, self.inner.min(WIDE) * self.n * 8, |task| {
-                let (o, first) = (task / pieces, task % pieces * WIDE);
-                let place = Place { start: o * self.n * self.inner + first, pitch: self.inner };
-                f(&shared, place, x, place, WIDE.min(self.inner - first));
-            });
-            return Ok(());
-        }
-        let width = if self.n <= COLLECTED.1 { COLLECTED.0 } else { LANES };
-        let blocks = self.positions.div_ceil(width);
-        let tasks = blocks.min(64);
-        let size = self.n * width;
-        let mut scratch = Buffer::<T>::new(tasks * size * (N + 1))?;
-        let scratch = Shared::new(&mut scratch);
-        // Each of at most 64 tasks has its own scratch and every 64th block.
-        parallel(tasks, blocks.div_ceil(tasks) * size * 8, |task| {
-            // SAFETY: each task has its own part.
-            let (out, held) = unsafe { scratch.slice(task * size * (N + 1), size * (N + 1)) }.split_at_mut(size);
-            for first in (task..blocks).step_by(tasks).map(|block| block * width) {
-                let width = width.min(self.positions - first);
-                held.chunks_exact_mut(size).zip(x).for_each(|(held, x)| self.load(held, x, first, width));
-                let mut inputs = [&[][..]; N];
-                held.chunks_exact(size).zip(&mut inputs).for_each(|(held, input)| *input = held);
-                let place = Place { start: 0, pitch: width };
-                f(&Shared::new(out), place, inputs, place, width);
-                self.store(&shared, &out[..self.n * width], first, width);
-            }
-        });
-        Ok(())
-    }
-}
-
 /// `y = softmax(x)` along the middle axis of (outer, n, inner), or its logarithm (`log` 1).
 ///
 /// # Errors
@@ -215,7 +105,7 @@ pub fn softmax<T: Math>(y: &mut [T], x: &[T], outer: usize, n: usize, inner: usi
     expect_len("softmax x", x.len(), &[outer, n, inner])?;
     let run = if log == 1 { forward::<T, 1> } else { forward::<T, 0> };
     // SAFETY: each column is given out once.
-    Columns { n, inner, positions: outer * inner }.each(y, [x], |y, to, [x], from, width| unsafe { run(y, to, x, from, n, width) })
+    Columns { n, inner, positions: outer * inner }.each(Some(y), [x], |y, to, [x], from, _, width| unsafe { run(y, to, x, from, n, width) })
 }
 
 /// The gradient of [`softmax`] from its result `y` and the result's gradient `g`.
@@ -228,7 +118,8 @@ pub fn softmax_grad<T: Math>(gx: &mut [T], g: &[T], y: &[T], outer: usize, n: us
     expect_len("softmax gradient y", y.len(), &[outer, n, inner])?;
     let run = if log == 1 { backward::<T, 1> } else { backward::<T, 0> };
     // SAFETY: each column is given out once.
-    Columns { n, inner, positions: outer * inner }.each(gx, [g, y], |gx, to, x, from, width| unsafe { run(gx, to, x, from, n, width) })
+    Columns { n, inner, positions: outer * inner }
+        .each(Some(gx), [g, y], |gx, to, x, from, _, width| unsafe { run(gx, to, x, from, n, width) })
 }
 
 #[cfg(test)]

@@ -267,8 +267,8 @@ kernels! {
     loss_elements_backward<floats>(dx: Out, g: In, x: In, t: In, weight: Optional<In>, positive: Optional<In>, n: Size, way: Enum, a: Real, b: Real, divisor: Real, of_target: Enum) = loss::elements_backward;
     loss_sum<floats>(total: Out, x: In, divisor: Real) = loss::sum;
     loss_ratio<floats>(ratio: Out, denominator: Out, x: In, share: In) = loss::ratio;
-    cross_entropy_rows<floats>(loss: Out, lse: Out, share: Out, x: In, target: Index, weight: Optional<In>, rows: Size, classes: Size, smoothing: Real, ignore: Offset, most: Real) = class_loss::cross_entropy;
-    cross_entropy_rows_backward<floats>(dx: Out, x: In, lse: In, target: Index, weight: Optional<In>, g: In, denominator: Optional<In>, rows: Size, classes: Size, smoothing: Real, ignore: Offset) = class_loss::cross_entropy_backward;
+    cross_entropy_rows<floats>(loss: Out, lse: Out, share: Out, x: In, target: Index, weight: Optional<In>, rows: Size, classes: Size, inner: Size, smoothing: Real, ignore: Offset, most: Real) = cross_entropy::cross_entropy;
+    cross_entropy_rows_backward<floats>(dx: Out, x: In, lse: In, target: Index, weight: Optional<In>, g: In, denominator: Optional<In>, rows: Size, classes: Size, inner: Size, smoothing: Real, ignore: Offset) = cross_entropy::cross_entropy_backward;
     soft_cross_entropy_rows<floats>(loss: Out, lse: Out, x: In, t: In, weight: Optional<In>, rows: Size, classes: Size, smoothing: Real) = class_loss::soft_cross_entropy;
     soft_cross_entropy_rows_backward<floats>(dx: Out, dt: Optional<Out>, x: In, lse: In, t: In, weight: Optional<In>, g: In, rows: Size, classes: Size, smoothing: Real, divisor: Real) = class_loss::soft_cross_entropy_backward;
     likelihood_rows<floats>(loss: Out, share: Out, x: In, target: Index, weight: Optional<In>, rows: Size, classes: Size, ignore: Offset) = class_loss::likelihood;

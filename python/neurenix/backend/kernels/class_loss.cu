@@ -36,7 +36,16 @@ template <typename F> __device__ __forceinline__ element lane_sum(int64 n, F ter
     return close<LANES / 2>(lane);
 }
 
-__device__ __forceinline__ element log_sum_exp(const element* x, int64 classes) {
+// The logits of a row: classes that lie `step` elements apart.
+struct Logits {
+    const element* start;
+    int64 step;
+    __device__ __forceinline__ element operator[](int64 c) const { return start[c * step]; }
+};
+
+__device__ __forceinline__ int64 start_of(int64 row, int64 classes, int64 inner) { return row / inner * classes * inner + row % inner; }
+
+template <typename X> __device__ __forceinline__ element log_sum_exp(X x, int64 classes) {
     element most = Traits<element>::low(), sum = 0;
     for (int64 c = 0; c < classes; c++) most = x[c] > most || x[c] != x[c] ? x[c] : most;
     if (classes == 0) return most;
@@ -62,10 +71,11 @@ __device__ __forceinline__ element factor(const element* g, int64 g_size, const 
 }
 
 KERNEL NX_NAME(cross_entropy_rows)(element* loss, element* lse, element* share, const element* x, const int64* target, const element* weight,
-                                   int64 rows, int64 classes, double smoothing, int64 ignore, double most) {
+                                   int64 rows, int64 classes, int64 inner, double smoothing, int64 ignore, double most) {
     const element rest = (element)(1.0 - smoothing), spread_by = (element)(smoothing / (double)classes);
     for (EACH(row, rows)) {
-        const element *from = x + row * classes, total = log_sum_exp(from, classes);
+        const Logits from = {x + start_of(row, classes, inner), inner};
+        const element total = log_sum_exp(from, classes);
         const int64 t = target[row];
         element value = 0, w = 0;
         if (t != ignore) {
@@ -86,16 +96,16 @@ KERNEL NX_NAME(cross_entropy_rows)(element* loss, element* lse, element* share, 
 KERNEL NX_NAME(cross_entropy_rows_backward)(element* dx, int64 dx_size, const element* x, int64 x_size, const element* lse, int64 lse_size,
                                             const int64* target, int64 target_size, const element* weight, int64 weight_size,
                                             const element* g, int64 g_size, const element* denominator, int64 denominator_size, int64 rows,
-                                            int64 classes, double smoothing, int64 ignore) {
+                                            int64 classes, int64 inner, double smoothing, int64 ignore) {
     const element rest = (element)(1.0 - smoothing), spread_by = (element)(smoothing / (double)classes);
     const element all = weight ? lane_sum(classes, [=](int64 c) { return weight[c]; }) : (element)classes;
     for (EACH(row, rows)) {
         const int64 t = target[row];
         const element f = factor(g, g_size, denominator, row), w = target_weight(weight, t, classes);
         const element by_softmax = f * (rest * w + spread_by * all);
-        for (int64 c = 0; c < classes; c++) {
-            element value = by_softmax * exp_of(x[row * classes + c] - lse[row]) - f * spread_by * (weight ? weight[c] : (element)1);
-            dx[row * classes + c] = t == ignore ? (element)0 : c == t ? value - f * rest * w : value;
+        for (int64 c = 0, i = start_of(row, classes, inner); c < classes; c++, i += inner) {
+            element value = by_softmax * exp_of(x[i] - lse[row]) - f * spread_by * (weight ? weight[c] : (element)1);
+            dx[i] = t == ignore ? (element)0 : c == t ? value - f * rest * w : value;
         }
     }
 }

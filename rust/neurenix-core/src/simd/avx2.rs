@@ -86,6 +86,11 @@ impl Vector<f32> for F32x8 {
         Self(unsafe { _mm256_max_ps(self.0, other.0) })
     }
     #[inline(always)]
+    fn unless_below_zero(self, other: Self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm256_and_ps(_mm256_cmp_ps::<_CMP_NLE_UQ>(other.0, _mm256_setzero_ps()), self.0) })
+    }
+    #[inline(always)]
     unsafe fn pick(from: *const f32, index: *const i32) -> Self {
         // SAFETY: the caller vouches for the memory.
         unsafe {
@@ -207,6 +212,11 @@ impl Vector<f64> for F64x4 {
     fn max(self, other: Self) -> Self {
         // SAFETY: see `splat`.
         Self(unsafe { _mm256_max_pd(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn unless_below_zero(self, other: Self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm256_and_pd(_mm256_cmp_pd::<_CMP_NLE_UQ>(other.0, _mm256_setzero_pd()), self.0) })
     }
     #[inline(always)]
     unsafe fn pick(from: *const f64, index: *const i32) -> Self {

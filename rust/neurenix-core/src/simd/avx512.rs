@@ -67,6 +67,11 @@ impl Vector<f32> for F32x16 {
         Self(unsafe { _mm512_max_ps(self.0, other.0) })
     }
     #[inline(always)]
+    fn unless_below_zero(self, other: Self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_NLE_UQ>(other.0, _mm512_setzero_ps()), self.0) })
+    }
+    #[inline(always)]
     unsafe fn pick(from: *const f32, index: *const i32) -> Self {
         // SAFETY: the caller vouches for the memory.
         unsafe {
@@ -195,6 +200,11 @@ impl Vector<f64> for F64x8 {
     fn max(self, other: Self) -> Self {
         // SAFETY: see `splat`.
         Self(unsafe { _mm512_max_pd(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn unless_below_zero(self, other: Self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm512_maskz_mov_pd(_mm512_cmp_pd_mask::<_CMP_NLE_UQ>(other.0, _mm512_setzero_pd()), self.0) })
     }
     #[inline(always)]
     unsafe fn pick(from: *const f64, index: *const i32) -> Self {

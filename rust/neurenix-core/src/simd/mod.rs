@@ -68,6 +68,8 @@ pub trait Vector<T>: Copy {
     fn fma(self, factor: Self, addend: Self) -> Self;
     /// The larger, element by element; `other` where either is NaN.
     fn max(self, other: Self) -> Self;
+    /// `self` unless `other` is 0 or below, element by element, else 0.
+    fn unless_below_zero(self, other: Self) -> Self;
     /// Lane `l` is `from[index[l]]`.
     ///
     /// # Safety

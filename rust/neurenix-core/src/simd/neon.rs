@@ -77,6 +77,12 @@ macro_rules! neon {
                 Self(unsafe { $choose($greater(self.0, other.0), self.0, other.0) })
             }
             #[inline(always)]
+            fn unless_below_zero(self, other: Self) -> Self {
+                let least = <$t>::from_bits(1); // whatever is below the least positive number is 0 or below
+                // SAFETY: see `splat`.
+                Self(unsafe { $choose($greater($splat(least), other.0), $splat(0.0), self.0) })
+            }
+            #[inline(always)]
             unsafe fn pick(from: *const $t, index: *const i32) -> Self {
                 let mut lanes = [0.0; $lanes];
                 for (l, lane) in lanes.iter_mut().enumerate() {

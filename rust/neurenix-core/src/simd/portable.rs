@@ -50,6 +50,10 @@ impl<T: Float> Vector<T> for One<T> {
         if self.0 > other.0 { self } else { other }
     }
     #[inline(always)]
+    fn unless_below_zero(self, other: Self) -> Self {
+        if other.0 <= T::ZERO { Self(T::ZERO) } else { self }
+    }
+    #[inline(always)]
     unsafe fn pick(from: *const T, index: *const i32) -> Self {
         // SAFETY: the caller vouches for the memory.
         Self(unsafe { from.add(index.read() as usize).read() })

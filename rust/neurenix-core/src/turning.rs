@@ -1,0 +1,167 @@
+//! Rows that become columns: squares of elements are turned over in registers, so that every line of memory is read and
+//! written whole.
+
+use crate::levels;
+use crate::simd::{Float, LANES, Vector};
+
+/// `y[i * y_step + j] = x[i + j * x_step]` for `i < rows`, `j < columns`.
+pub(crate) struct Turned<T> {
+    pub y: *mut T,
+    pub x: *const T,
+    pub rows: usize,
+    pub columns: usize,
+    pub y_step: isize,
+    pub x_step: usize,
+}
+
+/// Turns over the square that begins with `y[i * y_step + j]`; all its columns are there.
+#[inline(always)]
+fn square<T, V: Vector<T>>(t: &Turned<T>, i: usize, j: usize) {
+    // SAFETY: positions of `x` and `y`, which whoever made `t` vouched for.
+    unsafe {
+        let (from, to) = (t.x.add(j * t.x_step + i), t.y.offset(i as isize * t.y_step).add(j));
+        V::transpose(from, t.x_step, V::N.min(t.rows - i), to, t.y_step);
+    }
+}
+
+/// Columns that are turned over before the next ones: some lines of each row.
+const SIDE: usize = 64;
+
+levels! {
+    fn turn_all<T, V>(t: &Turned<T>) {
+        let whole = t.columns / V::N * V::N;
+        for first in (0..whole).step_by(SIDE) {
+            let last = whole.min(first + SIDE);
+            // Along the operand whose lines lie farther apart.
+            if t.y_step.unsigned_abs() > t.x_step {
+                for i in (0..t.rows).step_by(V::N) {
+                    for j in (first..last).step_by(V::N) {
+                        square::<T, V>(t, i, j);
+                    }
+                }
+            } else {
+                for j in (first..last).step_by(V::N) {
+                    for i in (0..t.rows).step_by(V::N) {
+                        square::<T, V>(t, i, j);
+                    }
+                }
+            }
+        }
+        for i in 0..t.rows {
+            for j in whole..t.columns {
+                // SAFETY: as above.
+                unsafe { t.y.offset(i as isize * t.y_step).add(j).write(t.x.add(j * t.x_step + i).read()) };
+            }
+        }
+    }
+}
+
+/// Does it.
+///
+/// # Safety
+/// All positions are readable in `x` and writable in `y`, by nobody else meanwhile.
+pub(crate) unsafe fn turn<T: Float>(t: &Turned<T>) {
+    turn_all(t);
+}
+
+/// Up to this many elements a column is taken apart by loops of its own.
+const FEW: usize = 4;
+
+levels! {
+    /// `block[k * width + lane] = x[lane * K + k]`.
+    fn collect_few<T: Float, const K: usize>(block: &mut [T], x: &[T], width: usize) {
+        let x = x.as_chunks::<K>().0;
+        for k in 0..K {
+            for (to, x) in block[k * width..(k + 1) * width].iter_mut().zip(x) {
+                *to = x[k];
+            }
+        }
+    }
+}
+
+fn collect_many<T: Float>(block: &mut [T], x: &[T], n: usize, width: usize) {
+    assert!(block.len() >= n * width && x.len() >= n * width);
+    turn_all(&Turned { y: block.as_mut_ptr(), x: x.as_ptr(), rows: n, columns: width, y_step: width as isize, x_step: n });
+}
+
+/// Collects columns that lie one after the other as rows: `block[k * width + lane] = x[lane * n + k]`.
+pub(crate) fn collect<T: Float>(block: &mut [T], x: &[T], n: usize, width: usize) {
+    match n {
+        2 => collect_few::<T, 2>(block, x, width),
+        3 => collect_few::<T, 3>(block, x, width),
+        FEW => collect_few::<T, FEW>(block, x, width),
+        _ => collect_many(block, x, n, width),
+    }
+}
+
+levels! {
+    /// `y[lane * K + k] = block[k * width + lane]`.
+    fn spread_few<T: Float, const K: usize>(y: &mut [T], block: &[T], width: usize) {
+        let rows: [&[T]; K] = std::array::from_fn(|k| &block[k * width..(k + 1) * width]);
+        for (lane, y) in y.as_chunks_mut::<K>().0.iter_mut().enumerate().take(width) {
+            for k in 0..K {
+                y[k] = rows[k][lane];
+            }
+        }
+    }
+}
+
+levels! {
+    fn spread_many<T, V>(y: &mut [T], block: &[T], n: usize, width: usize) {
+        assert!(block.len() >= n.next_multiple_of(V::N) * width && y.len() >= n * width);
+        let whole = width / V::N * V::N;
+        let mut held = [T::ZERO; LANES * LANES];
+        for lane in (0..whole).step_by(V::N) {
+            for k in (0..n).step_by(V::N) {
+                let left = n - k;
+                // SAFETY: rows `k .. k + N` of the block and lanes `lane .. lane + N` of both, as asserted; `held` has room for `N * N`.
+                unsafe {
+                    let (from, to) = (block.as_ptr().add(k * width + lane), y.as_mut_ptr().add(lane * n + k));
+                    if left >= V::N {
+                        V::transpose(from, width, V::N, to, n as isize);
+                        continue;
+                    }
+                    V::transpose(from, width, V::N, held.as_mut_ptr(), V::N as isize);
+                    for l in 0..V::N {
+                        V::load(held.as_ptr().add(l * V::N)).store_first(to.add(l * n), left);
+                    }
+                }
+            }
+        }
+        for lane in whole..width {
+            (0..n).for_each(|k| y[lane * n + k] = block[k * width + lane]);
+        }
+    }
+}
+
+/// Puts rows back as columns: `y[lane * n + k] = block[k * width + lane]`. The block has room for `n` rounded up to [`LANES`] rows.
+pub(crate) fn spread<T: Float>(y: &mut [T], block: &[T], n: usize, width: usize) {
+    match n {
+        2 => spread_few::<T, 2>(y, block, width),
+        3 => spread_few::<T, 3>(y, block, width),
+        FEW => spread_few::<T, FEW>(y, block, width),
+        _ => spread_many(y, block, n, width),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_collected_and_put_back_on_every_level() {
+        for (n, width) in [(1usize, 5), (2, 64), (3, 37), (4, 16), (5, 64), (16, 20), (21, 64), (33, 7), (40, 33)] {
+            let x: Vec<f32> = (0..n * width).map(|i| i as f32).collect();
+            for level in 0..3 {
+                crate::simd::set_level(level);
+                let mut block = vec![0.0; n.next_multiple_of(LANES) * width];
+                collect(&mut block, &x, n, width);
+                assert!((0..n * width).all(|i| block[i] == x[i % width * n + i / width]), "{n} {width} {level}");
+                let mut y = vec![0.0; n * width];
+                spread(&mut y, &block, n, width);
+                assert_eq!(x, y, "{n} {width} {level}");
+            }
+            crate::simd::set_level(2);
+        }
+    }
+}
