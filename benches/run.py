@@ -8,7 +8,8 @@
     python benches/run.py --only unet   some programs; the others' figures stay those of their last run
 
 Each program is a process of its own and writes benches/results/NAME.json; the run adds a line to benches/results/history.jsonl and
-writes docs/performance.md. A peer that is not installed is left out, and said to be.
+writes docs/performance.md. A peer that is not installed is left out, and said to be. All sides of a U-Net stand in memory at once:
+with every peer that takes 10 GB.
 """
 
 from __future__ import annotations
