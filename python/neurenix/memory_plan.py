@@ -30,6 +30,7 @@ from neurenix.tensor import Tensor
 
 _ONE_AT_A_TIME = threading.RLock()
 _MIB = 1 << 20
+_FIRST_USE = 3 << 20  # what a process grows by when kernels run for the first time: pages of their code, stacks of threads
 
 
 class MemoryPlan(NamedTuple):
@@ -175,7 +176,7 @@ def _base() -> int:
         import resource
 
         now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1 << 10)
-    return max(0, now - memory.resident())
+    return max(0, now - memory.resident()) + _FIRST_USE
 
 
 def _mean(output: Any) -> Tensor:

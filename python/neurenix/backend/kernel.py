@@ -116,7 +116,7 @@ def kernel(group: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
         name = signature.__name__
         if name in KERNELS:
             raise ValueError(f"kernel {name!r} is declared twice")
-        params = tuple((p.name, str(p.annotation)) for p in inspect.signature(signature).parameters.values())
+        params = tuple((word, role) for word, role in signature.__annotations__.items() if word != "return")  # text, in order
         stem = signature.__module__.rpartition(".")[2].lstrip("_")
         row = KERNELS[name] = Kernel(name, stem, group, params, inspect.getdoc(signature) or "")
         return cast(Callable[P, None], row)
