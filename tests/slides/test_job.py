@@ -269,3 +269,16 @@ def test_the_thumbnail_shows_image_and_mask(slide: Path, tmp_path: Path, monkeyp
     rows, columns = (np.minimum(np.arange(0, n, 5) + 2, n - 1) for n in SIZE)
     means = np.stack([np.rint(IMAGE[:, i : i + 5].reshape(60, -1).mean(1)).astype(np.uint8) for i in range(0, 411, 5)], axis=1)
     assert np.array_equal(picture, nx.overlay(means, mask[np.ix_(rows, columns)] > 0))
+
+
+@pytest.mark.devices
+def test_a_model_on_another_device(device: str, tmp_path: Path) -> None:
+    nx.manual_seed(0)
+    model = UNet(1, 1, [4]).eval()
+    np.save(tmp_path / "a.npy", IMAGE[:40, :30])
+    expected = whole(model, IMAGE[:40, :30])
+    model.to(device)
+    assert model.plan((40, 30), tile=(16, 16), measure=False).tiles == 6
+    out = {"probabilities": tmp_path / "b.npy"}
+    assert predict_file(model, tmp_path / "a.npy", out, Settings(tile=(16, 16))) == "written"
+    assert np.allclose(np.load(out["probabilities"]), expected, atol=1e-6)

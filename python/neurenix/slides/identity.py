@@ -21,7 +21,7 @@ def model_hash(model: Module) -> str:
         plain = {k: v for k, v in vars(module).items() if k != "training" and not k.startswith("_") and isinstance(v, _PLAIN)}
         found.update(f"{name} {sorted(plain.items())}\n".encode())
     for name, value in model.state_dict().items():
-        array = np.ascontiguousarray(value.numpy())
+        array = np.ascontiguousarray(value.to(device="cpu").numpy())
         found.update(f"\n{name} {array.dtype} {array.shape}\n".encode())
         found.update(array.data)
     return found.hexdigest()
