@@ -6,17 +6,15 @@ tree, and sends the whole back.
 
 from __future__ import annotations
 
-import time
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from neurenix import backend, layout
 from neurenix.parallel import tree
-from neurenix.parallel.ranks import Ranks
+from neurenix.parallel.ranks import Ranks, wait_until
 
 Vector = np.ndarray[Any, Any]
-_PAUSE: Final = 2e-5  # seconds
 
 
 def new_vector(size: int, dtype: np.dtype[Any]) -> Vector:
@@ -88,10 +86,11 @@ class Joining:
         others = [r for r in range(self.ranks.size) if r != self.ranks.rank]
         self.sent += [(whole, self.ranks.send(whole, r, 2 * number + 1)) for r in others]
 
+    def _is_done(self) -> bool:
+        self.poll()
+        return not self.coming and not self.back and all(request.Test() for _, request in self.sent)
+
     def wait(self) -> list[Vector]:
         """The sums, when all of them are here and nothing is on its way."""
-        self.poll()
-        while self.coming or self.back or not all(request.Test() for _, request in self.sent):
-            time.sleep(_PAUSE)
-            self.poll()
+        wait_until(self._is_done)
         return [self.sums[i] for i in range(len(self.stacks))]

@@ -10,7 +10,7 @@ import platform
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from types import TracebackType
 from typing import Any, Final, TypeVar
@@ -23,7 +23,7 @@ from neurenix.system import allotted_threads
 
 T = TypeVar("T")
 _SIZES: Final = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")  # what launchers say: Open MPI, MPICH and Intel MPI, MVAPICH
-_PAUSE: Final = 5e-5  # seconds between two looks at what is under way: a waiting process leaves its core to others
+_PAUSES: Final = (2e-5, 1e-3)  # seconds between two looks at what is under way: a waiting process leaves its core to others
 _PATIENCE: Final = 2.0  # seconds that other ranks leave the first one to tell an error that all of them have
 
 
@@ -92,6 +92,13 @@ class Ranks:
         return min(share, allotted_threads(os.environ, len(here)) or share)
 
 
+def wait_until(done: Callable[[], bool]) -> None:
+    """Look again and again, the more seldom the longer it takes: by a twentieth of the time that has passed."""
+    begun = time.perf_counter()
+    while not done():
+        time.sleep(min(_PAUSES[1], max(_PAUSES[0], (time.perf_counter() - begun) / 20)))
+
+
 def share_of_cores(every: list[list[int]], own: list[int]) -> int:
     """Threads for a process that may run on the cores ``own``, beside processes (this one too) that may run on ``every``."""
     part = sum(1 / sum(core in cores for cores in every) for core in own)
@@ -111,9 +118,7 @@ class MpiRanks(Ranks):
 
     def gather(self, value: T) -> list[T]:
         """What every rank gave, in their order."""
-        arrived = self.comm.Ibarrier()
-        while not arrived.Test():
-            time.sleep(_PAUSE)
+        wait_until(self.comm.Ibarrier().Test)
         found: list[T] = self.comm.allgather(value)
         return found
 
