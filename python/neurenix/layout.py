@@ -79,6 +79,16 @@ def contiguous(x: Array) -> Array:
     return y
 
 
+def in_order(x: Array, order: tuple[int, ...]) -> Array:
+    """The dense buffer of ``x`` with its axes in this order: a view where it already lies so, else a copy."""
+    return contiguous(x.transpose(order))
+
+
+def from_order(buffer: Array, order: tuple[int, ...]) -> Array:
+    """The logical array of such a buffer."""
+    return buffer.transpose(sorted(range(buffer.ndim), key=order.__getitem__))
+
+
 def cast(x: Array, dtype: DTypeLike) -> Array:
     """A dense array of another element type, ``x`` itself where it already has it."""
     if x.dtype == dtype:

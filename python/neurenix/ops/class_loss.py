@@ -158,16 +158,17 @@ def _smoothing(label_smoothing: float) -> float:
 
 def _from_logits(op: str, x: Tensor, target: Tensor, weight: Any, how: str, ignore: int, smoothing: float, most: float) -> Tensor:
     labels, w = _labels(op, target, x), _class_weight(op, weight, x)
-    buffer, *sizes = as_it_lies(x._array)
-    loss, lse, share = (backend.new(buffer, (sizes[0],)) for _ in range(3))
-    cross_entropy_rows(loss, lse, share, buffer, labels, w, *sizes, smoothing, ignore, most)
+    buffer, rows, classes, inner = as_it_lies(x._array)
+    loss, lse, share = (backend.new(buffer, (rows,)) for _ in range(3))
+    cross_entropy_rows(loss, lse, share, buffer, labels, w, rows, classes, inner, smoothing, ignore, most)
     in_parts = how == "mean" and is_sharded()
     y, denominator = _reduced("sum" if in_parts else how, loss, share, target.shape)
 
     def vjp(g: Array) -> tuple[Array]:
         dx = backend.new(buffer, buffer.shape)
-        cross_entropy_rows_backward(dx, buffer, lse, labels, w, layout.contiguous(g), denominator, *sizes, smoothing, ignore)
-        return (dx if sizes[2] > 1 else as_input(dx),)
+        settings = (rows, classes, inner, smoothing, ignore)
+        cross_entropy_rows_backward(dx, buffer, lse, labels, w, layout.contiguous(g), denominator, *settings)
+        return (dx if inner > 1 else as_input(dx),)
 
     found = autograd.record(op, y, (x,), vjp)
     return _mean_over_batch(found, share) if in_parts else found

@@ -85,11 +85,10 @@ def _elementwise(
     divisor: float | None = None,
 ) -> Tensor:
     """Loss of every element, or their sum over ``divisor`` (their number for a mean)."""
-    order = layout.order_of(x._array)
-    lay = lambda array: None if array is None else layout.contiguous(array.transpose(order))  # noqa: E731
-    back = lambda buffer: buffer.transpose(sorted(range(x.ndim), key=order.__getitem__))  # noqa: E731
-    dx, dt, n = lay(x._array), lay(t._array), x._array.size
-    given, needs = (dx, dt, lay(weight), lay(positive), n, int(way), float(a), float(b)), (x.requires_grad, t.requires_grad)
+    order, n = layout.order_of(x._array), x._array.size
+    dx, dt = layout.in_order(x._array, order), layout.in_order(t._array, order)
+    weights, positives = (None if array is None else layout.in_order(array, order) for array in (weight, positive))
+    given, needs = (dx, dt, weights, positives, n, int(way), float(a), float(b)), (x.requires_grad, t.requires_grad)
     over = divisor if divisor is not None else float(n) if reduction == "mean" else 1.0
     if reduction == "none":
         y = backend.new(dx, dx.shape)
@@ -100,14 +99,14 @@ def _elementwise(
         y = y.reshape(())
 
     def vjp(g: Array) -> list[Array | None]:
-        g = lay(g) if g.ndim == x.ndim else layout.contiguous(g)
+        g = layout.in_order(g, order) if g.ndim == x.ndim else layout.contiguous(g)
         gradients = [backend.new(dx, dx.shape) if need else None for need in needs]
         for of_target, out in enumerate(gradients):
             if out is not None:
                 loss_elements_backward(out, g, *given, over if n else 1.0, of_target)
-        return [None if out is None else back(out) for out in gradients]
+        return [None if out is None else layout.from_order(out, order) for out in gradients]
 
-    return autograd.record(op, back(y) if y.ndim == x.ndim else y, (x, t), vjp)
+    return autograd.record(op, layout.from_order(y, order) if y.ndim == x.ndim else y, (x, t), vjp)
 
 
 def counts(t: Tensor, ignore: float) -> Tensor:

@@ -71,15 +71,16 @@ def normalise(
     s = _Samples(f, x.shape[0], x.shape[1], groups)
     scale, shift = (backend.new(f.buffer, (s.n, s.c)) for _ in range(2))
     mean, rstd, moment_mean, moment_square = (backend.new(f.buffer, (s.n, s.c), np.float64) for _ in range(4))
-    tables, moments, settings = (scale, shift, mean, rstd), (moment_mean, moment_square), (*s.shared, eps, momentum)
+    moments = (moment_mean, moment_square)
     y = f.new(f.spatial)
     for at, maps in s.parts():
-        part, found = f.buffer[at], [m[at] for m in moments]
+        part, found = f.buffer[at], (moment_mean[at], moment_square[at])
         norm_moments(part, *found, maps, *s.size, f.channels)
-        norm_tables(*(t[at] for t in tables), None, None, *found, *affine, at.stop - at.start, *settings)
+        tables = (scale[at], shift[at], mean[at], rstd[at])
+        norm_tables(*tables, None, None, *found, *affine, at.stop - at.start, *s.shared, eps, momentum)
         norm_apply(y[at], part, scale[at], shift[at], maps, maps, math.prod(s.size), f.channels, relu)
     if any(r is not None for r in running):
-        norm_tables(*tables, *running, *moments, *affine, s.n, *settings)
+        norm_tables(scale, shift, mean, rstd, *running, *moments, *affine, s.n, *s.shared, eps, momentum)
 
     def backward(g: Array, needs: tuple[bool, ...]) -> list[Array | None]:
         return _backward(f.buffer_of(g), s, (mean, rstd, scale, shift), affine[0], relu, needs)
@@ -92,18 +93,18 @@ def _backward(
 ) -> list[Array | None]:
     mean, rstd, scale, shift = tables
     f = s.frame
-    sums = [backend.new(g, (s.n, s.c), np.float64) for _ in range(2)]
-    slopes = [backend.new(g, (s.n, s.c)) for _ in range(3)]
+    sum_g, sum_gx = (backend.new(g, (s.n, s.c), np.float64) for _ in range(2))
+    a, b, d = (backend.new(g, (s.n, s.c)) for _ in range(3))
     dweight, dbias = (backend.new(g, (s.c,)) if need else None for need in needs[1:])
     dx = f.new(f.spatial) if needs[0] else None
     for at, maps in s.parts():
-        both, of_part, lines = (g[at], f.buffer[at]), [t[at] for t in sums], [t[at] for t in slopes]
+        both, sums = (g[at], f.buffer[at]), (sum_g[at], sum_gx[at])
         applied = (scale[at], shift[at], maps, maps)
-        norm_backward_sums(*both, *of_part, mean[at], *applied, *s.size, f.channels, relu)
+        norm_backward_sums(*both, *sums, mean[at], *applied, *s.size, f.channels, relu)
         if dx is not None:
-            given = (mean[at], rstd[at], weight, at.stop - at.start, *s.shared, True)
-            norm_backward_tables(*lines, None, None, *of_part, *given)
+            lines, given = (a[at], b[at], d[at]), (mean[at], rstd[at], weight, at.stop - at.start)
+            norm_backward_tables(*lines, None, None, *sums, *given, *s.shared, True)
             norm_backward_apply(dx[at], *both, *lines, *applied, math.prod(s.size), f.channels, relu)
     if needs[1] or needs[2]:
-        norm_backward_tables(*slopes, dweight, dbias, *sums, mean, rstd, weight, s.n, *s.shared, True)
+        norm_backward_tables(a, b, d, dweight, dbias, sum_g, sum_gx, mean, rstd, weight, s.n, *s.shared, True)
     return [None if dx is None else f.logical(dx), dweight, dbias]
