@@ -55,7 +55,13 @@ def test_a_sequential_gives_the_bits_of_its_layers(norm, padding_mode):
 
 def test_layers_with_hooks_or_of_other_types_run_themselves(monkeypatch):
     calls = []
-    monkeypatch.setattr(_chains, "_unit", lambda conv, norm, relu, x: calls.append((conv, norm, relu)) or x)
+
+    def told(x, units, beside):
+        assert beside is None
+        calls.append([(unit.weight, unit.norm and unit.norm.weight, unit.relu) for unit in units])
+        return x
+
+    monkeypatch.setattr(_chains, "conv_chain", told)
 
     class Mine(nn.Conv2d):
         def forward(self, input):
@@ -68,9 +74,27 @@ def test_layers_with_hooks_or_of_other_types_run_themselves(monkeypatch):
     hooked.register_forward_hook(lambda *_: None)
     nn.Sequential(hooked, norm.eval(), nn.ReLU())(x)
     assert not calls
-    plain = nn.Conv2d(3, 3, 1)
+    plain, other = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
     nn.Sequential(plain, norm, nn.ReLU())(x)
-    assert calls == [(plain, norm, True)]
+    first, second = (plain.weight, norm.weight, True), (other.weight, None, False)
+    assert calls == [[first]]
+    nn.Sequential(nn.Sequential(plain, norm, nn.ReLU()), other)(x)
+    assert calls[1:] == [[first, second]]
+    nn.Sequential(plain, norm, nn.ReLU(), plain, norm)(x)  # its statistics move between
+    assert calls[2:] == [[first], [(plain.weight, norm.weight, False)]]
+
+
+def test_containers_of_other_types_or_with_hooks_run_themselves():
+    class Doubled(nn.Sequential):
+        def forward(self, x):
+            return super().forward(x) * 2
+
+    x, conv, calls = nx.Tensor(random_array(1, 3, 5, 5, dtype=np.float32)), nn.Conv2d(3, 3, 1), []
+    assert_same_bits(nn.Sequential(Doubled(conv))(x).numpy(), 2 * conv(x).numpy())
+    hooked = nn.Sequential(conv)
+    hooked.register_forward_hook(lambda *_: calls.append(1))
+    nn.Sequential(hooked)(x)
+    assert calls == [1]
 
 
 def test_errors_are_the_layers():

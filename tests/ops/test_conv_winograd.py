@@ -46,7 +46,8 @@ def kernel(x, w, padding=(1, 1), mode="chosen", packed=False, scatter=False, end
         points = np.full(36 * c * (-(-k // 16) * 16), np.nan, dtype)
         _conv.winograd_pack(points, w, k, c, scatter)
         w = points
-    _conv.convolve_winograd(y, x, w, *end[:3], n, h, width, *size, k, c, *padding, scatter, end.relu, packed, MODES[mode])
+    arrays = (y, None, x, None, w, *end[:3], None, None, None, None)
+    _conv.convolve_winograd(*arrays, n, h, width, *size, k, c, 1, *padding, scatter, end.relu, False, packed, MODES[mode])
     return y.transpose(0, 3, 1, 2)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from neurenix import nn
+from neurenix import nn, ops
+from neurenix.autograd import is_grad_enabled
 from neurenix.checkpoint import note
 from neurenix.errors import ArgumentError
 from neurenix.nn import functional
+from neurenix.nn.containers import run_in_turn
 from neurenix.nn.module import Module
 from neurenix.ops.resize_like import resize_like
 from neurenix.tensor import Tensor
@@ -67,15 +69,22 @@ class Level(Module):
         self.first = nn.ConvNormAct(in_channels, out_channels, norm=norm, activation=activation)
         self.second = nn.ConvNormAct(out_channels, out_channels, norm=norm, activation=activation)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Give (N, out_channels, H, W)."""
-        out: Tensor = self.second(self.first(x))
+    def forward(self, x: Tensor, beside: Tensor | None = None) -> Tensor:
+        """Give (N, out_channels, H, W); the channels of ``beside``, where it is given, follow those of ``x``."""
+        out: Tensor = run_in_turn([self.first, self.second], x, beside)
         return out
 
 
+def with_beside(block: Module, x: Tensor, beside: Tensor) -> Tensor:
+    """``block`` of the channels of two maps, one after the other."""
+    takes_two = isinstance(block, Level) and not block.is_hooked() and "forward" not in vars(block)
+    out: Tensor = block(x, beside) if takes_two else block(ops.cat([x, beside], dim=1))
+    return out
+
+
 def through(level: Module, held: list[Tensor]) -> Tensor:
-    """What ``level`` makes of the only map in ``held``; a plain one lets go of it before its second convolution."""
-    if type(level) is Level and not level.is_hooked() and "forward" not in vars(level):
+    """What ``level`` makes of the only map in ``held``; a plain one lets go of it before its second convolution where nothing is recorded."""
+    if not is_grad_enabled() and type(level) is Level and not level.is_hooked() and "forward" not in vars(level):
         note(level)
         return level.second(level.first(held.pop()))  # type: ignore[no-any-return]
     return level(held.pop())  # type: ignore[no-any-return]

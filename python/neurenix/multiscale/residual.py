@@ -88,9 +88,9 @@ class SqueezedLevel(Level):
         super().__init__(in_channels, out_channels, norm, activation)
         self.squeeze = SqueezeExcitation(out_channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Give (N, out_channels, H, W)."""
-        out: Tensor = self.squeeze(super().forward(x))
+    def forward(self, x: Tensor, beside: Tensor | None = None) -> Tensor:
+        """Give (N, out_channels, H, W); the channels of ``beside``, where it is given, follow those of ``x``."""
+        out: Tensor = self.squeeze(super().forward(x, beside))
         return out
 
 

@@ -7,10 +7,11 @@ from math import prod
 from typing import Any, Final
 
 from neurenix import nn
+from neurenix.autograd import is_grad_enabled
 from neurenix.checkpoint import is_checkpointing, segment
 from neurenix.errors import ArgumentError
 from neurenix.multiscale import _checks, _given_encoder
-from neurenix.multiscale._blocks import check_activation, check_norm, fitted, outputs, scaled_down, through
+from neurenix.multiscale._blocks import check_activation, check_norm, fitted, outputs, scaled_down, through, with_beside
 from neurenix.multiscale._memory import Memory
 from neurenix.multiscale.blur import MaxBlurPool
 from neurenix.multiscale.gates import AttentionGate
@@ -229,6 +230,8 @@ class UNet(Module):
             return through(self.decoder[i], [fitted(up(maps.pop()), size)])
         first = [self.gates[i](skip, maps[0]) if self.attention else skip]
         del skip
+        if is_grad_enabled():
+            return with_beside(self.decoder[i], first.pop(), fitted(up(maps.pop()), size))
         return through(self.decoder[i], [beside(first, lambda: fitted(up(maps.pop()), size), getattr(up, "out_channels", None))])
 
     def get_encoder_features(self) -> list[Tensor]:

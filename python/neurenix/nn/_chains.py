@@ -1,12 +1,13 @@
 """Runs of plain convolution, normalisation and ReLU layers, handed to one operation.
 
-Only layers of exactly these types are joined, without hooks or a ``forward`` of their own: each gives the same bits alone.
+Only layers of exactly these types are joined, without hooks or a ``forward`` of their own: each gives the same bits alone. Containers
+of exactly these types are looked into.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from neurenix import ops
 from neurenix.nn.activation import ReLU
@@ -20,61 +21,82 @@ Layer: TypeAlias = BatchNorm2d | InstanceNorm2d | GroupNorm
 _NORMS = (BatchNorm2d, InstanceNorm2d, GroupNorm)
 
 
-def _is(module: Module, kinds: tuple[type[Module], ...]) -> bool:
+class _Group(NamedTuple):
+    """A convolution and the layers behind it that share its passes."""
+
+    conv: Conv2d
+    norm: Layer | None
+    relu: bool
+
+    @property
+    def length(self) -> int:
+        """How many layers these are."""
+        return 1 + (self.norm is not None) + self.relu
+
+    def unit(self, padding: Any) -> Unit:
+        """What the operation is told; batches that a norm has counted so far are looked at here."""
+        conv, how = self.conv, None
+        if isinstance(self.norm, GroupNorm):
+            how = Norm("group", self.norm.weight, self.norm.bias, eps=self.norm.eps, groups=self.norm.num_groups)
+        elif self.norm is not None:
+            norm, is_batch = self.norm, isinstance(self.norm, BatchNorm2d)
+            own, momentum = norm.begin()
+            watch = norm.watch if isinstance(norm, BatchNorm2d) else None
+            kind, running = "batch" if is_batch else "instance", (norm.running_mean, norm.running_var)
+            how = Norm(kind, norm.weight, norm.bias, *running, own, momentum, norm.eps, watch=watch)
+        return Unit(conv.weight, conv.bias, conv.stride, padding, conv.dilation, conv.groups, how, "relu" if self.relu else None)
+
+
+def is_plain(module: Module, kinds: tuple[type[Module], ...]) -> bool:
+    """Whether a module is of exactly one of these types, and nothing else happens when it is called."""
     return type(module) in kinds and not module.is_hooked() and "forward" not in vars(module)
 
 
-def run(modules: Sequence[Module], x: Any) -> Any:
-    """Give ``x`` to the first module, its result to the next, and return the last one's."""
+def run(modules: Sequence[Module], x: Any, beside: Tensor | None = None) -> Any:
+    """Give ``x`` to the first module, its result to the next, and return the last one's.
+
+    The channels of ``beside``, where it is given, follow those of ``x``.
+    """
     i = 0
     while i < len(modules):
-        conv = modules[i]
-        i += 1
-        if not (isinstance(conv, Conv2d) and _is(conv, (Conv2d,)) and isinstance(x, Tensor) and x.ndim == 4):
-            x = conv(x)
+        groups = _groups(modules[i:]) if isinstance(x, Tensor) and x.ndim == 4 else []
+        if not groups:
+            x, beside, i = modules[i](x if beside is None else ops.cat([x, beside], 1)), None, i + 1
             continue
-        norm: Layer | None = None
-        if i < len(modules) and _is(modules[i], _NORMS) and _channels(modules[i]) == conv.out_channels:
-            norm = cast(Layer, modules[i])
-            i += 1
-        relu = i < len(modules) and _is(modules[i], (ReLU,))
-        x = _unit(conv, norm, relu, x)
-        i += relu
+        if beside is not None and groups[0].conv.padding_mode != "zeros":
+            x, beside = ops.cat([x, beside], 1), None
+        x, padding = groups[0].conv._surround(x)
+        x, beside = conv_chain(x, [g.unit(padding if g is groups[0] else g.conv.padding) for g in groups], beside), None
+        for group in groups:
+            if group.norm is not None and not isinstance(group.norm, GroupNorm):
+                group.norm.count()
+        i += sum(group.length for group in groups)
     return x
+
+
+def _groups(modules: Sequence[Module]) -> list[_Group]:
+    """The groups that modules begin with, as many as one operation takes: a normalisation counts its batches between two."""
+    found: list[_Group] = []
+    i = 0
+    while (group := _group(modules[i:])) is not None:
+        if found and (group.conv.padding_mode != "zeros" or any(group.norm is g.norm for g in found)):
+            break
+        found.append(group)
+        i += group.length
+    return found
+
+
+def _group(modules: Sequence[Module]) -> _Group | None:
+    """The group that modules begin with, if they do."""
+    if not modules or not is_plain(modules[0], (Conv2d,)):
+        return None
+    conv, norm = cast(Conv2d, modules[0]), None
+    if len(modules) > 1 and is_plain(modules[1], _NORMS) and _channels(modules[1]) == conv.out_channels:
+        norm = cast(Layer, modules[1])
+    i = 1 if norm is None else 2
+    return _Group(conv, norm, i < len(modules) and is_plain(modules[i], (ReLU,)))
 
 
 def _channels(norm: Any) -> int:
     count: int = norm.num_channels if isinstance(norm, GroupNorm) else norm.num_features
     return count
-
-
-def _unit(conv: Conv2d, norm: Layer | None, relu: bool, x: Tensor) -> Tensor:
-    if norm is not None and _uses_map(norm):
-        return _by_its_map(norm, conv(x), relu)
-    if isinstance(norm, BatchNorm2d):
-        norm.watch(x)
-    x, padding = conv._surround(x)
-    how = None
-    if norm is not None and not isinstance(norm, GroupNorm):
-        kind = "batch" if isinstance(norm, BatchNorm2d) else "instance"
-        how = Norm(kind, norm.weight, norm.bias, norm.running_mean, norm.running_var, False, eps=norm.eps)
-    unit = Unit(conv.weight, conv.bias, conv.stride, padding, conv.dilation, conv.groups, how, "relu" if relu else None)
-    return conv_chain(x, [unit])
-
-
-def _uses_map(norm: Layer) -> bool:
-    """Whether the statistics are the map's own."""
-    return isinstance(norm, GroupNorm) or norm.training or norm.running_mean is None
-
-
-def _by_its_map(norm: Layer, y: Tensor, relu: bool) -> Tensor:
-    """The layer's own forward, with ReLU in the same pass."""
-    if isinstance(norm, GroupNorm):
-        return ops.group_norm(y, norm.num_groups, norm.weight, norm.bias, norm.eps, relu=relu)
-    if isinstance(norm, BatchNorm2d):
-        norm.watch(y)
-    own, momentum = norm.begin()
-    apply = ops.batch_norm if isinstance(norm, BatchNorm2d) else ops.instance_norm
-    y = apply(y, norm.running_mean, norm.running_var, norm.weight, norm.bias, own, momentum, norm.eps, relu=relu)
-    norm.count()
-    return y

@@ -120,6 +120,7 @@ class Sequential(_Numbered):
     """
 
     _makes_segments = True
+    _runs_in_turn = True  # to be said by each type for itself
 
     def __init__(self, *modules: Any) -> None:
         if len(modules) == 1 and isinstance(modules[0], Mapping):
@@ -171,8 +172,31 @@ class Sequential(_Numbered):
             return segment(self._run, x)
         return self._run(x)
 
+    def only_runs_in_turn(self) -> bool:
+        """Whether calling it is calling its modules, and nothing else happens: not so for types derived from it."""
+        return "_runs_in_turn" in vars(type(self)) and _chains.is_plain(self, (type(self),))
+
     def _run(self, x: Any) -> Any:
-        return _chains.run(self._list(), x)
+        return _chains.run(_flat(self._list()), x)
+
+
+def _flat(modules: Iterable[Module]) -> list[Module]:
+    """Modules, and in the place of plain containers those inside them, unless these are checkpointed as parts of their own."""
+    found: list[Module] = []
+    for module in modules:
+        if isinstance(module, Sequential) and module.only_runs_in_turn() and not is_checkpointing():
+            found += _flat(module._list())
+        else:
+            found.append(module)
+    return found
+
+
+def run_in_turn(modules: Iterable[Module], x: Any, beside: Any = None) -> Any:
+    """Give ``x`` to the first module, its result to the next, as a :class:`Sequential` of them does.
+
+    The channels of ``beside``, where it is given, follow those of ``x``: the two are not copied together where they need not be.
+    """
+    return _chains.run(_flat(modules), x, beside)
 
 
 class ModuleList(_Numbered):

@@ -51,6 +51,8 @@ class ConvNormAct(Sequential):
     (1, 8, 5, 7)
     """
 
+    _runs_in_turn = True
+
     def __init__(
         self,
         in_channels: int,

@@ -16,7 +16,7 @@ import numpy as np
 
 from neurenix import backend
 from neurenix._typing import Array
-from neurenix.backend.kernel import Enum, In, Optional, Out, Size, kernel
+from neurenix.backend.kernel import DoubleOut, Enum, In, Optional, Out, Size, kernel
 from neurenix.layout import contiguous
 from neurenix.ops._derived import derived, keeps
 from neurenix.precision import get_float32_precision
@@ -118,11 +118,17 @@ def winograd_pack(points: Out, weight: In, outputs: Size, channels: Size, scatte
 @kernel("floats")
 def convolve_winograd(
     y: Out,
+    second_y: Optional[Out],
     x: In,
+    second_x: Optional[In],
     weight: In,
     bias: Optional[In],
     scale: Optional[In],
     shift: Optional[In],
+    x_scale: Optional[In],
+    x_shift: Optional[In],
+    mean: Optional[DoubleOut],
+    square: Optional[DoubleOut],
     n: Size,
     h: Size,
     w: Size,
@@ -130,16 +136,19 @@ def convolve_winograd(
     ow: Size,
     outputs: Size,
     channels: Size,
+    rows: Size,
     pad_h: Size,
     pad_w: Size,
     scatter: Enum,
     relu: Enum,
+    x_relu: Enum,
     packed: Enum,
     mode: Enum,
 ) -> None:
     """As ``convolve`` with one group and windows of 3x3 whose stride and dilation are 1, by Winograd's algorithm F(4x4, 3x3).
 
-    weight is (first, second, 3, 3), or what ``winograd_pack`` gives if packed. mode: 0, or an order of work that tests ask for.
+    x and y may lie in two arrays, a half of the channels each; x becomes x * x_scale + x_shift (rows: 1 or n), max(0, .) if x_relu, first;
+    mean and square are those of ``norm_moments`` of y. weight: as it is, or by ``winograd_pack`` if packed. mode: 0, or a test's order.
     """
 
 
@@ -173,6 +182,9 @@ def winograd_weight_gradient(
     dw: Out,
     small: In,
     large: In,
+    second_large: Optional[In],
+    scale: Optional[In],
+    shift: Optional[In],
     n: Size,
     h: Size,
     w: Size,
@@ -180,10 +192,15 @@ def winograd_weight_gradient(
     ow: Size,
     outputs: Size,
     channels: Size,
+    rows: Size,
     pad_h: Size,
     pad_w: Size,
+    relu: Enum,
 ) -> None:
-    """As ``conv_weight_gradient`` with one group and windows of 3x3 whose stride and dilation are 1, by Winograd's algorithm."""
+    """As ``conv_weight_gradient`` with one group and windows of 3x3 whose stride and dilation are 1, by Winograd's algorithm.
+
+    large is read as x is in ``convolve_winograd``.
+    """
 
 
 @kernel("floats")
@@ -206,6 +223,27 @@ class Window(NamedTuple):
         return (*self.kernel, *self.stride, *self.pad, *self.dilation)
 
 
+class Source(NamedTuple):
+    """A dense (N, H, W, C) buffer, or two with half of the channels each, and what is done to them on the way in."""
+
+    first: Array
+    second: Array | None = None
+    scale: Array | None = None  # times scale, plus shift: tables with a row, or one a sample
+    shift: Array | None = None
+    relu: bool = False
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Sizes (N, H, W, C) of both together."""
+        n, h, w, c = self.first.shape
+        return n, h, w, c if self.second is None else 2 * c
+
+    @property
+    def rows(self) -> int:
+        """Rows of the tables."""
+        return 1 if self.scale is None else int(self.scale.shape[0])
+
+
 class Epilogue(NamedTuple):
     """What happens to a sum before it is written: ``(sum + bias) * scale + shift``, then ReLU."""
 
@@ -225,23 +263,44 @@ def run(
 
     ``weight`` is (first, second, ...): a gathering convolution gives ``first`` channels, a scattering one ``second * groups``.
     """
-    first, second = weight.shape[:2]
     groups = window.groups
-    outputs, channels = (second, first // groups) if scatter else (first // groups, second)
+    outputs, channels = sides(weight, groups, scatter)
     n, h, w, c = x.shape
     y = backend.new(x, (n, *size, outputs * groups)) if into is None else into
     if groups > 1 and outputs == channels == 1:
         values = contiguous(weight._array)
         convolve_depthwise(y, x, values, end.bias, end.scale, end.shift, n, h, w, *size, c, *window.numbers, scatter, end.relu)
     elif by_winograd(x, window, outputs, channels):
-        values, packed = _points(weight, outputs, channels, scatter)
-        convolve_winograd(y, x, values, *end[:3], n, h, w, *size, outputs, channels, *window.pad, scatter, end.relu, packed, 0)
+        run_winograd((y, None), Source(x), weight, window, scatter, end)
     else:
         packed = _packed(weight, window, outputs, channels, scatter)
         convolve(
             y, x, packed, end.bias, end.scale, end.shift, n, h, w, *size, groups, outputs, channels, *window.numbers, scatter, end.relu
         )
     return y
+
+
+def run_winograd(
+    y: tuple[Array, Array | None],
+    x: Source,
+    weight: Tensor,
+    window: Window,
+    scatter: bool,
+    end: Epilogue = PLAIN,
+    moments: tuple[Array | None, Array | None] = (None, None),
+) -> None:
+    """Convolve by Winograd's algorithm into a buffer or two; ``moments`` get the output's means and squares."""
+    outputs, channels = sides(weight, 1, scatter)
+    values, packed = _points(weight, outputs, channels, scatter)
+    (n, h, w, _), (oh, ow) = x.shape, y[0].shape[1:3]
+    sizes = (n, h, w, oh, ow, outputs, channels, x.rows, *window.pad)
+    convolve_winograd(*y, *x[:2], values, *end[:3], *x[2:4], *moments, *sizes, scatter, end.relu, x.relu, packed, 0)
+
+
+def sides(weight: Tensor, groups: int, scatter: bool) -> tuple[int, int]:
+    """Outputs and channels of a group."""
+    first, second = weight.shape[:2]
+    return (second, first // groups) if scatter else (first // groups, second)
 
 
 def by_winograd(x: Array, window: Window, outputs: int, channels: int) -> bool:
@@ -258,9 +317,7 @@ def by_winograd(x: Array, window: Window, outputs: int, channels: int) -> bool:
 
 def cell(x: Array, weight: Tensor, window: Window, scatter: bool) -> int:
     """Along each axis, how many outputs round together: what one of them rounds to may depend on all that the others read."""
-    first, second = weight.shape[:2]
-    outputs, channels = (second, first) if scatter else (first, second)
-    return SIDE if by_winograd(x, window, outputs, channels) else 1
+    return SIDE if by_winograd(x, window, *sides(weight, 1, scatter)) else 1
 
 
 def _points(weight: Tensor, outputs: int, channels: int, scatter: bool) -> tuple[Array, bool]:
@@ -295,14 +352,21 @@ def _packed(weight: Tensor, window: Window, outputs: int, channels: int, scatter
 
 def weight_gradient(small: Array, large: Array, weight: Tensor, window: Window) -> Array:
     """The gradient of a weight from the map at window positions and the map that the windows lie in, dense buffers."""
-    dw = backend.new(small, weight.shape)
     n, oh, ow, k = small.shape
     _, h, w, c = large.shape
     groups = window.groups
     if by_winograd(small, window, k, c):
-        winograd_weight_gradient(dw, small, large, n, h, w, oh, ow, k, c, *window.pad)
-    else:
-        conv_weight_gradient(dw, small, large, n, h, w, oh, ow, groups, k // groups, c // groups, *window.numbers)
+        return weight_gradient_winograd(small, Source(large), weight, window)
+    dw = backend.new(small, weight.shape)
+    conv_weight_gradient(dw, small, large, n, h, w, oh, ow, groups, k // groups, c // groups, *window.numbers)
+    return dw
+
+
+def weight_gradient_winograd(small: Array, large: Source, weight: Tensor, window: Window) -> Array:
+    """The same by Winograd's algorithm."""
+    dw = backend.new(small, weight.shape)
+    (n, h, w, c), (_, oh, ow, k) = large.shape, small.shape
+    winograd_weight_gradient(dw, small, *large[:4], n, h, w, oh, ow, k, c, large.rows, *window.pad, large.relu)
     return dw
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from neurenix import autograd, backend, layout, ops
@@ -10,12 +10,13 @@ from neurenix._typing import Array
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.ops import sample_norm
 from neurenix.ops._arguments import integer
-from neurenix.ops.norm import backward, batch_tables, from_last, is_rerun, norm_apply, running_tables, sizes_of, to_last
+from neurenix.ops.norm import Sizes, Tables, apply, backward, batch_tables, from_last, is_rerun, running_tables, sizes_of, to_last
 from neurenix.tensor import Tensor, as_tensor
 from neurenix.window_rules import at_place
 
 Affine = tuple[Array | None, Array | None]
 Rule = Callable[[Array, tuple[bool, ...]], list[Array | None]]
+Pair = tuple[Tensor | None, Tensor | None]
 
 
 def _check(op: str, x: Tensor, c: int, **channels: Tensor | None) -> None:
@@ -58,16 +59,44 @@ def _normalise(
         y, rule = sample_norm.normalise(x._array, groups, (weight, bias), moving, momentum, eps, relu)
     else:
         y, rule = _by_channel(x._array, (weight, bias), (stored[0], stored[1]), moving, training, momentum, eps, relu)
-    for t, array in zip(running, stored, strict=True):
-        if moves and t is not None:
-            if array is not t._array:
-                layout.copy_into(t._array, array)
-            t._version += 1
+    if moves:
+        _settle(running, stored)
 
     def vjp(g: Array) -> list[Array | None]:
         return [g for g, t in zip(rule(g, needs), (x, *affine), strict=True) if t is not None]
 
     return autograd.record(op, y, inputs, vjp, None if training else at_place)
+
+
+def _settle(running: Sequence[Tensor | None], stored: Sequence[Array | None]) -> None:
+    """Hand statistics that moved back to their tensors."""
+    for t, array in zip(running, stored, strict=True):
+        if t is not None:
+            if array is not t._array:
+                layout.copy_into(t._array, array)
+            t._version += 1
+
+
+def find_tables(
+    buffer: Array,
+    s: Sizes,
+    running: Pair,
+    affine: Pair,
+    training: bool,
+    momentum: float,
+    eps: float,
+    moments: tuple[Array, Array] | None = None,
+) -> Tables:
+    """Tables of a buffer's channels by its own statistics if ``training``, which then move the running ones, else by those."""
+    weight, bias = (None if t is None else layout.contiguous(t._array) for t in affine)
+    stored = [None if t is None else layout.contiguous(t._array) for t in running]
+    if not training:
+        return running_tables(buffer, stored[0], stored[1], weight, bias, eps)
+    moves = buffer.size > 0 and not is_rerun()
+    tables = batch_tables(buffer, s, weight, bias, (stored[0], stored[1]) if moves else (None, None), momentum, eps, moments)
+    if moves:
+        _settle(running, stored)
+    return tables
 
 
 def _by_channel(
@@ -76,8 +105,7 @@ def _by_channel(
     """Each channel by its statistics over the batch, or by stored ones."""
     s, buffer = sizes_of(x, 0), to_last(x)
     tables = batch_tables(buffer, s, *affine, moving, momentum, eps) if training else running_tables(buffer, *stored, *affine, eps)
-    y = backend.new(buffer, buffer.shape)
-    norm_apply(y, buffer, tables.scale, tables.shift, s.rows, s.n, s.pixels, s.c, relu)
+    y = apply(buffer, s, tables, relu)
 
     def rule(g: Array, needs: tuple[bool, ...]) -> list[Array | None]:
         dx, dweight, dbias = backward(to_last(g), buffer, s, tables, affine[0], training, relu, needs)

@@ -1,130 +1,127 @@
 """Runs of convolution, normalisation and activation, with as few passes over memory as the moment allows.
 
-Where nothing is recorded, and no autocast rounds what lies between, a convolution applies the stored statistics' scale and shift and ReLU to its sums before they are
-written; else the operations run one by one. Both give the same bits.
+Where nothing is recorded, and no autocast rounds what lies between, a convolution applies the stored statistics' scale and shift and ReLU to
+its sums before they are written. Where gradients are recorded, a run is one node (:mod:`neurenix.ops._chain_node`): a convolution reads its
+predecessor's own output and normalises it on the way in, and nothing else is kept. Else the operations run one by one. All give the
+same bits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
-from neurenix import autograd
-from neurenix._typing import Array
-from neurenix.errors import ArgumentError, ShapeError
+import numpy as np
+
+from neurenix import anomaly, autograd, backend, window
+from neurenix.errors import ShapeError
 from neurenix.layout import contiguous
-from neurenix.ops import activation, channel_norm, norm
-from neurenix.ops._conv import Epilogue, cell, run
+from neurenix.ops import activation
+from neurenix.ops._chain_node import Norm as Norm, Unit as Unit, fitted, record_run, source_of
+from neurenix.ops._conv import LANE, Epilogue, by_winograd, cell, run, run_winograd, sides
 from neurenix.ops._half import type_of
-from neurenix.ops.conv import conv2d, fit, operands
+from neurenix.ops.conv import conv2d
+from neurenix.ops.parts import cat
 from neurenix.tensor import Tensor, as_tensor
 
-
-class Norm(NamedTuple):
-    """A normalisation, as its function takes it."""
-
-    kind: str  # "batch", "instance" or "group"
-    weight: Tensor | None = None
-    bias: Tensor | None = None
-    running_mean: Tensor | None = None
-    running_var: Tensor | None = None
-    training: bool = True  # whether the map's own statistics are used
-    momentum: float = 0.1
-    eps: float = 1e-5
-    groups: int = 1
-
-    def __call__(self, x: Tensor, relu: bool) -> Tensor:
-        """Normalise, then ReLU in the same pass."""
-        if self.kind == "group":
-            return channel_norm.group_norm(x, self.groups, self.weight, self.bias, self.eps, relu=relu)
-        if self.kind not in ("batch", "instance"):
-            raise ArgumentError(f"conv_chain: expected a batch, instance or group norm, got {self.kind!r}; pass one of them")
-        apply = channel_norm.batch_norm if self.kind == "batch" else channel_norm.instance_norm
-        running = (self.running_mean, self.running_var)
-        return apply(x, *running, self.weight, self.bias, self.training, self.momentum, self.eps, relu=relu)
-
-    def tables(self, source: Array, channels: int) -> tuple[Array, Array] | None:
-        """Scale and shift where they do not depend on the map; ``None`` also where the function would refuse the tensors."""
-        stored = (self.running_mean, self.running_var)
-        if self.kind not in ("batch", "instance") or self.training or any(t is None for t in stored):
-            return None
-        arrays = [None if t is None else t._array for t in (*stored, self.weight, self.bias)]
-        if any(a is not None and (type(a), a.dtype, a.shape) != (type(source), source.dtype, (channels,)) for a in arrays):
-            return None
-        mean, var, weight, bias = (None if a is None else contiguous(a) for a in arrays)
-        tables = norm.running_tables(source, mean, var, weight, bias, self.eps)
-        return tables.scale, tables.shift
+Parts = tuple[Tensor, ...]  # a map, or two with half of the channels each
 
 
-class Unit(NamedTuple):
-    """One convolution and what follows it."""
-
-    weight: Tensor
-    bias: Tensor | None = None
-    stride: Any = 1
-    padding: Any = 0
-    dilation: Any = 1
-    groups: int = 1
-    norm: Norm | None = None
-    activation: str | Callable[[Tensor], Tensor] | None = None  # "relu" shares a pass
-
-    @property
-    def relu(self) -> bool:
-        """Whether the activation is ReLU."""
-        return self.activation == "relu"
-
-    @property
-    def leaves(self) -> tuple[Tensor | None, ...]:
-        """Tensors that a gradient may flow to."""
-        return (self.weight, self.bias) + ((self.norm.weight, self.norm.bias) if self.norm else ())
+def _is_recorded(parts: Parts, unit: Unit) -> bool:
+    return autograd.is_grad_enabled() and any(t is not None and t.requires_grad for t in (*parts, *unit.leaves))
 
 
-def _recorded(x: Tensor, unit: Unit) -> bool:
-    return autograd.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, *unit.leaves))
-
-
-def _one_by_one(x: Tensor, unit: Unit) -> Tensor:
+def _one_by_one(parts: Parts, unit: Unit) -> Tensor:
+    x = _joined(parts)
     y = conv2d(x, unit.weight, unit.bias, unit.stride, unit.padding, unit.dilation, unit.groups)
     if unit.norm is not None:
         return unit.norm(y, unit.relu)
     return activation.relu(y) if unit.relu else y
 
 
-def _in_one_pass(x: Tensor, unit: Unit) -> Tensor | None:
-    tensors = x, w, b = operands("conv2d", x, unit.weight, unit.bias)
-    fitted = fit("conv2d", 2, tensors, unit.stride, unit.padding, unit.dilation, unit.groups)
-    form, size = fitted.form, fitted.size
-    end = Epilogue(None if b is None else contiguous(b._array), relu=unit.relu)
-    source = form.buffer(x._array)
+def _in_one_pass(parts: Parts, unit: Unit) -> Tensor | None:
+    fit = fitted(parts, unit)
+    source = source_of(parts)
+    end = Epilogue(None if unit.bias is None else contiguous(unit.bias._array), relu=unit.relu)
     if unit.norm is not None:
-        tables = unit.norm.tables(source, w.shape[0])
+        tables = unit.norm.stored_tables(source.first, unit.weight.shape[0])
         if tables is None:
             return None
-        end = end._replace(scale=tables[0], shift=tables[1])
-    y = form.logical(run(source, w, fitted.window, (size[0], size[1]), False, end))
-    return autograd.record("conv2d", y, (x, w), _no_gradient, lambda: fitted.local(False, cell(source, w, fitted.window, False)))
+        if unit.norm.watch is not None:
+            unit.norm.watch(parts[0])
+        end = end._replace(scale=tables.scale, shift=tables.shift)
+    size, like, weight = (fit.size[0], fit.size[1]), source.first, unit.weight
+    if source.second is None:
+        y = run(like, weight, fit.window, size, False, end)
+    else:
+        y = backend.new(like, (source.shape[0], *size, weight.shape[0]))
+        run_winograd((y, None), source, weight, fit.window, False, end)
+    inputs = (parts[0], weight, *parts[1:])  # who counts work looks for the weight there
+    return autograd.record(
+        "conv2d",
+        fit.form.logical(y),
+        inputs,
+        lambda _: [None] * len(inputs),
+        lambda: fit.local(False, cell(like, weight, fit.window, False)),
+    )
 
 
-def _no_gradient(_: Array) -> list[Array | None]:
-    return [None, None]
+def _joined(parts: Parts) -> Tensor:
+    return parts[0] if len(parts) == 1 else cat(parts, 1)
 
 
-def conv_chain(input: Any, units: Sequence[Unit]) -> Tensor:
+def _reads_halves(parts: Parts, unit: Unit) -> bool:
+    """Whether a unit's convolution can read two maps as the halves of its input's channels."""
+    x, beside = parts
+    if x.shape != beside.shape or x.dtype != beside.dtype or x.shape[1] % LANE or type_of(x) is not None or window.is_followed():
+        return False  # windows are cut to what both hold where they are copied together
+    if type(x._array) is not np.ndarray or type(beside._array) is not np.ndarray:
+        return False
+    return by_winograd(x._array, fitted(parts, unit).window, *sides(unit.weight, unit.groups, False))
+
+
+def _run_length(parts: Parts, units: Sequence[Unit]) -> int:
+    """How many units from the first on stand on the tape as one."""
+    x = parts[0]
+    plain = type_of(x) is None and not anomaly.is_detecting() and not window.is_followed()
+    if not (plain and x.dtype in (np.float32, np.float64) and all(t._array.size for t in parts) and _is_recorded(parts, units[0])):
+        return 0
+    for i, unit in enumerate(units):
+        if not unit.is_plain(x._array):
+            return i
+        if unit.activation not in (None, "relu"):
+            return i + 1
+    return len(units)
+
+
+def _alone(parts: Parts, unit: Unit) -> Tensor:
+    """A unit as far as its ReLU."""
+    y = None if _is_recorded(parts, unit) or type_of(parts[0]) else _in_one_pass(parts, unit)
+    return _one_by_one(parts, unit) if y is None else y
+
+
+def conv_chain(input: Any, units: Sequence[Unit], beside: Any = None) -> Tensor:
     """Run units of convolution, normalisation and activation on a map (N, C, H, W).
 
-    The same values and gradients, in bits, as the functions one after the other.
+    The same values and gradients, in bits, as the functions one after the other. The channels of ``beside``, where it is given, follow
+    those of ``input``.
 
     Raises
     ------
     ShapeError, DTypeError, ArgumentError
         As the functions do.
     """
-    x = as_tensor(input)
-    if x.ndim != 4:
-        raise ShapeError(f"conv_chain: expected x (N, C, H, W), got shape {x.shape}; add the batch axis with x.unsqueeze(0)")
-    for unit in units:
-        y = None if _recorded(x, unit) or type_of(x) else _in_one_pass(x, unit)
-        x = _one_by_one(x, unit) if y is None else y
-        if callable(unit.activation):
-            x = unit.activation(x)
-    return x
+    parts: Parts = (as_tensor(input),) if beside is None else (as_tensor(input), as_tensor(beside))
+    for x in parts:
+        if x.ndim != 4:
+            raise ShapeError(f"conv_chain: expected x (N, C, H, W), got shape {x.shape}; add the batch axis with x.unsqueeze(0)")
+    if len(parts) == 2 and not (units and _reads_halves(parts, units[0])):
+        parts = (_joined(parts),)
+    i = 0
+    while i < len(units):
+        length = _run_length(parts, units[i:])
+        y = record_run(parts, units[i : i + length]) if length else _alone(parts, units[i])
+        i += max(length, 1)
+        last = units[i - 1].activation
+        parts = (last(y) if callable(last) else y,)
+    return _joined(parts)

@@ -199,6 +199,11 @@ def _new_tables(like: Array, rows: int, c: int) -> Tables:
     return Tables(*(backend.new(like, (rows, c), t) for t in (None, None, np.float64, np.float64)))
 
 
+def new_moments(like: Array, s: Sizes) -> tuple[Array, Array]:
+    """Room for the means and squares of samples and channels."""
+    return backend.new(like, (s.n, s.c), np.float64), backend.new(like, (s.n, s.c), np.float64)
+
+
 def batch_tables(
     buffer: Array,
     s: Sizes,
@@ -207,12 +212,14 @@ def batch_tables(
     running: tuple[Array | None, Array | None],
     momentum: float,
     eps: float,
+    moments: tuple[Array, Array] | None = None,
 ) -> Tables:
-    """Tables from the statistics of a channels-last buffer; ``running`` statistics move by ``momentum``."""
-    mean, square = (backend.new(buffer, (s.n, s.c), np.float64) for _ in range(2))
-    norm_moments(buffer, mean, square, s.n, s.h, s.w, s.c)
+    """Tables from the statistics of a channels-last buffer, ``moments`` where they are known; ``running`` ones move by ``momentum``."""
+    if moments is None:
+        moments = new_moments(buffer, s)
+        norm_moments(buffer, *moments, s.n, s.h, s.w, s.c)
     tables = _new_tables(buffer, s.rows, s.c)
-    norm_tables(*tables, *running, mean, square, weight, bias, s.n, s.c, s.pixels, s.groups, eps, momentum)
+    norm_tables(*tables, *running, *moments, weight, bias, s.n, s.c, s.pixels, s.groups, eps, momentum)
     return tables
 
 
@@ -224,19 +231,45 @@ def running_tables(like: Array, mean: Array, var: Array, weight: Array | None, b
     return tables
 
 
+class Slopes(NamedTuple):
+    """A normalisation's gradient: ``dx = g * a + (x * b + d)``."""
+
+    a: Array
+    b: Array
+    d: Array
+
+
+def slopes(
+    g: Array, buffer: Array, s: Sizes, tables: Tables, weight: Array | None, training: bool, relu: bool, needs: tuple[bool, ...]
+) -> tuple[Slopes, Array | None, Array | None]:
+    """The tables of the buffer's gradient, and the gradients of weight and bias where ``needs`` asks for them."""
+    sums: tuple[Array | None, Array | None] = (None, None)
+    if training or any(needs):
+        sums = (backend.new(g, (s.n, s.c), np.float64), backend.new(g, (s.n, s.c), np.float64))
+        norm_backward_sums(g, buffer, *sums, tables.mean, tables.scale, tables.shift, s.rows, s.n, s.h, s.w, s.c, relu)
+    found = Slopes(*(backend.new(g, (s.rows, s.c)) for _ in range(3)))
+    dweight, dbias = (backend.new(g, (s.c,)) if need else None for need in needs)
+    norm_backward_tables(*found, dweight, dbias, *sums, tables.mean, tables.rstd, weight, s.n, s.c, s.pixels, s.groups, training)
+    return found, dweight, dbias
+
+
+def apply(x: Array, s: Sizes, tables: Tables, relu: bool) -> Array:
+    """A buffer normalised, then ReLU where asked."""
+    y = backend.new(x, x.shape)
+    norm_apply(y, x, tables.scale, tables.shift, s.rows, s.n, s.pixels, s.c, relu)
+    return y
+
+
+def backward_apply(g: Array, buffer: Array, s: Sizes, tables: Tables, slopes: Slopes, relu: bool) -> Array:
+    """The gradient of the buffer."""
+    dx = backend.new(g, g.shape)
+    norm_backward_apply(dx, g, buffer, *slopes, tables.scale, tables.shift, s.rows, s.n, s.pixels, s.c, relu)
+    return dx
+
+
 def backward(
     g: Array, buffer: Array, s: Sizes, tables: Tables, weight: Array | None, training: bool, relu: bool, needs: tuple[bool, ...]
 ) -> tuple[Array | None, Array | None, Array | None]:
     """Gradients of (buffer, weight, bias) from that of the output, all channels last."""
-    sums: tuple[Array | None, Array | None] = (None, None)
-    if training or needs[1] or needs[2]:
-        sums = (backend.new(g, (s.n, s.c), np.float64), backend.new(g, (s.n, s.c), np.float64))
-        norm_backward_sums(g, buffer, *sums, tables.mean, tables.scale, tables.shift, s.rows, s.n, s.h, s.w, s.c, relu)
-    a, b, d = (backend.new(g, (s.rows, s.c)) for _ in range(3))
-    dweight, dbias = (backend.new(g, (s.c,)) if need else None for need in needs[1:])
-    norm_backward_tables(a, b, d, dweight, dbias, *sums, tables.mean, tables.rstd, weight, s.n, s.c, s.pixels, s.groups, training)
-    dx = None
-    if needs[0]:
-        dx = backend.new(g, g.shape)
-        norm_backward_apply(dx, g, buffer, a, b, d, tables.scale, tables.shift, s.rows, s.n, s.pixels, s.c, relu)
-    return dx, dweight, dbias
+    found, dweight, dbias = slopes(g, buffer, s, tables, weight, training, relu, needs[1:])
+    return backward_apply(g, buffer, s, tables, found, relu) if needs[0] else None, dweight, dbias

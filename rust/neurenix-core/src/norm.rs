@@ -128,20 +128,30 @@ unsafe fn moments_of_channels<T: Float, V: Vector<T>, const W: usize>(
     }
 }
 
+/// Some channels of a unit, and where their moments go.
+struct UnitMoments<'a, T> {
+    mean: &'a mut [T],
+    square: &'a mut [T],
+    /// The first of the channels in the image.
+    x: *const T,
+    /// Channels of the image.
+    c: usize,
+    unit: &'a Unit,
+}
+
 levels! {
-    fn moments_run<T, V>(mean: &mut [T], square: &mut [T], x: &[T], unit: &Unit) {
-        let c = mean.len();
-        let mut first = 0;
-        while first < c {
-            let left = c - first;
-            // SAFETY: the caller checked that the unit lies inside `x` and that both outputs have `c` elements.
+    fn moments_run<T, V>(job: &mut UnitMoments<'_, T>) {
+        let (mut first, live) = (0, job.mean.len());
+        while first < live {
+            let left = live - first;
+            // SAFETY: the caller's unit has these channels, and both outputs are as long.
             unsafe {
-                let (m, s, x) = (mean.as_mut_ptr().add(first), square.as_mut_ptr().add(first), x.as_ptr().add(first));
+                let (m, s, x) = (job.mean.as_mut_ptr().add(first), job.square.as_mut_ptr().add(first), job.x.add(first));
                 if left >= 4 * V::N {
-                    moments_of_channels::<T, V, 4>(m, s, x, c, left, unit);
+                    moments_of_channels::<T, V, 4>(m, s, x, job.c, left, job.unit);
                     first += 4 * V::N;
                 } else {
-                    moments_of_channels::<T, V, 1>(m, s, x, c, left, unit);
+                    moments_of_channels::<T, V, 1>(m, s, x, job.c, left, job.unit);
                     first += V::N;
                 }
             }
@@ -156,20 +166,33 @@ levels! {
 pub fn unit_moments<T: Float>(mean: &mut [T], square: &mut [T], x: &[T], unit: &Unit) {
     let c = mean.len();
     let end = unit.runs().iter().map(|&(start, len)| start + len).max().unwrap_or(0);
-    assert!(square.len() == c && x.len() >= end * c, "unit_moments: {} channels of {end} pixels, {} elements", c, x.len());
-    moments_run(mean, square, x, unit);
+    assert!(x.len() >= end * c, "unit_moments: {} channels of {end} pixels, {} elements", c, x.len());
+    // SAFETY: the unit lies inside the image.
+    unsafe { channel_moments(mean, square, x.as_ptr(), c, unit) }
 }
 
-/// Two numbers a channel of up to [`LANES`] channels, over `n` elements: (mean, squares) or two sums.
+/// As [`unit_moments`] of the channels of an image of `c` that start at `x`, as many as the outputs have.
+///
+/// # Safety
+/// The image holds the unit and these channels.
+///
+/// # Panics
+/// When the outputs differ in length.
+pub(crate) unsafe fn channel_moments<T: Float>(mean: &mut [T], square: &mut [T], x: *const T, c: usize, unit: &Unit) {
+    assert!(mean.len() == square.len(), "unit_moments: outputs of {} and {} channels", mean.len(), square.len());
+    moments_run(&mut UnitMoments { mean, square, x, c, unit });
+}
+
+/// Two numbers a channel of up to `L` channels, over `n` elements: (mean, squares) or two sums.
 #[derive(Clone, Copy)]
-pub(crate) struct Part {
+pub(crate) struct Part<const L: usize = LANES> {
     pub n: f64,
-    pub first: [f64; LANES],
-    pub second: [f64; LANES],
+    pub first: [f64; L],
+    pub second: [f64; L],
 }
 
-impl Part {
-    pub(crate) const NONE: Self = Self { n: 0.0, first: [0.0; LANES], second: [0.0; LANES] };
+impl<const L: usize> Part<L> {
+    pub(crate) const NONE: Self = Self { n: 0.0, first: [0.0; L], second: [0.0; L] };
 
     /// Moments of the union (Chan's formula).
     #[inline(always)]
@@ -180,7 +203,7 @@ impl Part {
         let n = self.n + other.n;
         let (share, product) = (other.n / n, self.n * other.n / n);
         let mut out = Self { n, ..self };
-        for i in 0..LANES {
+        for i in 0..L {
             let d = other.first[i] - self.first[i];
             out.first[i] = self.first[i] + d * share;
             out.second[i] = self.second[i] + other.second[i] + d * d * product;
@@ -192,7 +215,7 @@ impl Part {
     #[inline(always)]
     pub(crate) fn sum(self, other: Self) -> Self {
         let mut out = Self { n: self.n + other.n, ..self };
-        for i in 0..LANES {
+        for i in 0..L {
             out.first[i] += other.first[i];
             out.second[i] += other.second[i];
         }
@@ -219,6 +242,47 @@ pub(crate) fn tree<P: Copy>(none: P, count: usize, part: impl Fn(usize) -> P, me
     (0..last).rev().fold(stack[last], |right, left| merge(stack[left], right))
 }
 
+/// Two numbers of every channel of every unit of a map.
+pub(crate) struct Units<T> {
+    /// `[image][unit][first, second][channel]`
+    pub numbers: Buffer<T>,
+    sizes: [usize; 4],
+}
+
+impl<T: Float> Units<T> {
+    /// Room for a map (n, h, w, c).
+    pub(crate) fn new(n: usize, h: usize, w: usize, c: usize) -> Result<Self> {
+        Ok(Self { numbers: Buffer::new(n * Unit::count(h, w) * 2 * c)?, sizes: [n, h, w, c] })
+    }
+
+    /// Merges the numbers of each image's units.
+    pub(crate) fn merge(&self, first: &mut [f64], second: &mut [f64], merge: impl Fn(Part, Part) -> Part + Sync) {
+        let [n, h, w, c] = self.sizes;
+        let units = Unit::count(h, w);
+        let counts: Vec<f64> = (0..units).map(|index| Unit::new(index, h, w).pixels as f64).collect();
+        let blocks = c.div_ceil(LANES);
+        let (out_first, out_second) = (threads::Shared::new(first), threads::Shared::new(second));
+        threads::parallel(n * blocks, units * LANES * 8, |task| {
+            let (image, start) = (task / blocks, task % blocks * LANES);
+            let len = LANES.min(c - start);
+            let leaf = |index: usize| {
+                let at = (image * units + index) * 2 * c + start;
+                let mut part = Part { n: counts[index], ..Part::NONE };
+                for i in 0..len {
+                    (part.first[i], part.second[i]) = (self.numbers[at + i].to_f64(), self.numbers[at + c + i].to_f64());
+                }
+                part
+            };
+            let total = tree(Part::NONE, units, leaf, &merge);
+            // SAFETY: each task has its own channels of its own image.
+            unsafe {
+                out_first.slice(image * c + start, len).copy_from_slice(&total.first[..len]);
+                out_second.slice(image * c + start, len).copy_from_slice(&total.second[..len]);
+            }
+        });
+    }
+}
+
 /// Per image and channel the two merged numbers of its units; `unit(image, index, first, second)` fills one unit's.
 fn per_image<T: Float>(
     first: &mut [f64],
@@ -233,35 +297,14 @@ fn per_image<T: Float>(
     if n == 0 || c == 0 {
         return Ok(());
     }
-    let units = Unit::count(h, w);
-    let mut scratch = Buffer::<T>::new(n * units * 2 * c)?;
-    let shared = threads::Shared::new(&mut scratch);
+    let (units, mut parts) = (Unit::count(h, w), Units::new(n, h, w, c)?);
+    let shared = threads::Shared::new(&mut parts.numbers);
     threads::parallel(n * units, h * w * c / units.max(1), |task| {
         // SAFETY: each unit has its own 2 * c elements.
         let (a, b) = unsafe { shared.slice(task * 2 * c, 2 * c) }.split_at_mut(c);
         unit(task / units, &Unit::new(task % units, h, w), a, b);
     });
-    let counts: Vec<f64> = (0..units).map(|index| Unit::new(index, h, w).pixels as f64).collect();
-    let blocks = c.div_ceil(LANES);
-    let (out_first, out_second) = (threads::Shared::new(first), threads::Shared::new(second));
-    threads::parallel(n * blocks, units * LANES * 8, |task| {
-        let (image, start) = (task / blocks, task % blocks * LANES);
-        let len = LANES.min(c - start);
-        let leaf = |index: usize| {
-            let at = (image * units + index) * 2 * c + start;
-            let mut part = Part { n: counts[index], ..Part::NONE };
-            for i in 0..len {
-                (part.first[i], part.second[i]) = (scratch[at + i].to_f64(), scratch[at + c + i].to_f64());
-            }
-            part
-        };
-        let total = tree(Part::NONE, units, leaf, &merge);
-        // SAFETY: each task has its own channels of its own image.
-        unsafe {
-            out_first.slice(image * c + start, len).copy_from_slice(&total.first[..len]);
-            out_second.slice(image * c + start, len).copy_from_slice(&total.second[..len]);
-        }
-    });
+    parts.merge(first, second, merge);
     Ok(())
 }
 

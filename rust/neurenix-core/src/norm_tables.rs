@@ -8,6 +8,9 @@ use crate::error::{Result, expect_len};
 use crate::norm::{Part, tree};
 use crate::simd::Float;
 
+/// The two numbers of one channel.
+type One = Part<1>;
+
 /// How channels and samples share statistics.
 #[derive(Clone, Copy)]
 struct Sharing {
@@ -36,13 +39,13 @@ impl Sharing {
     /// Merges `part(sample, channel)` over what shares one statistic; `f(row, channels, merged)` takes it.
     fn each(
         self,
-        part: impl Fn(usize, usize) -> Part,
-        merge: impl Fn(Part, Part) -> Part,
-        mut f: impl FnMut(usize, std::ops::Range<usize>, Part),
+        part: impl Fn(usize, usize) -> One,
+        merge: impl Fn(One, One) -> One,
+        mut f: impl FnMut(usize, std::ops::Range<usize>, One),
     ) {
         if self.groups == 0 {
             for c in 0..self.c {
-                f(0, c..c + 1, tree(Part::NONE, self.n, |n| part(n, c), &merge));
+                f(0, c..c + 1, tree(One::NONE, self.n, |n| part(n, c), &merge));
             }
             return;
         }
@@ -50,16 +53,14 @@ impl Sharing {
         for n in 0..self.n {
             for group in 0..self.groups {
                 let first = group * wide;
-                f(n, first..first + wide, tree(Part::NONE, wide, |i| part(n, first + i), &merge));
+                f(n, first..first + wide, tree(One::NONE, wide, |i| part(n, first + i), &merge));
             }
         }
     }
 }
 
-fn one(n: f64, first: f64, second: f64) -> Part {
-    let mut part = Part { n, ..Part::NONE };
-    (part.first[0], part.second[0]) = (first, second);
-    part
+fn one(n: f64, first: f64, second: f64) -> One {
+    One { n, first: [first], second: [second] }
 }
 
 fn at<T: Float>(table: Option<&[T]>, c: usize, otherwise: f64) -> f64 {
@@ -107,7 +108,7 @@ pub fn from_moments<T: Float>(
     let count = sharing.count();
     let mut unbiased = crate::error::try_vec(rows * c, 0.0)?;
     let part = |n: usize, ch: usize| one(pixels as f64, moment_mean[n * c + ch], moment_square[n * c + ch]);
-    sharing.each(part, Part::union, |row, channels, total| {
+    sharing.each(part, One::union, |row, channels, total| {
         let inverse = 1.0 / (total.second[0] / count + eps).sqrt();
         for ch in channels {
             let i = row * c + ch;
@@ -204,7 +205,7 @@ pub fn backward<T: Float>(
         one(0.0, w * sum(sum_g, n, ch), w * centred(n, ch))
     };
     let count = sharing.count();
-    sharing.each(part, Part::sum, |row, channels, total| {
+    sharing.each(part, One::sum, |row, channels, total| {
         for ch in channels {
             let i = row * c + ch;
             a[i] = T::of(at(weight, ch, 1.0) * rstd[i]);

@@ -210,11 +210,13 @@ kernels! {
         channels: Size, kh: Size, kw: Size, stride_h: Size, stride_w: Size, pad_h: Size, pad_w: Size, dilation_h: Size,
         dilation_w: Size) = conv::weight_gradient;
     winograd_pack<floats>(points: Out, weight: In, outputs: Size, channels: Size, scatter: Enum) = conv::winograd_pack;
-    convolve_winograd<floats>(y: Out, x: In, weight: In, bias: Optional<In>, scale: Optional<In>, shift: Optional<In>, n: Size, h: Size,
-        w: Size, oh: Size, ow: Size, outputs: Size, channels: Size, pad_h: Size, pad_w: Size, scatter: Enum, relu: Enum, packed: Enum,
-        mode: Enum) = conv::convolve_winograd;
-    winograd_weight_gradient<floats>(dw: Out, small: In, large: In, n: Size, h: Size, w: Size, oh: Size, ow: Size, outputs: Size,
-        channels: Size, pad_h: Size, pad_w: Size) = conv::winograd_weight_gradient;
+    convolve_winograd<floats>(y: Out, second_y: Optional<Out>, x: In, second_x: Optional<In>, weight: In, bias: Optional<In>,
+        scale: Optional<In>, shift: Optional<In>, x_scale: Optional<In>, x_shift: Optional<In>, mean: Optional<DoubleOut>,
+        square: Optional<DoubleOut>, n: Size, h: Size, w: Size, oh: Size, ow: Size, outputs: Size, channels: Size, rows: Size, pad_h: Size,
+        pad_w: Size, scatter: Enum, relu: Enum, x_relu: Enum, packed: Enum, mode: Enum) = conv::convolve_winograd;
+    winograd_weight_gradient<floats>(dw: Out, small: In, large: In, second_large: Optional<In>, scale: Optional<In>, shift: Optional<In>,
+        n: Size, h: Size, w: Size, oh: Size, ow: Size, outputs: Size, channels: Size, rows: Size, pad_h: Size, pad_w: Size,
+        relu: Enum) = conv::winograd_weight_gradient;
     bias_gradient<floats>(db: Out, dy: In, pixels: Size, k: Size) = conv::bias_gradient;
 
     // derived

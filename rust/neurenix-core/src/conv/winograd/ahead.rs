@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::patches::Grid;
+use super::source::Map;
 use super::{PATCH, SIDE};
 use crate::simd::{Float, prefetch};
 
@@ -34,7 +35,7 @@ impl<T: Float> Ahead<T> {
     }
 
     /// What the patches of `tiles` read and those of the row of tiles above them do not, in `steps` steps.
-    pub fn patches(grid: &Grid, x: &[T], channels: usize, tiles: Range<usize>, steps: usize) -> Self {
+    pub fn patches(grid: &Grid, x: &Map<'_, T>, tiles: Range<usize>, steps: usize) -> Self {
         const SEEN: usize = PATCH - SIDE; // rows and columns of a patch that the one before it holds too
         let (h, w) = grid.input;
         let mut runs = Vec::new();
@@ -48,7 +49,7 @@ impl<T: Float> Ahead<T> {
             for row in top + SEEN as isize..top + PATCH as isize {
                 if (0..h as isize).contains(&row) && right > left {
                     let line = (tile.image * h + row as usize) * w;
-                    runs.push(&x[(line + left) * channels..(line + right) * channels]);
+                    runs.extend(x.pixels(line + left..line + right));
                 }
             }
             index += some;

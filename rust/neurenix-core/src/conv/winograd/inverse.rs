@@ -22,14 +22,32 @@ pub struct Inverse<'a, T> {
     pub width: usize,
     /// Outputs of the strip that exist.
     pub live: usize,
-    /// The output, at the strip's first channel.
-    pub y: *mut T,
-    /// Channels of the output.
-    pub channels: usize,
+    /// The output.
+    pub y: Places<T>,
+    /// The strip's first channel.
+    pub start: usize,
     /// What is done to each sum, for the strip's outputs.
     pub epilogue: Epilogue<'a, T>,
     /// Whether to write past the caches; then every vector starts at a multiple of its size.
     pub stream: bool,
+}
+
+/// Where the pixels of an output lie, whose channels are in one array, or the two halves of them in two.
+#[derive(Debug, Clone, Copy)]
+pub struct Places<T> {
+    /// The arrays.
+    pub parts: [*mut T; 2],
+    /// Channels of each: elements from one pixel to the next.
+    pub pitch: usize,
+}
+
+impl<T> Places<T> {
+    /// A channel of a pixel.
+    #[inline(always)]
+    fn at(&self, pixel: usize, channel: usize) -> *mut T {
+        let second = usize::from(channel >= self.pitch);
+        self.parts[second].wrapping_add(pixel * self.pitch + channel - second * self.pitch)
+    }
 }
 
 /// A vector of outputs of one tile: from its sums to 4x4 pixels.
@@ -55,9 +73,9 @@ unsafe fn square<T: Float, V: Vector<T>>(sums: *const T, stride: usize) -> [[V; 
     pixels
 }
 
-/// Where a tile's pixels go: the first one, elements between rows and between pixels, how many rows and pixels exist.
-struct Place<T> {
-    y: *mut T,
+/// Where a tile's pixels go: the first one's number, elements between rows and between pixels, how many rows and pixels exist.
+struct Place {
+    first: usize,
     row: usize,
     pixel: usize,
     rows: usize,
@@ -66,14 +84,14 @@ struct Place<T> {
 
 /// Finishes and writes a vector of outputs of one tile.
 #[inline(always)]
-unsafe fn write<T: Float, V: Vector<T>>(job: &Inverse<'_, T>, place: &Place<T>, values: &[[V; SIDE]; SIDE], at: usize) {
-    let left = job.live - at;
+unsafe fn write<T: Float, V: Vector<T>>(job: &Inverse<'_, T>, place: &Place, values: &[[V; SIDE]; SIDE], at: usize) {
+    let (left, y) = (job.live - at, job.y.at(place.first, job.start + at));
     for i in 0..place.rows {
         for j in 0..place.pixels {
-            // SAFETY: the pixel exists, and so do `min(left, N)` of its channels and of the epilogue's.
+            // SAFETY: the pixel exists, and so do `min(left, N)` of its channels and of the epilogue's, in one array.
             unsafe {
                 let value = job.epilogue.finish(values[i][j], at, left);
-                let to = place.y.add(i * place.row + j * place.pixel + at);
+                let to = y.add(i * place.row + j * place.pixel);
                 match (left >= V::N, job.stream) {
                     (true, true) => value.stream(to),
                     (true, false) => value.store(to),
@@ -87,13 +105,12 @@ unsafe fn write<T: Float, V: Vector<T>>(job: &Inverse<'_, T>, place: &Place<T>, 
 /// Brings the pixels of a tile near that is written soon: stores that miss would wait for each other.
 #[inline(always)]
 fn expect<T: Float>(job: &Inverse<'_, T>, index: usize) {
-    const LINE: usize = 64;
-    let (place, bytes) = (job.place(index), job.live * size_of::<T>());
-    for i in 0..place.rows {
-        for j in 0..place.pixels {
-            let pixel = place.y.wrapping_add(i * place.row + j * place.pixel).cast::<u8>();
-            for line in (0..bytes).step_by(LINE) {
-                simd::prefetch_to_write(pixel.wrapping_add(line));
+    let (place, line) = (job.place(index), 64 / size_of::<T>());
+    for channel in (0..job.live).step_by(line) {
+        let y = job.y.at(place.first, job.start + channel);
+        for i in 0..place.rows {
+            for j in 0..place.pixels {
+                simd::prefetch_to_write(y.wrapping_add(i * place.row + j * place.pixel));
             }
         }
     }
@@ -102,12 +119,12 @@ fn expect<T: Float>(job: &Inverse<'_, T>, index: usize) {
 impl<T: Float> Inverse<'_, T> {
     /// Where a tile's pixels go.
     #[inline(always)]
-    fn place(&self, index: usize) -> Place<T> {
+    fn place(&self, index: usize) -> Place {
         let (h, w) = self.grid.output;
         let tile = self.grid.tile(index);
-        let first = ((tile.image * h + tile.row) * w + tile.column) * self.channels;
+        let first = (tile.image * h + tile.row) * w + tile.column;
         let (rows, pixels) = (SIDE.min(h - tile.row), SIDE.min(w - tile.column));
-        Place { y: self.y.wrapping_add(first), row: w * self.channels, pixel: self.channels, rows, pixels }
+        Place { first, row: w * self.y.pitch, pixel: self.y.pitch, rows, pixels }
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use super::super::kernel::load;
 use super::super::plan::{BLOCK, LANE};
+use super::source::{Border, Inside, Map, Normal, Normalised, Patch, Piece, Pixels, Plain};
 use super::{PATCH, PLANES, SIDE, spaced, transform};
 use crate::levels;
-use crate::simd::{self, Float, Vector};
+use crate::simd::{Float, Vector};
 
 /// Channels of the patches between one and that which is brought near meanwhile: memory answers after as long as they take.
 const SOON: usize = 128;
@@ -109,7 +109,9 @@ pub struct Transform<'a, T> {
     /// The grid.
     pub grid: &'a Grid,
     /// The input, channels last, as large as the grid and the layout say.
-    pub x: &'a [T],
+    pub x: Map<'a, T>,
+    /// How its pixels are normalised, if they are.
+    pub normal: Option<Normal<'a, T>>,
     /// Which tiles.
     pub tiles: Range<usize>,
     /// Which blocks of channels.
@@ -122,73 +124,6 @@ pub struct Transform<'a, T> {
     pub place: usize,
 }
 
-/// The pixels of a patch, from a block's first channel on.
-trait Pixels<T: Float> {
-    /// A vector of channels of pixel (i, j), of which only `left` exist.
-    ///
-    /// # Safety
-    /// `channel + min(left, N)` does not pass the block's channels.
-    unsafe fn at<V: Vector<T>>(&self, i: usize, j: usize, channel: usize, left: usize) -> V;
-
-    /// Brings a lane of channels of a patch that follows near.
-    #[inline(always)]
-    fn bring_next(&self, _channel: usize) {}
-}
-
-/// A patch inside its image.
-struct Inside<T, const P: usize> {
-    corner: *const T,
-    row: usize,
-    pixel: usize,
-    /// Elements to the patch that is brought near meanwhile.
-    next: usize,
-}
-
-impl<T: Float, const P: usize> Pixels<T> for Inside<T, P> {
-    #[inline(always)]
-    fn bring_next(&self, channel: usize) {
-        for i in 0..P {
-            for j in 0..SIDE {
-                simd::prefetch_first(self.corner.wrapping_add(self.next + i * self.row + j * self.pixel + channel));
-            }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn at<V: Vector<T>>(&self, i: usize, j: usize, channel: usize, left: usize) -> V {
-        // SAFETY: the caller's channels of a pixel of the patch, which lies inside the image.
-        unsafe { load(self.corner.add(i * self.row + j * self.pixel + channel), left) }
-    }
-}
-
-/// A patch that reaches over an edge: pixels outside are a block of zeros.
-struct Border<T, const P: usize>([[*const T; P]; P]);
-
-impl<T: Float, const P: usize> Pixels<T> for Border<T, P> {
-    #[inline(always)]
-    unsafe fn at<V: Vector<T>>(&self, i: usize, j: usize, channel: usize, left: usize) -> V {
-        // SAFETY: the caller's channels of a pixel of the image, or of as many zeros.
-        unsafe { load(self.0[i][j].add(channel), left) }
-    }
-}
-
-impl<T: Float, const P: usize> Border<T, P> {
-    fn new(job: &Transform<'_, T>, corner: (isize, isize), start: usize, zeros: &[T; BLOCK]) -> Self {
-        let (h, w) = job.grid.input;
-        let mut pixels = [[zeros.as_ptr(); P]; P];
-        for (i, line) in pixels.iter_mut().enumerate() {
-            let row = corner.0 + i as isize;
-            for (j, pixel) in line.iter_mut().enumerate() {
-                let column = corner.1 + j as isize;
-                if (0..h as isize).contains(&row) && (0..w as isize).contains(&column) {
-                    *pixel = job.x[start + (row as usize * w + column as usize) * job.layout.channels..].as_ptr();
-                }
-            }
-        }
-        Self(pixels)
-    }
-}
-
 /// Pixels in a line to the points: six of an input, or four of a gradient.
 #[inline(always)]
 fn points<T: Float, V: Vector<T>, const P: usize>(line: [V; PATCH]) -> [V; PATCH] {
@@ -197,7 +132,13 @@ fn points<T: Float, V: Vector<T>, const P: usize>(line: [V; PATCH]) -> [V; PATCH
 
 /// A vector of channels of a patch to all planes, first along columns, then along rows.
 #[inline(always)]
-unsafe fn square<T: Float, V: Vector<T>, const P: usize>(pixels: &impl Pixels<T>, channel: usize, left: usize, to: *mut T, stride: usize) {
+unsafe fn square<T: Float, V: Vector<T>, const P: usize>(
+    pixels: &impl Pixels<T>,
+    patch: &impl Patch,
+    left: usize,
+    to: *mut T,
+    stride: usize,
+) {
     let zero = V::splat(T::ZERO);
     let mut half = [[zero; PATCH]; PATCH];
     // SAFETY: the caller's channels exist, and every plane has room for a vector at `to`.
@@ -205,7 +146,9 @@ unsafe fn square<T: Float, V: Vector<T>, const P: usize>(pixels: &impl Pixels<T>
         for j in 0..P {
             let mut column = [zero; PATCH];
             for i in 0..P {
-                column[i] = pixels.at(i, j, channel, left);
+                if let Some(at) = patch.pixel(i, j) {
+                    column[i] = pixels.take(at, left);
+                }
             }
             let points = points::<T, V, P>(column);
             for i in 0..PATCH {
@@ -221,22 +164,53 @@ unsafe fn square<T: Float, V: Vector<T>, const P: usize>(pixels: &impl Pixels<T>
     }
 }
 
-/// All channels of a block, of one patch.
+/// Where channels of a patch go: how many there are, how many there is room for, the place in the first plane, from plane to plane.
+#[derive(Clone, Copy)]
+struct Target<T> {
+    live: usize,
+    depth: usize,
+    to: *mut T,
+    stride: usize,
+}
+
+/// Some channels of one patch.
 #[inline(always)]
-unsafe fn block<T: Float, V: Vector<T>, const P: usize>(pixels: &impl Pixels<T>, live: usize, depth: usize, to: *mut T, stride: usize) {
+unsafe fn channels<T: Float, V: Vector<T>, const P: usize>(pixels: &impl Pixels<T>, patch: &impl Patch, target: Target<T>) {
+    let Target { live, depth, to, stride } = target;
     let mut channel = 0;
     // SAFETY: channels below `live` exist, and there is room for `depth` of them.
     unsafe {
         while channel + V::N <= live {
+            let pixels = pixels.from(channel);
             if channel.is_multiple_of(LANE) {
-                pixels.bring_next(channel);
+                pixels.bring_next(patch);
             }
-            square::<T, V, P>(pixels, channel, V::N, to.add(channel), stride);
+            square::<T, V, P>(&pixels, patch, V::N, to.add(channel), stride);
             channel += V::N;
         }
         while channel < depth {
-            square::<T, V, P>(pixels, channel.min(live), live.saturating_sub(channel), to.add(channel), stride);
+            square::<T, V, P>(&pixels.from(channel.min(live)), patch, live.saturating_sub(channel), to.add(channel), stride);
             channel += V::N;
+        }
+    }
+}
+
+/// A piece of a block of one patch, normalised where the job says so.
+#[inline(always)]
+unsafe fn piece<T: Float, V: Vector<T>, const P: usize>(
+    job: &Transform<'_, T>,
+    piece: &Piece<'_, T>,
+    (image, channel): (usize, usize),
+    patch: &impl Patch,
+    target: Target<T>,
+) {
+    let (c, start) = (job.layout.channels, image * job.grid.input.0 * job.grid.input.1 * job.x.pitch + piece.from);
+    let x = piece.array[start..].as_ptr();
+    // SAFETY: as the caller says.
+    unsafe {
+        match &job.normal {
+            Some(normal) if P == PATCH => channels::<T, V, P>(&Normalised::new(normal, x, image, channel, c), patch, target),
+            _ => channels::<T, V, P>(&Plain(x), patch, target),
         }
     }
 }
@@ -244,25 +218,28 @@ unsafe fn block<T: Float, V: Vector<T>, const P: usize>(pixels: &impl Pixels<T>,
 levels! {
     /// Takes patches of `P` pixels a side to the points: those of an input have six, those of a gradient four, their tile.
     pub fn transform_patches<T, V, const P: usize>(job: &Transform<'_, T>) {
-        let (layout, (h, w)) = (&job.layout, job.grid.input);
-        let (channels, stride) = (layout.channels, layout.stride());
-        let (zeros, next) = ([T::ZERO; BLOCK], SIDE * channels * (SOON / channels).max(2));
+        let (layout, pitch, w) = (&job.layout, job.x.pitch, job.grid.input.1);
+        let (stride, next) = (layout.stride(), SIDE * pitch * (SOON / pitch).max(2));
         for (i, index) in job.tiles.clone().enumerate() {
             let tile = job.grid.tile(index);
             let corner = job.grid.corner(tile);
-            let (image, inside) = (tile.image * h * w * channels, job.grid.covers(corner, P));
+            let inside = job.grid.covers(corner, P).then(|| {
+                Inside::<P> { corner: (corner.0 as usize * w + corner.1 as usize) * pitch, row: w * pitch, pixel: pitch, next }
+            });
+            let border = if inside.is_none() { Some(Border::<P>::new(job.grid, corner, pitch)) } else { None };
             for b in job.blocks.clone() {
-                let (live, depth, start) = (layout.live(b), layout.depth(b), image + b * BLOCK);
-                // SAFETY: the job's tile and block have room at `to`; a patch inside its image is read where it lies.
-                unsafe {
-                    let to = job.to.add(layout.start(b, job.place + i));
-                    if inside {
-                        let corner = start + (corner.0 as usize * w + corner.1 as usize) * channels;
-                        let corner = job.x.as_ptr().add(corner);
-                        let pixels = Inside::<T, P> { corner, row: w * channels, pixel: channels, next };
-                        block::<T, V, P>(&pixels, live, depth, to, stride);
-                    } else {
-                        block::<T, V, P>(&Border::<T, P>::new(job, corner, start, &zeros), live, depth, to, stride);
+                let (live, depth, first) = (layout.live(b), layout.depth(b), b * BLOCK);
+                for part in job.x.pieces(first..first + live) {
+                    let room = if part.at + part.live == live { depth - part.at } else { part.live };
+                    // SAFETY: the job's tile and block have room at `to`; a patch inside its image is read where it lies.
+                    unsafe {
+                        let to = job.to.add(layout.start(b, job.place + i) + part.at);
+                        let (target, from) = (Target { live: part.live, depth: room, to, stride }, (tile.image, first + part.at));
+                        match (&inside, &border) {
+                            (Some(patch), _) => piece::<T, V, P>(job, &part, from, patch, target),
+                            (_, Some(patch)) => piece::<T, V, P>(job, &part, from, patch, target),
+                            _ => {}
+                        }
                     }
                 }
             }

@@ -7,15 +7,17 @@ use super::super::pack::Weight;
 use super::super::plan::{BLOCK, Panels, WIDTH};
 use super::super::scratch;
 use super::ahead::Ahead;
-use super::inverse::{Inverse, finish};
+use super::inverse::{Inverse, Places, finish};
+use super::moments::Moments;
 use super::patches::{Grid, Patches, Transform, transform_patches};
 use super::product::{self, Multiply, Operand, multiply};
+use super::source::{Map, Normal};
 use super::weights::{Strip, pack, piece, rows, stage_len};
 use super::{PATCH, PLANES, spaced};
 use crate::blocks::Block;
 use crate::error::{Error, Result};
 use crate::simd::Float;
-use crate::threads::{self, Shared};
+use crate::threads;
 
 /// Elements that a task's patches and sums should not pass: they stay in the second-level cache.
 const NEAR: usize = 160 << 10;
@@ -59,11 +61,42 @@ pub struct Job<'a, T> {
     /// Channels and outputs, one group.
     pub panels: Panels,
     /// Output.
-    pub y: Shared<'a, T>,
+    pub y: Output<T>,
     /// Input.
-    pub x: &'a [T],
+    pub x: Map<'a, T>,
+    /// How its pixels are normalised, if they are.
+    pub normal: Option<Normal<'a, T>>,
     /// What is done to each sum.
     pub epilogue: Epilogue<'a, T>,
+    /// Where the moments of the output go.
+    pub moments: Option<Moments<'a, T>>,
+}
+
+/// An output in one array, or the two halves of its channels in two.
+#[derive(Clone, Copy)]
+pub struct Output<T> {
+    places: Places<T>,
+    bytes: usize,
+}
+
+// SAFETY: tasks write different tiles or channels.
+unsafe impl<T: Send> Send for Output<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Output<T> {}
+
+impl<T> Output<T> {
+    /// The arrays, with so many channels each.
+    pub fn new(first: &mut [T], second: Option<&mut [T]>, pitch: usize) -> Self {
+        let arrays = if second.is_some() { 2 } else { 1 };
+        let (start, bytes) = (first.as_mut_ptr(), arrays * size_of_val(first));
+        Self { places: Places { parts: [start, second.map_or(start, <[T]>::as_mut_ptr)], pitch }, bytes }
+    }
+
+    /// Whether outputs are written past the caches: large ones, whose pixels start at whole cache lines.
+    fn streams(&self) -> bool {
+        let whole = |address: usize| address.is_multiple_of(64);
+        self.bytes > STREAM && whole(self.places.pitch * size_of::<T>()) && self.places.parts.iter().all(|&p| whole(p as usize))
+    }
 }
 
 /// Patches of some tiles at the points.
@@ -98,18 +131,21 @@ impl<T: Float> Job<'_, T> {
         }
     }
 
-    /// Whether outputs are written past the caches: large ones, whose pixels start at whole cache lines.
-    fn streams(&self) -> bool {
-        let bytes = self.y.len() * size_of::<T>();
-        bytes > STREAM && (self.panels.outputs * size_of::<T>()).is_multiple_of(64) && (self.y.as_ptr() as usize).is_multiple_of(64)
-    }
-
     /// Takes patches to the points.
     ///
     /// # Safety
     /// The tiles and blocks have room at `to`, and nobody else touches it.
     unsafe fn patches(&self, tiles: Range<usize>, blocks: Range<usize>, to: *mut T, at: (Patches, usize)) {
-        transform_patches::<T, PATCH>(&Transform { grid: &self.grid, x: self.x, tiles, blocks, layout: at.0, to, place: at.1 });
+        transform_patches::<T, PATCH>(&Transform {
+            grid: &self.grid,
+            x: self.x,
+            normal: self.normal,
+            tiles,
+            blocks,
+            layout: at.0,
+            to,
+            place: at.1,
+        });
     }
 
     /// Takes sums of a strip back to pixels.
@@ -121,11 +157,22 @@ impl<T: Float> Job<'_, T> {
             stride,
             width: strip.width,
             live: strip.live,
-            y: self.y.as_ptr().wrapping_add(strip.start),
-            channels: self.panels.outputs,
+            y: self.y.places,
+            start: strip.start,
             epilogue: self.epilogue.part(strip.start, strip.live),
-            stream: self.streams(),
+            stream: self.moments.is_none() && self.y.streams(),
         });
+    }
+
+    /// Takes the moments of some outputs of the units that end with the tiles `written` and start no earlier than `first`.
+    ///
+    /// # Safety
+    /// This task wrote these outputs of the tiles from `first` on.
+    unsafe fn moments(&self, first: usize, written: Range<usize>, outputs: Range<usize>) {
+        if let Some(moments) = &self.moments {
+            // SAFETY: as the caller says.
+            unsafe { moments.take(first, written, &outputs) };
+        }
     }
 
     /// Weights of a strip that is a whole panel.
@@ -172,10 +219,15 @@ impl<T: Float> Job<'_, T> {
                     // Behind a run's last group comes that of the task which this thread is likely to take.
                     let after = if group.end < end { group.end } else { tiles.min((task + threads) * run) };
                     let next = after..tiles.min(after + together);
-                    self.group(group, next, weights, patches, sums);
+                    self.group(group.clone(), next, weights, patches, sums);
+                    // SAFETY: this task wrote all outputs of its groups.
+                    unsafe { self.moments(task * run, group, 0..self.panels.outputs) };
                 }
             }));
         });
+        if let Some(moments) = &self.moments {
+            moments.rest((0..tiles).step_by(run));
+        }
         failed.result()
     }
 
@@ -184,7 +236,7 @@ impl<T: Float> Job<'_, T> {
         let (channels, blocks, panels) = (self.panels.channels, self.panels.blocks(), self.panels.count());
         let layout = Patches { tiles: tiles.len(), channels };
         let steps = PLANES * blocks * panels * product::steps(tiles.len());
-        let mut ahead = Ahead::patches(&self.grid, self.x, channels, next, steps);
+        let mut ahead = Ahead::patches(&self.grid, &self.x, next, steps);
         // SAFETY: the patches have room for the layout, and all of them are transformed before they are read.
         unsafe {
             self.patches(tiles.clone(), 0..blocks, patches.as_mut_ptr(), (layout, 0));
@@ -204,7 +256,7 @@ impl<T: Float> Job<'_, T> {
         let memory = Block::new(layout.len() * size_of::<T>())?;
         let address = memory.as_ptr() as usize;
         let parts = (2 * threads::num_threads()).div_ceil(strips.len()).clamp(1, chunk.div_ceil(FEWEST));
-        let failed = scratch::Failure::new();
+        let (failed, mut cuts) = (scratch::Failure::new(), Vec::new());
         for first in (0..tiles).step_by(chunk) {
             let some = first..tiles.min(first + chunk);
             // SAFETY: the block has room for the layout; tasks take different tiles and blocks of channels.
@@ -212,10 +264,16 @@ impl<T: Float> Job<'_, T> {
             let part = |i: usize| first + some.len() * i / parts..first + some.len() * (i + 1) / parts;
             let cost = PLANES * some.len() * channels * strips[0].width / parts;
             threads::parallel(strips.len() * parts, cost, |task| {
-                let tiles = part(task % parts);
+                let (tiles, outputs) = (part(task % parts), strips[task / parts]);
                 let points = Points { start: address as *const T, layout, place: tiles.start - first };
-                failed.note(strip(tiles, points, strips[task / parts]));
+                failed.note(strip(tiles.clone(), points, outputs));
+                // SAFETY: this task wrote these outputs of its tiles.
+                unsafe { self.moments(tiles.start, tiles, outputs.start..outputs.start + outputs.live) };
             });
+            cuts.extend((0..parts).map(|i| part(i).start));
+        }
+        if let Some(moments) = &self.moments {
+            moments.rest(cuts.into_iter());
         }
         failed.result()
     }

@@ -11,6 +11,7 @@ use super::super::scratch::{self, Failure};
 use super::gather::{Gather, STAGE, gather};
 use super::outer::{Outer, add_products};
 use super::patches::{Grid, Patches, Transform, transform_patches};
+use super::source::{Map, Normal};
 use super::{PATCH, PLANES, SIDE, spaced};
 use crate::blocks::Block;
 use crate::error::{Error, Result, expect_len};
@@ -82,8 +83,10 @@ struct Job<'a, T> {
     panels: Panels,
     /// Grids of the input and of the gradient.
     grids: (Grid, Grid),
-    x: &'a [T],
-    dy: &'a [T],
+    x: Map<'a, T>,
+    dy: Map<'a, T>,
+    /// How the input's pixels are normalised, if they are.
+    normal: Option<Normal<'a, T>>,
     dw: Shared<'a, T>,
     /// Whether the gradient is written past the caches.
     stream: bool,
@@ -129,7 +132,8 @@ impl<T: Float> Job<'_, T> {
     /// There is room for them from `place` on, and nobody else touches it.
     unsafe fn large(&self, tiles: Range<usize>, to: &Points<T>, place: usize) {
         let (layout, blocks) = (to.layouts.0, 0..self.panels.blocks());
-        transform_patches::<T, PATCH>(&Transform { grid: &self.grids.0, x: self.x, tiles, blocks, layout, to: to.x, place });
+        let (grid, x, normal) = (&self.grids.0, self.x, self.normal);
+        transform_patches::<T, PATCH>(&Transform { grid, x, normal, tiles, blocks, layout, to: to.x, place });
     }
 
     /// Takes tiles of the gradient to the points.
@@ -138,7 +142,8 @@ impl<T: Float> Job<'_, T> {
     /// As [`Job::large`].
     unsafe fn small(&self, tiles: Range<usize>, to: &Points<T>, place: usize) {
         let (layout, blocks) = (to.layouts.1, 0..self.panels.count());
-        transform_patches::<T, SIDE>(&Transform { grid: &self.grids.1, x: self.dy, tiles, blocks, layout, to: to.dy, place });
+        let (grid, x) = (&self.grids.1, self.dy);
+        transform_patches::<T, SIDE>(&Transform { grid, x, normal: None, tiles, blocks, layout, to: to.dy, place });
     }
 
     /// Takes tiles of both maps to the points, in one region.
@@ -330,12 +335,17 @@ levels! {
 
 /// As [`super::super::weight_gradient`] with one group and windows of 3x3 whose stride and dilation are 1.
 ///
+/// `large` may lie in two arrays, and is normalised on the way in by `scale` and `shift`, as in [`super::convolve_winograd`].
+///
 /// # Errors
 /// [`Error::Shape`] for slices that do not have these sizes, [`Error::Memory`].
 pub fn winograd_weight_gradient<T: Float>(
     dw: &mut [T],
     small: &[T],
     large: &[T],
+    second_large: Option<&[T]>,
+    scale: Option<&[T]>,
+    shift: Option<&[T]>,
     n: usize,
     h: usize,
     w: usize,
@@ -343,12 +353,14 @@ pub fn winograd_weight_gradient<T: Float>(
     ow: usize,
     outputs: usize,
     channels: usize,
+    rows: usize,
     pad_h: usize,
     pad_w: usize,
+    relu: usize,
 ) -> Result {
     expect_len("dw", dw.len(), &[outputs, channels, 3, 3])?;
-    expect_len("small", small.len(), &[n, oh, ow, outputs])?;
-    expect_len("large", large.len(), &[n, h, w, channels])?;
+    let (x, dy) = (Map::checked("large", large, second_large, n, h, w, channels)?, Map::checked("small", small, None, n, oh, ow, outputs)?);
+    let normal = Normal::checked(scale, shift, rows, n, channels, relu != 0)?;
     let (limit, sizes) = (isize::MAX as usize / 8, [h, w, oh, ow, pad_h, pad_w]);
     ensure_shape!(sizes.iter().all(|&size| size < limit), "expected sizes that fit memory, got {sizes:?}");
     if small.is_empty() || large.is_empty() || dw.is_empty() {
@@ -359,5 +371,6 @@ pub fn winograd_weight_gradient<T: Float>(
     let grids = (grid((h, w), (-(pad_h as isize), -(pad_w as isize))), grid((oh, ow), (0, 0)));
     let aligned = (dw.as_ptr() as usize).is_multiple_of(64) && channels.is_multiple_of(LANE);
     let stream = aligned && size_of_val(dw) >= STREAM;
-    Job { panels: Panels { groups: 1, channels, outputs }, grids, x: large, dy: small, dw: Shared::new(dw), stream }.run()
+    let panels = Panels { groups: 1, channels, outputs };
+    Job { panels, grids, x, dy, normal, dw: Shared::new(dw), stream }.run()
 }

@@ -1,0 +1,278 @@
+"""A run of convolution, normalisation and ReLU on the tape: one node, which keeps the convolutions' own outputs and nothing else.
+
+Between two convolutions no normalised map exists where Winograd's kernels compute them: a convolution takes the moments of its output
+as it writes it, and the next one normalises as it reads, as does the gradient of its weights. Elsewhere the parts are passes of their
+own, and normalised maps are made a second time in backward. Same bits as the functions one by one, and contributions in their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from neurenix import autograd, backend
+from neurenix._typing import Array
+from neurenix.errors import ArgumentError
+from neurenix.layout import contiguous
+from neurenix.ops import channel_norm, norm
+from neurenix.ops._conv import (
+    Epilogue,
+    Source,
+    Window,
+    by_winograd,
+    run,
+    run_winograd,
+    sides,
+    sum_pixels,
+    weight_gradient,
+    weight_gradient_winograd,
+)
+from neurenix.ops.conv import Fit, fit, operands
+from neurenix.ops.norm import Sizes, Slopes, Tables, from_last, to_last
+from neurenix.tensor import Tensor
+
+
+class Norm(NamedTuple):
+    """A normalisation, as its function takes it."""
+
+    kind: str  # "batch", "instance" or "group"
+    weight: Tensor | None = None
+    bias: Tensor | None = None
+    running_mean: Tensor | None = None
+    running_var: Tensor | None = None
+    training: bool = True  # whether the map's own statistics are used
+    momentum: float = 0.1
+    eps: float = 1e-5
+    groups: int = 1
+    watch: Callable[[Tensor], object] | None = None  # is told of each map before that is normalised
+
+    def __call__(self, x: Tensor, relu: bool) -> Tensor:
+        """Normalise, then ReLU in the same pass."""
+        if self.watch is not None:
+            self.watch(x)
+        if self.kind == "group":
+            return channel_norm.group_norm(x, self.groups, self.weight, self.bias, self.eps, relu=relu)
+        if self.kind not in ("batch", "instance"):
+            raise ArgumentError(f"conv_chain: expected a batch, instance or group norm, got {self.kind!r}; pass one of them")
+        apply = channel_norm.batch_norm if self.kind == "batch" else channel_norm.instance_norm
+        return apply(x, *self.running, self.weight, self.bias, self.training, self.momentum, self.eps, relu=relu)
+
+    @property
+    def running(self) -> channel_norm.Pair:
+        """Stored statistics."""
+        return self.running_mean, self.running_var
+
+    @property
+    def affine(self) -> channel_norm.Pair:
+        """Weight and bias."""
+        return self.weight, self.bias
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the map's own statistics are used."""
+        return self.kind == "group" or self.training
+
+    def fits(self, like: Array, channels: int) -> bool:
+        """Whether the function would take a map of so many channels, rather than refuse it."""
+        tensors = (*self.running, *self.affine)
+        known = self.kind in ("batch", "instance") or (self.kind == "group" and self.groups > 0 and channels % self.groups == 0)
+        if not known or not self.eps > 0 or (not self.is_own and any(t is None for t in self.running)):
+            return False
+        wanted = (type(like), like.dtype, (channels,))
+        return all((type(t._array), t.dtype, t.shape) == wanted for t in tensors if t is not None)
+
+    def stored_tables(self, like: Array, channels: int) -> Tables | None:
+        """Tables where they do not depend on the map; ``None`` also where the function would refuse the tensors."""
+        if self.is_own or not self.fits(like, channels):
+            return None
+        return channel_norm.find_tables(like, Sizes(1, 1, 1, channels, 0), self.running, self.affine, False, 0.0, self.eps)
+
+
+class Unit(NamedTuple):
+    """One convolution and what follows it."""
+
+    weight: Tensor
+    bias: Tensor | None = None
+    stride: Any = 1
+    padding: Any = 0
+    dilation: Any = 1
+    groups: int = 1
+    norm: Norm | None = None
+    activation: str | Callable[[Tensor], Tensor] | None = None  # "relu" shares a pass
+
+    @property
+    def relu(self) -> bool:
+        """Whether the activation is ReLU."""
+        return self.activation == "relu"
+
+    @property
+    def leaves(self) -> tuple[Tensor | None, ...]:
+        """Tensors that a gradient may flow to."""
+        return (self.weight, self.bias) + ((self.norm.weight, self.norm.bias) if self.norm else ())
+
+    def is_plain(self, like: Array) -> bool:
+        """Whether a node can hold it, whose maps are like an array."""
+        how = self.norm
+        by_channel = how is not None and (how.kind == "batch" or not how.is_own)
+        return by_channel and self.weight.ndim == 4 and how is not None and how.fits(like, self.weight.shape[0])
+
+
+class _Map(NamedTuple):
+    """A convolution's own output, and how it is read: normalised, then ReLU."""
+
+    raw: Array
+    sizes: Sizes
+    tables: Tables
+    relu: bool
+
+    def whole(self) -> Array:
+        """What it is read as."""
+        return norm.apply(self.raw, self.sizes, self.tables, self.relu)
+
+
+class _Needs(NamedTuple):
+    """Which gradients a unit is asked for."""
+
+    x: bool
+    weight: bool
+    bias: bool
+    affine: tuple[bool, bool]
+
+    @property
+    def raw(self) -> bool:
+        """Whether the convolution's output needs one."""
+        return self.x or self.weight or self.bias
+
+
+class _Link(NamedTuple):
+    """A unit that ran."""
+
+    unit: Unit
+    norm: Norm
+    window: Window
+    source: Source  # what the convolution read
+    before: _Map | None  # the same, where it was normalised on the way in
+    after: _Map
+    affine: Array | None  # the normalisation's weight
+    needs: _Needs
+
+    def whole_source(self) -> Array:
+        """What the convolution read, in one array as it meets the weights."""
+        if self.before is not None:
+            return self.before.whole()
+        first, second = self.source[:2]
+        return first if second is None else np.concatenate([first, second], axis=-1)
+
+    def by_winograd(self) -> bool:
+        """Whether Winograd's kernels compute it here."""
+        return by_winograd(self.after.raw, self.window, *sides(self.unit.weight, self.unit.groups, False))
+
+
+def source_of(parts: Sequence[Tensor]) -> Source:
+    """The buffer of a map (N, C, H, W), or those of two halves of its channels."""
+    return Source(*(to_last(t._array) for t in parts))
+
+
+def fitted(parts: Sequence[Tensor], unit: Unit) -> Fit:
+    """Check a unit's convolution of a map, or of two maps' channels one after the other."""
+    x = parts[0]
+    if len(parts) == 2:  # nothing but the shape of both together is looked at
+        n, c, h, w = x.shape
+        x = Tensor._wrap(np.broadcast_to(x._array[:, :1], (n, 2 * c, h, w)))
+    given = operands("conv2d", x, unit.weight, unit.bias)
+    return fit("conv2d", 2, given, unit.stride, unit.padding, unit.dilation, unit.groups)
+
+
+def _forward(source: Source, before: _Map | None, parts: Sequence[Tensor], unit: Unit, needs_x: bool) -> _Link:
+    """Run a unit as far as the tables of its normalisation."""
+    how, weight, found = unit.norm, unit.weight, fitted(parts, unit)
+    if how is None:
+        raise ArgumentError("conv_chain: expected a normalisation in a unit on the tape, got none")
+    size, n, channels = (found.size[0], found.size[1]), source.shape[0], weight.shape[0]
+    end = Epilogue(None if unit.bias is None else contiguous(unit.bias._array))
+    sizes = Sizes(n, *size, channels, 0)
+    moments = None
+    if by_winograd(source.first, found.window, *sides(weight, unit.groups, False)):
+        raw = backend.new(source.first, (n, *size, channels))
+        moments = norm.new_moments(raw, sizes) if how.is_own else None
+        run_winograd((raw, None), source, weight, found.window, False, end, moments or (None, None))
+    else:
+        raw = run(source.first if before is None else before.whole(), weight, found.window, size, False, end)
+    if how.watch is not None:
+        how.watch(Tensor._wrap(from_last(raw)))
+    tables = channel_norm.find_tables(raw, sizes, how.running, how.affine, how.is_own, how.momentum, how.eps, moments)
+    wants = [t is not None and t.requires_grad for t in unit.leaves]
+    needs = _Needs(needs_x, wants[0], wants[1], (wants[2], wants[3]))
+    affine = None if how.weight is None else contiguous(how.weight._array)
+    return _Link(unit, how, found.window, source, before, _Map(raw, sizes, tables, unit.relu), affine, needs)
+
+
+def record_run(parts: Sequence[Tensor], units: Sequence[Unit]) -> Tensor:
+    """Run units, each with a normalisation, on a map or on the two halves of its channels; one node remembers them."""
+    links: list[_Link] = []
+    source, given, before = source_of(parts), parts, None
+    needs_x = any(t.requires_grad for t in parts)
+    for unit in units:
+        link = _forward(source, before, given, unit, needs_x)
+        links.append(link)
+        before, needs_x = link.after, link.needs.raw or any(link.needs.affine)
+        source = Source(before.raw, None, before.tables.scale, before.tables.shift, before.relu)
+        given = (Tensor._wrap(from_last(before.raw)),)
+    inputs = [t for link in reversed(links) for t in _ordered(link, parts if link is links[0] else ())]
+
+    given_at = [t is not None for t in inputs]
+
+    def vjp(g: Array) -> list[Array | None]:
+        return [gradient for gradient, is_given in zip(_pulled(links, to_last(g)), given_at, strict=True) if is_given]
+
+    return autograd.record("conv_chain", from_last(links[-1].after.whole()), tuple(t for t in inputs if t is not None), vjp)
+
+
+def _ordered(link: _Link, parts: Sequence[Any]) -> tuple[Any, ...]:
+    """A unit's inputs in the order in which single operations hand on their gradients; ``parts`` are the run's."""
+    unit = link.unit
+    convolution = (*parts, unit.weight, unit.bias) if len(parts) < 2 else (unit.weight, unit.bias, *parts)
+    return (*link.norm.affine, *convolution)
+
+
+def _pulled(links: Sequence[_Link], g: Array) -> list[Array | None]:
+    """Gradients of all inputs of a run, in order, from that of its output."""
+    found: list[Array | None] = []
+    for link in reversed(links):
+        raw, sizes, tables, relu = link.after
+        slopes, dweight, dbias = norm.slopes(g, raw, sizes, tables, link.affine, link.norm.is_own, relu, link.needs.affine)
+        found += [dweight, dbias]
+        if not link.needs.raw:
+            break
+        dx, dw, db = _convolution_gradients(link, g, slopes)
+        parts = [None if part is None else from_last(part) for part in dx] if link is links[0] else []
+        found += [*parts, dw, db] if len(parts) < 2 else [dw, db, *parts]
+        if dx[0] is None:
+            break
+        g = dx[0]
+    count = 4 * len(links) + (1 if links[0].source.second is None else 2)
+    return found + [None] * (count - len(found))
+
+
+def _convolution_gradients(link: _Link, g: Array, slopes: Slopes) -> tuple[list[Array | None], Array | None, Array | None]:
+    """Gradients of a convolution's input, one an array, of its weight and of its bias, from that of the normalised output."""
+    (raw, sizes, tables, relu), weight, window, needs = link.after, link.unit.weight, link.window, link.needs
+    dw, fast = None, link.by_winograd()
+    dy = norm.backward_apply(g, raw, sizes, tables, slopes, relu)
+    if needs.weight and fast:
+        dw = weight_gradient_winograd(dy, link.source, weight, window)
+    elif needs.weight:
+        dw = weight_gradient(dy, link.whole_source(), weight, window)
+    db = sum_pixels(dy) if needs.bias else None
+    first, second = link.source[:2]
+    if not needs.x:
+        return [None] if second is None else [None, None], dw, db
+    if second is None or not fast:
+        dx = run(dy, weight, window, link.source.shape[1:3], True)
+        c = first.shape[-1]
+        return [dx] if second is None else [contiguous(dx[..., :c]), contiguous(dx[..., c:])], dw, db
+    halves = backend.new(first, first.shape), backend.new(second, second.shape)
+    run_winograd(halves, Source(dy), weight, window, True)
+    return [*halves], dw, db
