@@ -115,7 +115,7 @@ class Unit(NamedTuple):
     def is_plain(self, like: Array) -> bool:
         """Whether a node can hold it, whose maps are like an array."""
         how = self.norm
-        by_channel = how is not None and (how.kind == "batch" or not how.is_own)
+        by_channel = how is not None and (how.kind == "batch" or not how.is_own)  # other statistics have kernels of their own
         return by_channel and self.weight.ndim == 4 and how is not None and how.fits(like, self.weight.shape[0])
 
 
