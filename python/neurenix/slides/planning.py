@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import resource
 import time
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -14,17 +16,16 @@ import numpy as np
 
 from neurenix import autograd
 from neurenix.backend.kernel import skipped
-from neurenix.errors import ArgumentError, OutOfMemoryError, ShapeError
+from neurenix.errors import ArgumentError, NeurenixWarning, OutOfMemoryError, ShapeError
 from neurenix.images import Source
 from neurenix.inference import evaluating, output_of
-from neurenix.memory import empty_cache, memory_stats, reset_peak
+from neurenix.memory import counted as counted_memory, counted_peak, empty_cache
 from neurenix.nn import Module
 from neurenix.nn.summary import products
 from neurenix.ops._arguments import integer
 from neurenix.slides.strips import grid_of
 from neurenix.slides.tiles import Grid
 from neurenix.streaming import Column
-from neurenix.system import get_num_threads
 from neurenix.tensor import Tensor
 from neurenix.tiling import ReceptiveField, receptive_field
 
@@ -32,8 +33,6 @@ TILE: Final = 1024
 _STEP: Final = 64  # tiles are multiples of so many pixels
 _HEIGHTS: Final = (64, 128, 256, 512)
 _TRIAL: Final = 256  # pixels of the side of what is computed to learn the speed
-_SCRATCH: Final = 8 << 20  # bytes that a thread's kernels keep for themselves, about
-_PACKED: Final = 32 << 20  # bytes of weights in the kernels' own order and of tables, about
 _ASSEMBLY: Final = 160 << 20  # bytes that joining tiles takes, a band of rows at a time
 _UNITS: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 Array = np.ndarray[Any, Any]
@@ -50,7 +49,7 @@ class TilePlan(NamedTuple):
         Rows of a strip and columns of the column of the image that it moves down.
     tiles : int
     memory : int
-        Bytes of the process at its peak.
+        Bytes of the process at its peak; on a GPU those of its arrays are not among them.
     multiply_adds : int
     overhead : float
         Multiply-adds over those of the whole image at once.
@@ -144,7 +143,7 @@ def plan(
 
     Notes
     -----
-    Memory is counted by running strips while kernels are skipped: what the process holds now, beside it arrays, kernels' scratch memory,
+    Memory is counted by running strips without the arithmetic: what the process holds now, beside it arrays, kernels' scratch memory,
     the pixels that are read and the outputs that are kept. Of each column the strips at both ends are run, and some between them, which the others are like.
 
     Examples
@@ -294,20 +293,26 @@ class _Trial:
         grid = Grid((grid.size[0] - left_out * grid.tile[0], grid.size[1]), grid.tile)
         reads = slice(max(0, columns.start - self.field.before[1]), min(grid.size[1], columns.stop + self.field.behind[1]))
         stops = [min(grid.place(row)[0].stop + self.field.behind[0], grid.size[0]) for row in range(grid.down)]
+        stops = sorted(set(stops))
+        if self._weights is not None and self._weights.device != "cpu":
+            with skipped():
+                return 0, self._followed(self.model, grid, reads, columns, stops), left_out
+        weights = sum(t._array.nbytes for t in (*self.model.parameters(), *self.model.buffers()))
+        with counted_memory(), skipped(but_memory=True):
+            strips = self._followed(copy.deepcopy(self.model), grid, reads, columns, stops)  # the copy in memory that is counted
+            peak, _, _ = counted_peak()
+        return peak - weights, strips, left_out
+
+    def _followed(self, model: Module, grid: Grid, reads: slice, columns: slice, stops: list[int]) -> list[int]:
+        """Multiply-adds of each strip of a column."""
         counted: list[int] = []
         strips: list[int] = []
-        device = "cpu" if self._weights is None else self._weights.device
-        reset_peak(device)
-        before = memory_stats(device)["live"]
-        with skipped(), autograd.watched(lambda op, data, inputs: counted.append(products(op, data.shape, inputs))):
-            column = Column(partial(output_of, self.model), self._read, grid.size, reads, columns)
-            for _ in column.strips(0, sorted(set(stops))):
+        with autograd.watched(lambda op, data, inputs: counted.append(products(op, data.shape, inputs))), warnings.catch_warnings():
+            warnings.simplefilter("ignore", NeurenixWarning)  # of values, which have no meaning here
+            for _ in Column(partial(output_of, model), self._read, grid.size, reads, columns).strips(0, stops):
                 strips.append(sum(counted) // 2)  # followed once and computed once
                 counted.clear()
-        peak = memory_stats(device)["peak"]
-        empty_cache(device)  # no page of it was touched
-        # The pool keeps an eighth of its peak for reuse; what kernels ask of it for themselves is not seen here.
-        return peak + peak // 8 - before + _PACKED + _SCRATCH * get_num_threads(), strips, left_out
+        return strips
 
     def _read(self, rows: slice, columns: slice) -> Tensor:
         return self._zeros(rows.stop - rows.start, columns.stop - columns.start)
