@@ -98,7 +98,7 @@ def counted_blocks() -> list[Block]:
 
 
 def counted_peak() -> tuple[int, list[Block], int]:
-    """The most that was resident inside :func:`counted`: bytes, what was alive then, and bytes in the scratch of threads."""
+    """The most bytes resident at once inside :func:`counted`; what was alive when most was, and bytes in the scratch of threads then."""
     return _rust.plan_peak()
 
 

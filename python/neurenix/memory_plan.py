@@ -263,7 +263,7 @@ def _addresses(arrays: Iterator[Any]) -> set[int]:
 
 
 def _counted(model: Any, optimizer: Any) -> tuple[int, dict[str, int]]:
-    """The most that was resident, and what it belongs to."""
+    """The most that was resident, and what was alive when most was; the rest is cached."""
     state = [*model.parameters(), *model.buffers()]
     kinds = {
         "weights": _addresses(t._array for t in state),

@@ -58,13 +58,17 @@ pub struct Notes {
     /// Of this plan, from 1 on.
     pub number: usize,
     live: BTreeMap<usize, Item>,
+    /// Bytes of these.
+    used: usize,
+    /// The most that was in use at once, with scratch.
+    most: usize,
     resident: usize,
     serial: usize,
     /// Scratch that the calling thread keeps, and each thread of the pool, with their number.
     kept: (usize, usize, usize),
     /// The most that was resident at once.
     pub peak: usize,
-    /// What was in use then.
+    /// What was in use when most was; beside it blocks may have been cached, before or later.
     pub at_peak: Vec<Item>,
     /// Scratch that threads kept then.
     pub scratch_at_peak: usize,
@@ -84,7 +88,7 @@ impl Notes {
 
     /// Starts to look for the peak anew.
     pub fn reset_peak(&mut self) {
-        self.peak = 0;
+        (self.peak, self.most) = (0, 0);
         self.look();
     }
 
@@ -93,9 +97,10 @@ impl Notes {
     }
 
     fn look(&mut self) {
-        let total = self.resident + self.kept_bytes();
-        if total > self.peak {
-            (self.peak, self.at_peak, self.scratch_at_peak) = (total, self.live(), self.kept_bytes());
+        let kept = self.kept_bytes();
+        self.peak = self.peak.max(self.resident + kept);
+        if self.used + kept > self.most {
+            (self.most, self.at_peak, self.scratch_at_peak) = (self.used + kept, self.live(), kept);
         }
     }
 
@@ -103,13 +108,14 @@ impl Notes {
     pub fn take(&mut self, start: usize, bytes: usize, resident: usize) {
         self.serial += 1;
         self.resident = resident;
+        self.used += bytes;
         self.live.insert(start, Item { serial: self.serial, start, bytes, kernel: IN_KERNEL.get() });
         self.look();
     }
 
     /// A block is free for others.
     pub fn free(&mut self, start: usize) {
-        self.live.remove(&start);
+        self.used -= self.live.remove(&start).map_or(0, |item| item.bytes);
     }
 
     fn scratch(&mut self, bytes: usize, threads: usize) {

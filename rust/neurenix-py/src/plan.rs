@@ -36,7 +36,7 @@ fn plan_live() -> Vec<Block> {
     blocks::with_plan(|notes| listed(&notes.live())).unwrap_or_default()
 }
 
-/// plan_peak(): the most bytes resident at once; then in use, and in the scratch of threads.
+/// plan_peak(): the most bytes resident at once; what was in use when most was, and bytes in the scratch of threads then.
 #[pyfunction]
 fn plan_peak() -> (usize, Vec<Block>, usize) {
     blocks::with_plan(|notes| (notes.peak, listed(&notes.at_peak), notes.scratch_at_peak)).unwrap_or_default()
