@@ -42,12 +42,15 @@ def name_of(page: Path) -> str:
 def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "__main__"}
-    for line, kind, code in blocks_of(page):
-        if kind == "python":
-            exec(compile("\n" * line + code, str(page), "exec"), namespace)
-        else:
-            test = doctest.DocTestParser().get_doctest(code, namespace, name_of(page), str(page), line)
-            assert_passes(test, namespace)
+    try:
+        for line, kind, code in blocks_of(page):
+            if kind == "python":
+                exec(compile("\n" * line + code, str(page), "exec"), namespace)
+            else:
+                test = doctest.DocTestParser().get_doctest(code, namespace, name_of(page), str(page), line)
+                assert_passes(test, namespace)
+    finally:
+        neurenix.set_memory_limit(None)  # a page that fails leaves none behind
 
 
 def assert_passes(test: doctest.DocTest, namespace: dict[str, object] | None = None) -> None:
