@@ -2,6 +2,7 @@
 // It has never run on a GPU: it was compiled for each architecture and run in the emulator. Same bits as the CPU: sums over classes run in
 // 16 lanes that are closed in a tree, up to 64 exponentials are added in order. A target outside the classes makes loss and gradient
 // NaN: telling it otherwise would wait for the GPU.
+// max-registers: 144
 // launch cross_entropy_rows: threads rows
 // launch cross_entropy_rows_backward: threads rows; lengths
 // launch soft_cross_entropy_rows: threads rows
