@@ -1,5 +1,9 @@
 """Fixtures of the whole suite."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -13,6 +17,17 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("device", ["cpu", "emulated"], indirect=True)
     elif metafunc.definition.get_closest_marker("everywhere") and not {"level", "each_thread_count"} & set(metafunc.fixturenames):
         metafunc.parametrize("everywhere", ["cpu", "emulated"], indirect=True)
+
+
+def pytest_pyfunc_call(pyfuncitem):
+    """Run a test marked ``alone`` in a process of its own: what others left in this one's memory would count."""
+    if pyfuncitem.get_closest_marker("alone") is None or os.environ.get("NEURENIX_TEST_ALONE"):
+        return None
+    here = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")} | {"NEURENIX_TEST_ALONE": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", pyfuncitem.nodeid]
+    done = subprocess.run(command, cwd=pyfuncitem.config.rootpath, env=here, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    return True
 
 
 @pytest.fixture

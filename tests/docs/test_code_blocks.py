@@ -10,6 +10,7 @@ import doctest
 import importlib
 import pkgutil
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,19 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted(p for p in (ROOT / "docs").rglob("*.md") if "design" not in p.parts)]
 BLOCK = re.compile(r"^( *)```(python|pycon)[^\n]*\n(.*?)^\1```$", re.M | re.S)
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+
+
+ALONE = {
+    "docs/large_images.md",
+    "docs/memory.md",
+    "neurenix.slides.planning.plan",
+    "neurenix.memory_plan.memory_plan",
+}  # count a process's memory
+
+
+def marked(values: list, name: Callable[[object], str]) -> list:
+    """Parameters of a test, those whose code plans memory in processes of their own."""
+    return [pytest.param(value, id=name(value), marks=[pytest.mark.alone] if name(value) in ALONE else []) for value in values]
 
 
 def blocks_of(page: Path) -> list[tuple[int, str, str]]:
@@ -38,7 +52,7 @@ def name_of(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks_of(p)], ids=name_of)
+@pytest.mark.parametrize("page", marked([p for p in PAGES if blocks_of(p)], name_of))
 def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "__main__"}
@@ -73,7 +87,7 @@ def docstring_examples() -> list[doctest.DocTest]:
     return [found[name] for name in sorted(found)]
 
 
-@pytest.mark.parametrize("example", docstring_examples(), ids=lambda test: test.name)
+@pytest.mark.parametrize("example", marked(docstring_examples(), lambda test: test.name))
 def test_docstring(example: doctest.DocTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     example.globs.update(nx=neurenix, np=np)

@@ -19,6 +19,7 @@ from neurenix.slides.job import work_folder
 from neurenix.slides.planning import memory_bytes
 
 MIB = 1 << 20
+pytestmark = pytest.mark.alone
 
 
 @pytest.mark.parametrize("precision", ["ieee", "fast"])
