@@ -119,7 +119,7 @@ class _Part:
 
     def __init__(self, fn: Callable[..., Any], xs: tuple[Any, ...]) -> None:
         self.fn, self.xs = fn, xs
-        self.originals = _unique(t for t in _tensors(xs) if t.requires_grad)
+        self.originals = _unique(t for t in tensors_in(xs) if t.requires_grad)
         self.context = copy_context()
         self.precision, self.random_state = precision.get_float32_precision(), random.get_rng_state()
         self.modes: list[tuple[Any, bool]] = []
@@ -132,7 +132,7 @@ class _Part:
         known = {id(t): s for t, s in zip(self.originals, stand_ins, strict=True)}
         start = autograd.next_order()
         result = self.fn(*_mapped(self.xs, lambda t: known.get(id(t), t)))
-        found = list(_tensors(result))
+        found = list(tensors_in(result))
         found += [t._logits[1] for t in found if t._logits is not None]
         return result, _unique(t for t in found if t._node is not None and t._node.order > start), stand_ins, start
 
@@ -227,12 +227,13 @@ def _unique(tensors: Any) -> list[Tensor]:
     return list({id(t): t for t in tensors}.values())
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """The tensors of a value, also those in lists, tuples and dicts."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, (list, tuple, dict)):
         for v in value.values() if isinstance(value, dict) else value:
-            yield from _tensors(v)
+            yield from tensors_in(v)
 
 
 def _mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:

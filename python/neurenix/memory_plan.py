@@ -22,7 +22,7 @@ import numpy as np
 
 from neurenix import autograd, backend, memory, random
 from neurenix.backend.kernel import is_skipping, skipped
-from neurenix.checkpoint import enable_gradient_checkpointing, is_checkpointing
+from neurenix.checkpoint import enable_gradient_checkpointing, is_checkpointing, tensors_in
 from neurenix.errors import ArgumentError, DeviceError, NeurenixWarning, OutOfMemoryError, ShapeError
 from neurenix.precision import get_float32_precision
 from neurenix.system import get_num_threads
@@ -181,16 +181,8 @@ def _base() -> int:
 
 def _mean(output: Any) -> Tensor:
     """The loss where none is given: the means of all outputs."""
-    found = [o.mean() for o in _tensors(output) if o.is_floating_point()]
+    found = [o.mean() for o in tensors_in(output) if o.is_floating_point()]
     return sum(found[1:], found[0])
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, (list, tuple, dict)):
-        for v in value.values() if isinstance(value, dict) else value:
-            yield from _tensors(v)
 
 
 @contextmanager

@@ -153,12 +153,10 @@ def test_grey_and_colour_become_one_another(tmp_path: Path) -> None:
         open_image(tmp_path / "b.npy", channels=5)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [name for name in FILES if not FILES[name][0].endswith(".zarr")])  # a Zarr array is a folder
 def test_damaged_files_are_named(name: str, tmp_path: Path) -> None:
     """Cut at any place, or with bytes turned over: an error that names the file, or pixels; never another exception."""
     file, write, _ = FILES[name]
-    if file.endswith(".zarr"):
-        pytest.skip("a folder")
     write(tmp_path / file)
     whole = (tmp_path / file).read_bytes()
     refused = 0

@@ -59,7 +59,7 @@ class Source:
         FileError
             If the file is damaged.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__}: expected a method read(self, rows, columns), got none; define it")
 
     def held_bytes(self, rows: int) -> int:
         """Memory that reading windows of so many rows keeps between them."""
