@@ -12,6 +12,17 @@ if TYPE_CHECKING:
     from neurenix.tensor import Tensor
 
 
+_WRITES = {  # what to write instead of PyTorch's in-place functions that have no other form
+    "zero_": "nx.zeros_like(x)",
+    "fill_": "nx.full_like(x, value)",
+    "copy_": "other",
+    "set_": "other",
+    "uniform_": "nx.rand_like(x)",
+    "normal_": "nx.randn_like(x)",
+    "random_": "nx.randint_like(x, high)",
+}
+
+
 class TensorOperators:
     """Operators of :class:`neurenix.Tensor`; ``x += y`` makes a new tensor and binds ``x`` to it."""
 
@@ -139,6 +150,10 @@ class TensorOperators:
     def __getattr__(self, name: str) -> Any:
         if name.endswith("_") and not name.startswith("_") and hasattr(type(self), name[:-1]):
             raise AttributeError(f"{name}: expected an operation that makes a new tensor, got an in-place one; use x = x.{name[:-1]}(...)")
+        if name in _WRITES:
+            raise AttributeError(
+                f"{name}: expected an operation that makes a new tensor, got an in-place one; use x.assign_({_WRITES[name]}), or write to x.data"
+            )
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @property

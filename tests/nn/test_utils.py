@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import neurenix as nx
-from neurenix.errors import ArgumentError, GraphError, ShapeError
+from neurenix.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from neurenix.nn import utils
 from neurenix.testing import random_array
 
@@ -56,6 +56,18 @@ def test_errors():
         utils.clip_grad_norm_(p, 1.0, 0)
     with pytest.raises(ArgumentError, match="clip_grad_value_: expected a clip_value of at least 0"):
         utils.clip_grad_value_(p, -1)
+    for limit in (-1.0, "1", None, np.nan):
+        with pytest.raises(ArgumentError, match="clip_grad_norm_: expected a max_norm of at least 0"):
+            utils.clip_grad_norm_(p, limit)
+    for call in (utils.clip_grad_norm_, utils.clip_grad_value_):
+        for given in (3, [3]):
+            with pytest.raises(DTypeError, match=f"{call.__name__}: expected an iterable of parameters, got int; pass model.parameters"):
+                call(given, 1.0)
+    p.grad = np.ones(2)
+    with pytest.raises(DTypeError, match="clip_grad_norm_: expected a tensor as grad, got ndarray"):
+        utils.clip_grad_norm_(p, 1.0)
+    with pytest.raises(DTypeError, match="parameters_to_vector: expected an iterable of parameters, got int"):
+        utils.parameters_to_vector(3)
 
 
 def test_parameters_as_a_vector():

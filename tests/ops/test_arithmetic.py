@@ -89,6 +89,19 @@ def test_integers_wrap():
     assert (-nx.tensor([3])).tolist() == [-3]
     assert (nx.tensor([3]) ** 4).tolist() == [81]
     assert nx.add(nx.tensor([1]), nx.tensor([2]), alpha=-3).tolist() == [-5]
+    assert nx.sub(x, x, alpha=2).tolist() == [6, 251]
+    assert nx.rsub(x, x, alpha=2).tolist() == [6, 251]
+    with pytest.raises(ArgumentError, match="add: expected a number that uint8 holds, got -3; convert the tensor first"):
+        nx.add(x, x, alpha=-3)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
+def test_sums_of_products_of_integers_keep_their_type(dtype):
+    a, b, w = (np.arange(n, dtype=dtype) for n in (3, 3, 9))
+    for found in (nx.dot(a, b), nx.inner(a, b), nx.vdot(a, b), nx.einsum("i,i->", a, b)):
+        assert (found.dtype, found.item()) == (dtype, 5)
+    assert nx.nn.functional.bilinear(a, b, w.reshape(1, 3, 3)).dtype == dtype
+    assert nx.linalg.vander(a).dtype == np.int64  # powers are widened, as PyTorch's are
 
 
 def test_alpha():

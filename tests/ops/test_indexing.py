@@ -54,6 +54,9 @@ def test_getitem_errors():
         x[0] = 1
     with pytest.raises(AttributeError, match=r"use x = x.add\(...\)"):
         x.add_(1)
+    for name, how in (("zero_", "zeros_like"), ("copy_", r"assign_\(other\)")):
+        with pytest.raises(AttributeError, match=rf"{name}: expected an operation that makes a new tensor.*{how}"):
+            getattr(x, name)
 
 
 def test_gather_scatter_and_index_select():

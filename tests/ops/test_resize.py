@@ -106,6 +106,20 @@ def test_sizes_floor_as_pytorch_does():
     assert not np.allclose(a, b)
 
 
+def test_an_axis_that_keeps_its_size_is_copied_whatever_the_factor():
+    """As in PyTorch: 1.2 of 4 is 4 again, and a map that stays as large is not blurred; nearest pixels are also doubled exactly."""
+    x = random_array(2, 3, 4, 5)
+    for how in ({"mode": "nearest"}, {"mode": "bilinear"}, {"mode": "bilinear", "antialias": True}, {"mode": "bicubic", "antialias": True}):
+        assert_same_bits(F.interpolate(x, scale_factor=1.15, **how), x)
+    assert_same_bits(F.interpolate(x, scale_factor=(2.2, 2.1)), x.repeat(2, 2).repeat(2, 3))
+    # cubic pixels, and nearest ones of lines and volumes, follow the factor
+    assert not np.array_equal(F.interpolate(x, scale_factor=1.15, mode="bicubic").numpy(), x)
+    line = np.arange(4.0)[None, None]
+    np.testing.assert_array_equal(F.interpolate(line, scale_factor=2.2).numpy()[0, 0], [0, 0, 0, 1, 1, 2, 2, 3])
+    np.testing.assert_array_equal(F.interpolate(line, scale_factor=1.2).numpy()[0, 0], [0, 0, 1, 2])
+    assert_same_bits(F.interpolate(line, scale_factor=1.2, mode="linear"), line)
+
+
 def test_other_numbers_of_axes():
     line, volume = random_array(2, 3, 7), random_array(2, 3, 3, 4, 5)
     check_adjoint(lambda t: F.interpolate(t, 12, mode="linear"), line)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import neurenix as nx
-from neurenix.errors import ArgumentError, FileError
+from neurenix.errors import ArgumentError, DTypeError, FileError
 
 
 def test_follows_and_is_applied_and_saved():
@@ -27,11 +27,16 @@ def test_follows_and_is_applied_and_saved():
 def test_errors():
     with pytest.raises(ArgumentError, match=r"expected a decay in \[0, 1\], got 2"):
         nx.optim.ExponentialMovingAverage([nx.tensor([1.0])], decay=2)
+    for given in (3, nx.tensor([1.0]), [3]):
+        with pytest.raises(DTypeError, match="ExponentialMovingAverage: expected an iterable of parameters"):
+            nx.optim.ExponentialMovingAverage(given)
     with pytest.raises(ArgumentError, match="expected parameters, got none"):
         nx.optim.ExponentialMovingAverage([])
     ema = nx.optim.ExponentialMovingAverage([nx.tensor([1.0])])
     with pytest.raises(FileError, match="expected averages of the parameters' shapes"):
         ema.load_state_dict({"decay": 0.5, "averages": [np.ones(2)]})
+    with pytest.raises(FileError, match="expected a dict with 'decay' and 'averages', got {}"):
+        ema.load_state_dict({})
 
 
 def test_by_the_formula_and_resumed_to_the_same_bits(tmp_path):

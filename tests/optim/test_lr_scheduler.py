@@ -253,6 +253,8 @@ def test_types_are_checked():
     o = optimizer()
     with pytest.raises(DTypeError, match="LambdaLR: expected functions of the epoch, got int"):
         ls.LambdaLR(o, 3)
+    with pytest.raises(DTypeError, match="MultiStepLR: expected a list of milestones, got 3; pass e.g."):
+        ls.MultiStepLR(o, 3)
     with pytest.raises(DTypeError, match="SequentialLR: expected schedules that step by themselves, got ReduceLROnPlateau"):
         ls.SequentialLR(o, [ls.StepLR(o, 1), ls.ReduceLROnPlateau(o)], [2])
     for build in (lambda: ls.ReduceLROnPlateau(3), lambda: ls.CyclicLR(3, 0.1, 1.0), lambda: ls.OneCycleLR(3, 0.1, 9)):

@@ -255,6 +255,31 @@ def test_settings_out_of_range(name, setting):
         getattr(nx.optim, name)([parameter(2)], **{setting: -0.5})
 
 
+@pytest.mark.parametrize(
+    ("name", "settings", "text"),
+    [
+        ("Adam", {"betas": 0.9}, r"Adam: expected two betas in \[0, 1\), got 0.9; pass e.g. \(0.9, 0.999\)"),
+        ("NAdam", {"betas": ("0.9", 0.99)}, r"NAdam: expected two betas in \[0, 1\), got \('0.9', 0.99\)"),
+        ("Adamax", {"betas": None}, "Adamax: expected two betas"),
+        ("Rprop", {"etas": 0.5}, "Rprop: expected etas with 0 < first < 1 < second, got 0.5"),
+        ("Rprop", {"step_sizes": 1e-6}, "Rprop: expected two step_sizes, got 1e-06; pass the least and the most"),
+    ],
+)
+def test_pairs_that_are_none(name, settings, text):
+    with pytest.raises(ArgumentError, match=text):
+        getattr(nx.optim, name)([parameter(2)], **settings)
+
+
+def test_what_is_no_gradient_or_closure():
+    p = parameter(2)
+    optimizer = nx.optim.SGD([p], lr=0.5)
+    p.grad = np.ones(2, np.float32)
+    with pytest.raises(DTypeError, match="SGD: expected a tensor as grad, got ndarray; set p.grad = nx.tensor"):
+        optimizer.step()
+    with pytest.raises(DTypeError, match="SGD: expected a function of no argument as closure, got float"):
+        optimizer.step(0.5)
+
+
 def test_hooks_of_steps():
     p = nx.tensor([1.0], requires_grad=True)
     optimizer, log = nx.optim.SGD([p], lr=0.5), []

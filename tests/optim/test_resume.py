@@ -88,3 +88,20 @@ def test_a_bad_setting_in_a_state_changes_nothing():
     with pytest.raises(ArgumentError, match="Adam: expected lr of at least 0, got -1"):
         optimizer.load_state_dict({**state, "param_groups": [{**state["param_groups"][0], "lr": -1.0}]})
     assert optimizer.param_groups[0]["lr"] == 1e-3
+
+
+def test_a_rate_that_rounding_left_below_zero_can_be_resumed():
+    def made():
+        optimizer = nx.optim.SGD([nx.tensor([1.0], requires_grad=True)], lr=0.1)
+        return optimizer, nx.optim.lr_scheduler.LinearLR(optimizer, start_factor=1 / 3, end_factor=0.0, total_iters=4)
+
+    optimizer, schedule = made()
+    for _ in range(4):
+        optimizer.step()
+        schedule.step()
+    (rate,) = schedule.get_last_lr()
+    assert -1e-15 < rate < 0  # as PyTorch's
+    again, resumed = made()
+    again.load_state_dict(optimizer.state_dict())
+    resumed.load_state_dict(schedule.state_dict())
+    assert again.param_groups[0]["lr"] == rate

@@ -212,7 +212,7 @@ class DataLoader:
         if hasattr(sampler, "set_epoch"):
             sampler.set_epoch(epoch)
         if self.batch_sampler is not None:
-            return ([int(i) for i in batch] for batch in self.batch_sampler)
+            return map(_numbers_of, self.batch_sampler)
         return self._cut(self._numbers(epoch))
 
     def _numbers(self, epoch: int) -> Iterator[int]:
@@ -271,6 +271,15 @@ class DataLoader:
         # forkserver: a plain fork copies locks that other threads hold, and the child waits for them for ever
         context = get_context("forkserver")
         return ProcessPoolExecutor(self.num_workers, context, initializer=_unpack, initargs=(parcel,)), _fetch_unpacked
+
+
+def _numbers_of(batch: Any) -> list[int]:
+    try:
+        return [int(i) for i in batch]
+    except TypeError:
+        raise ArgumentError(
+            f"DataLoader: expected lists of item numbers from batch_sampler, got {batch!r}; pass single numbers as sampler="
+        ) from None
 
 
 def fetch_batch(dataset: Any, collate_fn: Collate, seed: int, epoch: int, numbers: list[int]) -> Any:

@@ -92,21 +92,29 @@ def _step(n: Value, out: Value, align: bool, scale: float | None) -> Value:
     return n.graph.constant([1.0 / scale], DOUBLE) if scale is not None else n.to(DOUBLE) / out.to(DOUBLE)
 
 
-def _places(n: Value, out: Value, align: bool, scale: float | None) -> Value:
+def _places(n: Value, out: Value, align: bool, scale: float | None, whole: bool = False) -> Value:
     step, i = _step(n, out, align, scale), span(out).to(DOUBLE)
+    step = _kept(n, out, step) if whole and scale is not None and not align else step
     return i * step if align else (i + 0.5) * step - 0.5
 
 
-def nearest_taps(n: Value, out: Value, scale: float | None, exact: bool) -> Taps:
+def _kept(n: Value, out: Value, step: Value, times: int = 1) -> Value:
+    """The step where an axis gets another size; one that keeps it, or doubles it, is copied or doubled whatever the factor."""
+    return where(out.ask("Equal", n * times), n.graph.constant([1.0 / times], DOUBLE), step)
+
+
+def nearest_taps(n: Value, out: Value, scale: float | None, exact: bool, whole: bool = False) -> Taps:
     """One pixel for each output."""
-    i = span(out).to(DOUBLE)
-    place = (i + 0.5 if exact else i) * _step(n, out, False, scale).to(FLOAT).to(DOUBLE)
+    i, step = span(out).to(DOUBLE), _step(n, out, False, scale)
+    if whole and scale is not None and not exact:
+        step = _kept(n, out, _kept(n, out, step), 2)
+    place = (i + 0.5 if exact else i) * step.to(FLOAT).to(DOUBLE)
     return [(n.graph.node("Floor", place.to(FLOAT)).to(INT).at_most(n - 1), None)]
 
 
 def linear_taps(n: Value, out: Value, align: bool, scale: float | None) -> Taps:
     """Two pixels for each output."""
-    place = _places(n, out, align, scale).at_least(0.0)
+    place = _places(n, out, align, scale, True).at_least(0.0)
     first = n.graph.node("Floor", place).at_most((n - 1).to(DOUBLE))
     share, index = (place - first).at_least(0.0).at_most(1.0), first.to(INT)
     return [(index, 1.0 - share), ((index + 1).at_most(n - 1), share)]
@@ -130,6 +138,7 @@ def cubic_taps(n: Value, out: Value, align: bool, scale: float | None) -> Taps:
 def _antialiased(n: Value, out: Value, scale: float | None, cubic: bool) -> Value:
     """Weights (out, n) of every pixel in every output."""
     step = _step(n, out, False, scale)
+    step = step if scale is None else _kept(n, out, step)
     stretch = step.at_least(1.0)
     reach = stretch * (2.0 if cubic else 1.0)
     center = reshape((span(out).to(DOUBLE) + 0.5) * step, [-1, 1])
@@ -173,7 +182,7 @@ def resize(
 ) -> Value:
     """``x`` at another size, as :func:`neurenix.nn.functional.interpolate` makes it."""
     rules: dict[str, Any] = {
-        "nearest": partial(nearest_taps, exact=False),
+        "nearest": partial(nearest_taps, exact=False, whole=x.rank == 4),
         "nearest-exact": partial(nearest_taps, exact=True),
         "bicubic": partial(cubic_taps, align=align),
     }

@@ -71,9 +71,9 @@ def adapted_rand_error(
     Returns
     -------
     error, precision, recall : float
-        Precision is of the pairs within segments of the prediction, recall of those of the target. The error is that of
-        ``skimage.metrics.adapted_rand_error(target, prediction)``, which returns the other two the other way round (0.26). Where there
-        are no pairs, since every segment is a single pixel, nothing is wrong: 0, 1, 1.
+        Precision is of the pairs within segments of the prediction, recall of those of the target. ``skimage.metrics.adapted_rand_error(target,
+        prediction)`` has the two the other way round (0.26): in what it returns, and in what its ``alpha`` weights, which is
+        ``1 - alpha`` here. Where there are no pairs, since every segment is a single pixel, nothing is wrong: 0, 1, 1.
 
     References
     ----------

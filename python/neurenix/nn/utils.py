@@ -5,16 +5,37 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable
+from numbers import Real
+from typing import Any
 
 from neurenix import ops
-from neurenix.errors import ArgumentError, GraphError, ShapeError
+from neurenix.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from neurenix.ops.clip import clip_by_norm, clip_by_value
 from neurenix.tensor import Tensor, as_tensor
 
 
-def _with_gradients(parameters: Iterable[Tensor] | Tensor) -> list[Tensor]:
-    given = [parameters] if isinstance(parameters, Tensor) else list(parameters)
-    return [p.grad for p in given if p.grad is not None]
+def _given(op: str, parameters: Any) -> list[Tensor]:
+    if isinstance(parameters, Tensor):
+        return [parameters]
+    given = list(parameters) if isinstance(parameters, Iterable) else [parameters]
+    for p in given:
+        if not isinstance(p, Tensor):
+            raise DTypeError(f"{op}: expected an iterable of parameters, got {type(p).__name__}; pass model.parameters()")
+    return given
+
+
+def _with_gradients(op: str, parameters: Any) -> list[Tensor]:
+    found = [p.grad for p in _given(op, parameters) if p.grad is not None]
+    for grad in found:
+        if not isinstance(grad, Tensor):
+            raise DTypeError(f"{op}: expected a tensor as grad, got {type(grad).__name__}; set p.grad = nx.tensor(...)")
+    return found
+
+
+def _limit(op: str, name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (Real, Tensor)) or not float(value) >= 0:
+        raise ArgumentError(f"{op}: expected a {name} of at least 0, got {value!r}; pass e.g. 1.0")
+    return float(value)
 
 
 def clip_grad_norm_(
@@ -56,17 +77,18 @@ def clip_grad_norm_(
     >>> nx.nn.utils.clip_grad_norm_([p], 1.0).item()
     5.0
     """
-    order = float(norm_type)
+    order = _limit("clip_grad_norm_", "norm_type", math.inf if str(norm_type) == "inf" else norm_type)
+    most = _limit("clip_grad_norm_", "max_norm", max_norm)
     if not order > 0:
         raise ArgumentError(f"clip_grad_norm_: expected a norm_type above 0, got {norm_type!r}; pass e.g. 2.0")
-    gradients = _with_gradients(parameters)
+    gradients = _with_gradients("clip_grad_norm_", parameters)
     if not gradients:
         return Tensor(shape=())
-    total = clip_by_norm(gradients, float(max_norm), order, not error_if_nonfinite)
+    total = clip_by_norm(gradients, most, order, not error_if_nonfinite)
     if error_if_nonfinite:
         if not math.isfinite(total.item()):
             raise GraphError(f"clip_grad_norm_: expected a finite norm, got {total.item()}; look for the cause with nx.detect_anomaly()")
-        clip_by_norm(gradients, float(max_norm), order, True)
+        clip_by_norm(gradients, most, order, True)
     return total
 
 
@@ -76,9 +98,7 @@ def clip_grad_value_(
     foreach: bool | None = None,  # noqa: ARG001 - one call for all parameters in any case
 ) -> None:
     """Limit every element of every gradient to [-clip_value, clip_value]; ``foreach`` has no effect."""
-    if not clip_value >= 0:
-        raise ArgumentError(f"clip_grad_value_: expected a clip_value of at least 0, got {clip_value!r}; pass e.g. 1.0")
-    clip_by_value(_with_gradients(parameters), float(clip_value))
+    clip_by_value(_with_gradients("clip_grad_value_", parameters), _limit("clip_grad_value_", "clip_value", clip_value))
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
@@ -90,7 +110,7 @@ def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
     >>> nx.nn.utils.parameters_to_vector([nx.tensor([[1.0, 2.0]]), nx.tensor([3.0])]).tolist()
     [1.0, 2.0, 3.0]
     """
-    given = list(parameters)
+    given = _given("parameters_to_vector", parameters)
     if not given:
         raise ArgumentError("parameters_to_vector: expected parameters, got none; pass model.parameters() once, it is an iterator")
     return ops.cat([p.reshape(-1) for p in given])
@@ -104,7 +124,7 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     ShapeError
         If it has another number of elements; nothing is written then.
     """
-    given, values = list(parameters), as_tensor(vec).detach()
+    given, values = _given("vector_to_parameters", parameters), as_tensor(vec).detach()
     ends = list(itertools.accumulate(math.prod(p.shape) for p in given))
     if values.ndim != 1 or values.shape[0] != (ends[-1] if ends else 0):
         raise ShapeError(

@@ -20,8 +20,14 @@ def ratio(size: int, outputs: int, align: bool, scale: float | None) -> float:
 
 
 @lru_cache(maxsize=256)
-def nearest(size: int, outputs: int, scale: float | None, exact: bool, single: bool) -> Host:
-    """The input pixel of each output pixel; ``single`` whether coordinates are float32, as PyTorch's are for float32 maps."""
+def nearest(size: int, outputs: int, scale: float | None, exact: bool, single: bool, whole: bool = False) -> Host:
+    """The input pixel of each output pixel; ``single`` whether coordinates are float32, as PyTorch's are for float32 maps.
+
+    With ``whole``, which PyTorch has for images (N, C, H, W) only, an axis that keeps or doubles its size is copied or doubled
+    whatever the factor was: 2.1 makes 4 pixels of 2.
+    """
+    if whole and not exact and outputs in (size, 2 * size):
+        return np.arange(outputs) // (outputs // size)
     step = ratio(size, outputs, False, scale)
     i = np.arange(outputs, dtype=np.float64)
     position = (i + 0.5 if exact else i) * (np.float64(np.float32(step)) if single else step)
@@ -45,7 +51,8 @@ def cubic_weight(x: Host, a: float) -> Host:
 
 @lru_cache(maxsize=256)
 def linear(size: int, outputs: int, align: bool, scale: float | None) -> Table:
-    """Two taps an output."""
+    """Two taps an output; an axis that keeps its size is copied whatever the factor was, as in PyTorch."""
+    scale = None if outputs == size else scale
     position = np.maximum(_positions(size, outputs, align, scale), 0.0)
     first = np.minimum(np.floor(position).astype(np.int64), size - 1)
     part = np.clip(position - first, 0.0, 1.0)
@@ -64,7 +71,8 @@ def cubic(size: int, outputs: int, align: bool, scale: float | None) -> Table:
 
 @lru_cache(maxsize=256)
 def antialiased(size: int, outputs: int, align: bool, scale: float | None, cubic: bool) -> Table:
-    """A filter stretched to the output's pixels, as Pillow's."""
+    """A filter stretched to the output's pixels, as Pillow's; an axis that keeps its size is copied whatever the factor was."""
+    scale = None if outputs == size else scale
     step = ratio(size, outputs, align, scale)
     stretch = max(step, 1.0)
     support = (2.0 if cubic else 1.0) * stretch

@@ -31,6 +31,8 @@ def einsum(equation: str, *operands: Any) -> Tensor:
     ------
     ArgumentError
         For an equation that cannot be read.
+    DTypeError
+        If the equation is not text.
     ShapeError
         If a letter has several sizes.
 
@@ -40,6 +42,10 @@ def einsum(equation: str, *operands: Any) -> Tensor:
     >>> nx.einsum("ij,j->i", nx.tensor([[1.0, 2.0]]), nx.tensor([3.0, 4.0]))
     tensor([11.])
     """
+    if not isinstance(equation, str):
+        raise DTypeError(
+            f"einsum: expected an equation as text first, got {type(equation).__name__}; pass e.g. 'ij,jk->ik', then the tensors"
+        )
     given = operands[0] if len(operands) == 1 and isinstance(operands[0], (tuple, list)) else operands
     tensors = [as_tensor(t) for t in given]
     terms, out = _parsed(equation, [t.ndim for t in tensors])
@@ -51,9 +57,14 @@ def einsum(equation: str, *operands: Any) -> Tensor:
         x, labels = _product(x, labels, y, term, later)
     gone = [i for i, c in enumerate(labels) if c not in out]
     if gone:
-        x = sum_of(x, gone)
+        x = _total(x, gone)
         labels = "".join(c for c in labels if c in out)
     return permute(x, [labels.index(c) for c in out]) if labels != out else x
+
+
+def _total(x: Tensor, axes: Any, keepdim: bool = False) -> Tensor:
+    """The sum over axes in the type of ``x``: sums of products of integers are not widened."""
+    return sum_of(x, axes, keepdim, dtype=x.dtype)
 
 
 def _parsed(equation: str, ndims: list[int]) -> tuple[list[str], str]:
@@ -126,7 +137,7 @@ def _product(x: Tensor, a: str, y: Tensor, b: str, later: set[str]) -> tuple[Ten
 
 def _summed(x: Tensor, term: str, needed: set[str]) -> tuple[Tensor, str]:
     gone = [i for i, c in enumerate(term) if c not in needed]
-    return (sum_of(x, gone), "".join(c for c in term if c in needed)) if gone else (x, term)
+    return (_total(x, gone), "".join(c for c in term if c in needed)) if gone else (x, term)
 
 
 def _broadcast_product(x: Tensor, a: str, y: Tensor, b: str) -> tuple[Tensor, str]:
@@ -150,9 +161,9 @@ def tensordot(a: Any, b: Any, dims: int | Sequence[Sequence[int]] = 2) -> Tensor
         second = [axis_of("tensordot", d, y.ndim) for d in dims[1]]
     for i, j in zip(first, second, strict=False):  # an axis of size 1 stands for any size
         if x.shape[i] == 1 != y.shape[j]:
-            y = sum_of(y, j, True)
+            y = _total(y, j, True)
         elif y.shape[j] == 1 != x.shape[i]:
-            x = sum_of(x, i, True)
+            x = _total(x, i, True)
     if [x.shape[i] for i in first] != [y.shape[i] for i in second]:
         raise ShapeError(f"tensordot: expected axes of equal sizes, got {x.shape} along {first} and {y.shape} along {second}; check dims")
     k = math.prod(x.shape[i] for i in first)

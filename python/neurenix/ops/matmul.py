@@ -128,7 +128,8 @@ def inner(input: Any, other: Any) -> Tensor:
     if x.shape[-1] != y.shape[-1]:
         raise ShapeError(f"inner: expected last axes of one size, got {x.shape} and {y.shape}; cut one")
     if x.ndim == y.ndim == 1:
-        return sum_of(mul(x, y))
+        product = mul(x, y)
+        return sum_of(product, dtype=product.dtype)
     from neurenix.ops.einsum import tensordot
 
     return tensordot(x, y, ([-1], [-1]))

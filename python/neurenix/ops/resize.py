@@ -111,8 +111,8 @@ def _sizes(op: str, x: Tensor, size: Any, scale_factor: Any, recompute: bool | N
 
 def _nearest(op: str, x: Tensor, sizes: list[int], scales: list[float | None], exact: bool) -> Tensor:
     """Nearest pixels are moved, not computed: any element type, and no weight touches an infinity."""
-    single = x.dtype != np.float64
-    index = [sampling.nearest(n, out, scale, exact, single) for n, out, scale in zip(x.shape[2:], sizes, scales, strict=True)]
+    how = (exact, x.dtype != np.float64, x.ndim == 4)
+    index = [sampling.nearest(n, out, scale, *how) for n, out, scale in zip(x.shape[2:], sizes, scales, strict=True)]
     return take_nearest(op, x, index, lambda: _local(scales, "nearest"))
 
 
@@ -186,7 +186,8 @@ def interpolate(
         Instead: output sizes are ``floor(size * scale_factor)``.
     mode : {"nearest", "nearest-exact", "linear", "bilinear", "trilinear", "bicubic", "area"}
         Nearest takes pixel ``floor(i * scale)``, nearest-exact ``floor((i + 0.5) * scale)``; cubic is Keys' with a = -0.75;
-        area averages adaptive bins.
+        area averages adaptive bins. As in PyTorch, an axis that keeps its size is copied whatever ``scale_factor`` was (linear modes,
+        antialiased ones, nearest of images), and nearest doubles an image's axis that becomes twice as long.
     align_corners : bool, optional
         Whether the corner pixels' centres meet; otherwise output pixel ``i`` samples ``(i + 0.5) * scale - 0.5``.
     recompute_scale_factor : bool, optional

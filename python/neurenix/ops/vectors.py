@@ -234,8 +234,9 @@ def matrix_power(A: Any, n: int) -> Tensor:
 
 
 def vander(x: Any, N: int | None = None) -> Tensor:
-    """Powers 0, 1, ... ``N - 1`` of each element along a new last axis."""
+    """Powers 0, 1, ... ``N - 1`` of each element along a new last axis; those of integers are int64."""
     t = as_tensor(x)
+    t = cast(t, np.int64) if t.dtype.kind in "iub" else t
     t = t if t.ndim else reshape(t, 1)
     count = t.shape[-1] if N is None else N
     if count < 1 or (N is not None and N < 2):

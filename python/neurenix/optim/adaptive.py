@@ -9,7 +9,7 @@ import numpy as np
 
 from neurenix.errors import ArgumentError
 from neurenix.ops import optim as steps
-from neurenix.optim.optimizer import Batch, Group, Optimizer, constant_like
+from neurenix.optim.optimizer import Batch, Group, Optimizer, constant_like, is_pair
 
 
 class RMSprop(Optimizer):
@@ -168,7 +168,9 @@ class Rprop(Optimizer):
     def check(self, group: Group) -> None:
         """Refuse settings out of range."""
         super().check(group)
-        if not 0.0 < group["etas"][0] < 1.0 < group["etas"][1]:
+        if not is_pair(group["step_sizes"]):
+            raise ArgumentError(f"Rprop: expected two step_sizes, got {group['step_sizes']!r}; pass the least and the most, (1e-6, 50.0)")
+        if not is_pair(group["etas"]) or not 0.0 < group["etas"][0] < 1.0 < group["etas"][1]:
             raise ArgumentError(f"Rprop: expected etas with 0 < first < 1 < second, got {group['etas']!r}; pass e.g. (0.5, 1.2)")
 
     def update(self, group: Group, batch: Batch) -> None:

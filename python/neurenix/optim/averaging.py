@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from neurenix import backend, layout
-from neurenix.errors import ArgumentError, FileError
+from neurenix.errors import ArgumentError, DTypeError, FileError
 from neurenix.ops import optim as steps
 from neurenix.tensor import Tensor
 
@@ -39,7 +39,11 @@ class ExponentialMovingAverage:
     def __init__(self, params: Iterable[Tensor], decay: float = 0.999) -> None:
         if isinstance(decay, bool) or not isinstance(decay, (int, float)) or not 0.0 <= decay <= 1.0:
             raise ArgumentError(f"ExponentialMovingAverage: expected a decay in [0, 1], got {decay!r}; pass e.g. 0.999")
-        self.params = list(params)
+        self.params = list(params) if isinstance(params, Iterable) and not isinstance(params, Tensor) else [params]
+        if not all(isinstance(p, Tensor) for p in self.params) or isinstance(params, Tensor):
+            raise DTypeError(
+                f"ExponentialMovingAverage: expected an iterable of parameters, got {type(params).__name__}; pass model.parameters()"
+            )
         if not self.params:
             raise ArgumentError("ExponentialMovingAverage: expected parameters, got none; pass model.parameters()")
         self.decay = decay
@@ -81,6 +85,10 @@ class ExponentialMovingAverage:
         FileError
             If the averages are not those of these parameters; nothing is changed then.
         """
+        if not isinstance(state_dict, dict) or not {"averages", "decay"} <= state_dict.keys():
+            raise FileError(
+                f"load_state_dict: expected a dict with 'decay' and 'averages', got {state_dict!r}; pass what state_dict() gave"
+            )
         given = [Tensor(a) for a in state_dict["averages"]]
         if [a.shape for a in given] != [p.shape for p in self.params]:
             raise FileError("load_state_dict: expected averages of the parameters' shapes, got others; build it from the same model")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from neurenix.errors import ArgumentError, DTypeError
@@ -92,6 +92,8 @@ class MultiStepLR(LRScheduler):
     """Times ``gamma`` at each of the ``milestones``."""
 
     def __init__(self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1, last_epoch: int = -1) -> None:
+        if not isinstance(milestones, Iterable):
+            raise DTypeError(f"MultiStepLR: expected a list of milestones, got {milestones!r}; pass e.g. [30, 80]")
         self.milestones, self.gamma = sorted(milestones), gamma
         super().__init__(optimizer, last_epoch)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -149,10 +149,10 @@ class Optimizer:
         """Refuse settings out of range."""
         for name in _AT_LEAST_ZERO:
             value = group.get(name, 0.0)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+            if not _is_number(value) or not value >= 0:
                 raise ArgumentError(f"{self._name}: expected {name} of at least 0, got {value!r}; pass e.g. {name}=0.001")
         betas = group.get("betas", (0.0, 0.0))
-        if len(betas) != 2 or not all(0.0 <= b < 1.0 for b in betas):
+        if not is_pair(betas) or not all(0.0 <= b < 1.0 for b in betas):
             raise ArgumentError(f"{self._name}: expected two betas in [0, 1), got {betas!r}; pass e.g. (0.9, 0.999)")
         if group.get("differentiable"):
             raise ArgumentError(f"{self._name}: expected differentiable=False, got True; steps are not recorded")
@@ -169,6 +169,8 @@ class Optimizer:
     def _check_gradients(self) -> None:
         """Refuse gradients that do not fit, before any parameter is touched."""
         for p in (p for group in self.param_groups for p in group["params"]):
+            if p.grad is not None and not isinstance(p.grad, Tensor):
+                raise DTypeError(f"{self._name}: expected a tensor as grad, got {type(p.grad).__name__}; set p.grad = nx.tensor(...)")
             if p.grad is not None and (p.grad.shape != p.shape or p.grad.dtype != p.dtype):
                 raise ShapeError(
                     f"{self._name}: expected a gradient {p.dtype}{p.shape}, got {p.grad.dtype}{p.grad.shape}; set one that fits"
@@ -192,6 +194,8 @@ class Optimizer:
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient, in place; ``closure`` computes the loss anew first."""
+        if closure is not None and not callable(closure):
+            raise DTypeError(f"{self._name}: expected a function of no argument as closure, got {type(closure).__name__}; call step()")
         for hook in tuple(self._before_step.values()):
             hook(self, (closure,) if closure is not None else (), {})
         loss = None
@@ -279,7 +283,7 @@ class Optimizer:
                 if entry is not None:
                     loaded[p] = {k: _restore(k, v, p) for k, v in entry.items()}
             settings.append({k: _setting(v) for k, v in theirs.items() if k != "params"})
-            self.check({**mine, **settings[-1]})
+            self.check({**mine, **settings[-1], **_unrounded(settings[-1])})
         for mine, new in zip(self.param_groups, settings, strict=True):
             mine.update(new)
         self.state = loaded
@@ -289,6 +293,21 @@ class Optimizer:
         for i, group in enumerate(self.param_groups):
             lines += [f"Parameter Group {i}", *(f"    {k}: {group[k]}" for k in sorted(group) if k not in ("params", "param_names"))]
         return "\n".join([*lines, ")"])
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def is_pair(values: Any) -> bool:
+    """Whether a setting is two numbers."""
+    return isinstance(values, (tuple, list)) and len(values) == 2 and all(_is_number(v) for v in values)
+
+
+def _unrounded(settings: Group) -> Group:
+    """A rate that a schedule brought down to 0 and rounding a little below it, as 0: a run that ends there can be resumed."""
+    rate, first = settings.get("lr"), settings.get("initial_lr")
+    return {"lr": 0.0} if _is_number(rate) and _is_number(first) and -1e-9 * abs(first) <= rate < 0 else {}
 
 
 def _own(array: Array) -> Array:
