@@ -146,7 +146,7 @@ def computed(model: Module, x: Tensor, tta: bool, tile: int | tuple[int, int] | 
         raise ArgumentError("predict: expected either tta or tile, got both; average over turns of tiles yourself")
     from neurenix.tiling import predict_tiled
 
-    y: Tensor = predict_tiled(model, x, tile=tile)
+    y: Tensor = predict_tiled(model, x, tile=tile, passes=None)
     return y
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from neurenix import backend, window
 from neurenix._typing import Array
-from neurenix.backend.kernel import is_skipping, skipped
+from neurenix.backend.kernel import skipped
 from neurenix.errors import WindowError
 from neurenix.layout import copy, copy_into
 from neurenix.tensor import Tensor
@@ -23,43 +23,44 @@ from neurenix.window_rules import Rules, Span
 Range: TypeAlias = tuple[int, int]
 
 
+Compute: TypeAlias = Callable[[Tensor], Tensor]
+
+
 class Unknown(Exception):  # noqa: N818 - a question, not an error
     """An operation asks for a whole map that no pass has made yet."""
 
-    def __init__(self, op: str, window: Tensor, compute: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, op: str, window: Tensor) -> None:
         super().__init__(op)
-        self.op, self.window, self.compute = op, window, compute
-
-
-class Whole(NamedTuple):
-    """A whole map that operations see, and what they made of it, in the order in which they ask."""
-
-    map: Tensor
-    made: list[Tensor]
+        self.op, self.window = op, window
 
 
 class Known(window.Follower):
-    """Gives operations that see whole maps what they make of those that earlier passes made."""
+    """Gives operations that see whole maps what they make of those that earlier passes made.
 
-    def __init__(self, known: Sequence[Whole] = ()) -> None:
+    Parameters
+    ----------
+    known : sequence of sequences of Tensor
+        Of each map what operations make of it, in the order in which they ask.
+    """
+
+    def __init__(self, known: Sequence[Sequence[Tensor]] = ()) -> None:
         self._known = known
         self._asked: list[tuple[Tensor, list[int]]] = []  # in this run: windows of the maps, and how often each was seen
 
-    def seen(self, op: str, x: Tensor, compute: Callable[[Tensor], Tensor], /) -> Tensor:
+    def seen(self, op: str, x: Tensor, compute: Compute, /) -> Tensor:
         """What ``compute`` makes of the whole map of ``x``."""
         number = next((i for i, (asked, _) in enumerate(self._asked) if asked is x), len(self._asked))
         if number == len(self._asked):
             self._asked.append((x, [0]))
         if number >= len(self._known):
-            raise Unknown(op, x, compute)
-        whole, times = self._known[number], self._asked[number][1]
+            raise Unknown(op, x)
+        times = self._asked[number][1]
         times[0] += 1
-        if times[0] <= len(whole.made):
-            return whole.made[times[0] - 1]
-        made = compute(whole.map)
-        if not is_skipping():
-            whole.made.append(made)
-        return made
+        return self._made(number, times[0] - 1, x, compute)
+
+    def _made(self, number: int, time: int, _x: Tensor, _compute: Compute) -> Tensor:
+        """What is made of a map when it is asked for once more."""
+        return self._known[number][time]
 
 
 class _Step:
@@ -99,8 +100,8 @@ class Column(Known):
         The image's columns that are read.
     makes : slice
         The output's columns that are wanted; to the end if it has none.
-    known : sequence of Whole
-        Maps that operations see as a whole, from earlier passes.
+    known : sequence of sequences of Tensor
+        What operations make of the maps that they see as a whole, which earlier passes made.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class Column(Known):
         full: Range,
         reads: slice,
         makes: slice,
-        known: Sequence[Whole] = (),
+        known: Sequence[Sequence[Tensor]] = (),
     ) -> None:
         super().__init__(known)
         self._run, self._read, self._full, self._reads, self._makes = run, read, full, reads, makes

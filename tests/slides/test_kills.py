@@ -52,11 +52,13 @@ def contents(folder: Path) -> dict[str, str]:
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())}
 
 
-@pytest.mark.parametrize("kind", ["binary", "instances"])
+@pytest.mark.parametrize("kind", ["binary", "instances", "passes"])
 def test_killed_anywhere_nothing_is_lost(kind: str, tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", IMAGE)
     nx.manual_seed(0)
-    model = nx.multiscale.UNet(1, 1 if kind == "binary" else 3, [4], final_activation="sigmoid" if kind == "binary" else None).eval()
+    outputs, last = (3, None) if kind == "instances" else (1, "sigmoid")
+    model = nx.multiscale.UNet(1, outputs, [4], final_activation=last, squeeze_excitation=kind == "passes").eval()
+    kind = "binary" if kind == "passes" else kind
 
     def job(name: str, part: Part) -> Callable[[], object]:
         folder = tmp_path / name
@@ -71,6 +73,6 @@ def test_killed_anywhere_nothing_is_lost(kind: str, tmp_path: Path) -> None:
         killed = 0
         while forked(job(str(number), Part()), int(RNG.integers(1, calls))) < 0 and killed < 5:
             killed += 1
-        for part in (Part(2, 2), Part(1, 2), Part()) if number % 2 else (Part(),):
+        for part in (Part(2, 2), Part(1, 2), Part()) if number % 2 else (Part(),):  # the last ends what other passes the parts leave
             assert forked(job(str(number), part)) > 0
         assert contents(tmp_path / str(number)) == straight, f"round {number}, killed {killed} times"

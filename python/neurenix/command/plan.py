@@ -64,7 +64,11 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     elif not given.json:
         print("\n\n".join(f"{count} image{'s' * (count > 1)}\n{found}" for count, found in plans))
         print(f"\nall together: {duration(seconds)}, {memory / 2**20:,.0f} MiB" + _shared(given.parts, seconds))
-    return 0, result | {"images": [{"count": count, **found._asdict()} for count, found in plans]}
+    return 0, result | {"images": [{"count": count, **_plain(found)} for count, found in plans]}
+
+
+def _plain(found: TilePlan) -> dict[str, Any]:
+    return found._asdict() | {"maps": [one._asdict() for one in found.maps]}
 
 
 def _filled(given: argparse.Namespace, memory: int, seconds: float) -> dict[str, Any]:

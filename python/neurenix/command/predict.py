@@ -200,15 +200,18 @@ def _failed(path: Path, error: NeurenixError, given: argparse.Namespace, failed:
 
 
 def _told(given: argparse.Namespace, states: list[str], failed: list[str]) -> tuple[int, dict[str, Any]]:
-    counts = {state: states.count(state) for state in ("written", "there", "part done", "stopped")}
+    counts = {state: states.count(state) for state in ("written", "there", "part done", "pass done", "stopped")}
+    waiting = counts["part done"] + counts["pass done"]
     if counts["stopped"]:
         print("stopped before the end; run the same command with --resume", file=sys.stderr)
+    if counts["pass done"]:
+        print("the next pass needs all parts of this one; run the same command with --resume when they are done", file=sys.stderr)
     if not given.json:
-        waiting = f", {counts['part done']} wait for other parts" if counts["part done"] else ""
+        others = f", {waiting} wait for other parts" if waiting else ""
         left = f", {len(failed)} images left out" if failed else ""
-        print(f"{counts['written']} masks written to {given.out}{waiting}{left}")
-    status = AGAIN if counts["stopped"] else 1 if failed else 0
-    return status, {"out": str(given.out), "written": counts["written"], "waiting": counts["part done"], "failed": failed}
+        print(f"{counts['written']} masks written to {given.out}{others}{left}")
+    status = AGAIN if counts["stopped"] or counts["pass done"] else 1 if failed else 0
+    return status, {"out": str(given.out), "written": counts["written"], "waiting": waiting, "failed": failed}
 
 
 def _predict(model: nx.nn.Module, task: Task, item: Item, given: argparse.Namespace, part: Part, stop: Callable[[], bool]) -> str:

@@ -37,4 +37,5 @@ from neurenix.multiscale.transforms import (
 from neurenix.multiscale.unet import UNet as UNet
 from neurenix.multiscale.upernet import UPerHead as UPerHead
 from neurenix.multiscale.wavelets import CDF53Wavelet as CDF53Wavelet, HaarWavelet as HaarWavelet
-from neurenix.tiling import ReceptiveField as ReceptiveField, predict_tiled as predict_tiled, receptive_field as receptive_field
+from neurenix.passes import ReceptiveField as ReceptiveField, receptive_field as receptive_field
+from neurenix.tiling import predict_tiled as predict_tiled

@@ -171,7 +171,7 @@ class Module(Registering, hooks.Hooked):
 
     def receptive_field(self, channels: int | None = None) -> Any:
         """How far the pixels reach that an output depends on, see :func:`neurenix.multiscale.receptive_field`."""
-        from neurenix.tiling import receptive_field
+        from neurenix.passes import receptive_field
 
         return receptive_field(self, channels)
 

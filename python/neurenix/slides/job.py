@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -13,47 +12,29 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from neurenix import autograd, precision
-from neurenix.backend.kernel import skipped
-from neurenix.errors import ArgumentError, DTypeError, FileError, StateError
+from neurenix.errors import ArgumentError, DTypeError, FileError
 from neurenix.images import Source, open_image
 from neurenix.images.npy import Unpacked, unpack
 from neurenix.images.opening import FORMATS
 from neurenix.images.placing import put
 from neurenix.images.source import Array
-from neurenix.inference import evaluating, output_of
+from neurenix.inference import evaluating
 from neurenix.memory import empty_cache
 from neurenix.nn import Module
 from neurenix.normalization import Normalization
+from neurenix.passes import passes_of
 from neurenix.picture import scaled
-from neurenix.progress import Progress
-from neurenix.slides import ledger, statistics
+from neurenix.slides import ledger, statistics, whole
 from neurenix.slides.identity import image_hash, model_hash
 from neurenix.slides.lock import Lock
 from neurenix.slides.outputs import OUTPUTS, Assembly, Kind, Output, kept, layers
 from neurenix.slides.planning import TILE, plan_source
-from neurenix.slides.strips import grid_of, tiles
-from neurenix.slides.tiles import Tiles
+from neurenix.slides.stage import Part, Stage
+from neurenix.slides.strips import grid_of
 from neurenix.system import VERSION
 from neurenix.tensor import Tensor
-from neurenix.tiling import receptive_field
 
-State = Literal["written", "there", "part done", "stopped"]
-
-
-class Part(NamedTuple):
-    """One of several array jobs that share the tiles of an image."""
-
-    number: int = 1
-    of: int = 1
-
-    def tiles(self, count: int) -> range:
-        """Its share: neighbours, so that little of the image is read twice."""
-        return range(count * (self.number - 1) // self.of, count * self.number // self.of)
-
-    @property
-    def name(self) -> str:
-        """Of its files."""
-        return f"part-{self.number}-of-{self.of}"
+State = Literal["written", "there", "part done", "pass done", "stopped"]
 
 
 class Settings(NamedTuple):
@@ -116,15 +97,16 @@ def predict_file(
 
     Returns
     -------
-    {"written", "there", "part done", "stopped"}
-        The files are written; were there and are left; wait for other parts; stopped by ``stop``.
+    {"written", "there", "part done", "pass done", "stopped"}
+        The files are written; were there and are left; wait for other parts; the next pass waits for other parts' share of this one, call it
+        again with ``resume``; stopped by ``stop``.
 
     Raises
     ------
     ArgumentError, DTypeError
         If what is asked for cannot be.
     WindowError
-        If an operation of the model sees the whole image, by its name.
+        If an operation of the model sees the whole image otherwise than by averages and maxima, by its name.
     BusyError
         If another process is at work on the same tiles.
     StateError
@@ -165,9 +147,8 @@ def predict_file(
     with open_image(path, settings.image, channels) as source, evaluating(model), autograd.no_grad():
         job = _Job(model, source, outputs, settings, folder)
         try:
-            if not settings.join and not job.run(stop):
-                return "stopped"
-            return job.join(retired)
+            state = "part done" if settings.join else job.run(stop)
+            return job.join(retired) if state == "part done" else state
         finally:
             job.source.close()
             if job.unreadable and settings.part.of == 1:  # a mended image is another: nothing here is of use to it
@@ -241,15 +222,15 @@ class _Job:
     def __init__(self, model: Module, source: Source, outputs: dict[Output, Path], settings: Settings, folder: Path) -> None:
         self.model, self.source, self.outputs, self.settings, self.folder = model, source, outputs, settings, folder
         self.unreadable = False
-        channels, height, width = source.shape
-        field = receptive_field(model, channels)
-        planes, dtype = _planes(model, channels, field.multiple)
-        self.layers = layers(settings.kind, list(outputs), planes, dtype)
+        self.device = str(next((p.device for p in model.parameters()), "cpu"))
+        size = (source.shape[1], source.shape[2])
+        passes = passes_of(model, source.shape[0])
+        made = [one.made(size) for one in passes]
+        self.layers = layers(settings.kind, list(outputs), made[-1].channels, made[-1].dtype)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "tiles").mkdir(exist_ok=True)
         try:
             with Lock(folder / "header.lock", "the job", wait=True):
-                self.grid = grid_of(field, (height, width), self._tile())
+                self.grid = grid_of(passes[-1], size, self._tile())
                 self.source = self._unpacked()
                 found = ledger.agree(folder / "job.json", self._identity(), self._statistics)
         except BaseException:
@@ -257,8 +238,14 @@ class _Job:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
         self.limits = None if settings.percentiles is None else np.array(found["limits"])
-        self.tiles = Tiles(folder / "tiles", self.grid, self.layers)
-        self.field = field
+        name, keeps = source.path.name, partial(kept, settings.kind, self.layers)
+        self.last = Stage(passes[-1], folder, self.grid, self.layers, keeps, name)
+        self.maps = [
+            Stage(one, folder / f"pass-{number}", grid_of(one, size, self.grid.tile), whole.layers(m.channels, m.dtype), whole.keep, name)
+            for number, (one, m) in enumerate(zip(passes[:-1], made[:-1], strict=True), 1)
+        ]
+        for stage in self.maps:
+            stage.require_resume(settings.part, settings.resume or settings.join)
 
     def _tile(self) -> int | tuple[int, int]:
         """The tile that is asked for, that of the job which was begun, or one that fits."""
@@ -277,7 +264,6 @@ class _Job:
         return Unpacked(path, self.source)
 
     def _identity(self) -> dict[str, Any]:
-        device = str(next((p.device for p in self.model.parameters()), "cpu"))
         return {
             "model": model_hash(self.model),
             "image": image_hash(self.source.path),
@@ -288,7 +274,7 @@ class _Job:
             "percentiles": self.settings.percentiles,
             "tile": self.grid.tile,
             "precision": precision.get_float32_precision(),
-            "device": device.partition(":")[0],
+            "device": self.device.partition(":")[0],
             "neurenix": VERSION,
         }
 
@@ -299,32 +285,23 @@ class _Job:
             return {}
         return {"limits": statistics.percentiles(self.source, self.settings.percentiles).tolist()}
 
-    def run(self, stop: Callable[[], bool]) -> bool:
-        """Compute the tiles of this part that are not there; whether all of them are now."""
-        part, mine = self.settings.part, self.settings.part.tiles(len(self.tiles))
-        with Lock(self.folder / f"{part.name}.lock", f"part {part.number}/{part.of} of {self.source.path.name}"):
-            self._refuse_overlap(mine)
-            written = self.folder / f"{part.name}.ledger"
-            if written.exists() and written.stat().st_size and not self.settings.resume:
-                raise StateError(
-                    f"predict: expected nothing begun, got tiles of {self.source.path.name} in {self.folder}; pass --resume to go on, or delete it"
-                )
-            done = ledger.done(self.folder)
-            left = [t for t in mine if t not in done or self.tiles.check(t) != done[t]]
-            lines = ledger.Ledger(written)
-            try:
-                return self._run(left, lines, stop)
-            finally:
-                lines.close()
-
-    def _run(self, left: list[int], lines: ledger.Ledger, stop: Callable[[], bool]) -> bool:
-        made = tiles(self.model, self._read, self.grid, self.field, left)
-        for _ in Progress(left, "tile") if self.settings.progress and left else left:
-            if stop():
-                return False
-            tile, values = next(made)
-            lines.add(tile, self.tiles.write(tile, kept(self.settings.kind, self.layers, values)))
-        return True
+    def run(self, stop: Callable[[], bool]) -> State:
+        """Compute this part's tiles of every pass that are not there, as far as other parts' tiles are."""
+        settings = self.settings
+        known: list[list[Tensor]] = []
+        for number, stage in enumerate((*self.maps, self.last), 1):
+            found = None if stage is self.last else whole.read_made(stage.folder, self.device)
+            if found is None:
+                shown = f"pass {number} of {len(self.maps) + 1}, tile" if self.maps else "tile"
+                if not stage.run(self._read, known, settings.part, settings.resume, stop, shown if settings.progress else None):
+                    return "stopped"
+            if stage is self.last:
+                break
+            found = found or whole.make(stage, self.device)
+            if found is None:
+                return "pass done"
+            known.append(found)
+        return "part done"
 
     def _read(self, rows: slice, columns: slice) -> Tensor:
         try:
@@ -335,16 +312,6 @@ class _Job:
             raise
         return prepared(self.model, window, self.limits)
 
-    def _refuse_overlap(self, mine: range) -> None:
-        """Refuse where a job cut into other parts is at work on some of these tiles."""
-        for path in self.folder.glob("part-*.lock"):
-            match = re.fullmatch(r"part-(\d+)-of-(\d+)", path.stem)
-            other = Part(int(match[1]), int(match[2])) if match else self.settings.part
-            theirs = other.tiles(len(self.tiles))
-            if other != self.settings.part and theirs.start < mine.stop and mine.start < theirs.stop:
-                with Lock(path, f"part {other.number}/{other.of} of {self.source.path.name}"):
-                    pass
-
     def join(self, retired: Path) -> State:
         """Make the files, where all tiles are there and nobody else makes them."""
         if not self.folder.exists():
@@ -354,31 +321,17 @@ class _Job:
                 held.enter_context(Lock(self.folder / "join.lock", f"the files of {self.source.path.name}", wait=True))
             except FileNotFoundError:
                 return "written"  # while this one waited
-            done = ledger.done(self.folder)
-            missing = [t for t in range(len(self.tiles)) if t not in done]
+            missing, count = self.last.missing(), len(self.last.tiles)
             if missing and self.settings.join:
                 raise FileError(
-                    f"predict: expected all {len(self.tiles)} tiles of {self.source.path.name}, got {len(done)}; run the missing parts"
+                    f"predict: expected all {count} tiles of {self.source.path.name}, got {count - missing}; run the missing parts"
                 )
             if missing:
                 return "part done"
-            bad = [t for t, check in done.items() if self.tiles.check(t) != check]
-            if bad:
-                raise FileError(
-                    f"predict: expected whole tiles in {self.folder}, got {len(bad)} that are not; run their parts with --resume"
-                )
             empty_cache()
-            assembly = Assembly(self.tiles, self.settings.kind, self.source, self.folder)
+            assembly = Assembly(self.last.tiles, self.settings.kind, self.source, self.folder)
             for output, path in self.outputs.items():
                 assembly.make(output, path)
             self.folder.rename(retired)
         shutil.rmtree(retired, ignore_errors=True)
         return "written"
-
-
-def _planes(model: Module, channels: int, multiple: int) -> tuple[int, np.dtype[Any]]:
-    """Channels and type of the model's output; nothing is computed."""
-    size = max(64, 2 * multiple)
-    with skipped():
-        y = output_of(model, _for_model(model, Tensor(np.zeros((1, channels, size, size), np.float32))))
-    return y.shape[1], np.dtype(y.dtype)

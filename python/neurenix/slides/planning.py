@@ -7,7 +7,7 @@ import re
 import resource
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -23,11 +23,12 @@ from neurenix.memory import counted as counted_memory, counted_peak, empty_cache
 from neurenix.nn import Module
 from neurenix.nn.summary import products
 from neurenix.ops._arguments import integer
+from neurenix.passes import Made, Pass, passes_of
+from neurenix.slides import whole
 from neurenix.slides.strips import grid_of
 from neurenix.slides.tiles import Grid
 from neurenix.streaming import Column
 from neurenix.tensor import Tensor
-from neurenix.tiling import ReceptiveField, receptive_field
 
 TILE: Final = 1024
 _STEP: Final = 64  # tiles are multiples of so many pixels
@@ -36,6 +37,26 @@ _TRIAL: Final = 256  # pixels of the side of what is computed to learn the speed
 _ASSEMBLY: Final = 160 << 20  # bytes that joining tiles takes, a band of rows at a time
 _UNITS: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 Array = np.ndarray[Any, Any]
+
+
+class MapPlan(NamedTuple):
+    """A pass over the image before the last, which makes a map that operations see as a whole.
+
+    Attributes
+    ----------
+    op : str
+        The operation that sees it first.
+    shape : (int, int, int)
+        Channels, rows and columns of the map.
+    disk : int
+        Bytes of the map, which lies on the disk until operations have seen it.
+    multiply_adds : int
+    """
+
+    op: str
+    shape: tuple[int, int, int]
+    disk: int
+    multiply_adds: int
 
 
 class TilePlan(NamedTuple):
@@ -55,6 +76,8 @@ class TilePlan(NamedTuple):
         Multiply-adds over those of the whole image at once.
     seconds : float or None
         Estimated from a small part that was computed; ``None`` where that was not asked for.
+    maps : tuple of MapPlan
+        The passes before the last, in order; none, where outputs depend on pixels near them.
     """
 
     shape: tuple[int, int, int]
@@ -64,6 +87,7 @@ class TilePlan(NamedTuple):
     multiply_adds: int
     overhead: float
     seconds: float | None
+    maps: tuple[MapPlan, ...] = ()
 
     def __str__(self) -> str:
         channels, height, width = self.shape
@@ -73,8 +97,14 @@ class TilePlan(NamedTuple):
             ("memory", f"{self.memory / 2**20:,.0f} MiB"),
             ("multiply-adds", f"{self.multiply_adds:,}, {self.overhead:.2f} times the whole image's"),
         ]
+        lines += [("passes", f"{len(self.maps) + 1}, of which the last makes the output")] if self.maps else []
+        lines += [(f"pass {number}", self._map(one)) for number, one in enumerate(self.maps, 1)]
         lines += [] if self.seconds is None else [("time", duration(self.seconds))]
         return "\n".join(f"{name:<14} {text}" for name, text in lines)
+
+    def _map(self, one: MapPlan) -> str:
+        size, disk = " x ".join(str(n) for n in one.shape), f"{one.disk / 2**20:,.0f} MiB on the disk"
+        return f"for {one.op}: {size}, {disk}, {one.multiply_adds / self.multiply_adds:.0%} of the multiply-adds"
 
 
 def duration(seconds: float) -> str:
@@ -137,7 +167,7 @@ def plan(
     OutOfMemoryError
         If no tile fits.
     WindowError
-        If an operation of the model sees the whole image, by its name.
+        If an operation of the model sees the whole image otherwise than by averages and maxima, by its name.
     ArgumentError, ShapeError
         If the other arguments do not fit.
 
@@ -158,14 +188,13 @@ def plan(
     shape = _shape(model, image_shape)
     if memory is not None and tile is not None:
         raise ArgumentError("plan: expected memory or tile, got both; leave one out")
-    field = receptive_field(model, shape[0])
     with evaluating(model), autograd.no_grad():
-        trial = _Trial(model, shape, field, np.dtype(dtype), held)
-        grid = grid_of(field, shape[1:], tile or TILE) if memory is None else _largest(trial, memory_bytes(memory))
-        work = trial.work(grid)
-        whole = trial.whole()
+        trial = _Trial(model, shape, passes_of(model, shape[0]), np.dtype(dtype), held)
+        grid = trial.grid(tile or TILE) if memory is None else _largest(trial, memory_bytes(memory))
+        work = trial.work(grid.tile)
         seconds = work / trial.speed() if measure else None
-        return TilePlan(shape, grid.tile, grid.down * grid.across, trial.peak(grid), work, work / whole, seconds)
+        peak, maps = trial.peak(grid.tile), tuple(trial.maps(grid.tile))
+        return TilePlan(shape, grid.tile, grid.down * grid.across, peak, work, work / trial.whole(), seconds, maps)
 
 
 def plan_source(
@@ -202,58 +231,82 @@ def _largest(trial: _Trial, limit: int) -> Grid:
     """Of the widest tiles that fit, one for each height, that with the least work."""
     fitting = [grid for grid in (_widest(trial, height, limit) for height in _HEIGHTS) if grid is not None]
     if not fitting:
-        least = trial.peak(grid_of(trial.field, trial.shape[1:], (_STEP, _STEP)))
+        least = trial.peak((_STEP, _STEP))
         raise OutOfMemoryError(
             f"plan: expected memory for a tile of {_STEP} pixels, got {limit / 2**20:.0f} MiB where it takes {least / 2**20:.0f}; allow more"
         )
-    return min(fitting, key=lambda grid: (trial.work(grid), -grid.tile[0]))
+    return min(fitting, key=lambda grid: (trial.work(grid.tile), -grid.tile[0]))
 
 
 def _widest(trial: _Trial, height: int, limit: int) -> Grid | None:
     low, high = 0, -(-trial.shape[2] // _STEP)
     while low < high:
         middle = (low + high + 1) // 2
-        fits = trial.peak(grid_of(trial.field, trial.shape[1:], (height, middle * _STEP))) <= limit
+        fits = trial.peak((height, middle * _STEP)) <= limit
         low, high = (middle, high) if fits else (low, middle - 1)
     if not low:
         return None
     columns = -(-trial.shape[2] // (low * _STEP))
     even = -(-trial.shape[2] // (columns * _STEP))  # as many columns, of equal widths
-    return grid_of(trial.field, trial.shape[1:], (height, even * _STEP))
+    return trial.grid((height, even * _STEP))
 
 
 class _Trial:
     """Runs strips of an image without computing, and counts."""
 
-    def __init__(self, model: Module, shape: tuple[int, int, int], field: ReceptiveField, dtype: np.dtype[Any], held: int) -> None:
-        self.model, self.shape, self.field, self._dtype, self._held = model, shape, field, dtype, held
+    def __init__(self, model: Module, shape: tuple[int, int, int], passes: list[Pass], dtype: np.dtype[Any], held: int) -> None:
+        self.model, self.shape, self._passes, self._dtype, self._held = model, shape, passes, dtype, held
         self._weights = next(iter(model.parameters()), None)
         empty_cache()
         self._base = _base()
-        self._known: dict[tuple[int, int, int], tuple[int, list[int], int]] = {}
+        self._known: dict[tuple[int, int, int, int], tuple[int, list[int], int]] = {}
 
-    def peak(self, grid: Grid) -> int:
+    def grid(self, tile: int | tuple[int, int]) -> Grid:
+        """The tiles of the last pass."""
+        return grid_of(self._passes[-1], self.shape[1:], tile)
+
+    def peak(self, tile: tuple[int, int]) -> int:
         """Bytes of the process at most."""
-        rows, columns = grid.tile
-        arrays = max(self._column(grid, number)[0] for number in _columns(grid))
-        first = min(rows + self.field.behind[0], grid.size[0]) * min(
-            columns + self.field.before[1] + self.field.behind[1], grid.size[1]
-        )  # pixels of the largest window that is read
-        read = self.shape[0] * first * (self._dtype.itemsize + 12)  # in the file's type, and as floats on their way
-        made = min(rows, grid.size[0]) * min(columns, grid.size[1]) * self._planes() * 12  # outputs, softmax, what is kept
-        return self._base + max(_ASSEMBLY, arrays + read + made + self._held)
+        return self._base + max(self._peak(number, tile) for number in range(len(self._passes)))
 
-    def work(self, grid: Grid) -> int:
-        """Multiply-adds of all tiles."""
-        total = 0
-        for number, times in _columns(grid).items():
-            _, counts, left_out = self._column(grid, number)
+    def _peak(self, number: int, tile: tuple[int, int]) -> int:
+        one, grid, made = self._passes[number], self._grid(number, tile), self._made(number)
+        (rows, columns), field = grid.tile, one.field
+        arrays = max(self._column(number, grid, column)[0] for column in _columns(grid))
+        first = min(rows + field.behind[0], grid.size[0]) * min(columns + field.before[1] + field.behind[1], grid.size[1])
+        read = self.shape[0] * first * (self._dtype.itemsize + 12)  # of the largest window: in the file's type, and as floats on their way
+        outputs = min(rows, grid.size[0]) * min(columns, grid.size[1]) * field.scale[0] * field.scale[1] * made.channels
+        kept = int(outputs * 12)  # softmax and what is kept, or a map's tile on its way
+        joined = _ASSEMBLY if one.asks is None else whole.held_bytes(one, made[:3], made.dtype.itemsize)
+        return max(joined, arrays + read + kept + self._held)
+
+    def work(self, tile: tuple[int, int]) -> int:
+        """Multiply-adds of all passes."""
+        return sum(self._work(number, tile) for number in range(len(self._passes)))
+
+    def _work(self, number: int, tile: tuple[int, int]) -> int:
+        grid, total = self._grid(number, tile), 0
+        for column, times in _columns(grid).items():
+            _, counts, left_out = self._column(number, grid, column)
             total += times * (sum(counts) + left_out * counts[min(2, len(counts) - 1)])
         return total
 
+    def maps(self, tile: tuple[int, int]) -> Iterator[MapPlan]:
+        """The passes before the last."""
+        for number, one in enumerate(self._passes[:-1]):
+            made = self._made(number)
+            disk = made.channels * made.rows * made.columns * made.dtype.itemsize
+            yield MapPlan(str(one.asks), made[:3], disk, self._work(number, tile))
+
+    def _grid(self, number: int, tile: tuple[int, int]) -> Grid:
+        return grid_of(self._passes[number], self.shape[1:], tile)
+
+    def _made(self, number: int) -> Made:
+        return self._passes[number].made(self.shape[1:])
+
     def whole(self) -> float:
         """Multiply-adds of the image at once."""
-        side = max(_TRIAL, 2 * self.field.multiple)
+        side = self._side()
         counted: list[int] = []
         with skipped(), autograd.watched(lambda op, data, inputs: counted.append(products(op, data.shape, inputs))):
             output_of(self.model, self._zeros(side, side))
@@ -261,7 +314,7 @@ class _Trial:
 
     def speed(self) -> float:
         """Multiply-adds a second, of a part that is computed twice."""
-        side = max(_TRIAL, 2 * self.field.multiple)
+        side = self._side()
         x = self._zeros(side, side)
         counted: list[int] = []
         output_of(self.model, x)
@@ -270,46 +323,56 @@ class _Trial:
             output_of(self.model, x)
         return max(sum(counted), 1) / (time.perf_counter() - begun)
 
-    def _planes(self) -> int:
-        with skipped():
-            return output_of(self.model, self._zeros(*([max(64, 2 * self.field.multiple)] * 2))).shape[1]
+    def _side(self) -> int:
+        return max(_TRIAL, *(2 * one.field.multiple for one in self._passes))
 
     def _zeros(self, height: int, width: int) -> Tensor:
         like = self._weights
         shape = (1, self.shape[0], height, width)
         return Tensor(shape=shape) if like is None else Tensor(shape=shape, dtype=like.dtype, device=like.device)
 
-    def _column(self, grid: Grid, number: int) -> tuple[int, list[int], int]:
+    def _column(self, number: int, grid: Grid, column: int) -> tuple[int, list[int], int]:
         """Bytes of arrays at most, multiply-adds of strips, and how many more there are like the third."""
-        key = (*grid.tile, number)
+        key = (number, *grid.tile, column)
         if key not in self._known:
-            self._known[key] = self._run(grid, number)
+            self._known[key] = self._run(number, grid, column)
         return self._known[key]
 
-    def _run(self, grid: Grid, number: int) -> tuple[int, list[int], int]:
+    def _run(self, number: int, grid: Grid, column: int) -> tuple[int, list[int], int]:
         """Follow the strips of a column of a shorter image: those at its ends, and some within, which are alike."""
-        _, columns = grid.place(number * grid.down)
-        left_out = max(0, grid.size[0] // grid.tile[0] - 4 - -(-self.field.behind[0] // grid.tile[0]))
+        field = self._passes[number].field
+        _, columns = grid.place(column * grid.down)
+        left_out = max(0, grid.size[0] // grid.tile[0] - 4 - -(-field.behind[0] // grid.tile[0]))
         grid = Grid((grid.size[0] - left_out * grid.tile[0], grid.size[1]), grid.tile)
-        reads = slice(max(0, columns.start - self.field.before[1]), min(grid.size[1], columns.stop + self.field.behind[1]))
-        stops = [min(grid.place(row)[0].stop + self.field.behind[0], grid.size[0]) for row in range(grid.down)]
-        stops = sorted(set(stops))
+        reads = slice(max(0, columns.start - field.before[1]), min(grid.size[1], columns.stop + field.behind[1]))
+        stops = [min(grid.place(row)[0].stop + field.behind[0], grid.size[0]) for row in range(grid.down)]
+        makes = slice(int(columns.start * field.scale[1]), None if columns.stop == grid.size[1] else int(columns.stop * field.scale[1]))
+        known = [one.stand_ins for one in self._passes[:number]]
+        follow = partial(self._followed, full=grid.size, reads=reads, makes=makes, known=known, stops=sorted(set(stops)))
         if self._weights is not None and self._weights.device != "cpu":
             with skipped():
-                return 0, self._followed(self.model, grid, reads, columns, stops), left_out
+                return 0, follow(self._passes[number]), left_out
         weights = sum(t._array.nbytes for t in (*self.model.parameters(), *self.model.buffers()))
         with counted_memory(), skipped(but_memory=True):
-            strips = self._followed(copy.deepcopy(self.model), grid, reads, columns, stops)  # the copy in memory that is counted
+            strips = follow(self._passes[number].of(copy.deepcopy(self.model)))  # the copy in memory that is counted
             peak, _, _ = counted_peak()
         return peak - weights, strips, left_out
 
-    def _followed(self, model: Module, grid: Grid, reads: slice, columns: slice, stops: list[int]) -> list[int]:
+    def _followed(
+        self,
+        one: Callable[[Tensor], Tensor],
+        full: tuple[int, int],
+        reads: slice,
+        makes: slice,
+        known: list[list[Tensor]],
+        stops: list[int],
+    ) -> list[int]:
         """Multiply-adds of each strip of a column."""
         counted: list[int] = []
         strips: list[int] = []
         with autograd.watched(lambda op, data, inputs: counted.append(products(op, data.shape, inputs))), warnings.catch_warnings():
             warnings.simplefilter("ignore", NeurenixWarning)  # of values, which have no meaning here
-            for _ in Column(partial(output_of, model), self._read, grid.size, reads, columns).strips(0, stops):
+            for _ in Column(one, self._read, full, reads, makes, known).strips(0, stops):
                 strips.append(sum(counted) // 2)  # followed once and computed once
                 counted.clear()
         return strips

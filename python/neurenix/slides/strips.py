@@ -3,53 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 
 import numpy as np
 
 from neurenix.errors import ArgumentError
 from neurenix.images.source import Array
-from neurenix.inference import output_of
-from neurenix.nn import Module
+from neurenix.passes import Pass, round_up
 from neurenix.slides.tiles import Grid
 from neurenix.streaming import Column
 from neurenix.tensor import Tensor
-from neurenix.tiling import ReceptiveField
 
 
-def grid_of(field: ReceptiveField, size: tuple[int, int], tile: int | tuple[int, int]) -> Grid:
+def grid_of(one: Pass, size: tuple[int, int], tile: int | tuple[int, int]) -> Grid:
     """The tiles of an image: a number ``t`` stands for t / 2 rows and 2 t columns, as in :func:`~neurenix.multiscale.predict_tiled`.
 
     Raises
     ------
     ArgumentError
-        If the output has another size than the image.
+        If it is the last pass, and the output has another size than the image.
     """
-    if any(scale != 1 for scale in field.scale):
+    field = one.field
+    if one.asks is None and any(scale != 1 for scale in field.scale):
         raise ArgumentError(
             f"predict: expected a model whose output has the image's size, got one that scales it by {field.scale[0]}; enlarge its output"
         )
     wanted = tile if isinstance(tile, tuple) else ((tile + 1) // 2, 2 * tile)
-    height, width = (-(-max(1, n) // field.multiple) * field.multiple for n in wanted)
+    height, width = (round_up(max(1, n), field.multiple) for n in wanted)
     return Grid(size, (height, width))
 
 
+def outputs_of(one: Pass, grid: Grid) -> Grid:
+    """The tiles of what a pass makes of an image that is cut into these."""
+    made = one.made(grid.size)
+    height, width = (int(n * scale) for n, scale in zip(grid.tile, one.field.scale, strict=True))
+    return Grid((made.rows, made.columns), (height, width))
+
+
 def tiles(
-    model: Module, read: Callable[[slice, slice], Tensor], grid: Grid, field: ReceptiveField, wanted: Sequence[int]
+    one: Pass, known: Sequence[Sequence[Tensor]], read: Callable[[slice, slice], Tensor], grid: Grid, wanted: Sequence[int]
 ) -> Iterator[tuple[int, Array]]:
     """The tiles of these numbers, in ascending order, with their outputs (K, h, w); in evaluation mode and unrecorded, as the caller arranged.
 
     Parameters
     ----------
-    model : Module
+    one : Pass
+    known : sequence of sequences of Tensor
+        What operations make of the maps of earlier passes.
     read : callable
         Rows and columns of the image, as slices, to what the model takes.
     grid : Grid
-    field : ReceptiveField
+        Of the image; the numbers are those of :func:`outputs_of`.
     wanted : sequence of int
     """
-    for first, last in _runs(wanted, grid.down):
-        yield from _run(model, read, grid, field, first, last)
+    made = outputs_of(one, grid)
+    for first, last in _runs(wanted, made.down):
+        yield from _run(one, known, read, (grid, made), first, last)
 
 
 def _runs(wanted: Sequence[int], down: int) -> Iterator[tuple[int, int]]:
@@ -66,17 +74,28 @@ def _runs(wanted: Sequence[int], down: int) -> Iterator[tuple[int, int]]:
 
 
 def _run(
-    model: Module, read: Callable[[slice, slice], Tensor], grid: Grid, field: ReceptiveField, first: int, last: int
+    one: Pass,
+    known: Sequence[Sequence[Tensor]],
+    read: Callable[[slice, slice], Tensor],
+    grids: tuple[Grid, Grid],
+    first: int,
+    last: int,
 ) -> Iterator[tuple[int, Array]]:
-    top, columns = grid.place(first)
-    reads = slice(max(0, columns.start - field.before[1]), min(grid.size[1], columns.stop + field.behind[1]))
-    column = Column(partial(output_of, model), read, grid.size, reads, columns)
-    behind = [min(grid.place(tile)[0].stop + field.behind[0], grid.size[0]) for tile in range(first, last + 1)]
+    grid, made = grids
+    (above, left), (below, right) = one.field.before, one.field.behind
+    down, across = one.field.scale
+    top, columns = made.place(first)
+    start = int(columns.start / across)
+    ends = columns.stop == made.size[1]
+    reads = slice(max(0, start - left), grid.size[1] if ends else min(grid.size[1], int(columns.stop / across) + right))
+    column = Column(one, read, grid.size, reads, slice(columns.start, None if ends else columns.stop), known)
+    stops = [made.place(tile)[0].stop for tile in range(first, last + 1)]
+    behind = [grid.size[0] if stop == made.size[0] else min(int(stop / down) + below, grid.size[0]) for stop in stops]
     waiting: list[Array] = []  # rows that are computed and belong to the tile that is next
     tile = first
-    for strip in column.strips(max(0, top.start - field.before[0]), sorted(set(behind)), top.start):
+    for strip in column.strips(max(0, int(top.start / down) - above), sorted(set(behind)), top.start):
         waiting.append(np.asarray(strip.output.detach().to(device="cpu").numpy())[0])
-        while tile <= last and sum(part.shape[1] for part in waiting) >= (height := _height(grid, tile)):
+        while tile <= last and sum(part.shape[1] for part in waiting) >= (height := _height(made, tile)):
             rows = waiting[0] if len(waiting) == 1 else np.concatenate(waiting, axis=1)
             waiting = [rows[:, height:]]
             yield tile, rows[:, :height]

@@ -1,0 +1,141 @@
+"""One pass over an image: its tiles in a folder, shared by parts, each with a ledger of those that it has done."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from neurenix.errors import FileError, StateError
+from neurenix.images.source import Array
+from neurenix.passes import Pass
+from neurenix.progress import Progress
+from neurenix.slides import ledger
+from neurenix.slides.lock import Lock
+from neurenix.slides.strips import outputs_of, tiles
+from neurenix.slides.tiles import Grid, Layer, Tiles
+from neurenix.tensor import Tensor
+
+
+class Part(NamedTuple):
+    """One of several array jobs that share the tiles of an image."""
+
+    number: int = 1
+    of: int = 1
+
+    def tiles(self, count: int) -> range:
+        """Its share: neighbours, so that little of the image is read twice."""
+        return range(count * (self.number - 1) // self.of, count * self.number // self.of)
+
+    @property
+    def name(self) -> str:
+        """Of its files."""
+        return f"part-{self.number}-of-{self.of}"
+
+
+class Stage:
+    """The tiles of what one pass makes.
+
+    Parameters
+    ----------
+    one : Pass
+    folder : path
+        Made where it is missing.
+    grid : Grid
+        Of the image.
+    layers : list of Layer
+    keep : callable
+        From a tile's outputs (K, h, w) to these layers.
+    image : str
+        Its name, for errors.
+    """
+
+    def __init__(
+        self, one: Pass, folder: Path, grid: Grid, layers: list[Layer], keep: Callable[[Array], dict[str, Array]], image: str
+    ) -> None:
+        (folder / "tiles").mkdir(parents=True, exist_ok=True)
+        self.one, self.folder, self.grid, self._keep, self._image = one, folder, grid, keep, image
+        self.tiles = Tiles(folder / "tiles", outputs_of(one, grid), layers)
+
+    def require_resume(self, part: Part, resume: bool) -> None:
+        """Refuse to go on with what was begun unless that is asked for.
+
+        Raises
+        ------
+        StateError
+            If this part has done tiles.
+        """
+        written = self.folder / f"{part.name}.ledger"
+        if written.exists() and written.stat().st_size and not resume:
+            raise StateError(
+                f"predict: expected nothing begun, got tiles of {self._image} in {self.folder}; pass --resume to go on, or delete it"
+            )
+
+    def run(
+        self,
+        read: Callable[[slice, slice], Tensor],
+        known: Sequence[Sequence[Tensor]],
+        part: Part,
+        resume: bool,
+        stop: Callable[[], bool],
+        shown: str | None,
+    ) -> bool:
+        """Compute the tiles of this part that are not there; whether all of them are now.
+
+        Parameters
+        ----------
+        read : callable
+            Rows and columns of the image, as slices, to what the model takes.
+        known : sequence of sequences of Tensor
+            What operations make of the maps of earlier passes.
+        part : Part
+        resume : bool
+        stop : callable
+            Asked before each tile.
+        shown : str or None
+            What stands before the numbers of tiles that are done.
+        """
+        mine = part.tiles(len(self.tiles))
+        with Lock(self.folder / f"{part.name}.lock", f"part {part.number}/{part.of} of {self._image}"):
+            self._refuse_overlap(part, mine)
+            self.require_resume(part, resume)
+            done = ledger.done(self.folder)
+            left = [t for t in mine if t not in done or self.tiles.check(t) != done[t]]
+            lines = ledger.Ledger(self.folder / f"{part.name}.ledger")
+            try:
+                made = tiles(self.one, known, read, self.grid, left)
+                for _ in Progress(left, shown) if shown and left else left:
+                    if stop():
+                        return False
+                    tile, values = next(made)
+                    lines.add(tile, self.tiles.write(tile, self._keep(values)))
+            finally:
+                lines.close()
+        return True
+
+    def _refuse_overlap(self, part: Part, mine: range) -> None:
+        """Refuse where a job cut into other parts is at work on some of these tiles."""
+        for path in self.folder.glob("part-*.lock"):
+            match = re.fullmatch(r"part-(\d+)-of-(\d+)", path.stem)
+            other = Part(int(match[1]), int(match[2])) if match else part
+            theirs = other.tiles(len(self.tiles))
+            if other != part and theirs.start < mine.stop and mine.start < theirs.stop:
+                with Lock(path, f"part {other.number}/{other.of} of {self._image}"):
+                    pass
+
+    def missing(self) -> int:
+        """How many tiles are not there yet.
+
+        Raises
+        ------
+        FileError
+            If some are there and not whole.
+        """
+        done = ledger.done(self.folder)
+        if missing := len(self.tiles) - len(done):
+            return missing
+        bad = [t for t, check in done.items() if self.tiles.check(t) != check]
+        if bad:
+            raise FileError(f"predict: expected whole tiles in {self.folder}, got {len(bad)} that are not; run their parts with --resume")
+        return 0
