@@ -16,7 +16,7 @@ from neurenix.multiscale import UNet, predict_tiled
 from neurenix.nn.summary import products
 from neurenix.slides import Settings, ledger, predict_file
 from neurenix.slides.job import work_folder
-from neurenix.slides.planning import memory_bytes
+from neurenix.slides.tile_plan import memory_bytes
 
 MIB = 1 << 20
 pytestmark = pytest.mark.alone

@@ -12,7 +12,8 @@ from neurenix.command.files import images_in
 from neurenix.command.predict import load_model, tile_of
 from neurenix.errors import ArgumentError
 from neurenix.images import count_images, open_image
-from neurenix.slides.planning import TilePlan, duration, plan_source
+from neurenix.slides.planning import plan_source
+from neurenix.slides.tile_plan import TilePlan, duration
 from neurenix.system import get_num_threads
 
 HELP: Final = "say what predicting images will take: tile, memory, work, time"

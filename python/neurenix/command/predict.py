@@ -28,8 +28,9 @@ from neurenix.progress import Progress
 from neurenix.slides import Part, Settings, predict_file
 from neurenix.slides.job import check_percentiles, prepared, work_folder
 from neurenix.slides.outputs import Output
-from neurenix.slides.planning import TILE, memory_bytes
+from neurenix.slides.planning import TILE
 from neurenix.slides.statistics import percentiles, require_finite_band
+from neurenix.slides.tile_plan import memory_bytes
 
 HELP: Final = "find in images what a model was trained to find"
 EXAMPLE: Final = "neurenix predict run/best.nx images/ --out found"
