@@ -21,6 +21,7 @@ import numpy as np  # noqa: E402
 from _peers import attempt, installed, torch_threads, try_side, versions  # noqa: E402
 
 import neurenix as nx  # noqa: E402
+from neurenix import layout  # noqa: E402
 from neurenix.nn import functional as F  # noqa: E402
 
 Sides = dict[str, Callable[[], object]]
@@ -104,6 +105,20 @@ def entropy(classes: int) -> Case:
     return Case(F.cross_entropy, theirs, arrays, lambda x, _: (x, 2 * x), last=False)
 
 
+def lovasz(_: Any, x: Any, labels: Any) -> Any:
+    """The Lovász softmax of the classes that occur, as its authors wrote it in PyTorch: a sort and a cumulative sum a class."""
+    import torch
+
+    p, losses = torch.softmax(x, 1).movedim(1, -1).reshape(-1, x.shape[1]), []
+    for c in range(x.shape[1]):
+        true = (labels.reshape(-1) == c).to(p.dtype)
+        errors, order = torch.sort((true - p[:, c]).abs(), descending=True)
+        found = true[order]
+        jaccard = 1 - (true.sum() - found.cumsum(0)) / (true.sum() + (1 - found).cumsum(0))
+        losses.append((errors * torch.cat([jaccard[:1], jaccard.diff()])).sum())
+    return torch.stack(losses).mean()
+
+
 BIG, MAP = 1 << 24, (4, 64, 128, 128)
 CASES: dict[str, Case] = {
     "resize bilinear 8x3x512x512 to 256": resized(256, "bilinear", False, "INTER_LINEAR", 8, 3, 512, 512, last=False),
@@ -147,6 +162,13 @@ CASES: dict[str, Case] = {
     ),
     "cross entropy of 21 classes 2x256x256": entropy(21),
     "cross entropy of 4 classes 2x256x256": entropy(4),
+    "Lovász softmax of 4 classes 2x256x256": Case(
+        lambda x, labels: F.lovasz_softmax_loss(x, labels, activation="softmax"),
+        lovasz,
+        lambda: [numbers(2, 4, 256, 256), RANDOM.integers(0, 4, (2, 256, 256))],
+        lambda x, _: (x, 0),
+        False,
+    ),
     "binary cross entropy of logits 4x512x512": Case(
         F.binary_cross_entropy_with_logits,
         lambda t, x, y: t.binary_cross_entropy_with_logits(x, y),
@@ -261,7 +283,10 @@ def measured(name: str, case: Case, repeats: int, copy: float) -> list[dict[str,
 
 
 def adam(repeats: int, copy: float) -> list[dict[str, Any]]:
-    """A step over 31 million parameters of a U-Net's shapes: four arrays are read, three written."""
+    """A step over the parameters of a U-Net's 3x3 layers: four arrays are read, three written.
+
+    "of its bus" is the time of passes that do nothing but read and write as much, three copies and a sum, over the side's.
+    """
     shapes = [(64 << level, 64 << max(level - 1, 0), 3, 3) for level in range(5) for _ in range(2)] + [(1024, 1024, 3, 3)]
     values = [numbers(*s) for s in shapes]
     sides: Sides = {}
@@ -284,11 +309,20 @@ def adam(repeats: int, copy: float) -> list[dict[str, Any]]:
     try_side(sides, "neurenix", ours)
     if installed("torch"):
         try_side(sides, "PyTorch, fused", fused)
-    times = interleave(sides, repeats)
     count = sum(v.size for v in values)
+    read, written = ([nx.zeros(count) for _ in range(n)] for n in (4, 3))
+
+    def traffic() -> None:
+        for y, x in zip(written, read, strict=False):
+            layout.copy_into(y._array, x._array)
+        read[3].sum()
+
+    times = interleave(sides | {"traffic": traffic}, repeats)
+    bus = times.pop("traffic")
     speed = {side: 28 * count / seconds / 1e9 for side, seconds in times.items()}
     of_copy = {side: gbs / copy for side, gbs in speed.items()}
-    return compare(f"Adam, {count / 1e6:.0f} M parameters, step", times, **{"GB/s": speed, "of copy": of_copy})
+    of_bus = {side: bus / seconds for side, seconds in times.items()}
+    return compare(f"Adam, {count / 1e6:.0f} M parameters, step", times, **{"GB/s": speed, "of copy": of_copy, "of its bus": of_bus})
 
 
 def main() -> None:

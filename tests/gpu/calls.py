@@ -150,6 +150,15 @@ def _long(dtype: str) -> None:
         function(nx.Tensor(x).requires_grad_()).sum().backward()
 
 
+def _norms(dtype: str) -> None:
+    """The gradients of layer norm apart: a CPU takes both in one pass; more rows than are added up at a time."""
+    x, w, b = numbers(90, 11, dtype=dtype), numbers(11, dtype=dtype, seed=1), numbers(11, dtype=dtype, seed=2)
+    g = numbers(90, 11, dtype=dtype, seed=3)
+    for needs in ((True, False, False), (False, True, True), (False, True, False)):
+        t = [nx.Tensor(a, requires_grad=n) for a, n in zip((x, w, b), needs, strict=True)]
+        F.layer_norm(t[0], 11, *t[1:]).backward(g)
+
+
 def _questions(dtype: str) -> None:
     x, y = (nx.Tensor(numbers(*SHAPE, dtype=dtype, seed=s)) for s in (1, 2))
     for name in ("eq", "ne", "lt", "le", "gt", "ge", "isclose", "logical_and", "logical_or", "logical_xor", "maximum", "minimum"):
@@ -196,7 +205,7 @@ def recorded() -> dict[str, list[list[Any]]]:
             warnings.simplefilter("ignore")
             _properties()
             for dtype in ("f4", "f8"):
-                for further in (_optimizers, _averages, _random, _long, _questions, _images):
+                for further in (_optimizers, _averages, _random, _long, _norms, _questions, _images):
                     further(dtype)
             for dtype in ("i8", "i4", "i1", "u1"):
                 _integers(dtype)

@@ -50,6 +50,6 @@ _ROWS = {
     PLATFORM: "binary ternary unary",
     CHECKSUM: "checksum",
     PACKED: "conv_pack",
-    CPU_ONLY: "convolve_winograd winograd_pack winograd_weight_gradient",
+    CPU_ONLY: "convolve_winograd layer_norm_backward_whole winograd_pack winograd_weight_gradient",
 }
 DISTANCES: dict[str, Distance] = {row: distance for distance, rows in _ROWS.items() for row in rows.split()}

@@ -45,6 +45,23 @@ def layer_norm_backward_parameters(
     """dweight = sum over rows of g xhat, dbias = sum over rows of g."""
 
 
+@kernel("floats")
+def layer_norm_backward_whole(
+    dx: Out,
+    dweight: Out,
+    dbias: Optional[Out],
+    g: In,
+    x: In,
+    mean: Double,
+    rstd: Double,
+    weight: Optional[In],
+    rows: Size,
+    size: Size,
+    centred: Enum,
+) -> None:
+    """Both in one pass over g and x, a CPU's way: the same bits."""
+
+
 def _shape(op: str, x: Tensor, normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     if not shape or x.shape[x.ndim - len(shape) :] != shape or len(shape) > x.ndim:
@@ -80,15 +97,17 @@ def _normalise(
 
     def vjp(g: Array) -> list[Array | None]:
         g = layout.contiguous(g)
-        gradients: list[Array | None] = [None, None, None]
-        if needs[0]:
-            gradients[0] = backend.new(g, g.shape)
-            layer_norm_backward(gradients[0], g, data, mean, rstd, weight, rows, size, centred)
-        if needs[1] or needs[2]:
-            gradients[1] = backend.new(g, shape)
-            gradients[2] = backend.new(g, shape) if needs[2] else None
-            layer_norm_backward_parameters(gradients[1], gradients[2], g, data, mean, rstd, rows, size)
-        return [g for g, t in zip(gradients, inputs, strict=True) if t is not None]
+        dx = backend.new(g, g.shape) if needs[0] else None
+        dweight = backend.new(g, shape) if needs[1] or needs[2] else None
+        dbias = backend.new(g, shape) if needs[2] else None
+        if dx is not None and dweight is not None and backend.device_of(g) == "cpu":
+            layer_norm_backward_whole(dx, dweight, dbias, g, data, mean, rstd, weight, rows, size, centred)
+        else:
+            if dx is not None:
+                layer_norm_backward(dx, g, data, mean, rstd, weight, rows, size, centred)
+            if dweight is not None:
+                layer_norm_backward_parameters(dweight, dbias, g, data, mean, rstd, rows, size)
+        return [found for found, t in zip((dx, dweight, dbias), inputs, strict=True) if t is not None]
 
     return autograd.record(op, y, tuple(t for t in inputs if t is not None), vjp)
 

@@ -307,10 +307,24 @@ impl Kept {
     }
 
     /// The first `len` elements.
-    pub fn elements<T: crate::simd::Float>(&mut self, len: usize) -> &mut [T] {
-        assert!(len <= self.class / size_of::<T>(), "{len} elements of {} bytes", self.class);
-        // SAFETY: the memory is ours, holds as many, is aligned for any of them, and every bit pattern is a float.
-        unsafe { std::slice::from_raw_parts_mut(self.start.max(ALIGN) as *mut T, len) }
+    pub fn elements<T: crate::simd::Number>(&mut self, len: usize) -> &mut [T] {
+        self.two::<T, u8>(len, 0).0
+    }
+
+    /// Elements of two types: `first`, and behind them, from the next multiple of [`ALIGN`] bytes on, `second`.
+    pub fn two<T: crate::simd::Number, U: crate::simd::Number>(&mut self, first: usize, second: usize) -> (&mut [T], &mut [U]) {
+        let bytes = Self::bytes::<T, U>(first, second);
+        assert!(bytes.is_some_and(|bytes| bytes <= self.class), "{first} and {second} elements of {} bytes", self.class);
+        let start = self.start.max(ALIGN);
+        let behind = start + (first * size_of::<T>()).next_multiple_of(if second == 0 { 1 } else { ALIGN });
+        // SAFETY: the memory is ours, holds as many, is aligned for any of them, and every bit pattern is a number.
+        unsafe { (std::slice::from_raw_parts_mut(start as *mut T, first), std::slice::from_raw_parts_mut(behind as *mut U, second)) }
+    }
+
+    /// Bytes that [`Kept::two`] needs.
+    pub fn bytes<T, U>(first: usize, second: usize) -> Option<usize> {
+        let whole = first.checked_mul(size_of::<T>())?;
+        if second == 0 { Some(whole) } else { whole.checked_next_multiple_of(ALIGN)?.checked_add(second.checked_mul(size_of::<U>())?) }
     }
 }
 

@@ -3,10 +3,10 @@
 use half::f16;
 
 use crate::error::Result;
-use crate::simd::Number;
+use crate::simd::{Number, settle};
 use crate::turning::{Turned, turn};
 use crate::view::{View, ViewMut, Walk};
-use crate::{ensure_shape, levels, threads};
+use crate::{ensure_shape, levels, streaming, threads};
 
 /// Elements of one task: small enough to share out, large enough to be worth a task.
 const RUN: usize = 1 << 14;
@@ -38,6 +38,7 @@ fn runs<Y: Send, X: Sync>(
             f(py, px, (n - piece * RUN).min(RUN), steps);
             walk.advance(&mut place);
         }
+        settle();
     });
     Ok(())
 }
@@ -50,10 +51,13 @@ pub fn copy<T: Copy + Send + Sync>(y: ViewMut<'_, T>, x: View<'_, T>) -> Result 
     if transpose(&y, &x)? {
         return Ok(());
     }
+    let large = streaming::pays(x.shape().iter().product::<usize>() * size_of::<T>());
     runs("copy", &y, &x, |py, px, n, steps| {
         // SAFETY: `runs` gives `n` positions inside both views, which do not overlap.
         unsafe {
-            if steps == [1, 1] {
+            if steps == [1, 1] && large {
+                streaming::copy(px, py, n);
+            } else if steps == [1, 1] {
                 std::ptr::copy_nonoverlapping(px, py, n);
             } else {
                 (0..n as isize).for_each(|i| *py.offset(i * steps[0]) = *px.offset(i * steps[1]));

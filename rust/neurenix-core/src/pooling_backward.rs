@@ -1,14 +1,20 @@
 //! The gradient of max pooling, in the order of outputs whichever way it is computed.
 
+use std::ops::Range;
+
 use crate::levels;
 use crate::pooling::{Shape, Windows};
 use crate::simd::Float;
 use crate::threads::{Shared, parallel};
 
-/// Channels of one task that scatters.
+/// Channels that are compared at once.
 const BLOCK: usize = 16;
+/// Channels of one task that scatters.
+const CHANNELS: usize = 256;
 /// Elements of one task that gathers.
 const TASK: usize = 1 << 14;
+/// Elements of a strip of one task that scatters, about: they stay in the second cache.
+const STRIP: usize = 1 << 16;
 
 /// For each pixel of an axis the outputs whose windows may hold it: `first[i] .. last[i]`.
 fn holders(windows: &Windows<'_>, n: usize) -> Vec<(usize, usize)> {
@@ -172,52 +178,84 @@ fn gather<T: Float>(dx: &mut [T], dy: &[T], tap: &[u8], s: &Shape<'_>) {
     });
 }
 
-/// Whole planes of a block of channels, each output added where it came from.
+/// A part of the gradient that one task adds to: rows of a map, of which it owns some channels.
+struct Strip<T> {
+    start: *mut T,
+    len: usize,
+}
+
+impl<T: Float> Strip<T> {
+    /// Adds each of `dy` at `base`, its start and its tap's offset, if that lies inside.
+    ///
+    /// # Safety
+    /// The strip's memory is there, and nobody else uses these channels of it.
+    unsafe fn add(&self, dy: &[T], tap: &[u8], starts: &[usize], offsets: &[usize; 256], base: usize) {
+        for ((&dy, &tap), &start) in dy.iter().zip(tap).zip(starts) {
+            let at = base.wrapping_add(start).wrapping_add(offsets[usize::from(tap)]);
+            if at < self.len {
+                // SAFETY: inside; the rest is the caller's.
+                unsafe { *self.start.add(at) += dy };
+            }
+        }
+    }
+
+    /// Adds all rows of outputs `rows` of a map, `dy` and `tap`; `first` is the strip's first row.
+    ///
+    /// # Safety
+    /// The strip's memory is there, and nobody else uses channels `c .. c + channels` of it.
+    unsafe fn add_rows(&self, dy: &[T], tap: &[u8], s: &Shape<'_>, rows: Range<usize>, first: usize, (c, channels): (usize, usize)) {
+        let (inner, ow) = (s.inner, s.cols.len());
+        let starts: Vec<usize> = (0..ow * channels).map(|e| s.cols.at(e / channels).0 * inner + c + e % channels).collect();
+        let (offsets, piece) = (offsets(s), if channels == inner { ow * inner } else { channels });
+        for i in rows {
+            let base = (s.rows.at(i).0 * s.w * inner).wrapping_sub(first * s.w * inner);
+            for (j, starts) in starts.chunks(piece).enumerate() {
+                let at = (i * ow + j) * inner + c;
+                // SAFETY: as the caller says: offsets are whole pixels.
+                unsafe { self.add(&dy[at..at + piece], &tap[at..at + piece], starts, &offsets, base) };
+            }
+        }
+    }
+}
+
+/// Strips of rows of a block of channels, each output added where it came from.
 fn scatter<T: Float>(dx: &mut [T], dy: &[T], tap: &[u8], outer: usize, s: &Shape<'_>) {
-    let (oh, ow, inner) = (s.rows.len(), s.cols.len(), s.inner);
-    let plane = s.h * s.w * inner;
-    let blocks = inner.div_ceil(BLOCK);
-    let offsets: Vec<usize> = (0..256).map(|t| (t / s.cols.taps * s.rows.step * s.w + t % s.cols.taps * s.cols.step) * inner).collect();
-    let lefts: Vec<usize> = (0..ow).map(|j| s.cols.at(j).0).collect();
+    let (inner, oh, ow) = (s.inner, s.rows.len(), s.cols.len());
+    let channels = if inner >= 2 * CHANNELS { CHANNELS } else { inner };
+    let blocks = inner / channels;
+    let reach = (s.rows.taps - 1) * s.rows.step;
+    let strip = (STRIP / (s.w * channels)).max(4 * reach).clamp(1, s.h);
+    let strips = s.h.div_ceil(strip);
+    let holders = holders(&s.rows, s.h);
     let shared = Shared::new(dx);
-    parallel(outer * blocks, (plane + 4 * oh * ow * inner) / blocks, |task| {
-        let (o, c) = (task / blocks, task % blocks * BLOCK);
-        let channels = BLOCK.min(inner - c);
-        let out = |i: usize, j: usize| ((o * oh + i) * ow + j) * inner + c;
-        if blocks == 1 {
-            // SAFETY: a task owns this map.
-            let dx = unsafe { shared.slice(o * plane, plane) };
-            dx.fill(T::ZERO);
-            for i in 0..oh {
-                let top = s.rows.at(i).0 * s.w;
-                let (from, to) = (out(i, 0), out(i, 0) + ow * inner);
-                for (e, (&dy, &tap)) in dy[from..to].iter().zip(&tap[from..to]).enumerate() {
-                    let base = (top + lefts[e / inner]) * inner + e % inner;
-                    if let Some(dx) = dx.get_mut(base + offsets[usize::from(tap)]) {
-                        *dx += dy;
-                    }
-                }
-            }
-            return;
+    parallel(outer * strips * blocks, (strip + reach) * s.w * channels * 4, |task| {
+        let (o, first, block) = (task / (strips * blocks), task / blocks % strips * strip, task % blocks);
+        // The last block takes the channels that are left over.
+        let c = block * channels;
+        let channels = if block + 1 == blocks { inner - c } else { channels };
+        let rows = first..(first + strip).min(s.h);
+        let at = (o * s.h + first) * s.w * inner;
+        let (pieces, piece) = if channels == inner { (1, rows.len() * s.w * inner) } else { (rows.len() * s.w, channels) };
+        for i in 0..pieces {
+            // SAFETY: a task owns these channels of its rows.
+            unsafe { shared.slice(at + i * inner + c, piece) }.fill(T::ZERO);
         }
-        // SAFETY: a task owns these channels of this map; pieces of different tasks do not overlap.
-        let piece = |at: usize, len: usize| unsafe { shared.slice(o * plane + at, len) };
-        let start = shared.as_ptr().wrapping_add(o * plane);
-        (0..s.h * s.w).for_each(|p| piece(p * inner + c, channels).fill(T::ZERO));
-        for i in 0..oh {
-            for (j, left) in lefts.iter().enumerate() {
-                let base = (s.rows.at(i).0 * s.w + left) * inner + c;
-                let (dy, tap) = (&dy[out(i, j)..out(i, j) + channels], &tap[out(i, j)..out(i, j) + channels]);
-                for (n, (&dy, &tap)) in dy.iter().zip(tap).enumerate() {
-                    let at = base + offsets[usize::from(tap)] + n;
-                    if at < plane {
-                        // SAFETY: inside this map, and of this task's channels: offsets are whole pixels.
-                        unsafe { *start.add(at) += dy };
-                    }
-                }
-            }
-        }
+        let strip = Strip { start: shared.as_ptr().wrapping_add(at), len: rows.len() * s.w * inner };
+        let some = holders[rows].iter().filter(|h| h.1 > 0);
+        let (low, high) = some.fold((oh, 0), |(low, high), h| (low.min(h.0), high.max(h.1)));
+        let map = o * oh * ow * inner..(o + 1) * oh * ow * inner;
+        // SAFETY: the strip lies inside `dx`, and the task owns its channels.
+        unsafe { strip.add_rows(&dy[map.clone()], &tap[map], s, low..high, first, (c, channels)) };
     });
+}
+
+/// How far from a window's first pixel each of its taps lies, in elements.
+fn offsets(s: &Shape<'_>) -> [usize; 256] {
+    let mut offsets = [0; 256];
+    for (tap, offset) in offsets.iter_mut().enumerate() {
+        *offset = (tap / s.cols.taps * s.rows.step * s.w + tap % s.cols.taps * s.cols.step) * s.inner;
+    }
+    offsets
 }
 
 /// The map's gradient from the outputs' and the number of the tap that each took.

@@ -8,6 +8,7 @@
 
 use std::ops::Range;
 
+use crate::conv::scratch;
 use crate::error::Result;
 use crate::levels;
 use crate::pooling::{Kind, Of, Place, Shape, Windows};
@@ -218,9 +219,21 @@ struct Job<'a, K: Kind> {
     left: isize,
 }
 
-/// Values and places of a number of elements.
-fn room<K: Kind>(n: usize) -> (Vec<K::T>, Vec<i32>) {
-    (vec![K::T::LOWEST; n], vec![0; if K::P::KEPT { n } else { 0 }])
+/// Values and places that are cut off the memory of a task.
+struct Room<'a, T> {
+    values: &'a mut [T],
+    codes: &'a mut [i32],
+}
+
+impl<'a, T> Room<'a, T> {
+    /// The next `n` of both; no places where none are kept.
+    fn cut<K: Kind>(&mut self, n: usize) -> Maxima<'a, T> {
+        let some = if K::P::KEPT { n } else { 0 };
+        let (values, codes) = (std::mem::take(&mut self.values), std::mem::take(&mut self.codes));
+        let ((values, rest), (codes, others)) = (values.split_at_mut(n), codes.split_at_mut(some));
+        (self.values, self.codes) = (rest, others);
+        Maxima { values, codes }
+    }
 }
 
 impl<K: Kind> Job<'_, K> {
@@ -235,19 +248,26 @@ impl<K: Kind> Job<'_, K> {
         (before, first, (self.s.w - first).min(self.s.cols.len() + self.s.cols.taps - 1 - before))
     }
 
-    /// Rows `from .. to` of map `o`, each pooled along itself; whether there is a NaN.
-    fn rows(&self, best: &mut [K::T], code: &mut [i32], o: usize, from: usize, c: usize, channels: usize) -> bool {
+    /// Elements of a row of `channels` with all that its windows take.
+    fn wide(&self, channels: usize) -> usize {
+        (self.s.cols.len() + self.s.cols.taps - 1) * channels
+    }
+
+    /// Rows from `from` on of map `o`, each pooled along itself; whether there is a NaN.
+    fn rows(&self, best: &mut Maxima<'_, K::T>, room: &mut Room<'_, K::T>, o: usize, from: usize, c: usize, channels: usize) -> bool {
         let s = &self.s;
         let (pitch, (before, first, count)) = (s.cols.len() * channels, self.met());
-        let wide = (s.cols.len() + s.cols.taps - 1) * channels;
-        let ((mut one, mut one_code), (mut two, mut two_code)) = (room::<K>(wide), room::<K>(wide));
-        let plain: Vec<i32> = (0..one_code.len()).map(|e| ((e / channels).saturating_sub(before) + first) as i32).collect();
+        let wide = self.wide(channels);
+        let (one, two, plain) = (room.cut::<K>(wide), room.cut::<K>(wide), room.cut::<K>(wide).codes);
+        plain.iter_mut().enumerate().for_each(|(e, code)| *code = ((e / channels).saturating_sub(before) + first) as i32);
         let mut nan = false;
-        for (row, best) in best.chunks_exact_mut(pitch).enumerate() {
+        for (row, values) in best.values.chunks_exact_mut(pitch).enumerate() {
             let at = ((o * s.h + from + row) * s.w + first) * s.inner;
             let source = &self.x[at..at + count * s.inner];
-            one.fill(K::T::LOWEST);
-            let held = &mut one[before * channels..(before + count) * channels];
+            let (ahead, rest) = one.values.split_at_mut(before * channels);
+            let (held, behind) = rest.split_at_mut(count * channels);
+            ahead.fill(K::T::LOWEST);
+            behind.fill(K::T::LOWEST);
             if channels == s.inner {
                 held.copy_from_slice(source);
             } else {
@@ -255,41 +275,50 @@ impl<K: Kind> Job<'_, K> {
                 pixels.for_each(|(to, from)| to.copy_from_slice(&from[c..c + channels]));
             }
             let base = ((from + row) * self.per_row()) as i32;
-            one_code.iter_mut().zip(&plain).for_each(|(to, &code)| *to = base.wrapping_add(code));
+            one.codes.iter_mut().zip(&*plain).for_each(|(to, &code)| *to = base.wrapping_add(code));
             let here = any_nan(held);
             nan |= here;
             let run = if here { along::<K, true> } else { along::<K, false> };
-            let code = codes_mut::<K>(code, if K::P::KEPT { row * pitch..(row + 1) * pitch } else { 0..0 });
-            let (one, two) = (Maxima { values: &mut one, codes: &mut one_code }, Maxima { values: &mut two, codes: &mut two_code });
-            run(Maxima { values: best, codes: code }, one, two, s.cols.taps, channels);
+            let codes = codes_mut::<K>(best.codes, if K::P::KEPT { row * pitch..(row + 1) * pitch } else { 0..0 });
+            let (one, two) =
+                (Maxima { values: &mut *one.values, codes: &mut *one.codes }, Maxima { values: &mut *two.values, codes: &mut *two.codes });
+            run(Maxima { values, codes }, one, two, s.cols.taps, channels);
         }
         nan
     }
 
+    /// Elements of a block of rows of `pitch` that are compared at a time.
+    fn step(&self, pitch: usize) -> usize {
+        (ROOM / (self.s.rows.taps + 1)).next_multiple_of(64).min(pitch)
+    }
+
     /// Output rows `rows` of map `o`, channels `c .. c + channels`.
-    fn strip(&self, o: usize, rows: Range<usize>, c: usize, channels: usize) {
+    fn strip(&self, o: usize, rows: Range<usize>, c: usize, channels: usize) -> Result {
         let s = &self.s;
-        let (ow, oh, taps) = (s.cols.len(), s.rows.len(), s.rows.taps);
-        let pitch = ow * channels;
+        let (pitch, taps) = (s.cols.len() * channels, s.rows.taps);
         let windows: Vec<(usize, usize)> = rows.clone().map(|i| (s.rows.at(i).0, s.rows.at(i).0 + s.rows.at(i).1)).collect();
         let (from, end) = (windows[0].0, windows[windows.len() - 1].1);
         let windows: Vec<(usize, usize)> = windows.iter().map(|w| (w.0 - from, w.1 - from)).collect();
-        let (mut best, mut code) = room::<K>((end - from) * pitch);
-        let nan = self.rows(&mut best, &mut code, o, from, c, channels);
-        let whole = channels == s.inner;
-        let (mut values, mut places) = (vec![K::T::ZERO; if whole { 0 } else { rows.len() * pitch }], room::<K>(rows.len() * pitch).1);
-        let first = (o * oh + rows.start) * ow * s.inner;
-        // SAFETY: a task that takes all channels owns its output rows.
-        let to = if whole { unsafe { self.y.slice(first, rows.len() * pitch) } } else { &mut values[..] };
-        let step = (ROOM / (taps + 1)).next_multiple_of(64).min(pitch);
-        let (mut held, mut held_code) = room::<K>((taps + 1) * step);
-        let run = if nan { down::<K, true> } else { down::<K, false> };
-        for start in (0..pitch).step_by(step) {
-            let some = start..(start + step).min(pitch);
-            let held = Maxima { values: &mut held, codes: &mut held_code };
-            run(to, &mut places, &best, &code, &windows, &some, pitch, taps, held);
-        }
-        self.write(&values, &places, first + c, rows, channels);
+        let len = (end - from + rows.len()) * pitch + 3 * self.wide(channels) + (taps + 1) * self.step(pitch);
+        scratch::with_two(len, if K::P::KEPT { len } else { 0 }, |values, codes| {
+            let mut room = Room { values, codes };
+            let mut best = room.cut::<K>((end - from) * pitch);
+            let found = room.cut::<K>(rows.len() * pitch);
+            let nan = self.rows(&mut best, &mut room, o, from, c, channels);
+            let whole = channels == s.inner;
+            let first = (o * s.rows.len() + rows.start) * s.cols.len() * s.inner;
+            // SAFETY: a task that takes all channels owns its output rows.
+            let to = if whole { unsafe { self.y.slice(first, rows.len() * pitch) } } else { &mut *found.values };
+            let held = room.cut::<K>((taps + 1) * self.step(pitch));
+            let run = if nan { down::<K, true> } else { down::<K, false> };
+            for start in (0..pitch).step_by(self.step(pitch)) {
+                let some = start..(start + self.step(pitch)).min(pitch);
+                let held = Maxima { values: &mut *held.values, codes: &mut *held.codes };
+                run(to, found.codes, best.values, best.codes, &windows, &some, pitch, taps, held);
+            }
+            let values = if whole { &[][..] } else { &*found.values };
+            self.write(values, found.codes, first + c, rows, channels);
+        })
     }
 
     /// Copies what a strip found to where it belongs, `at` the first element.
@@ -334,15 +363,16 @@ pub(crate) fn forward<T: Float, P: Place>(y: &mut [T], place: &mut [P], x: &[T],
     let strips = oh.div_ceil(strip);
     let left = start(&s.cols, s.w).unwrap_or(0);
     let job = Job::<Of<T, P>> { y: Shared::new(y), place: Shared::new(place), x, s, left };
+    let failed = scratch::Failure::new();
     parallel(outer * strips * blocks, (strip * ow * channels).saturating_mul(8), |task| {
         let (o, rest) = (task / (strips * blocks), task % (strips * blocks));
         let (first, block) = (rest / blocks * strip, rest % blocks);
         // The last block takes the channels that are left over.
         let c = block * channels;
         let channels = if block + 1 == blocks { s.inner - c } else { channels };
-        job.strip(o, first..(first + strip).min(oh), c, channels);
+        failed.note(job.strip(o, first..(first + strip).min(oh), c, channels));
     });
-    Ok(())
+    failed.result()
 }
 
 #[cfg(test)]

@@ -260,8 +260,9 @@ kernels! {
     norm_backward_tables<floats>(a: Out, b: Out, d: Out, dweight: Optional<Out>, dbias: Optional<Out>, sum_g: Optional<Double>, sum_gx: Optional<Double>, mean: Double, rstd: Double, weight: Optional<In>, n: Size, c: Size, pixels: Size, groups: Size, training: Enum) = norm_tables::backward;
     norm_backward_apply<floats>(dx: Out, g: In, x: In, a: In, b: In, d: In, scale: In, shift: In, rows: Size, n: Size, pixels: Size, c: Size, relu: Enum) = norm_apply::backward_apply;
     layer_norm_forward<floats>(y: Out, mean: DoubleOut, rstd: DoubleOut, x: In, weight: Optional<In>, bias: Optional<In>, rows: Size, size: Size, eps: Real, centred: Enum) = layer_norm::forward;
-    layer_norm_backward<floats>(dx: Out, g: In, x: In, mean: Double, rstd: Double, weight: Optional<In>, rows: Size, size: Size, centred: Enum) = layer_norm::backward;
-    layer_norm_backward_parameters<floats>(dweight: Out, dbias: Optional<Out>, g: In, x: In, mean: Double, rstd: Double, rows: Size, size: Size) = layer_norm::backward_parameters;
+    layer_norm_backward<floats>(dx: Out, g: In, x: In, mean: Double, rstd: Double, weight: Optional<In>, rows: Size, size: Size, centred: Enum) = layer_norm_backward::backward;
+    layer_norm_backward_parameters<floats>(dweight: Out, dbias: Optional<Out>, g: In, x: In, mean: Double, rstd: Double, rows: Size, size: Size) = layer_norm_backward::backward_parameters;
+    layer_norm_backward_whole<floats>(dx: Out, dweight: Out, dbias: Optional<Out>, g: In, x: In, mean: Double, rstd: Double, weight: Optional<In>, rows: Size, size: Size, centred: Enum) = layer_norm_backward::backward_whole;
 
     // loss
     loss_elements<floats>(y: Out, x: In, t: In, weight: Optional<In>, positive: Optional<In>, n: Size, way: Enum, a: Real, b: Real) = loss::elements;

@@ -11,7 +11,7 @@ mod direct;
 mod kernel;
 mod pack;
 mod plan;
-mod scratch;
+pub(crate) mod scratch;
 mod weight_grad;
 mod winograd;
 

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use crate::blocks::Kept;
 use crate::error::{Error, Result};
 use crate::planning;
-use crate::simd::Float;
+use crate::simd::Number;
 use crate::threads;
 
 thread_local! {
@@ -16,8 +16,16 @@ thread_local! {
 ///
 /// # Errors
 /// [`Error::Memory`]; [`Error::Stopped`] in a plan, which only notes the memory.
-pub fn with<T: Float, R>(len: usize, f: impl FnOnce(&mut [T]) -> R) -> Result<R> {
-    let bytes = len.checked_mul(size_of::<T>()).ok_or(Error::Memory { bytes: usize::MAX })?;
+pub fn with<T: Number, R>(len: usize, f: impl FnOnce(&mut [T]) -> R) -> Result<R> {
+    with_two::<T, u8, R>(len, 0, |elements, _| f(elements))
+}
+
+/// The same with elements of two types.
+///
+/// # Errors
+/// As [`with`].
+pub fn with_two<T: Number, U: Number, R>(first: usize, second: usize, f: impl FnOnce(&mut [T], &mut [U]) -> R) -> Result<R> {
+    let bytes = Kept::bytes::<T, U>(first, second).ok_or(Error::Memory { bytes: usize::MAX })?;
     if planning::is_on() {
         planning::note_scratch(bytes, threads::planned());
         return Err(Error::Stopped);
@@ -27,7 +35,8 @@ pub fn with<T: Float, R>(len: usize, f: impl FnOnce(&mut [T]) -> R) -> Result<R>
         drop(kept);
         kept = Kept::new(bytes)?;
     }
-    let result = f(kept.elements(len));
+    let (first, second) = kept.two(first, second);
+    let result = f(first, second);
     KEPT.set(kept);
     Ok(result)
 }
