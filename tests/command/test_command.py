@@ -48,7 +48,7 @@ def test_from_two_folders_to_masks_and_scores(folders: tuple[Path, Path], tmp_pa
     assert "lone.png" in said.err
     assert "5 images to train on, 1 to validate by; masks are binary; 1 channels, windows of 48 pixels, 40 steps" in said.err
     assert f"{run / 'best.nx'}: IoU" in said.out
-    assert {p.name for p in run.iterdir()} == {"best.nx", "last.nx", "config.toml", "log.csv", "validation.png"}
+    assert {p.name for p in run.iterdir()} == {"best.nx", "last.nx", "step-0000020.nx", "config.toml", "log.csv", "validation.png"}
     config = tomllib.loads((run / "config.toml").read_text())
     assert (config["train"]["steps"], config["task"]["kind"], config["made_by"]["neurenix"]) == (40, "binary", nx.__version__)
     rows = list(csv.DictReader((run / "log.csv").read_text().splitlines()))

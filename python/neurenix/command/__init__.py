@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from neurenix.command import evaluate, export, info, plan, predict, train
+from neurenix.command import config, evaluate, export, info, plan, predict, train
 from neurenix.command.together import set_threads
 from neurenix.errors import BusyError, NeurenixError
 from neurenix.parallel.ranks import Ranks, end, speaks
@@ -50,14 +50,16 @@ def parser() -> argparse.ArgumentParser:
             metavar="N",
             help="processor threads; by default all that this process may use, or its part of them beside other ranks",
         )
-        sub.set_defaults(run=command.run)
+        sub.set_defaults(run=command.run, grammar=sub)
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit status."""
-    given = parser().parse_args(argv)
+    top = parser()
+    given = top.parse_args(argv)
     try:
+        given = config.complete(given, top, argv)
         return _run(given.run, given)
     except NeurenixError as error:
         return end(f"neurenix {given.command}: {error}", AGAIN if isinstance(error, BusyError) else 1)

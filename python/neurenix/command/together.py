@@ -13,10 +13,11 @@ from typing import Any, Final
 import numpy as np
 
 import neurenix as nx
+from neurenix.command.config import settings
 from neurenix.data import ImageMaskFolder
 from neurenix.parallel import Ranks
 
-_OWN: Final = ("run", "command", "json", "threads", "images", "masks", "out", "device")  # may differ between ranks
+_OWN: Final = ("images", "masks", "out", "device")  # may differ between ranks
 
 
 def set_threads(given: int | None, here: Ranks) -> None:
@@ -43,12 +44,16 @@ def agree(here: Ranks, given: argparse.Namespace, folder: ImageMaskFolder) -> No
     """
     if here.size == 1:
         return
-    options: dict[str, Any] = {f"--{k.replace('_', '-')}": v for k, v in vars(given).items() if k not in _OWN}
+    options: dict[str, Any] = {f"--{k.replace('_', '-')}": v for k, v in settings(given).items() if k not in _OWN}
     package = Path(nx.__file__).parent
     code = _digest(p for p in sorted(package.rglob("*")) if p.suffix in (".py", ".so", ".cu", ".cuh"))
+    here.agree("train", {**options, "code": code, "files (names and sizes)": digest_of(folder), "NumPy": np.__version__})
+
+
+def digest_of(folder: ImageMaskFolder) -> str:
+    """A number of the names and sizes of all files."""
     names = [(str(p.name), p.stat().st_size) for item in folder.items for p in item[:2]]
-    files = hashlib.sha256(repr(names).encode()).hexdigest()
-    here.agree("train", {**options, "code": code, "files (names and sizes)": files, "NumPy": np.__version__})
+    return hashlib.sha256(repr(names).encode()).hexdigest()
 
 
 def _digest(paths: Iterable[Path]) -> str:

@@ -31,10 +31,12 @@ class Lock:
         What is locked, for the error's text.
     wait : bool
         Wait for it rather than refuse.
+    op : str
+        Who asks, for the error's text.
     """
 
-    def __init__(self, path: Path, what: str, *, wait: bool = False) -> None:
-        self.path, self.what, self.wait = path, what, wait
+    def __init__(self, path: Path, what: str, *, wait: bool = False, op: str = "predict") -> None:
+        self.path, self.what, self.wait, self.op = path, what, wait, op
         self._file = -1
         self._ended = threading.Event()
 
@@ -94,7 +96,7 @@ class Lock:
     def _refuse(self) -> None:
         holder = self._holder()
         who = f"process {holder.get('pid', '?')} on {holder.get('host', '?')}"
-        raise BusyError(f"predict: expected {self.what} to be free, got {who} at work on it; wait for it, or end it and run again")
+        raise BusyError(f"{self.op}: expected {self.what} to be free, got {who} at work on it; wait for it, or end it and run again")
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT):
