@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from jobs import start
 
+import neurenix as nx
 from neurenix import png
 from neurenix.command import main
 from neurenix.examples.shared import load_nuclei
@@ -32,6 +34,14 @@ import sys
 from neurenix.command import main
 from neurenix.parallel import ranks
 sys.exit(main([*sys.argv[1:], "--seed", str(ranks().rank)]))
+"""
+OTHERWISE_ON_ONE = """
+import os, sys
+if os.environ["PMI_RANK"] == "1":
+    sys.path.insert(0, sys.argv[1])  # another installation, if there is one
+    sys.argv[4:6] = sys.argv[2:4]
+from neurenix.command import main
+sys.exit(main(["train", *sys.argv[4:]]))
 """
 
 
@@ -72,6 +82,28 @@ def test_ranks_with_other_options_are_told(folders: list[str], tmp_path: Path) -
     assert job.returncode not in (0, 75)  # which of the ranks ends first, mpiexec decides
     assert "expected the same --seed on all ranks, got --seed 0 on rank 0" in err
     assert "rank 1 of 2" not in err  # all of them know; it is told once
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("what", ["code", "files"])
+def test_ranks_with_other_code_or_files_are_told(folders: list[str], tmp_path: Path, what: str) -> None:
+    """Of the same names and sizes, on the second rank."""
+    other = tmp_path / "other"
+    if what == "code":
+        shutil.copytree(Path(nx.__file__).parent, other / "neurenix", ignore=shutil.ignore_patterns("__pycache__"))
+        changed = other / "neurenix" / "layout.py"
+        theirs = folders
+    else:
+        theirs = [str(shutil.copytree(folder, other / Path(folder).name)) for folder in folders]
+        changed = other / "images" / "3.png"
+    held = bytearray(changed.read_bytes())
+    place = held.index(b'"""') + 3 if what == "code" else held.index(b"IEND") + 4  # of the file's last checksum, which nothing asks
+    held[place] ^= 1
+    changed.write_bytes(held)
+    job = start(2, "-c", OTHERWISE_ON_ONE, str(other), *theirs, *folders, "--out", str(tmp_path / "run"), *SETTINGS)
+    _, err = job.communicate(timeout=60)
+    assert job.returncode not in (0, 75)
+    assert f"train: expected the same {what} on all ranks" in err
     assert not (tmp_path / "run").exists()
 
 

@@ -17,11 +17,15 @@ from neurenix.export.names import LAYOUTS
 THEIRS: dict[str, Any] = json.loads(Path(__file__).with_name("torch_unets.json").read_text())
 
 
+def is_twin(name: str) -> bool:
+    """Whether nnU-Net has this tensor under another name as well."""
+    return ".all_modules." in name or name.startswith("decoder.encoder.")
+
+
 def state(name: str) -> dict[str, np.ndarray]:
     """Their state dict, with its other names for the same tensors."""
     shapes = {n: tuple(s) for n, s in THEIRS[name]["shapes"].items()}
-    left_out = LAYOUTS["nnunet"].left_out if name == "nnunet" else lambda _: False
-    values = formula.weights({n: s for n, s in shapes.items() if not left_out(n)})
+    values = formula.weights({n: s for n, s in shapes.items() if name != "nnunet" or not is_twin(n)})
     again = {twin: v for n, v in values.items() for twin in LAYOUTS["nnunet"].twins(n)} if name == "nnunet" else {}
     assert {**values, **again}.keys() == shapes.keys()
     return {n: v.astype(np.float32) if v.dtype.kind == "f" else v for n, v in (values | again).items()}
@@ -46,9 +50,21 @@ def test_networks_give_what_theirs_give(name: str) -> None:
     assert all(np.array_equal(back[n], given[n]) for n in same)
 
 
+def test_what_their_files_hold_besides_is_left_out() -> None:
+    """Grey levels that milesial's training saves among the weights; stages that smp makes though ``encoder_depth`` does not use them."""
+    assert nx.export.from_torch(state("milesial") | {"mask_values": [0, 255]}).out_channels == 2
+    encoder = nx.multiscale.ResNetEncoder(18, out_indices=range(4))
+    shallow = nx.multiscale.UNet(3, 2, [4, 8, 12, 16], encoder=encoder, upsample="nearest", final_activation=None)
+    whole = {n: v for n, v in state("smp resnet18").items() if n.startswith("encoder.")}
+    assert any(n.startswith("encoder.layer4.") for n in whole)
+    model = nx.export.from_torch(nx.export.to_torch(shallow, "smp") | whole)
+    assert model.features == [4, 8, 12, 16]
+    assert np.array_equal(model.encoder.layer3[0].conv1.weight, whole["encoder.layer3.0.conv1.weight"])
+
+
 def test_names_that_a_file_leaves_out_are_not_missed() -> None:
     """Files of safetensors hold no tensor twice."""
-    given = {n: v for n, v in state("nnunet").items() if not LAYOUTS["nnunet"].left_out(n)}
+    given = {n: v for n, v in state("nnunet").items() if not is_twin(n)}
     assert nx.export.from_torch(given).encoder.out_channels == [4, 8, 12, 12]
 
 

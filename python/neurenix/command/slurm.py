@@ -6,6 +6,7 @@ Each is a whole script, made of a few lines that all have and those of its kind.
 from __future__ import annotations
 
 import shlex
+import signal
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -22,6 +23,7 @@ class Kind(NamedTuple):
 
 _AGAIN: Final = """When its time is nearly over the run saves, ends with status 75 and is queued again;
 # it goes on to the same bits as if it had never stopped."""
+_EARLY: Final = 128 + signal.SIGUSR1  # it came while the command was being loaded, which nothing is lost by
 _SIGNAL: Final = ("signal=USR1@60", "requeue", "open-mode=append")
 KINDS: Final = {
     "train": Kind(
@@ -104,7 +106,7 @@ def template(kind: str, **fill: Any) -> str:
 {_command(kind, given)}
 {chosen.start.format(**given)} "${{command[@]}}"
 status=$?
-if [ "$status" = 75 ]; then scontrol requeue "{_job(kind)}"; fi
+if [ "$status" = 75 ] || [ "$status" = {_EARLY} ]; then scontrol requeue "{_job(kind)}"; fi
 exit "$status"
 """
 

@@ -18,6 +18,7 @@ from neurenix.data import ImageMaskFolder
 from neurenix.parallel import Ranks
 
 _OWN: Final = ("images", "masks", "out", "device")  # may differ between ranks
+_PIECE: Final = 1 << 16  # bytes
 
 
 def set_threads(given: int | None, here: Ranks) -> None:
@@ -47,13 +48,23 @@ def agree(here: Ranks, given: argparse.Namespace, folder: ImageMaskFolder) -> No
     options: dict[str, Any] = {f"--{k.replace('_', '-')}": v for k, v in settings(given).items() if k not in _OWN}
     package = Path(nx.__file__).parent
     code = _digest(p for p in sorted(package.rglob("*")) if p.suffix in (".py", ".so", ".cu", ".cuh"))
-    here.agree("train", {**options, "code": code, "files (names and sizes)": digest_of(folder), "NumPy": np.__version__})
+    here.agree("train", {**options, "code": code, "files": digest_of(folder), "NumPy": np.__version__})
 
 
 def digest_of(folder: ImageMaskFolder) -> str:
-    """A number of the names and sizes of all files."""
-    names = [(str(p.name), p.stat().st_size) for item in folder.items for p in item[:2]]
-    return hashlib.sha256(repr(names).encode()).hexdigest()
+    """A number of the names of all files and what they hold."""
+    return hashlib.sha256(repr([(p.name, *_sample(p)) for item in folder.items for p in item[:2]]).encode()).hexdigest()
+
+
+def _sample(path: Path) -> tuple[int, str]:
+    """A file's size and a digest of its beginning, middle and end: of all that small files hold."""
+    size, found = path.stat().st_size, hashlib.sha256()
+    if path.is_file():
+        with path.open("rb") as file:
+            for start in sorted({0, max(0, size // 2 - _PIECE // 2), max(0, size - _PIECE)}):
+                file.seek(start)
+                found.update(file.read(_PIECE))
+    return size, found.hexdigest()
 
 
 def _digest(paths: Iterable[Path]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,7 +25,7 @@ class Layout(NamedTuple):
     beginnings: Callable[[UNet], Beginnings]
     up_first: bool = False  # whether the decoder puts the enlarged map before the skip
     twins: Callable[[str], list[str]] = lambda _: []  # other names for the same weight, in what is written
-    left_out: Callable[[str], bool] = lambda _: False  # names that are not weights of ours, in what is read
+    left_out: Callable[[str, UNet], bool] = lambda _name, _model: False  # names that are not weights of ours, in what is read
 
 
 def _is_plain(model: UNet) -> bool:
@@ -58,6 +59,12 @@ def _smp(model: UNet) -> Beginnings:
     return found
 
 
+def _is_unused(name: str, model: UNet) -> bool:
+    """A stage behind the last one that is used: theirs are made whatever ``encoder_depth`` says."""
+    stage = re.match(r"encoder\.(layer\d)\.", name)
+    return stage is not None and not hasattr(model.encoder, stage[1])
+
+
 def _is_smp(model: UNet) -> bool:
     ours = isinstance(model.encoder, ResNetEncoder) and (model.upsample, model.activation) == ("nearest", "relu")
     return ours and _is_plain(model)
@@ -89,16 +96,21 @@ def _is_nnunet(model: UNet) -> bool:
 
 
 LAYOUTS: Final = {
-    "smp": Layout("Unet of segmentation_models_pytorch with a ResNet", _is_smp, _smp, True),
+    "smp": Layout("Unet of segmentation_models_pytorch with a ResNet", _is_smp, _smp, True, left_out=_is_unused),
     "nnunet": Layout(
         "PlainConvUNet of nnU-Net",
         _is_nnunet,
         _nnunet,
         True,
         _nnunet_twins,
-        lambda name: ".all_modules." in name or name.startswith("decoder.encoder."),
+        lambda name, _: ".all_modules." in name or name.startswith("decoder.encoder."),
     ),
-    "milesial": Layout("UNet of milesial/Pytorch-UNet with bilinear=False", _is_milesial, _milesial),
+    "milesial": Layout(
+        "UNet of milesial/Pytorch-UNet with bilinear=False",
+        _is_milesial,
+        _milesial,
+        left_out=lambda name, _: name == "mask_values",  # grey levels of the classes, which its training puts among the weights
+    ),
 }
 
 
