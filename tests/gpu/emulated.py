@@ -182,6 +182,22 @@ class EmulatedDoor:
         copy = self.from_numpy(array, device)
         return lambda: copy
 
+    def landing(self, shape, dtype, device):
+        return np.full(shape, 0xFF, np.uint8).astype(dtype)
+
+    def download(self, array, host):
+        """Copy late: when somebody asks for the second time whether it is there."""
+        assert array.flags.c_contiguous
+        asked = []
+
+        def is_there():
+            asked.append(None)
+            if len(asked) == 2:
+                host[...] = self.to_numpy(array)
+            return len(asked) > 2
+
+        return is_there
+
     def device(self, array):
         return "emulated"
 

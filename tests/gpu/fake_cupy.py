@@ -68,16 +68,38 @@ class FakeArray(EmulatedArray):
         stream.pending.append(copy)
         self.cupy.log.append(("copy", stream.name))
 
+    def get(self, stream, out, blocking):
+        """Queue a copy into pinned memory; both are looked for when it happens."""
+        assert not blocking
+        assert self.cupy.is_pinned(out), "an asynchronous copy needs pinned memory"
+        assert self.flags.c_contiguous
+        assert (out.shape, out.dtype) == (self.shape, self.dtype)
+        mine, target = weakref.ref(self), weakref.ref(out)
+
+        def copy():
+            source, host = mine(), target()
+            assert source is not None, "the GPU's memory went before its copy"
+            assert host is not None, "pinned memory went before its copy"
+            host[...] = emulated.door.to_numpy(source)
+
+        stream.pending.append(copy)
+        self.cupy.log.append(("copy back", stream.name))
+
 
 class FakeEvent:
     """A place in a stream's work."""
 
     def __init__(self, stream):
-        self.stream, self.place = stream, len(stream.pending)
+        self.stream, self.place, self.asked = stream, len(stream.pending), 0
 
     @property
     def done(self):
-        return self.stream.ran >= self.place
+        """Whether its work is done; who asks for the third time sees it done the next time."""
+        found = self.stream.ran >= self.place
+        self.asked += 1
+        if self.asked == 3:
+            self.stream.run(self.place)
+        return found
 
 
 class FakeStream:
@@ -92,9 +114,13 @@ class FakeStream:
 
     def wait_event(self, event):
         self.cupy.log.append(("wait", self.name, event.stream.name))
-        while event.stream.ran < event.place:
-            event.stream.pending[event.stream.ran]()
-            event.stream.ran += 1
+        event.stream.run(event.place)
+
+    def run(self, place):
+        """Do its work up to a place in it."""
+        while self.ran < place:
+            self.pending[self.ran]()
+            self.ran += 1
 
     def __enter__(self):
         self.before, self.cupy.stream = self.cupy.stream, self

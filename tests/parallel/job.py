@@ -4,6 +4,7 @@ import hashlib
 import os
 import signal
 import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -19,18 +20,25 @@ if what == "fail" and here.rank == here.size - 1:
     raise ValueError("the data of this rank are gone")
 here.agree("job", {"seed": 0, "data": "other" if what == "disagree" and here.rank == 1 else "same"})
 
+if what == "emulated":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from gpu import emulated
+
+    emulated.require()
+device, images_of_a_batch, epochs = ("emulated", 2, 1) if what == "emulated" else ("cpu", 12, 3)
 nx.set_num_threads(1)
 nx.manual_seed(0)
 model = UNet(1, 1, [4, 8])
 model.add_module("wide", nn.Conv2d(64, 512, 3))  # no gradient, and large enough to cut buckets
+model.to(device)
 shards = Shards(shards_of_a_batch, here)
-x = np.random.default_rng(0).random((24, 1, 16, 16), np.float32)
+x = np.random.default_rng(0).random((2 * images_of_a_batch, 1, 16, 16), np.float32)
 data = ArrayDataset(x, (x > 0.5).astype(np.float32))
-loader = DataLoader(data, batch_size=12, shuffle=True, seed=0, part=shards.part)
+loader = DataLoader(data, batch_size=images_of_a_batch, shuffle=True, seed=0, part=shards.part, device=device)
 optimizer = nx.optim.AdamW(model.parameters(), lr=1e-2)
 criterion = nn.CombinedLoss(nn.BCELoss(), nn.DiceLoss())
 losses = []
-for _ in range(3):
+for _ in range(epochs):
     for images, masks in loader:
         losses.append(shards.backward(model, criterion, images, masks).item())
         nn.utils.clip_grad_norm_(model.parameters(), 0.5)
@@ -39,7 +47,7 @@ for _ in range(3):
             os.kill(os.getpid(), signal.SIGKILL)  # the others wait for it in the next step
 state = hashlib.sha256(repr((losses, nx.get_rng_state())).encode())
 for t in [*model.parameters(), *model.buffers()]:
-    state.update(np.ascontiguousarray(t.numpy()).tobytes())
+    state.update(np.ascontiguousarray(t.cpu().numpy()).tobytes())
 hashes = here.gather(state.hexdigest())
 if here.rank == 0:
     print(here.size, *hashes)

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from gpu import emulated
 from jobs import start
 
 from neurenix.errors import BackendUnavailableError
@@ -25,6 +26,18 @@ def test_any_number_of_ranks_gives_the_same_bits() -> None:
     hashes = set()
     for number in (1, 2, 3):
         out, err = start(number, JOB, 6, "run").communicate(timeout=120)
+        size, *found = out.split()
+        assert (int(size), len(found)) == (number, number), err
+        hashes.update(found)
+    assert len(hashes) == 1
+
+
+def test_ranks_with_a_gpu_give_the_bits_of_one() -> None:
+    """Emulated, and its copies are late."""
+    emulated.require()
+    hashes = set()
+    for number in (1, 2):
+        out, err = start(number, JOB, 2, "emulated").communicate(timeout=240)
         size, *found = out.split()
         assert (int(size), len(found)) == (number, number), err
         hashes.update(found)
@@ -70,6 +83,9 @@ def test_launchers_are_told_by_their_variables() -> None:
     assert launched({"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "1"})[0] == 1  # srun -n 1
     assert launched({"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "PMI_SIZE": "2"})[0] == 2  # mpiexec in a job
     assert launched({"OMPI_COMM_WORLD_SIZE": "3"})[0] == 3
+    assert launched({"LSB_JOBID": "7", "LSB_DJOB_NUMPROC": "8"}) == (1, "")  # the shell of a job of LSF
+    assert launched({"LSB_JOBID": "7", "LSB_DJOB_NUMPROC": "8", "JSM_NAMESPACE_SIZE": "4"}) == (4, "JSM_NAMESPACE_SIZE")
+    assert launched({"PBS_JOBID": "7", "PBS_NP": "8", "PMI_SIZE": "8"}) == (8, "PMI_SIZE")
 
 
 def test_ranks_of_a_machine_share_its_cores() -> None:

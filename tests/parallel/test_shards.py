@@ -140,6 +140,31 @@ def test_shards_are_computed_where_the_model_is(device: str) -> None:
         np.testing.assert_allclose(one.cpu().numpy(), other.numpy(), rtol=1e-3, atol=1e-5)
 
 
+def test_gradients_of_a_gpu_go_through_pinned_memory_beside_its_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CuPy whose copies are late: who does not wait adds what was in memory; nothing makes the CPU wait for a gradient's copy."""
+    from gpu import emulated, fake_cupy
+
+    emulated.require()
+    fake = fake_cupy.in_place(monkeypatch, fake_cupy.FakeCuPy())
+    x, t = np.random.default_rng(0).random((8, 4), np.float32), np.zeros(8, np.int64)
+
+    def small() -> nn.Module:
+        nx.manual_seed(0)
+        return nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+
+    model, on_the_cpu = small().to("cuda"), small()
+    waited: list[str] = []
+    monkeypatch.setattr(fake, "asnumpy", lambda array: waited.append(array.shape) or emulated.door.to_numpy(array))
+    loss = Shards(2).backward(model, nn.CrossEntropyLoss(), nx.tensor(x, device="cuda"), nx.tensor(t, device="cuda"))
+    assert set(waited) == {()}  # losses
+    assert fake.log.count(("copy back", "copies")) == 2 * (4 + 2)  # parameters and running statistics of each shard
+    Shards(2).backward(on_the_cpu, nn.CrossEntropyLoss(), nx.tensor(x), nx.tensor(t))
+    assert loss.cpu().item() == pytest.approx(np.log(3), rel=1)
+    for found, wanted in zip([*model.parameters(), *model.buffers()], [*on_the_cpu.parameters(), *on_the_cpu.buffers()], strict=True):
+        one, other = (found, wanted) if found.grad is None else (found.grad, wanted.grad)
+        np.testing.assert_allclose(one.cpu().numpy(), other.numpy(), rtol=1e-3, atol=1e-5)
+
+
 def test_parameters_without_a_gradient_have_none() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     spare = nn.Linear(2, 2)

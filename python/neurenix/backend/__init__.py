@@ -16,7 +16,7 @@ from neurenix.backend import cpu as cpu
 from neurenix.backend.doors import door_named, door_of, same_device
 
 __all__ = [
-    "DLPACK_DEVICES", "device_of", "empty", "from_dlpack", "is_array", "new", "queue_of", "same_device", "to_device", "to_numpy", "upload",
+    "DLPACK_DEVICES", "device_of", "download", "empty", "from_dlpack", "is_array", "landing", "new", "queue_of", "same_device", "to_device", "to_numpy", "upload",
 ]  # fmt: skip
 
 
@@ -61,6 +61,19 @@ def to_numpy(array: Array) -> np.ndarray[Any, Any]:
 def upload(array: np.ndarray[Any, Any], device: str) -> Callable[[], Array]:
     """Start to copy an array to ``device``, on a GPU beside its work; the function that comes back gives the copy."""
     return door_named(device).upload(array, device)
+
+
+def landing(shape: tuple[int, ...], dtype: DTypeLike, device: str) -> np.ndarray[Any, Any]:
+    """A new array of the CPU into which ``device`` copies beside its work: a GPU's is pinned memory."""
+    return door_named(device).landing(shape, np.dtype(dtype), device)
+
+
+def download(array: Array, host: np.ndarray[Any, Any]) -> Callable[[], bool]:
+    """Start to copy a dense array into a :func:`landing` of its device; the function that comes back tells whether it is there.
+
+    Nothing may write to the array meanwhile.
+    """
+    return door_of(array).download(array, host)
 
 
 def queue_of(array: Array) -> int:

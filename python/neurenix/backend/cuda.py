@@ -13,6 +13,7 @@ from neurenix._typing import Array
 from neurenix.backend import doors, launch, nvrtc, room
 from neurenix.backend.kernel import Kernel
 from neurenix.backend.packages import import_cupy, require_gpu
+from neurenix.backend.pinned import Downloads, pinned
 from neurenix.backend.sources import Rule
 from neurenix.backend.uploads import Uploads
 from neurenix.errors import ArgumentError, BackendUnavailableError, DeviceError
@@ -45,6 +46,7 @@ class CudaDoor:
         self._modules: dict[tuple[str, str, nvrtc.Target], Any] = {}
         self._functions: dict[tuple[str, str, nvrtc.Target], Callable[..., None]] = {}
         self._uploads: dict[int, Uploads] = {}
+        self._downloads: dict[int, Downloads] = {}
         self._peaks = [0] * count
         self._cards: dict[int, tuple[int, int]] = {}
 
@@ -135,6 +137,21 @@ class CudaDoor:
                 return ready()
 
         return on_device
+
+    def landing(self, shape: tuple[int, ...], dtype: np.dtype[Any], device: str) -> np.ndarray[Any, Any]:
+        """Give a new array in pinned memory."""
+        with self._on(self._number(device)):
+            return pinned(self.cupy, shape, dtype, "gradients; use a smaller model, or leave more memory of the machine free")
+
+    def download(self, array: Array, host: np.ndarray[Any, Any]) -> Callable[[], bool]:
+        """Start to copy a dense array into pinned memory beside the device's work; the function tells whether it is there."""
+        if not array.size:
+            return lambda: True
+        index = array.device.id
+        with self._on(index):
+            if index not in self._downloads:
+                self._downloads[index] = Downloads(self.cupy)
+            return self._downloads[index].start(array, host)
 
     def across(self, array: Array, device: str) -> Array:
         """Copy an array from another GPU, without a stop on the CPU where it is dense."""

@@ -40,6 +40,12 @@ class Door(Protocol):
     def upload(self, array: np.ndarray[Any, Any], device: str, /) -> Callable[[], Array]:
         """Start to copy an array to the device beside its work; the function that comes back gives the copy."""
 
+    def landing(self, shape: tuple[int, ...], dtype: np.dtype[Any], device: str, /) -> np.ndarray[Any, Any]:
+        """Give a new array of the CPU into which the device copies beside its work."""
+
+    def download(self, array: Array, host: np.ndarray[Any, Any]) -> Callable[[], bool]:
+        """Start to copy a dense array there beside the device's work; the function tells whether it is there."""
+
     def device(self, array: Array, /) -> str:
         """Name the device of an array, e.g. ``"cuda:0"``."""
 

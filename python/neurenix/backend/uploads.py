@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from neurenix._typing import Array
-from neurenix.backend.room import size
-from neurenix.errors import OutOfMemoryError
+from neurenix.backend.pinned import pinned
 
 
 class Uploads:
@@ -32,7 +31,8 @@ class Uploads:
         """
         while self._flying and self._flying[0][0].done:
             self._flying.popleft()
-        host = self._pinned(array)
+        host = pinned(self.cupy, array.shape, array.dtype, "a batch; use smaller batches, or pin_memory=False")
+        host[...] = array
         self.stream.wait_event(self.cupy.cuda.get_current_stream().record())
         target.set(host, stream=self.stream)
         done = self.stream.record()
@@ -43,15 +43,3 @@ class Uploads:
             return target
 
         return ready
-
-    def _pinned(self, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """A copy in memory that the GPU reads by itself; it goes back to CuPy's pool with its last view."""
-        try:
-            memory = self.cupy.cuda.alloc_pinned_memory(array.nbytes)
-        except (MemoryError, RuntimeError) as error:
-            raise OutOfMemoryError(
-                f"cuda: expected {size(array.nbytes)} of pinned memory for a batch, got none ({error}); use smaller batches, or pin_memory=False"
-            ) from None
-        host = np.frombuffer(memory, array.dtype, array.size).reshape(array.shape)
-        host[...] = array
-        return host

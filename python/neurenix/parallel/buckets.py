@@ -7,9 +7,9 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from neurenix import backend
+from neurenix import backend, layout
 from neurenix._typing import Array
-from neurenix.parallel.joining import Vector, new_vector
+from neurenix.parallel.joining import Vector
 from neurenix.tensor import Tensor
 
 ELEMENTS: Final = 1 << 18  # a vector is closed when it has so many
@@ -20,6 +20,7 @@ class Bucket(NamedTuple):
 
     tensors: list[Tensor]
     dtype: np.dtype[Any]
+    device: str
 
     @property
     def size(self) -> int:
@@ -37,32 +38,40 @@ class Bucket(NamedTuple):
 
 
 def buckets_of(tensors: Sequence[Tensor]) -> list[Bucket]:
-    """Cut a list of tensors into vectors of one element type."""
+    """Cut a list of tensors into vectors of one element type and device."""
     found: list[Bucket] = []
     for t in tensors:
-        if not found or found[-1].dtype != t.dtype or found[-1].size >= ELEMENTS:
-            found.append(Bucket([], t.dtype))
+        if not found or (found[-1].dtype, found[-1].device) != (t.dtype, t.device) or found[-1].size >= ELEMENTS:
+            found.append(Bucket([], t.dtype, t.device))
         found[-1].tensors.append(t)
     return found
 
 
 class Filling:
-    """The vectors of one shard, filled in any order; ``give(number, vector)`` gets each when it is full."""
+    """The vectors of one shard, filled in any order.
 
-    def __init__(self, buckets: list[Bucket], give: Callable[[int, Vector], None]) -> None:
+    ``give(number, vector, is_there)`` gets each when all of its tensors have been put; a GPU may still be copying what they have, until
+    ``is_there()``.
+    """
+
+    def __init__(self, buckets: list[Bucket], give: Callable[[int, Vector, Callable[[], bool]], None]) -> None:
         self.give = give
-        self.open: dict[int, Vector] = {i: new_vector(b.size, b.dtype) for i, b in enumerate(buckets)}
+        self.open: dict[int, Vector] = {i: backend.landing((b.size,), b.dtype, b.device) for i, b in enumerate(buckets)}
+        self.copies: list[list[Callable[[], bool]]] = [[] for _ in buckets]
         self.places = {id(t): (i, part, number) for i, b in enumerate(buckets) for t, part, number in b.parts(self.open[i])}
         self.left = [len(b.tensors) for b in buckets]
 
     def put(self, t: Tensor, value: Array | None) -> None:
-        """Write what a tensor has; ``None`` is nothing."""
+        """Write what a tensor has, which nothing changes any more; ``None`` is nothing."""
         i, part, number = self.places.pop(id(t))
-        part[...] = 0 if value is None else backend.to_numpy(value)
         number[...] = value is not None
+        if value is None:
+            part[...] = 0
+        else:
+            self.copies[i].append(backend.download(value if type(value) is np.ndarray else layout.contiguous(value), part))
         self.left[i] -= 1
         if not self.left[i]:
-            self.give(i, self.open.pop(i))
+            self.give(i, self.open.pop(i), lambda: all(is_there() for is_there in self.copies[i]))
 
     def has(self, t: Tensor) -> bool:
         """Whether a tensor has not been written yet."""

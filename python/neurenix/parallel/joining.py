@@ -6,6 +6,8 @@ tree, and sends the whole back.
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -44,6 +46,7 @@ class Joining:
     def __init__(self, ranks: Ranks, count: int, kinds: list[tuple[int, np.dtype[Any]]]) -> None:
         self.ranks, self.count = ranks, count
         self.stacks: list[tree.Stack[Vector]] = [[] for _ in kinds]
+        self.arriving: deque[tuple[int, int, Vector, Callable[[], bool]]] = deque()  # from this rank's GPU
         self.sums: dict[int, Vector] = {}
         self.own = tree.block(ranks.rank, ranks.size, count)
         self.coming: dict[int, list[tuple[tree.Node, Vector, Any]]] = {}  # sums of other ranks, of vectors that this one owns
@@ -58,16 +61,22 @@ class Joining:
                 v = new_vector(*kind)
                 self.back[i] = (v, ranks.receive(v, i % ranks.size, 2 * i + 1))
 
-    def add(self, number: int, shard: int, vector: Vector) -> None:
-        """Take over the vector of a shard; shards of this rank come in their order."""
+    def add(self, number: int, shard: int, vector: Vector, is_there: Callable[[], bool]) -> None:
+        """Take over the vector of a shard, once it is there; shards of this rank come in their order."""
+        self.arriving.append((number, shard, vector, is_there))
+        self.poll()
+
+    def _grow(self, number: int, shard: int, vector: Vector) -> None:
+        """Add a vector to those of its shards' neighbours; what this rank adds of a vector of another is sent when it is whole."""
         stack = self.stacks[number]
         tree.grow(stack, (shard, shard + 1), vector, self.count, added)
         if [node for node, _ in stack] == self.own and number not in self.coming:
             self.sent += [(v, self.ranks.send(v, number % self.ranks.size, 2 * number)) for _, v in stack]
-        self.poll()
 
     def poll(self) -> None:
         """See what has arrived, and pass on what is whole."""
+        while self.arriving and self.arriving[0][3]():
+            self._grow(*self.arriving.popleft()[:3])
         for i, parts in list(self.coming.items()):
             if [node for node, _ in self.stacks[i]] == self.own and all(request.Test() for _, _, request in parts):
                 self._close(i, parts)
@@ -88,7 +97,7 @@ class Joining:
 
     def _is_done(self) -> bool:
         self.poll()
-        return not self.coming and not self.back and all(request.Test() for _, request in self.sent)
+        return not self.arriving and not self.coming and not self.back and all(request.Test() for _, request in self.sent)
 
     def wait(self) -> list[Vector]:
         """The sums, when all of them are here and nothing is on its way."""

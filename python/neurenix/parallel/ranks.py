@@ -22,7 +22,12 @@ from neurenix.errors import BackendUnavailableError, StateError
 from neurenix.system import allotted_threads
 
 T = TypeVar("T")
-_SIZES: Final = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")  # what launchers say: Open MPI, MPICH and Intel MPI, MVAPICH
+_SIZES: Final = (  # what launchers say
+    "OMPI_COMM_WORLD_SIZE",  # Open MPI
+    "PMI_SIZE",  # MPICH, Intel MPI, and what PBS starts for them
+    "MV2_COMM_WORLD_SIZE",  # MVAPICH
+    "JSM_NAMESPACE_SIZE",  # jsrun of LSF
+)
 _PAUSES: Final = (2e-5, 1e-3)  # seconds between two looks at what is under way: a waiting process leaves its core to others
 _PATIENCE: Final = 2.0  # seconds that other ranks leave the first one to tell an error that all of them have
 

@@ -165,9 +165,9 @@ class _Step:
         self.samples = x.shape[0]
         with random.first_sample(random.sample_base() + shard * self.samples):
             output = self.model(x)
-        statistics = Filling(self.buckets[len(self.gradients) :], lambda i, v: self.joining.add(len(self.gradients) + i, shard, v))
+        statistics = Filling(self.buckets[len(self.gradients) :], lambda i, *v: self.joining.add(len(self.gradients) + i, shard, *v))
         for b in self.statistics:
-            statistics.put(b, b._array)
+            statistics.put(b, layout.copy(b._array))
         self._lose(shard, output, targets, random.get_rng_state())
 
     def _lose(self, shard: int, output: Tensor, targets: list[Tensor], state: tuple[int, int]) -> None:
@@ -200,7 +200,7 @@ class _Step:
     def _pull(self, shard: int, loss: Tensor) -> None:
         """The gradients of one shard's part of the mean over shards."""
         self.losses[shard] = backend.to_numpy(loss._array)
-        gradients = Filling(self.gradients, lambda i, v: self.joining.add(i, shard, v))
+        gradients = Filling(self.gradients, lambda i, *v: self.joining.add(i, shard, *v))
         for p in self.parameters:
             p.grad = None
 
@@ -227,7 +227,7 @@ class _Step:
         sums = self.joining.wait()
         for bucket, vector in zip(self.gradients, sums, strict=False):
             for p, value, number in bucket.parts(vector):
-                p.grad = Tensor._wrap(backend.to_device(value, p.device)) if number else None
+                p.grad = Tensor._wrap(backend.upload(value, p.device)()) if number else None
         for bucket, vector in zip(self.buckets[len(self.gradients) :], sums[len(self.gradients) :], strict=True):
             for b, value, _ in bucket.parts(vector):
                 b.assign_(Tensor._wrap(_over(value, self.shards.count)))
