@@ -139,7 +139,7 @@ def load_torch(model: Module, source: Any, *, names: Names | None = None, strict
         raise DTypeError(f"load_torch: expected a module, got {type(model).__name__}; pass the model first, then its weights")
     layout, own = layout_of(names, model), model._saved_state()
     given = weights.unwrapped(weights.entries_of(source), own)
-    given = {name: value for name, value in given.items() if layout is None or not layout.left_out(name, model)}
+    given = {name: value for name, value in given.items() if layout is None or not layout.left_out(name, model)}  # type: ignore[arg-type]
     to = translated(list(given), {theirs: ours for ours, theirs in beginnings(names, model).items()})
     values = {to[name]: value for name, value in given.items()}
     values = _without_biases(model, values, own)
