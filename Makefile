@@ -90,8 +90,8 @@ fuzz: .venv/built-test ## random calls of kernels, model and image files for MIN
 	$(PY) tests/fuzz/run.py
 
 .PHONY: kill-test
-kill-test: .venv/built-test ## kill predictions of large images at ROUNDS=100 random places each: nothing is lost, the file is the same (minutes)
-	NEURENIX_KILLS=$${ROUNDS:-100} $(PY) -m pytest -q tests/slides/test_kills.py
+kill-test: .venv/built-test ## kill predictions of large images and trainings at ROUNDS=100 random places each: nothing is lost, the files are the same (minutes)
+	NEURENIX_KILLS=$${ROUNDS:-100} $(PY) -m pytest -q tests/slides/test_kills.py tests/command/test_kills.py
 
 .PHONY: sanitize
 sanitize: ## the Rust core's tests under address sanitizer, and a part of them under Miri where a nightly toolchain has it (minutes)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import copy
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 
-from neurenix.command.tasks import Task, recognise
+from neurenix.command.tasks import Task, numbers_of, recognise
 from neurenix.command.together import tell
 from neurenix.data import (
     Compose,
@@ -23,28 +24,94 @@ from neurenix.data import (
     RandomRotate90,
     RandomVerticalFlip,
 )
-from neurenix.errors import FileError
+from neurenix.data.masks import mask_rule
+from neurenix.errors import DTypeError, FileError, ShapeError
 from neurenix.normalization import Normalization
 from neurenix.parallel import ranks
 
+T = TypeVar("T")
+_FAULTS: Final = (FileError, ShapeError, DTypeError)  # of a file; others are not its fault
 
-def data(given: argparse.Namespace) -> tuple[ImageMaskFolder, Task, ImageMaskFolder, ImageMaskFolder]:
-    """The folder, what its masks are, and its two parts by file."""
-    settings: dict[str, Any] = {"mask_suffix": given.mask_suffix, "channels": given.channels, "unpaired": "skip"}
-    folder = ImageMaskFolder(given.images, given.masks, mask_type="instances", **settings)
+
+class Data(NamedTuple):
+    """What two folders hold."""
+
+    folder: ImageMaskFolder
+    train: ImageMaskFolder
+    rest: ImageMaskFolder  # to validate by
+    task: Task
+    channels: int
+    smallest: int  # of all heights and widths
+    lost: list[Path]  # images that were left out because they or their masks cannot be read
+
+
+class _Folder(ImageMaskFolder):
+    """A folder in which a pair of files whose pages cannot be counted is left out, where that is asked for."""
+
+    def __init__(self, given: argparse.Namespace, lost: list[Path]) -> None:
+        self._given, self._lost = given, lost
+        settings: dict[str, Any] = {"mask_suffix": given.mask_suffix, "channels": given.channels, "unpaired": "skip"}
+        super().__init__(given.images, given.masks, mask_type="instances", **settings)
+
+    def take(self, task: Task) -> None:
+        """Read masks as those of a task from now on."""
+        self.mask_type, self.rule = task.kind, mask_rule(task.kind, task.classes if task.kind == "classes" else None, None, None, None)
+
+    def items_of(self, pair: tuple[Path, Path]) -> list[tuple[Path, Path, int]]:
+        """One item a page."""
+        try:
+            return super().items_of(pair)
+        except (*_FAULTS, OSError) as error:
+            _lose(self._given, self._lost, pair[0], error)
+            return []
+
+
+def data(given: argparse.Namespace) -> Data:
+    """Read all files once: what masks hold, the images' sizes, and two parts by file.
+
+    Raises
+    ------
+    FileError, ShapeError, DTypeError
+        With the name of a file that cannot be read or does not fit, unless such files are to be left out.
+    """
+    lost: list[Path] = []
+    folder = _Folder(given, lost)
     for path in folder.unpaired[:10]:
         tell(f"left out, without a partner: {path}", ranks())
     if len(folder.unpaired) > 10:
         tell(f"left out, without a partner: {len(folder.unpaired) - 10} files more", ranks())
-    found = recognise(folder)
+    found = recognise(_each(given, lost, folder, lambda i: numbers_of(*folder.items[i][1:])))
     kind = found.kind if given.masks_are == "auto" else given.masks_are
     task = found if kind == found.kind else Task(kind, max(found.classes, 2) if kind == "classes" else 1)
-    classes: dict[str, Any] = {"num_classes": task.classes} if kind == "classes" else {}
-    folder = ImageMaskFolder(given.images, given.masks, mask_type=kind, **settings, **classes)
+    folder.take(task)
+    channels, smallest = _look_at(given, lost, folder)
     files = sorted({item[0] for item in folder.items})
     chosen = np.random.default_rng(given.seed).permutation(len(files))[: round(given.validate * len(files)) if len(files) > 1 else 0]
     held = {files[i] for i in chosen}
-    return folder, task, _part(folder, held, inside=False), _part(folder, held, inside=True)
+    return Data(folder, _part(folder, held, inside=False), _part(folder, held, inside=True), task, channels, smallest, lost)
+
+
+def _each(given: argparse.Namespace, lost: list[Path], folder: ImageMaskFolder, read: Callable[[int], T]) -> Iterator[T]:
+    """What is read of each item; one that cannot be ends the command, or leaves the folder."""
+    whole = []
+    for number, item in enumerate(folder.items):
+        try:
+            found = read(number)
+        except (*_FAULTS, OSError) as error:
+            _lose(given, lost, item[0], error)
+        else:
+            whole.append(item)
+            yield found
+    if not whole:
+        raise FileError(f"train: expected images in {given.images} that can be read, got none; mend them")
+    folder.items = whole
+
+
+def _lose(given: argparse.Namespace, lost: list[Path], path: Path, error: Exception) -> None:
+    if given.on_error == "stop":
+        raise error
+    lost.append(path)
+    tell(f"left out: {error}", ranks())
 
 
 def _part(folder: ImageMaskFolder, files: set[Path], *, inside: bool) -> ImageMaskFolder:
@@ -53,13 +120,27 @@ def _part(folder: ImageMaskFolder, files: set[Path], *, inside: bool) -> ImageMa
     return part
 
 
-def look_at(folder: ImageMaskFolder) -> tuple[int, int]:
+def _look_at(given: argparse.Namespace, lost: list[Path], folder: ImageMaskFolder) -> tuple[int, int]:
     """Channels of the images, and the least of their heights and widths."""
-    shapes = {folder[i][0].shape for i in range(len(folder))}
-    channels = {shape[0] for shape in shapes}
-    if len(channels) > 1:
-        raise FileError(f"train: expected images of as many channels each, got {sorted(channels)}; pass --channels 1 or 3")
-    return channels.pop(), min(min(shape[1:]) for shape in shapes)
+    first: dict[int, str] = {}
+    smallest: list[int] = []
+
+    def look(number: int) -> None:
+        image, path = folder[number][0], folder.items[number][0]
+        if not (finite := np.isfinite(image)).all():
+            place = [int(i) for i in np.argwhere(~finite)[0]]
+            raise FileError(
+                f"train: expected finite pixels, got {image[tuple(place)]} in {path.name} at channel, row, column {place}; mend the image"
+            )
+        first.setdefault(image.shape[0], path.name)
+        smallest.append(min(image.shape[1:]))
+
+    for _ in _each(given, lost, folder, look):
+        pass
+    if len(first) > 1:
+        seen = ", ".join(f"{channels} in {name}" for channels, name in sorted(first.items()))
+        raise FileError(f"train: expected images of as many channels each, got {seen}; pass --channels 1 or 3")
+    return next(iter(first)), min(smallest)
 
 
 def normalization(train: ImageMaskFolder) -> Normalization:

@@ -25,6 +25,7 @@ from neurenix.optim import AdamW, ExponentialMovingAverage
 from neurenix.optim.lr_scheduler import OneCycleLR
 from neurenix.parallel import Shards
 
+_NONE: Final = (None, "")  # settings that are not given
 DECAY: Final = 0.98  # of averaged weights; less in short runs, which would not forget where they began
 
 
@@ -203,8 +204,10 @@ class Run:
         odd = [name for name in odd if name != "files"]
         if odd:
             got = ", ".join(f"{_option(name, self.settings[name])} (there: {_option(name, saved.get(name))})" for name in odd)
-            passed = " ".join(_option(name, saved.get(name)) for name in odd)
-            raise StateError(f"train: expected the settings of the run in {self.folder}, got {got}; pass {passed}")
+            passed = " ".join(_option(name, saved.get(name)) for name in odd if saved.get(name) not in _NONE)
+            without = " ".join(_flag(name) for name in odd if saved.get(name) in _NONE)
+            help = " and ".join([f"pass {passed}"] * bool(passed) + [f"leave out {without}"] * bool(without))
+            raise StateError(f"train: expected the settings of the run in {self.folder}, got {got}; {help}")
 
     def _check_best(self) -> None:
         """See that ``best.nx`` is whole; where it is not, the next look writes it."""
@@ -218,10 +221,13 @@ class Run:
 
 def _option(name: str, value: Any) -> str:
     """A setting as the command line says it."""
-    flag = f"--{name.replace('_', '-')}"
-    if value is None or value == "":
-        return f"no {flag}"
-    return f"{flag} {' '.join(map(str, value))}" if isinstance(value, (list, tuple)) else f"{flag} {value}"
+    if value in _NONE:
+        return f"no {_flag(name)}"
+    return f"{_flag(name)} {' '.join(map(str, value)) if isinstance(value, (list, tuple)) else value}"
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def seconds_of(log: Path) -> dict[int, float]:

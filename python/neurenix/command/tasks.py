@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
 import neurenix as nx
-from neurenix.data import ImageMaskFolder
 from neurenix.data.files import read_page
 from neurenix.errors import FileError
 from neurenix.labelling import border_classes, connected_components, objects_of_classes
@@ -17,6 +19,7 @@ from neurenix.nn import BCELoss, CrossEntropyLoss, DiceLoss
 Array = np.ndarray[Any, Any]
 Kind = Literal["binary", "classes", "instances"]
 _FEW: Final = 20  # numbers of classes stay below it unless the files say otherwise
+_SEVERAL: Final = 3
 _BORDER: Final = (1.0, 1.0, 4.0)  # weights of background, object and border, which is rare
 
 
@@ -69,31 +72,40 @@ class Task(NamedTuple):
         return {"binary": "IoU", "classes": "mean IoU", "instances": "panoptic quality"}[self.kind]
 
 
-def recognise(folder: ImageMaskFolder) -> Task:
-    """Tell from all masks of a folder whether they hold two values, numbers of classes or numbers of objects.
-
-    Two values are a binary mask. Else numbers are those of objects where nearly every one of them is one connected region
-    and there are many, or more than classes have.
+def numbers_of(path: Path, page: int) -> Array:
+    """A mask (H, W) as it is stored.
 
     Raises
     ------
     FileError
-        If masks hold something else, with what was seen.
+        If it holds something else than whole numbers.
+    """
+    mask = read_page(path, page)
+    mask = mask if mask.ndim == 2 else mask[..., 0]
+    if mask.dtype.kind not in "biu":
+        raise FileError(f"train: expected masks of whole numbers, got {mask.dtype} in {path.name}; store one integer a pixel")
+    return mask
+
+
+def recognise(masks: Iterable[Array]) -> Task:
+    """Tell from all masks of a folder whether they hold two values, numbers of classes or numbers of objects.
+
+    Two values are a binary mask. Else numbers are those of objects where there are more than classes have, or where nearly every one of
+    them is one connected region, there are many, and they are not the same in nearly all of several masks, as those of organs are.
     """
     values: set[int] = set()
-    regions = objects = 0
-    for _, path, page in folder.items:
-        mask = read_page(path, page)
-        mask = mask if mask.ndim == 2 else mask[..., 0]
-        if mask.dtype.kind not in "biu":
-            raise FileError(f"train: expected masks of whole numbers, got {mask.dtype} in {path.name}; convert it, or pass --masks")
+    sets: Counter[bytes] = Counter()
+    regions = objects = count = 0
+    for count, mask in enumerate(masks, 1):  # noqa: B007 - the number of the last one
         seen = np.unique(mask)
         values.update(seen.tolist())
+        sets[seen.tobytes()] += 1
         objects += int((seen > 0).sum())
         regions += int(connected_components(mask.astype(np.int64)).max())
     most = max(values, default=0)
     if len(values - {0}) <= 1:
         return Task("binary")
-    if most >= _FEW or (objects > 2 * len(folder.items) and regions < 1.2 * objects):
+    alike = count >= _SEVERAL and max(sets.values()) >= 0.8 * count
+    if most >= _FEW or (not alike and objects > 2 * count and regions < 1.2 * objects):
         return Task("instances")
     return Task("classes", most + 1)

@@ -17,7 +17,7 @@ import neurenix as nx
 from neurenix.command import board, config
 from neurenix.command.checkpoints import Checkpoints
 from neurenix.command.files import provenance, toml, write_text
-from neurenix.command.folders import data, loader, look_at, normalization
+from neurenix.command.folders import data, loader, normalization
 from neurenix.command.run import Run
 from neurenix.command.stopping import asked_to_stop
 from neurenix.command.tasks import Task
@@ -80,6 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tensorboard", action=argparse.BooleanOptionalAction, default=False, help="write logs for it into RUN/tensorboard"
     )
+    parser.add_argument("--on-error", choices=("stop", "skip"), default="stop", help="at an image or mask that cannot be read (stop)")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and the settings as TOML")
 
 
@@ -91,9 +92,8 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     _check(given)
     _check_folder(given)
     shards = Shards(given.shards, here)
-    folder, task, train, rest = data(given)
+    folder, train, rest, task, channels, smallest, lost = data(given)
     steps = given.steps if given.epochs is None else -(-given.epochs * len(train) // given.batch)
-    channels, smallest = look_at(folder)
     crop = min(given.crop, smallest)
     agree(here, given, folder)
     tell(
@@ -103,7 +103,7 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
         here,
     )
     if given.dry_run:
-        return 0, _would(given, task) | {"train": len(train), "validate": len(rest), "steps": steps}
+        return int(bool(lost)), _would(given, task) | {"train": len(train), "validate": len(rest), "steps": steps}
     nx.manual_seed(given.seed)
     model = MODELS[given.model](channels, task.outputs, given.features, final_activation="sigmoid" if task.kind == "binary" else None)
     model.input_normalization = normalization(train)
@@ -115,7 +115,8 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
         _begin(given, training, task)
         stopped = _train(training, rest, given)
     here.gather(None)  # srun ends the ranks that are left when the first one leaves with another status than 0
-    return _told(given, training, stopped=stopped, validated=bool(rest))
+    status = 75 if stopped else int(bool(lost))
+    return status, _told(given, training, stopped=stopped, validated=bool(rest)) | {"left_out": [p.name for p in lost]}
 
 
 def _would(given: argparse.Namespace, task: Task) -> dict[str, Any]:
@@ -126,8 +127,8 @@ def _would(given: argparse.Namespace, task: Task) -> dict[str, Any]:
     return {"task": task.kind, "classes": task.classes, "config": settings}
 
 
-def _told(given: argparse.Namespace, training: Run, *, stopped: bool, validated: bool) -> tuple[int, dict[str, Any]]:
-    """Say how a run ended; exit status and result."""
+def _told(given: argparse.Namespace, training: Run, *, stopped: bool, validated: bool) -> dict[str, Any]:
+    """Say how a run ended; the result."""
     here, measure = training.shards.ranks, training.task.measure
     result = {"out": str(given.out), "step": training.done, "score": training.rows[-1]["score"] if training.rows else None}
     result |= {"best": training.best if np.isfinite(training.best) else None, "measure": measure}
@@ -135,7 +136,7 @@ def _told(given: argparse.Namespace, training: Run, *, stopped: bool, validated:
         tell(f"stopped at step {training.done} of {training.steps}; run the same command with --resume", here)
     elif not given.json and here.rank == 0:
         print(f"{given.out / 'best.nx'}: {f'{measure} {training.best:.4f}' if validated else 'no validation images'}")
-    return (75 if stopped else 0), result
+    return result
 
 
 def _check(given: argparse.Namespace) -> None:
@@ -196,6 +197,8 @@ def _begin(given: argparse.Namespace, training: Run, task: Task) -> None:
 
 def _train(training: Run, rest: ImageMaskFolder, given: argparse.Namespace) -> bool:
     """Run the steps that are left, look at validation images now and then; whether a signal stopped it."""
+    if given.patience is not None and training.since >= given.patience:
+        return False  # it had ended
     every, here = -(-training.steps // given.looks), training.shards.ranks
     saved = time.monotonic()
     with asked_to_stop() as seen:

@@ -108,8 +108,12 @@ class ImageMaskFolder(Dataset):
             raise FileError(
                 f"ImageMaskFolder: expected images in {images} with masks in {masks}, got no pair; check the folders and mask_suffix="
             )
-        self.items = [(*pair, page) for pair in self.pairs for page in range(_pages(*pair))]
+        self.items = [item for pair in self.pairs for item in self.items_of(pair)]
         self._checked: set[int] = set()
+
+    def items_of(self, pair: tuple[Path, Path]) -> list[tuple[Path, Path, int]]:
+        """A pair of files with the number of each of its pages."""
+        return [(*pair, page) for page in range(_pages(*pair))]
 
     def __len__(self) -> int:
         return len(self.items) * self.repeats
