@@ -4,7 +4,11 @@ import importlib
 from typing import Any
 
 from neurenix._rust import __version__ as __version__
-from neurenix.autograd import enable_grad as enable_grad, is_grad_enabled as is_grad_enabled, no_grad as no_grad
+from neurenix import autograd as autograd
+from neurenix.autograd import (
+    enable_grad as enable_grad, inference_mode as inference_mode, is_grad_enabled as is_grad_enabled, no_grad as no_grad, set_grad_enabled as
+    set_grad_enabled,
+)  # fmt: skip
 from neurenix.tensor import Tensor as Tensor, set_default_device as set_default_device, tensor as tensor
 
 # tensor functions
@@ -16,7 +20,7 @@ from neurenix.ops import (
     abs as abs, absolute as absolute, acos as acos, acosh as acosh, add as add, addbmm as addbmm, addcdiv as addcdiv, addcmul as
     addcmul, addmm as addmm, addmv as addmv, all as all, allclose as allclose, amax as amax, amin as amin, aminmax as aminmax, any as
     any, arange as arange, arccos as arccos, arccosh as arccosh, arcsin as arcsin, arcsinh as arcsinh, arctan as arctan, arctanh as
-    arctanh, argmax as argmax, argmin as argmin, argsort as argsort, argwhere as argwhere, asin as asin, asinh as asinh, atan as atan,
+    arctanh, argmax as argmax, argmin as argmin, argsort as argsort, argwhere as argwhere, as_tensor as as_tensor, asin as asin, asinh as asinh, atan as atan,
     atan2 as atan2, atanh as atanh, baddbmm as baddbmm, bitwise_and as bitwise_and, bitwise_left_shift as bitwise_left_shift,
     bitwise_not as bitwise_not, bitwise_or as bitwise_or, bitwise_right_shift as bitwise_right_shift, bitwise_xor as bitwise_xor, bmm as
     bmm, broadcast_tensors as broadcast_tensors, broadcast_to as broadcast_to, cat as cat, cdist as cdist, ceil as ceil, celu as celu,

@@ -11,15 +11,23 @@ import heapq
 import itertools
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ContextDecorator, contextmanager
-from contextvars import ContextVar, Token
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from neurenix import anomaly, backend, window
 from neurenix._typing import Array
 from neurenix.backend import room
-from neurenix.errors import GraphError, InternalError
+from neurenix.errors import GraphError, InternalError, ShapeError
 from neurenix.layout import accumulate, copy
+from neurenix.recording import (
+    _recording,
+    enable_grad as enable_grad,
+    inference_mode as inference_mode,
+    is_grad_enabled as is_grad_enabled,
+    no_grad as no_grad,
+    set_grad_enabled as set_grad_enabled,
+)
 from neurenix.signals import undisturbed
 from neurenix.window_rules import Local
 
@@ -29,7 +37,6 @@ if TYPE_CHECKING:
 Vjp: TypeAlias = Callable[[Any], Sequence[Any]]
 Place: TypeAlias = "Tensor | Node"  # where a gradient goes: a leaf, or what made a result
 Watcher: TypeAlias = "Callable[[str, Array, tuple[Tensor, ...]], None]"
-_recording: ContextVar[bool] = ContextVar("recording", default=True)
 _watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
 _order = itertools.count()
 
@@ -77,45 +84,6 @@ class Node:
         if not keep:
             self.vjp, self.inputs, self.versions = None, (), ()
         return found
-
-
-class no_grad(ContextDecorator):  # noqa: N801 - PyTorch's name
-    """Context manager and decorator under which nothing is recorded.
-
-    Examples
-    --------
-    >>> import neurenix as nx
-    >>> x = nx.tensor([1.0, 2.0], requires_grad=True)
-    >>> with nx.no_grad():
-    ...     y = x * 2
-    >>> y.requires_grad
-    False
-    """
-
-    _on = False
-
-    def __init__(self) -> None:
-        self._tokens: list[Token[bool]] = []
-
-    def _recreate_cm(self) -> no_grad:
-        return type(self)()
-
-    def __enter__(self) -> None:
-        self._tokens.append(_recording.set(self._on))
-
-    def __exit__(self, *_: object) -> None:
-        _recording.reset(self._tokens.pop())
-
-
-class enable_grad(no_grad):  # noqa: N801 - PyTorch's name
-    """Context manager and decorator under which operations are recorded, also inside :class:`no_grad`."""
-
-    _on = True
-
-
-def is_grad_enabled() -> bool:
-    """Whether operations are recorded here."""
-    return _recording.get()
 
 
 room.recording = is_grad_enabled  # for the advice when a GPU's memory is full
@@ -289,6 +257,104 @@ def backward(roots: Sequence[tuple[Tensor, Array]], retain_graph: bool = False, 
             leaf = _deliver(sums.entries, next(iter(sums.entries)))
             if ready is not None and leaf.requires_grad:
                 ready(leaf)
+
+
+def cotangent(t: Tensor, gradient: Any, op: str = "backward") -> Array:
+    """The weight of each element of a result from which gradients are asked for: 1 for a single one, else ``gradient``."""
+    from neurenix.tensor import _ones_like, as_tensor
+
+    if not t.requires_grad:
+        raise GraphError(
+            f"{op}: expected a tensor that was recorded, got one without a graph; set requires_grad=True on what it is made from"
+        )
+    if gradient is None and t._array.size != 1:
+        raise ShapeError(f"{op}: expected one element, got shape {t.shape}; call .sum() or .mean() first, or pass gradient=")
+    weight = _ones_like(t) if gradient is None else as_tensor(gradient, t)._array
+    if weight.shape != t.shape or weight.dtype != t.dtype:
+        raise ShapeError(f"{op}: expected a gradient {t.dtype}{t.shape}, got {weight.dtype}{weight.shape}; give it that shape and type")
+    return weight
+
+
+def grad(
+    outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool = False, *, allow_unused: bool = False
+) -> tuple[Tensor | None, ...]:
+    """Gradients of a result with respect to tensors it was made from, leaves or not, without touching anybody's ``grad``.
+
+    Parameters
+    ----------
+    outputs : Tensor or sequence of Tensor
+        What to differentiate; the sum of several.
+    inputs : Tensor or sequence of Tensor
+    grad_outputs : Tensor or sequence of Tensor or None, optional
+        Weights of the outputs' elements; may be left out for outputs of one element.
+    retain_graph : bool
+        Keep the graph for another call.
+    allow_unused : bool
+        Give ``None`` for an input that no output depends on, instead of an error.
+
+    Returns
+    -------
+    tuple of Tensor
+        One gradient an input, of its shape, dtype and device.
+
+    Raises
+    ------
+    GraphError
+        If an output was not recorded, or an input takes no gradient or was not used.
+    ShapeError
+        If a weight is missing or does not fit.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> x = nx.tensor([1.0, 2.0], requires_grad=True)
+    >>> nx.autograd.grad((x * x).sum(), x)
+    (tensor([2., 4.]),)
+    >>> x.grad is None
+    True
+    """
+    from neurenix.tensor import Tensor
+
+    ends, wanted = (tuple(t) if isinstance(t, (tuple, list)) else (t,) for t in (outputs, inputs))
+    weights = tuple(grad_outputs) if isinstance(grad_outputs, (tuple, list)) else (grad_outputs,) * len(ends)
+    for t in (*ends, *wanted):
+        if not isinstance(t, Tensor) or not t.requires_grad:
+            raise GraphError(
+                f"grad: expected tensors that take a gradient, got {_named(t)}; set requires_grad=True before the forward pass"
+            )
+    if len(weights) != len(ends):
+        raise ShapeError(
+            f"grad: expected {len(ends)} grad_outputs, one an output, got {len(weights)}; pass None for outputs of one element"
+        )
+    totals = _collect([(t, cotangent(t, w, "grad")) for t, w in zip(ends, weights, strict=True)], wanted, retain_graph)
+    found = [totals.get(id(t._node or t)) for t in wanted]
+    for t, g in zip(wanted, found, strict=True):
+        if g is None and not allow_unused:
+            raise GraphError(f"grad: expected inputs that the outputs depend on, got {_named(t)} that was not used; pass allow_unused=True")
+    return tuple(None if g is None else Tensor._wrap(copy(g)) for g in found)
+
+
+def _named(t: Any) -> str:
+    return f"one of shape {t.shape}" if hasattr(t, "requires_grad") else type(t).__name__
+
+
+def _collect(roots: Sequence[tuple[Tensor, Array]], wanted: Sequence[Tensor], keep: bool) -> dict[int, Array]:
+    """What flows to each wanted tensor, by the number of its place; it flows on from there, to others that are wanted."""
+    totals: dict[int, Array] = {}
+    places, sums = {id(t._node or t): t for t in wanted}, _Sums()
+
+    def give(t: Place, gradient: Array) -> None:
+        t = t._node or t
+        if id(t) in totals:
+            accumulate(totals[id(t)], gradient)
+        elif id(t) in places:
+            totals[id(t)] = copy(gradient)
+        sums.add(t, gradient)
+
+    for root, gradient in roots:
+        give(root, gradient)
+    sums.run(keep, give)
+    return {k: _seen(places[k], g) if places[k].is_leaf and places[k]._grad_hooks is not None else g for k, g in totals.items()}
 
 
 def _deliver(entries: dict[int, tuple[Any, Array, bool]], key: int) -> Tensor:

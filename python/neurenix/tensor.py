@@ -252,18 +252,7 @@ class Tensor(TensorMethods):
         ShapeError
             If ``gradient`` is missing on a tensor of several elements, or has another shape.
         """
-        if not self.requires_grad:
-            raise GraphError(
-                "backward: expected a tensor that was recorded, got one without a graph; set requires_grad=True on what it is made from"
-            )
-        if gradient is None and self._array.size != 1:
-            raise ShapeError(f"backward: expected one element, got shape {self.shape}; call .sum() or .mean() first, or pass gradient=")
-        weight = _ones_like(self) if gradient is None else as_tensor(gradient, self)._array
-        if weight.shape != self.shape or weight.dtype != self.dtype:
-            raise ShapeError(
-                f"backward: expected a gradient {self.dtype}{self.shape}, got {weight.dtype}{weight.shape}; give it that shape and type"
-            )
-        autograd.backward([(self, weight)], retain_graph)
+        autograd.backward([(self, autograd.cotangent(self, gradient))], retain_graph)
 
     def assign_(self, value: Any) -> Tensor:
         """Overwrite a leaf with other values of its shape and type.

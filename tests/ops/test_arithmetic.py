@@ -91,8 +91,11 @@ def test_integers_wrap():
     assert nx.add(nx.tensor([1]), nx.tensor([2]), alpha=-3).tolist() == [-5]
     assert nx.sub(x, x, alpha=2).tolist() == [6, 251]
     assert nx.rsub(x, x, alpha=2).tolist() == [6, 251]
-    with pytest.raises(ArgumentError, match="add: expected a number that uint8 holds, got -3; convert the tensor first"):
-        nx.add(x, x, alpha=-3)
+    assert nx.add(x, x, alpha=-3).tolist() == [12, 246]
+    assert nx.addcmul(nx.tensor([1]), nx.tensor([2]), nx.tensor([3]), value=2.9).tolist() == [13]
+    for call in (nx.add, nx.sub):
+        with pytest.raises(DTypeError, match=f"{call.__name__}: expected a whole alpha for integers, got 0.5; convert the tensors"):
+            call(x, x, alpha=0.5)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])

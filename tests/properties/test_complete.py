@@ -21,7 +21,7 @@ NOT_DIFFERENTIABLE = {
     # of labels and masks
     "signed_distance",
     # made from sizes and numbers
-    "arange", "empty", "empty_like", "eye", "from_dlpack", "from_numpy", "full", "full_like", "linspace", "logspace", "ones", "ones_like",
+    "arange", "as_tensor", "empty", "empty_like", "eye", "from_dlpack", "from_numpy", "full", "full_like", "linspace", "logspace", "ones", "ones_like",
     "zeros", "zeros_like", "broadcast_shapes", "tril_indices", "triu_indices",
     # drawn
     "bernoulli", "multinomial", "normal",

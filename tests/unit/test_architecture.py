@@ -17,7 +17,7 @@ ROOMS = (
     ("precision",),
     ("backend",),
     ("cuda", "diagnosis", "half", "layout", "lazy", "memory", "signals", "system", "window", "window_rules"),
-    ("_methods", "anomaly", "autograd", "tensor"),
+    ("_methods", "anomaly", "autograd", "recording", "tensor"),
     ("checkpoint", "normalization", "ops", "random"),
     ("linalg", "memory_plan", "nn", "serialization", "special", "testing"),
     (

@@ -130,3 +130,85 @@ def test_leaves_are_told_when_their_gradient_is_whole():
         autograd.backward([(loss, np.ones(1, np.float32))], ready=ready)
         assert told == [(1, [False, True], 12.0), (0, [True, True], 24.0)]
         assert spare.grad is None
+
+
+def test_gradients_asked_for_leave_the_leaves_alone():
+    x, w = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    y = x * w
+    z = (y * y).sum() + x.sum()
+    by_x, by_y, by_w = autograd.grad(z, [x, y, w], retain_graph=True)
+    assert by_y.tolist() == [6.0, 16.0]  # 2 y
+    assert by_x.tolist() == [19.0, 65.0]  # 2 y w + 1: what flows through y too
+    assert by_w.tolist() == [6.0, 32.0]
+    assert x.grad is w.grad is None
+    assert autograd.grad(y, x, grad_outputs=nx.tensor([1.0, 0.5]), retain_graph=True)[0].tolist() == [3.0, 2.0]
+    (twice,) = autograd.grad([y, y], [w], grad_outputs=[nx.ones(2), nx.ones(2)], retain_graph=True)
+    assert twice.tolist() == [2.0, 4.0]
+    x.register_hook(lambda g: g * 10)
+    assert autograd.grad(z, x)[0].tolist() == [190.0, 650.0]
+    with pytest.raises(GraphError, match="got one that was freed; pass retain_graph=True"):
+        autograd.grad(z, x)
+
+
+def test_gradients_asked_for_in_vain():
+    x, other = leaf(1.0), leaf(2.0)
+    assert autograd.grad(x * 2, [x, other], allow_unused=True)[1] is None
+    with pytest.raises(GraphError, match="grad: expected inputs that the outputs depend on, got one of shape .1,. that was not used"):
+        autograd.grad(x * 2, other)
+    for outputs, inputs in ((nx.ones(1), x), (x * 2, nx.ones(1)), (x * 2, 3)):
+        with pytest.raises(GraphError, match="grad: expected tensors that take a gradient"):
+            autograd.grad(outputs, inputs)
+    with pytest.raises(ShapeError, match="grad: expected one element, got shape .2,."):
+        autograd.grad(leaf(1.0, 2.0) * 2, x)
+    with pytest.raises(ShapeError, match="grad: expected 1 grad_outputs, one an output, got 2"):
+        autograd.grad(x * 2, x, [None, None])
+
+
+def test_recording_by_a_flag():
+    x = leaf(1.0)
+    for on in (True, False):
+        with nx.set_grad_enabled(on):
+            assert (x * 1).requires_grad is on
+        assert nx.is_grad_enabled()
+    nx.set_grad_enabled(False)
+    try:
+        assert not (x * 1).requires_grad
+    finally:
+        nx.set_grad_enabled(True)
+    decorated = nx.set_grad_enabled(False)(nx.is_grad_enabled)
+    assert (decorated(), decorated(), nx.is_grad_enabled()) == (False, False, True)
+    with nx.inference_mode():
+        assert not nx.is_grad_enabled()
+    with nx.inference_mode(False):
+        assert nx.is_grad_enabled()
+    with nx.no_grad(), nx.inference_mode(False):
+        assert not nx.is_grad_enabled()
+
+
+@pytest.mark.parametrize("decorator", [nx.no_grad, nx.no_grad(), nx.inference_mode, nx.inference_mode(True)])
+def test_decorators_with_and_without_parentheses(decorator):
+    @decorator
+    def plain(value):
+        """What it says."""
+        return value, nx.is_grad_enabled()
+
+    assert (plain(3), plain.__name__, plain.__doc__) == ((3, False), "plain", "What it says.")
+
+    @decorator
+    def stepwise(count):
+        try:
+            for _ in range(count):
+                yield nx.is_grad_enabled()
+        except KeyError:
+            yield "thrown"
+        return "end"
+
+    steps = stepwise(2)
+    assert (next(steps), nx.is_grad_enabled()) == (False, True)  # its steps, not what its caller does between them
+    assert steps.throw(KeyError) == "thrown"
+    with pytest.raises(StopIteration, match="end"):
+        next(steps)
+    closed = stepwise(5)
+    next(closed)
+    closed.close()
+    assert nx.is_grad_enabled()

@@ -31,4 +31,5 @@ from neurenix.data.spatial import (
     RandomRotation as RandomRotation,
     RandomVerticalFlip as RandomVerticalFlip,
 )
+from neurenix.data.subsets import ConcatDataset as ConcatDataset, Subset as Subset, random_split as random_split
 from neurenix.data.transforms import Compose as Compose, OneOf as OneOf, PairedTransform as PairedTransform

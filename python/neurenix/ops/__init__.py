@@ -86,7 +86,7 @@ from neurenix.ops.layouts import (
     repeat_interleave as repeat_interleave, roll as roll, rot90 as rot90, tile as tile, tril as tril, triu as triu, where as where,
 )  # fmt: skip
 from neurenix.ops.create import (
-    arange as arange, empty as empty, empty_like as empty_like, eye as eye, from_dlpack as from_dlpack, from_numpy as from_numpy, full
+    arange as arange, as_tensor as as_tensor, empty as empty, empty_like as empty_like, eye as eye, from_dlpack as from_dlpack, from_numpy as from_numpy, full
     as full, full_like as full_like, linspace as linspace, logspace as logspace, meshgrid as meshgrid, ones as ones, ones_like as
     ones_like, zeros as zeros, zeros_like as zeros_like,
 )  # fmt: skip

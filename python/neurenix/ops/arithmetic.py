@@ -165,8 +165,10 @@ def _add(name: str, input: Any, other: Any, alpha: float, op: Binary, integer_op
         if name == "sub" and x.dtype == np.bool_:
             raise DTypeError("sub: expected numbers, got bools; use logical_xor or convert with .to(nx.int64)")
         if not plain:
-            factor, integer_op = (alpha, IntegerBinary.ADD) if op is Binary.ADD else (-alpha, IntegerBinary.SUB)
-            b = integer_map2(IntegerBinary.MUL, b, weak(name, factor, y)._array)
+            if isinstance(alpha, float):
+                raise DTypeError(f"{name}: expected a whole alpha for integers, got {abs(alpha)}; convert the tensors with .float()")
+            factor = np.uint64(int(alpha) & 0xFFFF_FFFF_FFFF_FFFF).astype(b.dtype)  # it wraps as the integers do
+            b, integer_op = integer_map2(IntegerBinary.MUL, b, scalar(b, factor)), IntegerBinary.ADD
         return Tensor._wrap(integer_map2(IntegerBinary.OR if x.dtype == np.bool_ else integer_op, a, b))
     needs = (x.requires_grad, y.requires_grad)
     sa, sb = x.shape, y.shape

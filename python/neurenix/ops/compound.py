@@ -26,8 +26,9 @@ _DISTANCE_MODES = (None, "use_mm_for_euclid_dist_if_necessary", "use_mm_for_eucl
 
 
 def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Tensor:
-    """``input + value * tensor1 * tensor2``, broadcast."""
-    return add(input, mul(tensor1, tensor2), alpha=value)
+    """``input + value * tensor1 * tensor2``, broadcast; of integers ``value`` is cut to a whole number, as in PyTorch."""
+    x, product = as_tensor(input), mul(tensor1, tensor2)
+    return add(x, product, alpha=value if "f" in (x.dtype.kind, product.dtype.kind) else int(value))
 
 
 def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Tensor:

@@ -10,7 +10,7 @@ import numpy as np
 from neurenix import backend, layout, lazy
 from neurenix._typing import Array, DeviceLike, DTypeLike
 from neurenix.errors import ArgumentError, DeviceError, DTypeError, NeurenixError, ShapeError
-from neurenix.tensor import Tensor, as_tensor, default_device
+from neurenix.tensor import Tensor, as_tensor as wrapped, default_device
 
 _ONE_BY_ONE = (int, np.integer)
 
@@ -70,7 +70,7 @@ def full(
 
 
 def _like(name: str, input: Any, value: Any, dtype: DTypeLike | None, device: DeviceLike | None, requires_grad: bool) -> Tensor:
-    x = as_tensor(input)
+    x = wrapped(input)
     return _constant(name, x.shape, value, x.dtype if dtype is None else dtype, x.device if device is None else device, requires_grad)
 
 
@@ -184,7 +184,7 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     if indexing not in ("ij", "xy"):
         raise ArgumentError(f'meshgrid: expected indexing "ij" or "xy", got {indexing!r}; choose one of them')
     given = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
-    lines = [as_tensor(t) for t in given]
+    lines = [wrapped(t) for t in given]
     if any(t.ndim > 1 for t in lines):
         raise ShapeError(f"meshgrid: expected vectors, got shapes {[t.shape for t in lines]}; flatten them")
     if indexing == "xy" and len(lines) > 1:
@@ -194,6 +194,20 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     if indexing == "xy" and len(lines) > 1:
         grids[:2] = grids[1::-1]
     return tuple(grids)
+
+
+def as_tensor(data: Any, dtype: DTypeLike | None = None, device: DeviceLike | None = None) -> Tensor:
+    """``data`` as a tensor, without a copy where it is one already or an array; lists as :func:`neurenix.tensor` takes them.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> x = nx.tensor([1.0])
+    >>> nx.as_tensor(x) is x, nx.as_tensor([1, 2]).dtype
+    (True, dtype('int64'))
+    """
+    x = wrapped(data)
+    return x if dtype is None and device is None else x.to(dtype=dtype, device=device)
 
 
 def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
