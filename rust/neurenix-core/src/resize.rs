@@ -4,14 +4,18 @@
 //! `index[k]`. Rows are combined first, along whole rows of memory, then columns; so the bits do not depend on whether
 //! channels lie innermost or outermost.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::blocks::Buffer;
 use crate::ensure_shape;
 use crate::error::{Error, Result, expect_len};
-use crate::resize_rows::{Part, Plan, SLACK, combine, combine_channels, divide, divide_each, parts, thin_columns, wide_columns};
-use crate::simd::Float;
+use crate::resize_rows::{
+    Part, Plan, SLACK, combine, combine_channels, divide, divide_each, parts, thin_columns, wide_columns, wide_windows,
+};
+use crate::simd::{Float, settle};
 use crate::threads::{Shared, parallel};
+use crate::{streaming, threads};
 
 /// Output elements of one task.
 const TASK: usize = 1 << 15;
@@ -69,9 +73,72 @@ struct Job<'a, T> {
     plan: Option<Plan<T>>,
     parts: Vec<Part>,
     inner: usize,
+    /// Channels of one task.
+    channels: usize,
+    /// Whether a task takes one of the parts of its rows.
+    apart: bool,
+    /// Whether each input column is in one window at most.
+    windows: bool,
+    /// Whether wide pixels are written past the caches.
+    stream: bool,
 }
 
-impl<T: Float> Job<'_, T> {
+impl<'a, T: Float> Job<'a, T> {
+    /// Chooses how the work is shared out: nothing that a bit depends on.
+    fn new(rows: Axis<'a, T>, cols: Axis<'a, T>, divisors: Option<(&'a [T], &'a [T])>, y: &[T], outer: usize, inner: usize) -> Self {
+        let identity = cols.is_identity();
+        let plan = (inner < WIDE && !identity).then(|| Plan::new(&cols, inner));
+        let all = if plan.is_none() && !identity { parts(&cols, inner) } else { Vec::new() };
+        // Where there are too few rows to share out, parts of them are, or where there are too few of these, channels.
+        let few = outer * rows.len() < 64 && inner >= 2 * BLOCK;
+        let apart = few && outer * rows.len() * all.len() >= threads::num_threads();
+        let channels = if few && !apart { BLOCK } else { inner };
+        let parts = if channels == inner { all } else { Vec::new() };
+        let windows = cols.index.len() <= cols.size;
+        let lines = y.as_ptr().addr().is_multiple_of(64) && (inner * size_of::<T>()).is_multiple_of(64);
+        let stream = streaming::pays(size_of_val(y)) && lines && divisors.is_none();
+        Self { rows, cols, divisors, identity, plan, parts, inner, channels, apart, windows, stream }
+    }
+
+    /// Elements of scratch memory of a task.
+    fn room(&self) -> usize {
+        match self.parts.iter().map(|p| p.inputs.len()).max() {
+            Some(inputs) => inputs * self.inner,
+            None if self.identity && self.channels == self.inner => 0,
+            None => self.cols.size * self.channels + SLACK,
+        }
+    }
+
+    /// All output rows.
+    fn run(&self, y: &Shared<'_, T>, x: &[T], outer: usize) -> Result {
+        let (h, w, oh, inner) = (self.rows.size, self.cols.size, self.rows.len(), self.inner);
+        let blocks = if self.apart { self.parts.len() } else { inner.div_ceil(self.channels) };
+        let (total, wide) = (outer * oh, self.cols.len().max(w) * self.channels);
+        let group = (TASK / wide).clamp(1, total.div_ceil(8));
+        let (plane, opitch, room) = (h * w * inner, self.cols.len() * inner, self.room());
+        let failed = AtomicBool::new(false);
+        let taps = (self.rows.index.len() / oh).max(1);
+        parallel(total.div_ceil(group) * blocks, (group * wide).saturating_mul(taps), |task| {
+            let (first, block) = (task / blocks * group, task % blocks);
+            let Ok(mut scratch) = Buffer::new(room) else {
+                failed.store(true, Ordering::Relaxed);
+                return;
+            };
+            for row in first..(first + group).min(total) {
+                let ((o, i), at) = ((row / oh, row % oh), row * opitch);
+                let x = &x[o * plane..(o + 1) * plane];
+                if self.apart {
+                    self.part(y, at, x, &mut scratch, i, &self.parts[block]);
+                    continue;
+                }
+                let c = block * self.channels;
+                self.row(y, at, x, &mut scratch, i, (c, self.channels.min(inner - c)), row > first && self.repeats(i));
+            }
+            settle();
+        });
+        if failed.load(Ordering::Relaxed) { Err(Error::Memory { bytes: room * size_of::<T>() }) } else { Ok(()) }
+    }
+
     /// Whether output row `i` is the same sum as the one before it, and best copied.
     fn repeats(&self, i: usize) -> bool {
         self.plan.is_some() && i > 0 && self.divisors.is_none() && self.rows.taps(i) == self.rows.taps(i - 1)
@@ -94,30 +161,47 @@ impl<T: Float> Job<'_, T> {
             return;
         }
         // SAFETY: a task owns this output row.
-        let y = unsafe { y.slice(at, self.cols.len() * self.inner) };
+        let row = || unsafe { y.slice(at, self.cols.len() * self.inner) };
         if self.identity {
-            combine(y, x, index, weight, pitch, 0);
+            combine(row(), x, index, weight, pitch, 0);
         } else if let Some(plan) = &self.plan {
             combine(&mut scratch[..pitch], x, index, weight, pitch, 0);
-            thin_columns(y, scratch, &self.cols, plan, self.inner);
+            thin_columns(row(), scratch, &self.cols, plan, self.inner);
+        } else if self.windows && index.len() == 2 {
+            wide_windows::<T, 2>(row(), x, index, weight, &self.cols, self.inner);
+        } else if self.windows && index.len() == 3 {
+            wide_windows::<T, 3>(row(), x, index, weight, &self.cols, self.inner);
         } else {
-            for part in &self.parts {
-                let (from, len) = (part.inputs.start * self.inner, part.inputs.len() * self.inner);
-                if weight == [T::ONE] {
-                    let from = index[0] as usize * pitch + from;
-                    wide_columns(y, &x[from..from + len], &self.cols, part, self.inner);
-                } else {
-                    combine(&mut scratch[..len], x, index, weight, pitch, from);
-                    wide_columns(y, &scratch[..len], &self.cols, part, self.inner);
-                }
-            }
+            self.parts.iter().for_each(|part| self.part(y, at, x, scratch, i, part));
+            return;
         }
-        if let Some((r, c)) = self.divisors {
-            if self.inner == 1 {
-                divide_each(y, r[i], c);
-            } else {
-                y.chunks_exact_mut(self.inner).zip(c).for_each(|(y, &c)| divide(y, r[i] * c));
-            }
+        self.divided(row(), i, 0..self.cols.len());
+    }
+
+    /// Wide pixels of a part of output row `i`, which begins at `at`.
+    fn part(&self, y: &Shared<'_, T>, at: usize, x: &[T], scratch: &mut [T], i: usize, part: &Part) {
+        let (index, weight) = self.rows.taps(i);
+        let (pitch, inner) = (self.cols.size * self.inner, self.inner);
+        // SAFETY: a task owns this part of this output row.
+        let y = unsafe { y.slice(at + part.outputs.start * inner, part.outputs.len() * inner) };
+        let (from, len) = (part.inputs.start * inner, part.inputs.len() * inner);
+        if weight == [T::ONE] {
+            let from = index[0] as usize * pitch + from;
+            wide_columns(y, &x[from..from + len], &self.cols, part, inner, self.stream);
+        } else {
+            combine(&mut scratch[..len], x, index, weight, pitch, from);
+            wide_columns(y, &scratch[..len], &self.cols, part, inner, self.stream);
+        }
+        self.divided(y, i, part.outputs.clone());
+    }
+
+    /// Divides outputs `columns` of row `i`, if there are divisors.
+    fn divided(&self, y: &mut [T], i: usize, columns: Range<usize>) {
+        let Some((r, c)) = self.divisors else { return };
+        if self.inner == 1 {
+            divide_each(y, r[i], &c[columns]);
+        } else {
+            y.chunks_exact_mut(self.inner).zip(&c[columns]).for_each(|(y, &c)| divide(y, r[i] * c));
         }
     }
 
@@ -169,37 +253,8 @@ pub fn resize<T: Float>(
     if y.is_empty() {
         return Ok(());
     }
-    let identity = cols.is_identity();
-    let plan = (inner < WIDE && !identity).then(|| Plan::new(&cols, inner));
-    let channels = if outer * oh < 64 && inner >= 2 * BLOCK { BLOCK } else { inner };
-    let parts = if channels == inner && plan.is_none() && !identity { parts(&cols, inner) } else { Vec::new() };
-    let room = match parts.iter().map(|p| p.inputs.len()).max() {
-        Some(inputs) => inputs * inner,
-        None if identity && channels == inner => 0,
-        None => w * channels + SLACK,
-    };
-    let job = Job { rows, cols, divisors, identity, plan, parts, inner };
-    let blocks = inner.div_ceil(channels);
-    let total = outer * oh;
-    let group = (TASK / (ow.max(w) * channels)).clamp(1, total.div_ceil(8));
-    let (plane, opitch) = (h * w * inner, ow * inner);
-    let shared = Shared::new(y);
-    let failed = AtomicBool::new(false);
-    let taps = (job.rows.index.len() / oh).max(1);
-    parallel(total.div_ceil(group) * blocks, (group * ow.max(w) * channels).saturating_mul(taps), |task| {
-        let (first, c) = (task / blocks * group, task % blocks * channels);
-        let channels = channels.min(inner - c);
-        let Ok(mut scratch) = Buffer::new(room) else {
-            failed.store(true, Ordering::Relaxed);
-            return;
-        };
-        for row in first..(first + group).min(total) {
-            let (o, i) = (row / oh, row % oh);
-            let repeats = row > first && job.repeats(i);
-            job.row(&shared, row * opitch, &x[o * plane..(o + 1) * plane], &mut scratch, i, (c, channels), repeats);
-        }
-    });
-    if failed.load(Ordering::Relaxed) { Err(Error::Memory { bytes: room * size_of::<T>() }) } else { Ok(()) }
+    let job = Job::new(rows, cols, divisors, y, outer, inner);
+    job.run(&Shared::new(y), x, outer)
 }
 
 #[cfg(test)]

@@ -86,6 +86,8 @@ levels! {
             rows[k] = rows[k].wrapping_add(index[k] as usize * p.pitch + p.offset);
             weights[k] = V::splat(weight[k]);
         }
+        // Some rows on: a processor that follows K short streams loses them at their ends.
+        let ahead = (K * p.pitch).max(AHEAD.next_multiple_of((K * p.pitch).max(1)));
         for piece in 0..pieces {
             let mut i = 0;
             // SAFETY: `i + N <= len` (or the first `len - i` lanes), and every row holds such pieces, as asserted.
@@ -97,9 +99,8 @@ levels! {
                     for k in 1..K {
                         sum = weights[k].fma(V::load(rows[k].add(from + i)), sum);
                     }
-                    // Rows that the next output is made of: a processor that follows K short streams loses them at their ends.
                     for k in 0..K {
-                        prefetch(rows[k].wrapping_add(K * p.pitch + from + i));
+                        prefetch(rows[k].wrapping_add(ahead + from + i));
                     }
                     sum.store(to.add(i));
                     i += V::N;
@@ -149,20 +150,20 @@ levels! {
 
 levels! {
     /// Pixels of `channels` elements of a part of a row: each the sum over its taps of pixels of `x`, which begins at the part's
-    /// first input.
-    pub(crate) fn wide_columns<T, V>(y: &mut [T], x: &[T], a: &Axis<'_, T>, part: &Part, channels: usize) {
-        assert!(y.len() >= part.outputs.end * channels && x.len() >= part.inputs.len() * channels);
-        for j in part.outputs.clone() {
+    /// first input; `y` with its first output; `stream` where they are whole cache lines that are written past the caches.
+    pub(crate) fn wide_columns<T, V>(y: &mut [T], x: &[T], a: &Axis<'_, T>, part: &Part, channels: usize, stream: bool) {
+        assert!(y.len() == part.outputs.len() * channels && x.len() >= part.inputs.len() * channels);
+        for (n, j) in part.outputs.clone().enumerate() {
             let (index, weight) = a.taps(j);
             if index.is_empty() {
-                y[j * channels..(j + 1) * channels].fill(T::ZERO);
+                y[n * channels..(n + 1) * channels].fill(T::ZERO);
                 continue;
             }
             let mut c = 0;
             // SAFETY: `c + N <= channels` (or the first `channels - c` lanes), and the pixels lie inside as asserted: a part's
             // taps lie in its inputs.
             unsafe {
-                let to = y.as_mut_ptr().add(j * channels);
+                let to = y.as_mut_ptr().add(n * channels);
                 let from = |k: usize| x.as_ptr().add((*index.get_unchecked(k) as usize - part.inputs.start) * channels);
                 while c + 4 * V::N <= channels {
                     let w = V::splat(weight[0]);
@@ -175,7 +176,8 @@ levels! {
                         }
                     }
                     for (n, sum) in sum.into_iter().enumerate() {
-                        sum.store(to.add(c + n * V::N));
+                        let to = to.add(c + n * V::N);
+                        if stream { sum.stream(to) } else { sum.store(to) }
                     }
                     c += 4 * V::N;
                 }
@@ -186,7 +188,11 @@ levels! {
                     for k in 1..index.len() {
                         sum = V::splat(weight[k]).fma(load(from(k).add(c)), sum);
                     }
-                    if left == V::N { sum.store(to.add(c)) } else { sum.store_first(to.add(c), left) }
+                    match (left == V::N, stream) {
+                        (true, true) => sum.stream(to.add(c)),
+                        (true, false) => sum.store(to.add(c)),
+                        (false, _) => sum.store_first(to.add(c), left),
+                    }
                     c += V::N;
                 }
             }
@@ -194,6 +200,47 @@ levels! {
     }
 }
 
+levels! {
+    /// Pixels of a row whose taps are few: `K` rows are combined in registers, tap by tap, as [`combine`] and [`wide_columns`] do.
+    pub(crate) fn wide_windows<T, V, const K: usize>(y: &mut [T], x: &[T], index: &[i64], weight: &[T], a: &Axis<'_, T>, channels: usize) {
+        let pitch = a.size * channels;
+        assert!(index.len() == K && weight.len() == K && y.len() == a.len() * channels);
+        assert!(index.iter().all(|&r| (r as usize + 1) * pitch <= x.len()));
+        let mut rows = [x.as_ptr(); K];
+        for k in 0..K {
+            rows[k] = rows[k].wrapping_add(index[k] as usize * pitch);
+        }
+        for j in 0..a.len() {
+            let (taps, weights) = a.taps(j);
+            for c in (0..channels).step_by(V::N) {
+                let left = (channels - c).min(V::N);
+                // SAFETY: `c + N <= channels` (or the first `channels - c` lanes) of pixels of each row, as asserted: indices of a
+                // table are below its size.
+                unsafe {
+                    let load = |p| if left == V::N { V::load(p) } else { V::load_first(p, left) };
+                    let mut sum = V::splat(T::ZERO);
+                    for l in 0..taps.len() {
+                        let at = *taps.get_unchecked(l) as usize * channels + c;
+                        let mut held = V::splat(weight[0]).mul(load(rows[0].add(at)));
+                        for k in 1..K {
+                            held = V::splat(weight[k]).fma(load(rows[k].add(at)), held);
+                        }
+                        for k in 0..K {
+                            prefetch(rows[k].wrapping_add(at + AHEAD));
+                        }
+                        let w = V::splat(*weights.get_unchecked(l));
+                        sum = if l == 0 { w.mul(held) } else { w.fma(held, sum) };
+                    }
+                    let to = y.as_mut_ptr().add(j * channels + c);
+                    if left == V::N { sum.store(to) } else { sum.store_first(to, left) }
+                }
+            }
+        }
+    }
+}
+
+/// Elements from those that are read to those that are asked for ahead.
+const AHEAD: usize = 1024;
 /// Elements of inputs that a part of a row has room for, unless one output needs more: a quarter of the first cache.
 const ROOM: usize = 2048;
 
