@@ -127,7 +127,7 @@ cuda-errors: .venv/built-test build/cupy/.made ## what the library says with the
 	PYTHONPATH=build/cupy $(PY) -m pytest -q tests/gpu/test_door.py
 
 .PHONY: cuda-check
-cuda-check: cuda-errors ## compile the CUDA kernels for every architecture, print their registers (two minutes; no GPU needed)
+cuda-check: cuda-errors ## compile the CUDA kernels for every architecture, print their registers (a minute or two, what has not changed at once; no GPU needed)
 	$(PY) tests/gpu/nvrtc_check.py
 
 .PHONY: browser-test

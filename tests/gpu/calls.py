@@ -142,6 +142,7 @@ def _long(dtype: str) -> None:
         lambda t: nx.prod(t[1:3]),
         lambda t: nx.cumprod(t[:, 20:61], 1),
         lambda t: nx.cumprod(t, 0),
+        lambda t: nx.prod(t.reshape(1, 2, 250) / 4, 2).sum() + nx.cumprod(t.reshape(250, 2) / 4, 0).sum(),
         lambda t: nx.norm(t, "nuc"),
         lambda t: nx.norm(t.T[:40], "nuc"),
         lambda t: nx.norm(t.reshape(2, 25, 10), "nuc", dim=(1, 2)),

@@ -1,21 +1,26 @@
 """Compile every ``.cu`` file for every element type and architecture with NVRTC: no GPU and no driver are needed.
 
-    python tests/gpu/nvrtc_check.py [--arch sm_80] [--processes 2] [STEM ...]
+    python tests/gpu/nvrtc_check.py [--arch sm_80] [--processes 2] [--fresh] [STEM ...]
 
 Prints the registers of each kernel, the most over its element types. Fails on an error, on a register spill, on a stack frame and on
 more than 128 registers, unless the file allows itself more (``// max-registers: 168``, ``// max-stack: 64``). Every element type is
 compiled for one architecture, the common ones for all. Needs ``nvidia-cuda-nvrtc-cu12``; NVRTC_LIB names another library. The flags
-are those that the library passes.
+are those that the library passes. What the compiler says of a unit is kept in ``build/nvrtc`` by all that it follows from, so a
+unit that has not changed is not compiled again; ``--fresh`` compiles every one.
 """
 
 from __future__ import annotations
 
 import argparse
 import ctypes
+import functools
+import hashlib
+import json
 import os
 import re
 import site
 import sys
+import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -23,7 +28,8 @@ from neurenix.backend import sources
 
 ARCHITECTURES = ("sm_70", "sm_75", "sm_80", "sm_90")
 COMMON = ("f32", "f64", "i64", "b4")
-SLOW = ("elementwise", "layout", "conv_tensor", "sampling")
+SLOW = ("conv_tensor", "elementwise", "sampling", "optim", "layout")
+KEPT = Path(__file__).parents[2] / "build" / "nvrtc"
 
 
 def library():
@@ -41,6 +47,12 @@ class Nvrtc:
 
     def __init__(self, path):
         self.lib = ctypes.CDLL(path)
+
+    def version(self):
+        """The version, e.g. ``(12, 9)``."""
+        major, minor = ctypes.c_int(), ctypes.c_int()
+        self.lib.nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
+        return major.value, minor.value
 
     def compile(self, source, name, options):
         """Compile to a cubin; gives (whether it went well, the log)."""
@@ -106,10 +118,26 @@ def suffixes(stem):
     return sorted(found)
 
 
-def compiled(nvrtc, stem, suffix, arch):
+def said(nvrtc, source, name, options, keep):
+    """Whether a source compiles and what the compiler says, from an earlier run where nothing has changed."""
+    path = Path(library())
+    key = "\0".join((str(nvrtc.version()), path.name, str(path.stat().st_size), *options, source))
+    kept = KEPT / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+    if keep and kept.exists():
+        return json.loads(kept.read_text(encoding="utf-8"))
+    answer = nvrtc.compile(source, name, options)
+    if keep and answer[0]:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = kept.with_suffix(f".{os.getpid()}")
+        unfinished.write_text(json.dumps(answer), encoding="utf-8")
+        unfinished.replace(kept)
+    return answer
+
+
+def compiled(nvrtc, stem, suffix, arch, keep=False):
     """Compile one unit; gives what ptxas says of each kernel, and the faults as lines of text."""
     options = [*sources.OPTIONS, f"-arch={arch}", "-Xptxas", "-v"]
-    done, log = nvrtc.compile(sources.unit(stem, suffix), f"{stem}.cu", options)
+    done, log = said(nvrtc, sources.unit(stem, suffix), f"{stem}.cu", options, keep)
     if not done:
         return {}, [f"{stem}.cu {suffix} {arch}: does not compile\n{log}"]
     limits = {"registers": 128, "stack": 0, "spilled": 0}
@@ -137,8 +165,19 @@ def units(stems, architectures=None):
     return found
 
 
-def _one(unit):
-    return unit, *compiled(Nvrtc(library()), *unit)
+def _one(unit, keep):
+    begun = time.process_time()
+    kernels, faults = compiled(Nvrtc(library()), *unit, keep=keep)
+    return unit, kernels, faults, time.process_time() - begun
+
+
+def seconds(found):
+    """Processor time by file, the most first."""
+    by_file = {}
+    for (stem, *_), _, _, spent in found:
+        by_file[stem] = by_file.get(stem, 0.0) + spent
+    first = sorted(by_file.items(), key=lambda item: -item[1])[:5]
+    return f"{sum(by_file.values()):.0f} s of processor time: " + ", ".join(f"{stem}.cu {spent:.0f}" for stem, spent in first)
 
 
 def table(found):
@@ -164,15 +203,16 @@ def main(argv=None):
     parser.add_argument("stems", nargs="*", default=[name[:-3] for name in sources.names()])
     parser.add_argument("--arch", action="append")
     parser.add_argument("--processes", type=int, default=min(8, os.cpu_count() or 1))
+    parser.add_argument("--fresh", action="store_true", help="compile what has not changed too")
     given = parser.parse_args(argv)
     if library() is None:
         sys.exit("nvrtc_check: expected NVRTC, got none; pip install 'nvidia-cuda-nvrtc-cu12==12.9.*'")
     with ProcessPoolExecutor(given.processes) as pool:
-        found = list(pool.map(_one, units(given.stems, given.arch)))
-    faults = [fault for _, _, some in found for fault in some]
-    print("\n".join(table([(unit, kernels) for unit, kernels, _ in found])))
+        found = list(pool.map(functools.partial(_one, keep=not given.fresh), units(given.stems, given.arch)))
+    faults = [fault for _, _, some, _ in found for fault in some]
+    print("\n".join(table([(unit, kernels) for unit, kernels, *_ in found])))
     print("\n".join(faults))
-    print(f"{len(found)} units, {len(faults)} faults")
+    print(f"{len(found)} units, {len(faults)} faults; {seconds(found)}")
     return 1 if faults else 0
 
 

@@ -6,10 +6,11 @@ from gpu import emulated
 from gpu.emulated import EmulatedModule, EmulatorError
 
 import neurenix as nx
-from neurenix import backend, random
+from neurenix import backend, nn, random
 from neurenix.backend import sources
 from neurenix.nn import functional as F
 from neurenix.ops import regions
+from neurenix.ops.conv_chain import Unit, conv_chain
 
 
 def image(*shape):
@@ -75,6 +76,29 @@ def product(device):
     return x.grad
 
 
+def long_product(device):
+    x = nx.tensor(np.random.default_rng(6).choice([-1.25, 0.75, 1.0], (2, 300)).astype("f4")).to(device).requires_grad_()
+    (nx.cumprod(x, 1).sum() + nx.prod(x, 1).sum()).backward()
+    return x.grad
+
+
+def beside(device):
+    with nx.no_grad():
+        maps = [nx.tensor(image(1, c, 4, 5)).to(device) for c in (12, 6)]
+        return conv_chain(maps[0], [Unit(nx.tensor(image(5, 18, 3, 3)).to(device), padding=1)], maps[1])
+
+
+def active(device):
+    with nx.no_grad():
+        return nn.Sequential(nn.Conv2d(4, 6, 1), nn.GELU()).to(device)(nx.tensor(image(1, 4, 5, 5)).to(device))
+
+
+def distances(device):
+    y, x = backend.empty((1, 1, 90), "f4", device), np.where(np.arange(90) == 3, 0.0, 900.0).astype("f4").reshape(1, 1, 90)
+    regions.distance_pass(y, backend.to_device(x, device), 1, 90, 1, 1.0)
+    return nx.Tensor._wrap(y)
+
+
 def permutation(device):
     y = backend.empty((600,), "i8", device)
     random.random_permutation(y, 1, 2)
@@ -122,7 +146,7 @@ MUTATIONS = {
     "tail of channels not masked": ("conv", conv, "inside ? to - c - quad : 0", "inside ? 4 : 0"),
     "four at once from anywhere": ("conv", conv, "channels % 4 == 0 && (unsigned long long)x % 16 == 0", "true"),
     "one pixel too few": ("conv", conv, "if (p >= pixels) break;", "if (p + 1 >= pixels) break;"),
-    "wrong address of a pixel": ("conv", conv, "((int64)r * w + s) * pitch", "((int64)r * w + s) * (pitch + 1)"),
+    "wrong address of a pixel": ("conv", conv, "x + pixel * pitch + group", "x + pixel * (pitch + 1) + group"),
     "no barrier in a tree": ("reduce", total, "team.slot(team.lane + half)]);\n        __syncthreads();", "team.slot(team.lane + half)]);"),
     "a lane left out": ("reduce", total, "int64 i = begin + team.lane; i < stop", "int64 i = begin + team.lane + 1; i < stop"),
     "a wrong type of argument": ("reduce", total, "int64 op, double a, double* scratch", "int64 op, float a, double* scratch"),
@@ -131,6 +155,12 @@ MUTATIONS = {
     "no barrier before the rotation": ("statistics", nuclear, "dots[team][lane] = dot;\n        }\n        __syncthreads();", "dots[team][lane] = dot;\n        }"),
     "a pair left out": ("statistics", nuclear, "sum < 2 * columns - 2", "sum < 2 * columns - 3"),
     "a double kept where it is overwritten": ("scan", product, "y[line.at(2 * i + 1)] = __uint", "y[line.at(2 * i)] = __uint"),
+    "a warp that does not wait for its line": ("scan", long_product, "term(from + place, which);\n        __syncwarp();", "term(from + place, which);"),
+    "a part's end kept one too late": ("scan", long_product, "keep(gx, line, from / PART, state)", "keep(gx, line, from / PART + 1, state)"),
+    "the x of the next": ("scan", long_product, "x[line.at(k - 1)]", "x[line.at(k)]"),
+    "a second map from its first channel on": ("conv", beside, "(channels - first) - first", "(channels - first)"),
+    "an epilogue's values in another order": ("conv", active, "x[N - 1] = y;", "x[0] = y;"),
+    "a search that ends too soon": ("regions", distances, "if (square >= least) break;", "if (square * 2 >= least) break;"),
     "exchanges that do not wait": ("random", permutation, "places[k] == i || places[k] == j", "places[k] == j"),
     "an element of the next unit": ("loss", loss, "i = unit * UNIT + lane; i < stop", "i = unit * UNIT + lane; i <= stop"),
     "no barrier before digits are added": (

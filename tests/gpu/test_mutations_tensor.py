@@ -8,6 +8,7 @@ from gpu.emulated import EmulatedModule, EmulatorError
 import neurenix as nx
 from neurenix.backend import sources
 from neurenix.nn import functional as F
+from neurenix.ops.conv_chain import Unit, conv_chain
 from neurenix.precision import within
 
 
@@ -43,6 +44,13 @@ def matmul_cores(device):
     return nx.matmul(*on(device, (5, 21), (21, 11)))
 
 
+def conv_beside(device):
+    """Two maps that one convolution reads."""
+    with nx.no_grad():
+        maps = [nx.tensor(image(1, c, 4, 5)).to(device) for c in (12, 9)]
+        return conv_chain(maps[0], [Unit(nx.tensor(image(8, 21, 3, 3)).to(device), padding=1)], maps[1])
+
+
 def conv_halves(device):
     """Numbers that halves have, so that only sums are rounded."""
     x, w = (nx.tensor(np.round(image(*s) * 8) / 8).to(device) for s in ((1, 20, 3, 9), (9, 20, 1, 2)))
@@ -58,16 +66,19 @@ MUTATIONS = {
     "a group is not committed": (conv_cores, "tensor.cuh", "cp_async_commit();\n            multiply", "multiply"),
     "the wrong lane's weights": (conv_cores, "tensor.cuh", "tile[((lane & 3) + v * 4) * pitch", "tile[((lane & 3) * 2 + v) * pitch"),
     "a small part left out": (conv_cores, "tensor.cuh", "        mma_tf32(d, left.low, right.high);\n", ""),
-    "sums never closed": (matmul_cores, "tensor.cuh", "if (done) close();", ""),
+    "sums never closed": (matmul_cores, "tensor.cuh", "if (ONCE || done) close();", ""),
     "halves of another depth": (conv_halves, "tensor.cuh", "pair(b[v], raw[v][of][0], raw[v][of][1])", "pair(b[v], raw[v][of][1], raw[v][of][0])"),
     "half of the depth twice": (conv_halves, "tensor.cuh", "stage.right + (d + l * APART)", "stage.right + (d + 0 * APART)"),
     "a pair in the wrong order": (conv_halves, "tensor.cuh", "pair(a[v], raw[v / 2][v % 2]", "pair(a[v], raw[v % 2][v % 2]"),
     "no bound on input rows": (conv_cores, "conv_tensor.cu", "(unsigned)r < (unsigned)h && ", ""),
     "tail of the depth not masked": (conv_cores, "conv_tensor.cu", "valid && rest > 0;", "valid;"),
-    "no bound on outputs": (conv_cores, "conv_tensor.cu", "p >= pixels || k >= outputs", "p >= pixels"),
-    "misaligned pairs": (conv_cores, "conv_tensor.cu", "both && (unsigned long long)place % (2 * sizeof(Y)) == 0", "both"),
+    "no bound on outputs": (conv_cores, "conv_tensor.cu", "if (j < count) to[j]", "to[j]"),
+    "misaligned stores": (conv_cores, "conv_tensor.cu", "count >= 4 && (unsigned long long)to % sizeof(some) == 0", "count >= 4"),
+    "no barrier before the product is laid out": (conv_odd, "conv_tensor.cu", "    __syncthreads();  // all have read the last stage\n", ""),
+    "no barrier before the product is read": (conv_cores, "conv_tensor.cu", "    __syncthreads();\n    const int wide", "    const int wide"),
+    "a second map that is never chosen": (conv_beside, "conv_tensor.cu", "beside = place.channel >= first;", "beside = false;"),
     "misaligned copies": (conv_odd, "conv_tensor.cu", "channels % Tile::VECTOR == 0 && (unsigned long long)x % 16 == 0", "true"),
-    "a wrong type of argument": (conv_cores, "conv.cuh", "int64 scatter, int64 relu\n", "int64 scatter, int relu\n"),
+    "a wrong type of argument": (conv_cores, "conv.cuh", "int64 activation, double a", "int activation, double a"),
     "a part left out": (conv_in_parts, "conv_tensor.cu", "for (int64 p = 0; p < parts; p++)", "for (int64 p = 1; p < parts; p++)"),
     "short rows wrapped once": (weight_gradient, "conv_tensor_gradient.cu", "while (col >= cols.output)", "if (col >= cols.output)"),
     "the last pixels left out": (weight_gradient, "conv_tensor_gradient.cu", "share.start + Tile::DEPTH - 1) / Tile::DEPTH", "share.start) / Tile::DEPTH"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeGuard
 
 from neurenix import nn, ops
 from neurenix.autograd import is_grad_enabled
@@ -82,9 +82,20 @@ def with_beside(block: Module, x: Tensor, beside: Tensor) -> Tensor:
     return out
 
 
+def reads_both(level: Module, x: Tensor) -> bool:
+    """Whether a level takes two maps as they lie where nothing is recorded, rather than one of both: on a GPU, where no copy pays."""
+    return _is_plain(level) and x.device.type != "cpu"
+
+
 def through(level: Module, held: list[Tensor]) -> Tensor:
-    """What ``level`` makes of the only map in ``held``; a plain one lets go of it before its second convolution where nothing is recorded."""
-    if not is_grad_enabled() and type(level) is Level and not level.is_hooked() and "forward" not in vars(level):
+    """What ``level`` makes of the map or two in ``held``; a plain one lets go of them before its second convolution where nothing is recorded."""
+    if not is_grad_enabled() and _is_plain(level):
         note(level)
-        return level.second(level.first(held.pop()))  # type: ignore[no-any-return]
-    return level(held.pop())  # type: ignore[no-any-return]
+        first = level.first(held.pop()) if len(held) == 1 else run_in_turn([level.first], held.pop(0), held.pop())
+        return level.second(first)  # type: ignore[no-any-return]
+    out: Tensor = level(held.pop())
+    return out
+
+
+def _is_plain(level: Module) -> TypeGuard[Level]:
+    return type(level) is Level and not level.is_hooked() and "forward" not in vars(level)

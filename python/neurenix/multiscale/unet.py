@@ -11,7 +11,7 @@ from neurenix.autograd import is_grad_enabled
 from neurenix.checkpoint import is_checkpointing, segment
 from neurenix.errors import ArgumentError
 from neurenix.multiscale import _checks, _given_encoder
-from neurenix.multiscale._blocks import check_activation, check_norm, fitted, outputs, scaled_down, through, with_beside
+from neurenix.multiscale._blocks import check_activation, check_norm, fitted, outputs, reads_both, scaled_down, through, with_beside
 from neurenix.multiscale._memory import Memory
 from neurenix.multiscale.blur import MaxBlurPool
 from neurenix.multiscale.gates import AttentionGate
@@ -232,6 +232,8 @@ class UNet(Module):
         del skip
         if is_grad_enabled():
             return with_beside(self.decoder[i], first.pop(), fitted(up(maps.pop()), size))
+        if reads_both(self.decoder[i], first[0]):
+            return through(self.decoder[i], [first.pop(), fitted(up(maps.pop()), size)])
         return through(self.decoder[i], [beside(first, lambda: fitted(up(maps.pop()), size), getattr(up, "out_channels", None))])
 
     def get_encoder_features(self) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""Runs of plain convolution, normalisation and ReLU layers, handed to one operation.
+"""Runs of plain convolution, normalisation and activation layers, handed to one operation: any of the common activations on a GPU, ReLU else.
 
 Only layers of exactly these types are joined, without hooks or a ``forward`` of their own: each gives the same bits alone. Containers
 of exactly these types are looked into.
@@ -6,19 +6,41 @@ of exactly these types are looked into.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias, cast
 
 from neurenix import ops
-from neurenix.nn.activation import ReLU
+from neurenix.nn.activation import CELU, ELU, GELU, SELU, LeakyReLU, Mish, ReLU, SiLU, Tanh
 from neurenix.nn.conv import Conv2d
 from neurenix.nn.module import Module
 from neurenix.nn.norm import BatchNorm2d, GroupNorm, InstanceNorm2d
-from neurenix.ops.conv_chain import Norm, Unit, conv_chain
+from neurenix.nn.thresholds import Hardsigmoid, Hardswish, Hardtanh, ReLU6
+from neurenix.ops.activation import SELU_ALPHA, SELU_SCALE
+from neurenix.ops.conv_chain import Activation, Fusible, Norm, Unit, conv_chain
+from neurenix.ops.elementwise import Unary
 from neurenix.tensor import Tensor
 
 Layer: TypeAlias = BatchNorm2d | InstanceNorm2d | GroupNorm
 _NORMS = (BatchNorm2d, InstanceNorm2d, GroupNorm)
+
+
+# What a GPU's convolutions apply, as their kernels take it. A sigmoid's result carries what it was made of, for losses: it stays apart.
+_PLAIN: dict[type[Module], Activation] = {
+    Hardsigmoid: Activation(Unary.HARDSIGMOID),
+    Hardswish: Activation(Unary.HARDSWISH),
+    Mish: Activation(Unary.MISH),
+    ReLU6: Activation(Unary.CLAMP, 0.0, 6.0),
+    SELU: Activation(Unary.ELU, SELU_SCALE * SELU_ALPHA, SELU_SCALE),
+    SiLU: Activation(Unary.SILU),
+    Tanh: Activation(Unary.TANH),
+}
+_SET: dict[type[Module], Callable[[Any], Activation]] = {
+    CELU: lambda m: Activation(Unary.CELU, m.alpha),
+    ELU: lambda m: Activation(Unary.ELU, m.alpha, 1.0),
+    GELU: lambda m: Activation(Unary.GELU if m.approximate == "none" else Unary.GELU_TANH),
+    Hardtanh: lambda m: Activation(Unary.CLAMP, m.min_val, m.max_val),
+    LeakyReLU: lambda m: Activation(Unary.LEAKY_RELU, m.negative_slope),
+}
 
 
 class _Group(NamedTuple):
@@ -26,12 +48,12 @@ class _Group(NamedTuple):
 
     conv: Conv2d
     norm: Layer | None
-    relu: bool
+    activation: Module | None
 
     @property
     def length(self) -> int:
         """How many layers these are."""
-        return 1 + (self.norm is not None) + self.relu
+        return 1 + (self.norm is not None) + (self.activation is not None)
 
     def unit(self, padding: Any) -> Unit:
         """What the operation is told; batches that a norm has counted so far are looked at here."""
@@ -44,7 +66,14 @@ class _Group(NamedTuple):
             watch = norm.watch if isinstance(norm, BatchNorm2d) else None
             kind, running = "batch" if is_batch else "instance", (norm.running_mean, norm.running_var)
             how = Norm(kind, norm.weight, norm.bias, *running, own, momentum, norm.eps, watch=watch)
-        return Unit(conv.weight, conv.bias, conv.stride, padding, conv.dilation, conv.groups, how, "relu" if self.relu else None)
+        return Unit(conv.weight, conv.bias, conv.stride, padding, conv.dilation, conv.groups, how, self._last())
+
+    def _last(self) -> str | Fusible | None:
+        last = self.activation
+        if last is None:
+            return None
+        kind = type(last)
+        return "relu" if kind is ReLU else Fusible(_PLAIN[kind] if kind in _PLAIN else _SET[kind](last), last)
 
 
 def is_plain(module: Module, kinds: tuple[type[Module], ...]) -> bool:
@@ -59,7 +88,7 @@ def run(modules: Sequence[Module], x: Any, beside: Tensor | None = None) -> Any:
     """
     i = 0
     while i < len(modules):
-        groups = _groups(modules[i:]) if isinstance(x, Tensor) and x.ndim == 4 else []
+        groups = _groups(modules[i:], _activations(x)) if isinstance(x, Tensor) and x.ndim == 4 else []
         if not groups:
             x, beside, i = modules[i](x if beside is None else ops.cat([x, beside], 1)), None, i + 1
             continue
@@ -74,11 +103,16 @@ def run(modules: Sequence[Module], x: Any, beside: Tensor | None = None) -> Any:
     return x
 
 
-def _groups(modules: Sequence[Module]) -> list[_Group]:
+def _activations(x: Tensor) -> tuple[type[Module], ...]:
+    """The layers that share a pass with a convolution of ``x``."""
+    return (ReLU,) if x.device.type == "cpu" else (ReLU, *_PLAIN, *_SET)
+
+
+def _groups(modules: Sequence[Module], activations: tuple[type[Module], ...]) -> list[_Group]:
     """The groups that modules begin with, as many as one operation takes: a normalisation counts its batches between two."""
     found: list[_Group] = []
     i = 0
-    while (group := _group(modules[i:])) is not None:
+    while (group := _group(modules[i:], activations)) is not None:
         if found and (group.conv.padding_mode != "zeros" or any(group.norm is g.norm for g in found)):
             break
         found.append(group)
@@ -86,7 +120,7 @@ def _groups(modules: Sequence[Module]) -> list[_Group]:
     return found
 
 
-def _group(modules: Sequence[Module]) -> _Group | None:
+def _group(modules: Sequence[Module], activations: tuple[type[Module], ...]) -> _Group | None:
     """The group that modules begin with, if they do."""
     if not modules or not is_plain(modules[0], (Conv2d,)):
         return None
@@ -94,7 +128,7 @@ def _group(modules: Sequence[Module]) -> _Group | None:
     if len(modules) > 1 and is_plain(modules[1], _NORMS) and _channels(modules[1]) == conv.out_channels:
         norm = cast(Layer, modules[1])
     i = 1 if norm is None else 2
-    return _Group(conv, norm, i < len(modules) and is_plain(modules[i], (ReLU,)))
+    return _Group(conv, norm, modules[i] if i < len(modules) and is_plain(modules[i], activations) else None)
 
 
 def _channels(norm: Any) -> int:

@@ -8,6 +8,7 @@ own, and normalised maps are made a second time in backward. Same bits as the fu
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +31,7 @@ from neurenix.ops._conv import (
     weight_gradient_winograd,
 )
 from neurenix.ops.conv import Fit, fit, operands
+from neurenix.ops.elementwise import NONE, RELU, Activation
 from neurenix.ops.norm import Sizes, Slopes, Tables, from_last, to_last
 from neurenix.tensor import Tensor
 
@@ -90,6 +92,18 @@ class Norm(NamedTuple):
         return channel_norm.find_tables(like, Sizes(1, 1, 1, channels, 0), self.running, self.affine, False, 0.0, self.eps)
 
 
+@dataclass(frozen=True)
+class Fusible:
+    """An activation that a GPU's convolution can apply to its sums: as kernels take it, and its function."""
+
+    how: Activation
+    function: Callable[[Tensor], Tensor]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Apply it in a pass of its own."""
+        return self.function(x)
+
+
 class Unit(NamedTuple):
     """One convolution and what follows it."""
 
@@ -100,12 +114,18 @@ class Unit(NamedTuple):
     dilation: Any = 1
     groups: int = 1
     norm: Norm | None = None
-    activation: str | Callable[[Tensor], Tensor] | None = None  # "relu" shares a pass
+    activation: str | Callable[[Tensor], Tensor] | None = None  # "relu" shares a pass; a Fusible one too, on a GPU
 
     @property
     def relu(self) -> bool:
         """Whether the activation is ReLU."""
         return self.activation == "relu"
+
+    def fused(self, like: Array) -> Activation:
+        """What of the activation a convolution applies to its sums where maps are like an array."""
+        if isinstance(self.activation, Fusible) and type(like) is not np.ndarray:
+            return self.activation.how
+        return RELU if self.relu else NONE
 
     @property
     def leaves(self) -> tuple[Tensor | None, ...]:
@@ -171,7 +191,7 @@ class _Link(NamedTuple):
 
 
 def source_of(parts: Sequence[Tensor]) -> Source:
-    """The buffer of a map (N, C, H, W), or those of two halves of its channels."""
+    """The buffer of a map (N, C, H, W), or those of two parts of its channels."""
     return Source(*(to_last(t._array) for t in parts))
 
 
@@ -180,7 +200,7 @@ def fitted(parts: Sequence[Tensor], unit: Unit) -> Fit:
     x = parts[0]
     if len(parts) == 2:  # nothing but the shape of both together is looked at
         n, c, h, w = x.shape
-        x = Tensor._wrap(np.broadcast_to(x._array[:, :1], (n, 2 * c, h, w)))
+        x = Tensor._wrap(np.broadcast_to(x._array[:, :1], (n, c + parts[1].shape[1], h, w)))
     given = operands("conv2d", x, unit.weight, unit.bias)
     return fit("conv2d", 2, given, unit.stride, unit.padding, unit.dilation, unit.groups)
 

@@ -16,9 +16,10 @@ import numpy as np
 
 from neurenix import backend
 from neurenix._typing import Array
-from neurenix.backend.kernel import DoubleOut, Enum, In, Optional, Out, Size, kernel
+from neurenix.backend.kernel import DoubleOut, Enum, In, Optional, Out, Real, Size, kernel
 from neurenix.layout import contiguous
 from neurenix.ops._derived import derived, keeps
+from neurenix.ops.elementwise import NONE, RELU, Activation
 from neurenix.precision import get_float32_precision
 from neurenix.tensor import Tensor
 
@@ -53,6 +54,7 @@ def conv_pack(
 def convolve(
     y: Out,
     x: In,
+    second: Optional[In],
     packed: In,
     bias: Optional[In],
     scale: Optional[In],
@@ -73,12 +75,16 @@ def convolve(
     pad_w: Size,
     dilation_h: Size,
     dilation_w: Size,
+    first: Size,
     scatter: Enum,
-    relu: Enum,
+    activation: Enum,
+    a: Real,
+    b: Real,
 ) -> None:
     """s[n, o, k] = sum of x[n, i, c] * weight[k, c, t], along each axis i = o * stride + t * dilation - pad, for scatter = 1 o and i change places.
 
-    y = (s + bias) * scale + shift, then max(0, .) if relu.
+    y = (s + bias) * scale + shift, then the expression of ``unary`` of this number, 0 for none. second: a map with the channels from first
+    on, where x has no more than those before; one group, first a multiple of 4. A CPU takes no second map, and no expression but ReLU.
     """
 
 
@@ -105,7 +111,9 @@ def convolve_depthwise(
     dilation_h: Size,
     dilation_w: Size,
     scatter: Enum,
-    relu: Enum,
+    activation: Enum,
+    a: Real,
+    b: Real,
 ) -> None:
     """As ``convolve`` with one channel and one output a group; weight is (channels, 1, kh, kw) as it is."""
 
@@ -224,7 +232,7 @@ class Window(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A dense (N, H, W, C) buffer, or two with half of the channels each, and what is done to them on the way in."""
+    """A dense (N, H, W, C) buffer, or two with a part of the channels each, and what is done to them on the way in."""
 
     first: Array
     second: Array | None = None
@@ -236,7 +244,7 @@ class Source(NamedTuple):
     def shape(self) -> tuple[int, int, int, int]:
         """Sizes (N, H, W, C) of both together."""
         n, h, w, c = self.first.shape
-        return n, h, w, c if self.second is None else 2 * c
+        return n, h, w, c if self.second is None else c + self.second.shape[3]
 
     @property
     def rows(self) -> int:
@@ -245,22 +253,30 @@ class Source(NamedTuple):
 
 
 class Epilogue(NamedTuple):
-    """What happens to a sum before it is written: ``(sum + bias) * scale + shift``, then ReLU."""
+    """What happens to a sum before it is written: ``(sum + bias) * scale + shift``, then an activation, on a CPU none but ReLU."""
 
     bias: Array | None = None
     scale: Array | None = None
     shift: Array | None = None
-    relu: bool = False
+    activation: Activation = NONE
 
 
 PLAIN = Epilogue()
 
 
 def run(
-    x: Array, weight: Tensor, window: Window, size: tuple[int, int], scatter: bool, end: Epilogue = PLAIN, into: Array | None = None
+    x: Array,
+    weight: Tensor,
+    window: Window,
+    size: tuple[int, int],
+    scatter: bool,
+    end: Epilogue = PLAIN,
+    into: Array | None = None,
+    second: Array | None = None,
 ) -> Array:
     """Convolve a dense (N, H, W, C) buffer: the dense (N, *size, K) buffer, ``into`` where it is given.
 
+    ``second`` is a buffer with further channels, on a GPU.
     ``weight`` is (first, second, ...): a gathering convolution gives ``first`` channels, a scattering one ``second * groups``.
     """
     groups = window.groups
@@ -269,14 +285,14 @@ def run(
     y = backend.new(x, (n, *size, outputs * groups)) if into is None else into
     if groups > 1 and outputs == channels == 1:
         values = contiguous(weight._array)
-        convolve_depthwise(y, x, values, end.bias, end.scale, end.shift, n, h, w, *size, c, *window.numbers, scatter, end.relu)
+        how = end.activation
+        convolve_depthwise(y, x, values, end.bias, end.scale, end.shift, n, h, w, *size, c, *window.numbers, scatter, how.op, how.a, how.b)
     elif by_winograd(x, window, outputs, channels):
         run_winograd((y, None), Source(x), weight, window, scatter, end)
     else:
         packed = _packed(weight, window, outputs, channels, scatter)
-        convolve(
-            y, x, packed, end.bias, end.scale, end.shift, n, h, w, *size, groups, outputs, channels, *window.numbers, scatter, end.relu
-        )
+        sizes = (n, h, w, *size, groups, outputs, channels, *window.numbers, channels if second is None else c)
+        convolve(y, x, second, packed, *end[:3], *sizes, scatter, *end.activation)
     return y
 
 
@@ -294,7 +310,7 @@ def run_winograd(
     values, packed = _points(weight, outputs, channels, scatter)
     (n, h, w, _), (oh, ow) = x.shape, y[0].shape[1:3]
     sizes = (n, h, w, oh, ow, outputs, channels, x.rows, *window.pad)
-    convolve_winograd(*y, *x[:2], values, *end[:3], *x[2:4], *moments, *sizes, scatter, end.relu, x.relu, packed, 0)
+    convolve_winograd(*y, *x[:2], values, *end[:3], *x[2:4], *moments, *sizes, scatter, end.activation == RELU, x.relu, packed, 0)
 
 
 def sides(weight: Tensor, groups: int, scatter: bool) -> tuple[int, int]:

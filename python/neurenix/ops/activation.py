@@ -19,7 +19,7 @@ from neurenix.ops.reduce import axis_of, floats_only, sum_to
 from neurenix.ops.unary import as_floats, unary_with
 from neurenix.tensor import Tensor, as_tensor
 
-_SELU = (1.0507009873554805, 1.6732632423543772)  # scale and alpha
+SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 
 
 def _activation(name: str, input: Any, op: Unary, rule: Binary, a: float = 0.0, b: float = 0.0) -> Tensor:
@@ -88,8 +88,7 @@ def selu(input: Any, inplace: bool = False) -> Tensor:
     ----------
     .. [1] G. Klambauer et al., "Self-normalizing neural networks", NeurIPS 2017.
     """
-    scale, alpha = _SELU
-    return _activation("selu", input, Unary.ELU, Binary.ELU_GRAD, scale * alpha, scale)
+    return _activation("selu", input, Unary.ELU, Binary.ELU_GRAD, SELU_SCALE * SELU_ALPHA, SELU_SCALE)
 
 
 def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:

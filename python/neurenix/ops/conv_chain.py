@@ -1,9 +1,9 @@
 """Runs of convolution, normalisation and activation, with as few passes over memory as the moment allows.
 
-Where nothing is recorded, and no autocast rounds what lies between, a convolution applies the stored statistics' scale and shift and ReLU to
-its sums before they are written. Where gradients are recorded, a run is one node (:mod:`neurenix.ops._chain_node`): a convolution reads its
-predecessor's own output and normalises it on the way in, and nothing else is kept. Else the operations run one by one. All give the
-same bits.
+Where nothing is recorded, and no autocast rounds what lies between, a convolution applies the stored statistics' scale and shift and ReLU,
+on a GPU any common activation, to its sums before they are written, and reads two maps beside each other where they lie. Where gradients
+are recorded, a run is one node (:mod:`neurenix.ops._chain_node`): a convolution reads its predecessor's own output and normalises it on the
+way in, and nothing else is kept. Else the operations run one by one. All give the same bits.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ from typing import Any
 import numpy as np
 
 from neurenix import anomaly, autograd, backend, window
+from neurenix._typing import Array
 from neurenix.errors import ShapeError
 from neurenix.layout import contiguous
 from neurenix.ops import activation
-from neurenix.ops._chain_node import Norm as Norm, Unit as Unit, fitted, record_run, source_of
-from neurenix.ops._conv import LANE, Epilogue, by_winograd, cell, run, run_winograd, sides
+from neurenix.ops._chain_node import Fusible as Fusible, Norm as Norm, Unit as Unit, fitted, record_run, source_of
+from neurenix.ops._conv import LANE, Epilogue, Source, by_winograd, cell, run, run_winograd, sides
 from neurenix.ops._half import type_of
-from neurenix.ops.conv import conv2d
+from neurenix.ops.conv import Fit, conv2d
+from neurenix.ops.elementwise import NONE, Activation as Activation
 from neurenix.ops.parts import cat
 from neurenix.tensor import Tensor, as_tensor
 
-Parts = tuple[Tensor, ...]  # a map, or two with half of the channels each
+Parts = tuple[Tensor, ...]  # a map, or two with a part of the channels each
 
 
 def _is_recorded(parts: Parts, unit: Unit) -> bool:
@@ -34,48 +36,70 @@ def _is_recorded(parts: Parts, unit: Unit) -> bool:
 def _one_by_one(parts: Parts, unit: Unit) -> Tensor:
     x = _joined(parts)
     y = conv2d(x, unit.weight, unit.bias, unit.stride, unit.padding, unit.dilation, unit.groups)
+    return _followed(y, unit)
+
+
+def _followed(y: Tensor, unit: Unit) -> Tensor:
+    """What follows a unit's convolution, in passes of their own."""
     if unit.norm is not None:
-        return unit.norm(y, unit.relu)
-    return activation.relu(y) if unit.relu else y
+        y = unit.norm(y, unit.relu)
+    elif unit.relu:
+        y = activation.relu(y)
+    return unit.activation(y) if callable(unit.activation) else y
 
 
 def _in_one_pass(parts: Parts, unit: Unit) -> Tensor | None:
     fit = fitted(parts, unit)
     source = source_of(parts)
-    end = Epilogue(None if unit.bias is None else contiguous(unit.bias._array), relu=unit.relu)
+    like, weight, tables = source.first, unit.weight, None
+    end = Epilogue(None if unit.bias is None else contiguous(unit.bias._array))
     if unit.norm is not None:
-        tables = unit.norm.stored_tables(source.first, unit.weight.shape[0])
-        if tables is None:
+        tables = unit.norm.stored_tables(like, weight.shape[0])
+        if tables is None and (source.second is None or type(like) is np.ndarray):
             return None
-        if unit.norm.watch is not None:
+        if tables is not None and unit.norm.watch is not None:
             unit.norm.watch(parts[0])
-        end = end._replace(scale=tables.scale, shift=tables.shift)
-    size, like, weight = (fit.size[0], fit.size[1]), source.first, unit.weight
-    if source.second is None:
-        y = run(like, weight, fit.window, size, False, end)
-    else:
-        y = backend.new(like, (source.shape[0], *size, weight.shape[0]))
-        run_winograd((y, None), source, weight, fit.window, False, end)
+    whole = unit.norm is None or tables is not None
+    if whole:
+        scale, shift = (None, None) if tables is None else (tables.scale, tables.shift)
+        end = Epilogue(end.bias, scale, shift, unit.fused(like))
     inputs = (parts[0], weight, *parts[1:])  # who counts work looks for the weight there
-    return autograd.record(
+    y = autograd.record(
         "conv2d",
-        fit.form.logical(y),
+        fit.form.logical(_convolved(source, weight, fit, end)),
         inputs,
         lambda _: [None] * len(inputs),
         lambda: fit.local(False, cell(like, weight, fit.window, False)),
     )
+    if not whole:
+        return _followed(y, unit)
+    return unit.activation(y) if callable(unit.activation) and end.activation == NONE else y
+
+
+def _convolved(source: Source, weight: Tensor, fit: Fit, end: Epilogue) -> Array:
+    """The convolution of a map, or of two beside each other."""
+    size, like = (fit.size[0], fit.size[1]), source.first
+    if source.second is None or not by_winograd(like, fit.window, *sides(weight, fit.groups, False)):
+        return run(like, weight, fit.window, size, False, end, second=source.second)
+    y = backend.new(like, (source.shape[0], *size, weight.shape[0]))
+    run_winograd((y, None), source, weight, fit.window, False, end)
+    return y
 
 
 def _joined(parts: Parts) -> Tensor:
     return parts[0] if len(parts) == 1 else cat(parts, 1)
 
 
-def _reads_halves(parts: Parts, unit: Unit) -> bool:
-    """Whether a unit's convolution can read two maps as the halves of its input's channels."""
+def _reads_both(parts: Parts, unit: Unit) -> bool:
+    """Whether a unit's convolution can read two maps where they lie, one's channels behind the other's."""
     x, beside = parts
-    if x.shape != beside.shape or x.dtype != beside.dtype or x.shape[1] % LANE or type_of(x) is not None or window.is_followed():
+    alike = (x.shape[0], x.shape[2:], x.dtype, type(x._array)) == (beside.shape[0], beside.shape[2:], beside.dtype, type(beside._array))
+    if not alike or type_of(x) is not None or window.is_followed():
         return False  # windows are cut to what both hold where they are copied together
-    if type(x._array) is not np.ndarray or type(beside._array) is not np.ndarray:
+    if type(x._array) is not np.ndarray:
+        one_device = backend.device_of(x._array) == backend.device_of(beside._array)
+        return one_device and unit.groups == 1 and x.shape[1] % 4 == 0 and not _is_recorded(parts, unit)
+    if x.shape != beside.shape or x.shape[1] % LANE:
         return False
     return by_winograd(x._array, fitted(parts, unit).window, *sides(unit.weight, unit.groups, False))
 
@@ -95,7 +119,6 @@ def _run_length(parts: Parts, units: Sequence[Unit]) -> int:
 
 
 def _alone(parts: Parts, unit: Unit) -> Tensor:
-    """A unit as far as its ReLU."""
     y = None if _is_recorded(parts, unit) or type_of(parts[0]) else _in_one_pass(parts, unit)
     return _one_by_one(parts, unit) if y is None else y
 
@@ -115,7 +138,7 @@ def conv_chain(input: Any, units: Sequence[Unit], beside: Any = None) -> Tensor:
     for x in parts:
         if x.ndim != 4:
             raise ShapeError(f"conv_chain: expected x (N, C, H, W), got shape {x.shape}; add the batch axis with x.unsqueeze(0)")
-    if len(parts) == 2 and not (units and _reads_halves(parts, units[0])):
+    if len(parts) == 2 and not (units and _reads_both(parts, units[0])):
         parts = (_joined(parts),)
     i = 0
     while i < len(units):
@@ -123,5 +146,5 @@ def conv_chain(input: Any, units: Sequence[Unit], beside: Any = None) -> Tensor:
         y = record_run(parts, units[i : i + length]) if length else _alone(parts, units[i])
         i += max(length, 1)
         last = units[i - 1].activation
-        parts = (last(y) if callable(last) else y,)
+        parts = (last(y) if length and callable(last) else y,)
     return _joined(parts)

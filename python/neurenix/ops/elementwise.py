@@ -6,6 +6,7 @@ Nothing here knows the tape; arithmetic, comparisons, activations and gradients 
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 
@@ -125,6 +126,17 @@ class Unary(IntEnum):
     NDTRI = 69
     NEAREST_BFLOAT16 = 70
     NEAREST_FLOAT16 = 71
+
+
+class Activation(NamedTuple):
+    """An expression of one element as kernels take it; 0 for none."""
+
+    op: int = 0
+    a: float = 0.0
+    b: float = 0.0
+
+
+NONE, RELU = Activation(), Activation(Unary.RELU)
 
 
 class Binary(IntEnum):

@@ -22,7 +22,7 @@ def label_components(values: In, labels: IndexOut, depth: Size, height: Size, wi
 
 @kernel("floats")
 def distance_pass(y: Out, x: In, outer: Size, n: Size, inner: Size, spacing: Real) -> None:
-    """y[o, k, i] = the least of x[o, j, i] + (spacing (k - j))^2 over all j."""
+    """y[o, k, i] = the least of x[o, j, i] + (spacing (k - j))^2 over all j; x is at least 0."""
 
 
 @kernel("floats")

@@ -197,12 +197,13 @@ kernels! {
     // conv
     conv_pack<floats>(packed: Out, weight: In, groups: Size, outputs: Size, channels: Size, kh: Size, kw: Size, stride_h: Size, stride_w: Size,
         pad_h: Size, pad_w: Size, dilation_h: Size, dilation_w: Size, scatter: Enum) = conv::pack;
-    convolve<floats>(y: Out, x: In, packed: In, bias: Optional<In>, scale: Optional<In>, shift: Optional<In>, n: Size, h: Size, w: Size, oh: Size,
-        ow: Size, groups: Size, outputs: Size, channels: Size, kh: Size, kw: Size, stride_h: Size, stride_w: Size, pad_h: Size, pad_w: Size,
-        dilation_h: Size, dilation_w: Size, scatter: Enum, relu: Enum) = conv::convolve;
+    convolve<floats>(y: Out, x: In, second: Optional<In>, packed: In, bias: Optional<In>, scale: Optional<In>, shift: Optional<In>, n: Size,
+        h: Size, w: Size, oh: Size, ow: Size, groups: Size, outputs: Size, channels: Size, kh: Size, kw: Size, stride_h: Size, stride_w: Size,
+        pad_h: Size, pad_w: Size, dilation_h: Size, dilation_w: Size, first: Size, scatter: Enum, activation: Enum, a: Real,
+        b: Real) = conv::convolve;
     convolve_depthwise<floats>(y: Out, x: In, weight: In, bias: Optional<In>, scale: Optional<In>, shift: Optional<In>, n: Size, h: Size, w: Size,
         oh: Size, ow: Size, channels: Size, kh: Size, kw: Size, stride_h: Size, stride_w: Size, pad_h: Size, pad_w: Size, dilation_h: Size,
-        dilation_w: Size, scatter: Enum, relu: Enum) = conv::convolve_depthwise;
+        dilation_w: Size, scatter: Enum, activation: Enum, a: Real, b: Real) = conv::convolve_depthwise;
     convolve_depthwise_volume<floats>(y: Out, x: In, weight: In, bias: Optional<In>, n: Size, d: Size, h: Size, w: Size, od: Size, oh: Size,
         ow: Size, channels: Size, kd: Size, kh: Size, kw: Size, stride_d: Size, stride_h: Size, stride_w: Size, pad_d: Size, pad_h: Size,
         pad_w: Size, dilation_d: Size, dilation_h: Size, dilation_w: Size, scatter: Enum) = conv::convolve_depthwise_volume;

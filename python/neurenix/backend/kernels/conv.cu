@@ -74,14 +74,14 @@ KERNEL NX_NAME(convolve)(CONVOLVE) {
     if (first_pixel >= pixels) return;
     const int panels = (int)((outputs + TILE - 1) / TILE), padded = (int)((outputs + 15) / 16 * 16);
     const int group = blockIdx.y / panels, first_output = blockIdx.y % panels * TILE, tx = threadIdx.x % 16, ty = threadIdx.x / 16;
-    const int pitch = (int)(groups * channels);
+    const int pitch = second ? (int)first : (int)(groups * channels);
 
     // What a thread loads: four channels of one pixel, four outputs of one channel.
     const int64 loaded = first_pixel + threadIdx.x / 4 < pixels ? first_pixel + threadIdx.x / 4 : first_pixel;
     const int row = rows.place(row_phase, (int)(loaded % plane / across)), col = cols.place(col_phase, (int)(loaded % across));
-    const element* image = x + loaded / plane * h * w * pitch + group * channels;
+    const int64 image = loaded / plane * h * w;
     const int quad = threadIdx.x % 4 * 4, ahead = padded - first_output - tx * 4;
-    const bool together = channels % 4 == 0 && (unsigned long long)x % 16 == 0;
+    const bool together = channels % 4 == 0 && (unsigned long long)x % 16 == 0 && (unsigned long long)second % 16 == 0;
     const element* panel = packed + group * kh * kw * channels * padded + first_output + tx * 4;
 
     int met = 0;
@@ -100,10 +100,12 @@ KERNEL NX_NAME(convolve)(CONVOLVE) {
                 if (!cols.meets(col_phase, col_tap)) continue;
                 const int r = rows.source(row, row_tap), s = cols.source(col, col_tap);
                 const bool inside = rows.inside(r) && cols.inside(s);
-                const element* pixel = image + ((int64)r * w + s) * pitch;
+                const int64 pixel = image + (int64)r * w + s;
                 const element* weights = panel + (int64)(row_tap * cols.kernel + col_tap) * channels * padded;
                 for (int c = from; c < to; c += DEPTH) {
-                    const Quad found = quad_at(pixel + c + quad, inside ? to - c - quad : 0, together);
+                    const bool beside = second && c + quad >= first;  // four channels are of one map
+                    const element* channel = beside ? second + pixel * (channels - first) - first : x + pixel * pitch + group * channels;
+                    const Quad found = quad_at(channel + c + quad, inside ? to - c - quad : 0, together);
 #pragma unroll
                     for (int i = 0; i < 4; i++) tile.x[quad + i][threadIdx.x / 4] = found.v[i];
                     *(Quad*)&tile.w[ty][tx * 4] = quad_at(weights + (int64)(c + ty) * padded, c + ty < to ? ahead : 0, true);
@@ -117,7 +119,15 @@ KERNEL NX_NAME(convolve)(CONVOLVE) {
         if (done % segment != 0) close(total, sums);
     }
 
-    const Epilogue<element> end = {bias, scale, shift, relu != 0};
+    const Epilogue<element> end = END;
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            const int k = first_output + tx * 4 + j;
+            if (k < outputs) total[i][j] = end.moved(total[i][j], group * outputs + k);
+        }
+    activate(reinterpret_cast<element(&)[16]>(total), end.activation, end.a, end.b);
 #pragma unroll
     for (int i = 0; i < 4; i++) {
         const int64 p = first_pixel + ty * 4 + i;
@@ -127,7 +137,7 @@ KERNEL NX_NAME(convolve)(CONVOLVE) {
 #pragma unroll
         for (int j = 0; j < 4; j++) {
             const int k = first_output + tx * 4 + j;
-            if (k < outputs) place[k] = end.finish(total[i][j], group * outputs + k);
+            if (k < outputs) place[k] = total[i][j];
         }
     }
 }
@@ -135,9 +145,9 @@ KERNEL NX_NAME(convolve)(CONVOLVE) {
 KERNEL NX_NAME(convolve_depthwise)(element* y, const element* x, const element* weight, const element* bias, const element* scale,
                                    const element* shift, int64 n, int64 h, int64 w, int64 oh, int64 ow, int64 channels, int64 kh, int64 kw,
                                    int64 stride_h, int64 stride_w, int64 pad_h, int64 pad_w, int64 dilation_h, int64 dilation_w,
-                                   int64 scatter, int64 relu) {
+                                   int64 scatter, int64 activation, double a, double b) {
     const Axis rows(h, oh, kh, stride_h, pad_h, dilation_h, scatter != 0), cols(w, ow, kw, stride_w, pad_w, dilation_w, scatter != 0);
-    const Epilogue<element> end = {bias, scale, shift, relu != 0};
+    const Epilogue<element> end = END;
     for (EACH(i, n * oh * ow * channels)) {
         int64 c = i % channels, image = i / (channels * ow * oh);
         int q = (int)(i / channels % ow), p = (int)(i / (channels * ow) % oh);

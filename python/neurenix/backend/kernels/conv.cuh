@@ -1,6 +1,6 @@
 // conv.cuh - what the kernels of convolutions share: the geometry of an axis, what happens to a sum before it is written.
 #pragma once
-#include "common.cuh"
+#include "activations.cuh"
 
 // Which taps of an axis a phase meets: so many from the first on, evenly apart.
 struct Taps {
@@ -46,14 +46,16 @@ struct Axis {
     }
 };
 
+// (sum + bias) * scale + shift, then an activation of numbers a and b; 0 for none.
 template <typename T> struct Epilogue {
     const T *bias, *scale, *shift;
-    bool relu;
-    __device__ __forceinline__ T finish(T sum, int64 k) const {
+    int activation;
+    T a, b;
+    __device__ __forceinline__ T moved(T sum, int64 k) const {
         if (bias) sum = sum + bias[k];
-        if (scale) sum = mul_add(sum, scale[k], shift[k]);
-        return relu && sum <= 0 ? (T)0 : sum;
+        return scale ? mul_add(sum, scale[k], shift[k]) : sum;
     }
+    __device__ __forceinline__ T finish(T sum, int64 k) const { return activation_of(activation, moved(sum, k), a, b); }
 };
 
 // The parameters of a row, as each kernel for it takes them.
@@ -66,8 +68,9 @@ typedef element summed;
     int64 n, int64 h, int64 w, int64 oh, int64 ow, int64 groups, int64 outputs, int64 channels, int64 kh, int64 kw, int64 stride_h, \
         int64 stride_w, int64 pad_h, int64 pad_w, int64 dilation_h, int64 dilation_w
 #define CONVOLVE                                                                                                                    \
-    element* y, const element* x, const element* packed, const summed* bias, const summed* scale, const summed* shift, SIZES,       \
-        int64 scatter, int64 relu
+    element* y, const element* x, const element* second, const element* packed, const summed* bias, const summed* scale,            \
+        const summed* shift, SIZES, int64 first, int64 scatter, int64 activation, double a, double b
+#define END {bias, scale, shift, (int)activation, (summed)a, (summed)b}
 #define WEIGHT_GRADIENT element* dw, const element* small, const element* large, SIZES
 
 // The pixels that the p-th of some parts of a weight gradient's sum takes: whole runs of 512.

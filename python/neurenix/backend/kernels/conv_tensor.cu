@@ -53,6 +53,7 @@
 //     blocks n * (oh / (1 + scatter * (stride_h - 1))) * (ow / (1 + scatter * (stride_w - 1))) / 128, groups * (outputs / 64),
 //         1 + scatter * (stride_h * stride_w - 1)
 #include "conv.cuh"
+#include "packs.cuh"
 #include "tensor.cuh"
 
 #if defined(NX_TENSOR_CORES) && (defined(NX_FLOAT32) || defined(NX_HALF))
@@ -78,13 +79,13 @@ struct Place {
     }
 };
 
-// The left matrix: four threads a pixel, each 16 bytes of its channels.
+// The left matrix: four threads a pixel, each 16 bytes of its channels. The channels may lie in two maps, one after the other.
 template <class Tile> struct Pixels {
     typedef typename Tile::T T;
     static constexpr int APART = Tile::THREADS / 4, LOADS = Tile::ROWS / APART;
     const Depths& depths;
-    const T* x;
-    int image[LOADS], row[LOADS], col[LOADS], h, w, down, right, pitch, rest;
+    const T *x, *second, *map;  // the second holds the channels from `first` on, null where there is none; the one that is read now
+    int image[LOADS], row[LOADS], col[LOADS], h, w, down, right, pitch, first, rest;
     Place place;
     bool whole;  // whether 16 bytes can be copied at once
 
@@ -93,12 +94,19 @@ template <class Tile> struct Pixels {
     __device__ __forceinline__ bool find(const T*& from, int i) const {
         const int r = row[i] + place.row * down, c = col[i] + place.col * right;
         const bool valid = rest > 0 && (unsigned)r < (unsigned)h && (unsigned)c < (unsigned)w;
-        from = valid ? x + (int64)(image[i] + r * w + c) * pitch + place.channel : x;
+        from = valid ? map + (int64)(image[i] + r * w + c) * pitch + place.channel : x;
         return valid;
+    }
+    // Which of two maps the channel is in.
+    __device__ __forceinline__ void choose() {
+        if (!second) return;
+        const bool beside = place.channel >= first;
+        map = beside ? second - first : x, pitch = beside ? depths.channels - first : first;
     }
     __device__ __forceinline__ void advance(int by) {
         place.advance(depths, by);
         rest -= by;
+        choose();
     }
     __device__ __forceinline__ void load(T* tile) {
         const T* from;
@@ -146,24 +154,28 @@ template <class Tile> struct Weights {
     }
 };
 
-// Two neighbouring results, or the one that there is.
-template <typename T> __device__ __forceinline__ void store_pair(T* to, T first, T second, bool both, bool together) {
-    struct alignas(2 * sizeof(T)) Pair { T first, second; };
-    if (together) *(Pair*)to = {first, second};
-    else {
-        to[0] = first;
-        if (both) to[1] = second;
-    }
-}
-
 template <class Way> __device__ __forceinline__ float rounded(float x, const float*) { return x; }
 template <class Way> __device__ __forceinline__ half_bits rounded(float x, const half_bits*) { return Way::rounded(x); }
+
+// Four neighbouring results, or as many as there are.
+template <class Way, typename Y> __device__ __forceinline__ void store(Y* to, const Some<float, 4>& sums, int count) {
+    Some<Y, 4> some;
+#pragma unroll
+    for (int j = 0; j < 4; j++) some.v[j] = rounded<Way>(sums.v[j], to);
+    if (count >= 4 && (unsigned long long)to % sizeof(some) == 0) *(Some<Y, 4>*)to = some;
+    else {
+#pragma unroll
+        for (int j = 0; j < 4; j++)
+            if (j < count) to[j] = some.v[j];
+    }
+}
 
 // The depth is cut into `parts`, each a multiple of 32 long, summed by itself and added in order: by one block, or by one block
 // each into `to`, which then holds an output-sized array a part. So the bits do not depend on who computes what.
 template <class Way, int COLS, bool PART, typename Y>
-__device__ __forceinline__ void convolve_tile(Y* to, const typename Way::stored* x, const typename Way::stored* packed, const Epilogue<float>& end,
-                                              SIZES, bool scatter, int64 parts) {
+__device__ __forceinline__ void convolve_tile(Y* to, const typename Way::stored* x, const typename Way::stored* second,
+                                              const typename Way::stored* packed, const Epilogue<float>& end, SIZES, int64 first,
+                                              bool scatter, int64 parts) {
     typedef Block<Way, 128, COLS, true> Tile;
     __shared__ __align__(16) typename Tile::Stage stages[STAGES];
     const Axis rows(h, oh, kh, stride_h, pad_h, dilation_h, scatter), cols(w, ow, kw, stride_w, pad_w, dilation_w, scatter);
@@ -180,9 +192,11 @@ __device__ __forceinline__ void convolve_tile(Y* to, const typename Way::stored*
     const int from = PART ? (part * length < all ? part * length : all) : 0, to_depth = PART && from + length < all ? from + length : all;
 
     Pixels<Tile> left(depths, from, to_depth);
-    left.x = x + group * channels, left.h = (int)h, left.w = (int)w, left.pitch = (int)(groups * channels);
+    left.x = x, left.map = x + group * channels, left.h = (int)h, left.w = (int)w, left.pitch = (int)(groups * channels);
+    left.second = second, left.first = (int)first, left.choose();
     left.down = rows.step(depths.rows), left.right = cols.step(depths.cols);
     left.whole = channels % Tile::VECTOR == 0 && (unsigned long long)x % 16 == 0;
+    if (second) left.whole = left.whole && first % Tile::VECTOR == 0 && (unsigned long long)second % 16 == 0;
 #pragma unroll
     for (int i = 0; i < Pixels<Tile>::LOADS; i++) {
         const int64 p = first_pixel + threadIdx.x / 4 + i * Pixels<Tile>::APART, q = p < pixels ? p : 0;
@@ -198,35 +212,48 @@ __device__ __forceinline__ void convolve_tile(Y* to, const typename Way::stored*
     right.row_apart = depths.rows.apart * (int)(kw * channels), right.col_apart = depths.cols.apart * (int)channels;
 
     Tile tile;
-    tile.run(stages, left, right, (to_depth - from + Tile::DEPTH - 1) / Tile::DEPTH, PART ? 1 << 30 : length / Tile::DEPTH);
+    tile.template run<PART>(stages, left, right, (to_depth - from + Tile::DEPTH - 1) / Tile::DEPTH, length / Tile::DEPTH);
 
-    const int64 wide = groups * outputs;
+    // By way of shared memory: stores of 16 bytes, and what comes after a sum stands once in the code.
+    constexpr int PITCH = Tile::COLS + 8, ACROSS = Tile::COLS / 4;
+    static_assert(Tile::ROWS * PITCH * sizeof(float) <= sizeof(stages), "the product fits where its factors were");
+    float* product = (float*)stages;
+    __syncthreads();  // all have read the last stage
+    tile.each_pair([&](int row, int col, float first, float second) { *(Some<float, 2>*)(product + row * PITCH + col) = {first, second}; });
+    __syncthreads();
+    const int wide = (int)(groups * outputs);
     if (PART) to += part * n * oh * ow * wide;
-    tile.each_pair([&](int row, int col, float first, float second) {
-        const int64 p = first_pixel + row, k = first_output + col;
-        if (p >= pixels || k >= outputs) return;
+#pragma unroll 1
+    for (int e = threadIdx.x; e < Tile::ROWS * ACROSS; e += Tile::THREADS) {
+        const int64 p = first_pixel + e / ACROSS;
+        const int k = first_output + e % ACROSS * 4, count = (int)outputs - k;
+        if (p >= pixels || count <= 0) continue;
         const int64 r = rows.place(row_phase, (int)(p % plane / across)), s = cols.place(col_phase, (int)(p % across)), channel = group * outputs + k;
-        Y* place = to + ((p / plane * oh + r) * ow + s) * wide + channel;
-        const bool both = k + 1 < outputs, together = both && (unsigned long long)place % (2 * sizeof(Y)) == 0;
-        if (!PART) first = end.finish(first, channel), second = both ? end.finish(second, channel + 1) : second;
-        store_pair(place, rounded<Way>(first, to), rounded<Way>(second, to), both, together);
-    });
+        Some<float, 4> some = *(const Some<float, 4>*)(product + e / ACROSS * PITCH + e % ACROSS * 4);
+        if (!PART) {
+#pragma unroll
+            for (int j = 0; j < 4; j++)
+                if (j < count) some.v[j] = end.moved(some.v[j], channel + j);
+            activate(some.v, end.activation, end.a, end.b);
+        }
+        store<Way>(to + ((p / plane * oh + r) * ow + s) * wide + channel, some, count);
+    }
 }
 
 #define WAY(name, way, threads, blocks)                                                                                                 \
     KERNEL_OF(threads, blocks) name(CONVOLVE, int64 parts) {                                                                             \
-        convolve_tile<way, threads / 4, false>(y, x, packed, {bias, scale, shift, relu != 0}, n, h, w, oh, ow, groups, outputs, channels, kh, kw,     \
-                                  stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, scatter != 0, parts);                       \
+        convolve_tile<way, threads / 4, false>(y, x, second, packed, END, n, h, w, oh, ow, groups, outputs, channels, kh, kw, stride_h,   \
+                                               stride_w, pad_h, pad_w, dilation_h, dilation_w, first, scatter != 0, parts);              \
     }
-#define WAY_IN_PARTS(name, way, blocks)                                                                                                      \
-    KERNEL_OF(256, blocks) name(CONVOLVE, element* scratch, int64 parts) {                                                                              \
-        convolve_tile<way, 64, true>(scratch, x, packed, {}, n, h, w, oh, ow, groups, outputs, channels, kh, kw, stride_h, stride_w, pad_h,  \
-                                 pad_w, dilation_h, dilation_w, scatter != 0, parts);                                                   \
+#define WAY_IN_PARTS(name, way, blocks)                                                                                                  \
+    KERNEL_OF(256, blocks) name(CONVOLVE, element* scratch, int64 parts) {                                                               \
+        convolve_tile<way, 64, true>(scratch, x, second, packed, {}, n, h, w, oh, ow, groups, outputs, channels, kh, kw, stride_h,        \
+                                     stride_w, pad_h, pad_w, dilation_h, dilation_w, first, scatter != 0, parts);                        \
     }
 #ifdef NX_HALF
 // Halves in, sums and what is added to them in float32, halves out; no row of the table takes them yet.
-WAY(convolve_f16, Halves<false>, 256, 2)
-WAY(convolve_bf16, Halves<true>, 256, 2)
+WAY(convolve_f16, Halves<false>, 256, 1)
+WAY(convolve_bf16, Halves<true>, 256, 1)
 #else
 WAY(NX_NAME(convolve_fast), ThreeProducts, 256, 2)
 WAY(NX_NAME(convolve_tf32), OneProduct, 256, 2)
@@ -238,12 +265,12 @@ WAY(NX_NAME(convolve_bfloat16_narrow), RoundedHalves<true>, 128, 3)
 WAY(NX_NAME(convolve_float16_narrow), RoundedHalves<false>, 128, 3)
 WAY_IN_PARTS(NX_NAME(convolve_fast_part), ThreeProducts, 2)
 WAY_IN_PARTS(NX_NAME(convolve_tf32_part), OneProduct, 2)
-WAY_IN_PARTS(NX_NAME(convolve_bfloat16_part), RoundedHalves<true>, 1)
-WAY_IN_PARTS(NX_NAME(convolve_float16_part), RoundedHalves<false>, 1)
+WAY_IN_PARTS(NX_NAME(convolve_bfloat16_part), RoundedHalves<true>, 2)
+WAY_IN_PARTS(NX_NAME(convolve_float16_part), RoundedHalves<false>, 2)
 
 // y = the parts of each sum, in order, and what comes after a sum.
 KERNEL NX_NAME(convolve_joined)(CONVOLVE, const element* scratch, int64 parts) {
-    const Epilogue<float> end = {bias, scale, shift, relu != 0};
+    const Epilogue<float> end = END;
     const int64 wide = groups * outputs, size = n * oh * ow * wide;
     for (EACH(i, size)) {
         float sum = 0;

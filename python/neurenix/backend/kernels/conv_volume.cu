@@ -11,7 +11,7 @@ KERNEL NX_NAME(convolve_depthwise_volume)(element* y, const element* x, const el
                                           int64 dilation_h, int64 dilation_w, int64 scatter) {
     const Axis depth(d, od, kd, stride_d, pad_d, dilation_d, scatter != 0);
     const Axis rows(h, oh, kh, stride_h, pad_h, dilation_h, scatter != 0), cols(w, ow, kw, stride_w, pad_w, dilation_w, scatter != 0);
-    const Epilogue<element> end = {bias, nullptr, nullptr, false};
+    const Epilogue<element> end = {bias, nullptr, nullptr, 0, 0, 0};
     for (EACH(i, n * od * oh * ow * channels)) {
         int64 c = i % channels, image = i / (channels * ow * oh * od);
         int q = (int)(i / channels % ow), p = (int)(i / (channels * ow) % oh), o = (int)(i / (channels * ow * oh) % od);

@@ -1,12 +1,8 @@
 // expressions.cuh - the expressions of one, two and three floats by their numbers, as on the CPU.
 #pragma once
-#include "math.cuh"
+#include "activations.cuh"
 #include "special.cuh"
 
-__device__ __forceinline__ element clamped(element x, element low, element high) {
-    element y = x < low ? low : x;
-    return y > high ? high : y;
-}
 __device__ __forceinline__ element sign(element x) { return x > 0 ? 1 : x < 0 ? -1 : 0; }
 __device__ __forceinline__ element remainder_of(element x, element y) { return (element)fmod((double)x, (double)y); }
 __device__ __forceinline__ element floor_remainder(element x, element y) {
@@ -21,9 +17,6 @@ __device__ __forceinline__ element floor_quotient(element x, element y) {
     if (q - down > (element)0.5) down = down + 1;
     return y == 0 ? x / y : down;
 }
-__device__ __forceinline__ element gelu_inner(element x) {
-    return (element)0.7978845608028654 * (x + (element)0.044715 * x * x * x);
-}
 __device__ __forceinline__ element gelu_tanh_slope(element x) {
     element t = tanh_of(gelu_inner(x));
     element inner = (element)0.7978845608028654 * (1 + (element)3 * (element)0.044715 * x * x);
@@ -32,10 +25,6 @@ __device__ __forceinline__ element gelu_tanh_slope(element x) {
 __device__ __forceinline__ element gelu_slope(element x) {
     element cdf = (element)0.5 * (1 + erf_of(x * (element)0.70710678118654752440));
     return cdf + x * (exp_of((element)-0.5 * x * x) * (element)0.3989422804014327);
-}
-__device__ __forceinline__ element mish_of(element x) {
-    element e = exp_of(x > 20 ? (element)20 : x), n = e * (e + 2);
-    return x > 20 ? x : x * n / (n + 2);
 }
 __device__ __forceinline__ element mish_slope(element x) {
     element e = exp_of(x > 20 ? (element)20 : x), n = e * (e + 2), t = n / (n + 2);
@@ -70,8 +59,6 @@ __device__ __forceinline__ element unary_of(int op, element x, element a, elemen
         case 11: return log1p_of(x);
         case 12: return log2_of(x);
         case 13: return log10_of(x);
-        case 14: return tanh_of(x);
-        case 15: return sigmoid_of(x);
         case 16: return erf_of(x);
         case 17: return round_down(x);
         case 18: return round_up(x);
@@ -95,21 +82,10 @@ __device__ __forceinline__ element unary_of(int op, element x, element a, elemen
         case 36: return a / x;
         case 37: return pow_of(x, a);
         case 38: return pow_of(a, x);
-        case 39: return clamped(x, a, b);
-        case 40: return x < 0 ? (element)0 : x;
-        case 41: return x > 0 ? x : x * a;
-        case 42: return x > 0 ? x * b : expm1_of(x) * a;
-        case 43: return x > 0 ? x : expm1_of(x / a) * a;
-        case 44: return (element)0.5 * x * (1 + erf_of(x * (element)0.70710678118654752440));
-        case 45: return (element)0.5 * x * (1 + tanh_of(gelu_inner(x)));
-        case 46: return x / (1 + exp_of(-x));
-        case 47: return mish_of(x);
         case 48: return (x < 0 ? x : (element)0) - log1p_of(exp_of(-magnitude(x)));
         case 49: return x * a > b ? x : log1p_of(exp_of(x * a)) / a;
         case 50: return x / (1 + magnitude(x));
         case 51: return x - tanh_of(x);
-        case 52: return clamped(x + 3, 0, 6) / 6;
-        case 53: return x * clamped(x + 3, 0, 6) / 6;
         case 54: return x <= a ? b : x;
         case 55: return x >= -a && x <= a ? (element)0 : x;
         case 56: return x > a ? x - a : x < -a ? x + a : x - x;
@@ -128,6 +104,8 @@ __device__ __forceinline__ element unary_of(int op, element x, element a, elemen
         case 69: return (element)ndtri_of((double)x);
         case 70: return nearest(x, 8, -126, 3.3895313892515355e38);
         case 71: return nearest(x, 11, -14, 65504.0);
+        case 14: case 15: case 39: case 40: case 41: case 42: case 43: case 44: case 45: case 46: case 47: case 52: case 53:
+            return activation_of(op, x, a, b);
         default: return Traits<element>::nan();
     }
 }

@@ -21,6 +21,13 @@ template <int N, typename T> __device__ __forceinline__ bool packs_to(const T* a
     return view.strides[(int)view.axes - 1] == 1 && packs<N>(array, view);
 }
 
+// Drops the first, and puts one behind the last.
+template <typename T, int N> __device__ __forceinline__ void shift(T (&some)[N], T last) {
+#pragma unroll
+    for (int k = 0; k + 1 < N; k++) some[k] = some[k + 1];
+    some[N - 1] = last;
+}
+
 // The positions that a thread takes: N at a time from `i` on, in a loop over the grid.
 template <int N> struct Walk {
     int64 first, apart, step, size;
@@ -31,6 +38,17 @@ template <int N> struct Walk {
     }
     __device__ __forceinline__ bool whole(int64 i) const { return packed && i + N <= size; }
 
+    // Where in a view the positions are; beyond the last, where the first is. One after the other, so that the divisions stand once in
+    // the code.
+    __device__ __forceinline__ void find(int64 (&places)[N], const View& view, int64 i) const {
+        if (view.axes == 1) {
+#pragma unroll
+            for (int k = 0; k < N; k++) places[k] = (i + k * apart < size ? i + k * apart : i) * view.strides[0];
+            return;
+        }
+#pragma unroll 1
+        for (int k = 0; k < N; k++) shift(places, at(view, i + k * apart < size ? i + k * apart : i));
+    }
     template <typename T> __device__ __forceinline__ Some<T, N> taken(const T* x, const View& view, int64 i) const {
         Some<T, N> some;
         if (whole(i)) {
@@ -40,8 +58,10 @@ template <int N> struct Walk {
             for (int k = 0; k < N; k++) some.v[k] = *x;
             return some;
         }
+        int64 places[N];
+        find(places, view, i);
 #pragma unroll
-        for (int k = 0; k < N; k++) some.v[k] = x[at(view, i + k * apart < size ? i + k * apart : i)];
+        for (int k = 0; k < N; k++) some.v[k] = x[places[k]];
         return some;
     }
     template <typename T> __device__ __forceinline__ void put(T* y, const View& view, int64 i, const Some<T, N>& some) const {
@@ -49,9 +69,11 @@ template <int N> struct Walk {
             *(Some<T, N>*)(y + (view.axes == 1 ? i : at(view, i))) = some;
             return;
         }
+        int64 places[N];
+        find(places, view, i);
 #pragma unroll
         for (int k = 0; k < N; k++)
-            if (i + k * apart < size) y[at(view, i + k * apart)] = some.v[k];
+            if (i + k * apart < size) y[places[k]] = some.v[k];
     }
 };
 #define EACH_SOME(i, walk) int64 i = walk.first; i < walk.size; i += walk.step

@@ -16,13 +16,16 @@
 #include "block.cuh"
 
 #ifdef NX_FLOATS
+// Away from k on both sides, until what is farther cannot be less: the squares so far are at least 0.
 KERNEL NX_NAME(distance_pass)(element* y, const element* x, int64 outer, int64 n, int64 inner, double spacing) {
     for (EACH(at, outer * n * inner)) {
-        int64 k = at / inner % n, start = at / inner / n * n * inner + at % inner;
+        const int64 k = at / inner % n, most = k > n - 1 - k ? k : n - 1 - k;
         double least = Traits<double>::high();
-        for (int64 j = 0; j < n; j++) {
-            double way = spacing * ((double)k - (double)j), value = (double)x[start + j * inner] + way * way;
-            least = value < least ? value : least;
+        for (int64 step = 0; step <= most; step++) {
+            const double way = spacing * (double)step, square = way * way;
+            if (square >= least) break;
+            if (step <= k && (double)x[at - step * inner] + square < least) least = (double)x[at - step * inner] + square;
+            if (step < n - k && (double)x[at + step * inner] + square < least) least = (double)x[at + step * inner] + square;
         }
         y[at] = (element)least;
     }

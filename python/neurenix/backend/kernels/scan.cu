@@ -1,10 +1,10 @@
-// scan.cu - running sums and products along the middle axis of (outer, n, inner), and gradients of products; a thread a line, of long
-// running sums a warp.
+// scan.cu - running sums and products along the middle axis of (outer, n, inner), and gradients of products; a thread a line, a warp a
+// long one.
 // It has never run on a GPU: it was compiled for each architecture and run in the emulator. Same bits as the CPU.
 // max-registers: 144
 // launch scan: threads outer * inner * (1 + 31 * (n > 63))
-// launch prod_grad: threads outer * inner
-// launch cumprod_grad: threads outer * inner
+// launch prod_grad: threads outer * inner * (1 + 31 * (n > 63))
+// launch cumprod_grad: threads outer * inner * (1 + 31 * (n > 63))
 #include "warps.cuh"
 
 #ifdef NX_WIDE
@@ -68,55 +68,114 @@ __device__ __forceinline__ double kept(const float* y, const Line& line, int64 i
     return __longlong_as_double((int64)(high << 32 | __float_as_uint(y[line.at(2 * i)])));
 }
 
+// What runs from the first end on, and what of it position k needs: of a product all that is before k, ...
+struct Before {
+    static constexpr double first = 1;
+    static __device__ __forceinline__ double step(double& state, double x, double, double) {
+        const double held = state;
+        state = state * x;
+        return held;
+    }
+};
+// ... of running products t[k] = g[k] + x[k - 1] t[k - 1], counted from the back.
+struct Tail {
+    static constexpr double first = 0;
+    static __device__ __forceinline__ double step(double& state, double, double g, double x_before) {
+        state = g + x_before * state;
+        return state;
+    }
+};
+
+// gx[k] = held[k] * the product, times `last`, of all x behind k. term(k, which) is x, g or the x before; a thread a line.
+template <class Rule, typename Term>
+__device__ __forceinline__ void gradient_by_thread(element* gx, const Line& line, int64 n, double last, Term term) {
+    double state = Rule::first, held[RUN];
+    for (int64 k = 0; k < n; k++) {
+        if (k > 0 && k % RUN == 0) keep(gx, line, k / RUN, state);
+        Rule::step(state, term(k, 0), term(k, 1), term(k, 2));
+    }
+    for (int64 run = (n - 1) / RUN; run >= 0; run--) {
+        state = run > 0 ? kept(gx, line, run) : Rule::first;
+#pragma unroll
+        for (int j = 0; j < RUN; j++) {
+            const int64 k = run * RUN + j;
+            held[j] = k < n ? Rule::step(state, term(k, 0), term(k, 1), term(k, 2)) : 0;
+        }
+#pragma unroll
+        for (int j = RUN - 1; j >= 0; j--) {
+            if (run * RUN + j >= n) continue;
+            gx[line.at(run * RUN + j)] = (element)(held[j] * last);
+            last = last * term(run * RUN + j, 0);
+        }
+    }
+}
+
+// What a warp holds of a line.
+struct Held {
+    element terms[3][PART];
+    double values[PART];
+};
+
+// The same by a warp a line: it fetches PART elements at once, and each lane follows them all, in the same order.
+template <class Rule, typename Term>
+__device__ __forceinline__ void gradient_by_warp(element* gx, const Line& line, int64 n, double last, Term term, Held& held) {
+    const int lane = threadIdx.x % 32;
+    const auto fetch = [&](int64 from) {
+        const int count = (int)(n - from < PART ? n - from : PART);
+        for (int place = lane; place < count; place += 32)
+            for (int which = 0; which < 3; which++) held.terms[which][place] = term(from + place, which);
+        __syncwarp();
+        return count;
+    };
+    const auto step = [&](double& state, int place) { return Rule::step(state, held.terms[0][place], held.terms[1][place], held.terms[2][place]); };
+    double state = Rule::first;
+    for (int64 from = 0; from < n; from += PART) {
+        if (from > 0 && lane == 0) keep(gx, line, from / PART, state);
+        const int count = fetch(from);
+        for (int place = 0; place < count; place++) step(state, place);
+        __syncwarp();
+    }
+    for (int64 from = (n - 1) / PART * PART; from >= 0; from -= PART) {
+        state = from > 0 ? kept(gx, line, from / PART) : Rule::first;
+        const int count = fetch(from);
+        for (int place = 0; place < count; place++) {
+            const double value = step(state, place);
+            if (place % 32 == lane) held.values[place] = value;
+        }
+        for (int place = count - 1; place >= 0; place--) {
+            if (place % 32 == lane) held.values[place] = held.values[place] * last;
+            last = last * (double)held.terms[0][place];
+        }
+        for (int place = lane; place < count; place += 32) gx[line.at(from + place)] = (element)held.values[place];
+        __syncwarp();
+    }
+}
+
+template <class Rule, typename Term>
+__device__ __forceinline__ void gradient_of_line(element* gx, const Line& line, int64 n, double last, Term term, Held (&held)[8]) {
+    if (lanes_of(n) == 1) gradient_by_thread<Rule>(gx, line, n, last, term);
+    else gradient_by_warp<Rule>(gx, line, n, last, term, held[threadIdx.x / 32]);
+}
+
 KERNEL NX_NAME(prod_grad)(element* gx, const element* g, const element* x, int64 outer, int64 n, int64 inner) {
-    for (EACH(i, outer * inner)) {
-        const Line line(i, n, inner, false);
-        double before = 1, after = (double)g[i], held[RUN];
-        for (int64 k = 0; k < n; k++) {
-            if (k > 0 && k % RUN == 0) keep(gx, line, k / RUN, before);
-            before = before * (double)x[line.at(k)];
-        }
-        for (int64 run = (n - 1) / RUN; run >= 0; run--) {
-            before = run > 0 ? kept(gx, line, run) : 1;
-#pragma unroll
-            for (int j = 0; j < RUN; j++) {
-                held[j] = before;
-                if (run * RUN + j < n) before = before * (double)x[line.at(run * RUN + j)];
-            }
-#pragma unroll
-            for (int j = RUN - 1; j >= 0; j--) {
-                if (run * RUN + j >= n) continue;
-                gx[line.at(run * RUN + j)] = (element)(held[j] * after);
-                after = after * (double)x[line.at(run * RUN + j)];
-            }
-        }
+    __shared__ Held held[8];
+    for (EACH(i, outer * inner * lanes_of(n))) {
+        const Line line(i / lanes_of(n), n, inner, false);
+        const auto term = [&](int64 k, int which) { return which == 0 ? x[line.at(k)] : (element)0; };
+        gradient_of_line<Before>(gx, line, n, (double)g[i / lanes_of(n)], term, held);
     }
 }
 
 // From the back t[k] = g[k] + x[k + 1] t[k + 1]; the gradient is the product before k times t[k].
 KERNEL NX_NAME(cumprod_grad)(element* gx, const element* g, const element* x, int64 outer, int64 n, int64 inner) {
-    for (EACH(i, outer * inner)) {
-        const Line line(i, n, inner, true);
-        double before = 1, tail = 0, held[RUN];
-        for (int64 k = 0; k < n; k++) {
-            if (k > 0 && k % RUN == 0) keep(gx, line, k / RUN, tail);
-            tail = (double)g[line.at(k)] + (k > 0 ? (double)x[line.at(k - 1)] : 0.0) * tail;
-        }
-        for (int64 run = (n - 1) / RUN; run >= 0; run--) {
-            tail = run > 0 ? kept(gx, line, run) : 0;
-#pragma unroll
-            for (int j = 0; j < RUN; j++) {
-                const int64 k = run * RUN + j;
-                if (k < n) tail = (double)g[line.at(k)] + (k > 0 ? (double)x[line.at(k - 1)] : 0.0) * tail;
-                held[j] = tail;
-            }
-#pragma unroll
-            for (int j = RUN - 1; j >= 0; j--) {
-                if (run * RUN + j >= n) continue;
-                gx[line.at(run * RUN + j)] = (element)(before * held[j]);
-                before = before * (double)x[line.at(run * RUN + j)];
-            }
-        }
+    __shared__ Held held[8];
+    for (EACH(i, outer * inner * lanes_of(n))) {
+        const Line line(i / lanes_of(n), n, inner, true);
+        const auto term = [&](int64 k, int which) {
+            if (which == 1) return g[line.at(k)];
+            return which == 0 ? x[line.at(k)] : k > 0 ? x[line.at(k - 1)] : (element)0;
+        };
+        gradient_of_line<Tail>(gx, line, n, 1.0, term, held);
     }
 }
 #endif

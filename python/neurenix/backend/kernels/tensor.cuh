@@ -209,8 +209,9 @@ template <class Way, int ROWS_, int COLS_, bool BY_ROWS> struct Block {
                 }
     }
 
-    // The product over so many stages of depth; partial sums close every `part` of them. A loader fills the next stage when called.
-    template <class Left, class Right>
+    // The product over so many stages of depth; partial sums close every `part` of them, or ONCE at the end, which needs no registers
+    // for totals. A loader fills the next stage when called.
+    template <bool ONCE = false, class Left, class Right>
     __device__ __forceinline__ void run(Stage (&stages)[STAGES], Left& left, Right& right, int steps, int part) {
 #pragma unroll 1
         for (int s = 0; s < STAGES - 1; s++) {
@@ -226,9 +227,9 @@ template <class Way, int ROWS_, int COLS_, bool BY_ROWS> struct Block {
             cp_async_commit();
             multiply(stages[reading]);
             reading = reading == STAGES - 1 ? 0 : reading + 1;
-            if (++done == part) close(), done = 0;
+            if (!ONCE && ++done == part) close(), done = 0;
         }
-        if (done) close();
+        if (ONCE || done) close();
     }
 
     // visit(row, col, value, next value) for each pair of neighbours in the tile.

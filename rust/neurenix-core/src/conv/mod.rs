@@ -19,6 +19,7 @@ pub use bias::bias_gradient;
 pub use depthwise::convolve_depthwise_volume;
 pub use winograd::{convolve_winograd, winograd_pack, winograd_weight_gradient};
 
+use crate::ensure_shape;
 use crate::error::{Result, expect_len};
 use crate::simd::Float;
 use direct::Problem;
@@ -104,6 +105,15 @@ pub fn pack<T: Float>(
     pack::Weight { values: weight, second, kh, kw, direction }.pack(packed, &panels, &rows, &columns)
 }
 
+/// The number of ReLU among the expressions of one element.
+const RELU: usize = 40;
+
+/// Whether the activation is ReLU, rather than 0 for none; others are passes of their own on a CPU, where maps of two parts are joined.
+fn rectifies(activation: usize) -> Result<bool> {
+    ensure_shape!(activation == 0 || activation == RELU, "activation: expected none or relu, got {activation}");
+    Ok(activation == RELU)
+}
+
 /// `y[n, oy, ox, k] = sum over c, taps of x[n, iy, ix, c] * w[k, c, tap]`, then the epilogue; see [`Direction`].
 ///
 /// # Errors
@@ -111,6 +121,7 @@ pub fn pack<T: Float>(
 pub fn convolve<T: Float>(
     y: &mut [T],
     x: &[T],
+    second: Option<&[T]>,
     packed: &[T],
     bias: Option<&[T]>,
     scale: Option<&[T]>,
@@ -131,13 +142,17 @@ pub fn convolve<T: Float>(
     pad_w: usize,
     dilation_h: usize,
     dilation_w: usize,
+    first: usize,
     scatter: usize,
-    relu: usize,
+    activation: usize,
+    _a: f64,
+    _b: f64,
 ) -> Result {
+    ensure_shape!(second.is_none() && first == channels, "second: expected one map");
     expect_len("y", y.len(), &[n, oh, ow, groups, outputs])?;
     expect_len("x", x.len(), &[n, h, w, groups, channels])?;
     expect_len("packed", packed.len(), &[packed_len(groups, outputs, channels, kh, kw)?])?;
-    let epilogue = Epilogue::checked(bias, scale, shift, relu != 0, groups * outputs)?;
+    let epilogue = Epilogue::checked(bias, scale, shift, rectifies(activation)?, groups * outputs)?;
     let windows = Windows::new((kh, kw), (stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w));
     let (rows, columns) = windows.axes(direction_of(scatter)?, (h, w), (oh, ow))?;
     let problem = Problem { n, rows, columns, panels: Panels { groups, channels, outputs } };
@@ -170,12 +185,14 @@ pub fn convolve_depthwise<T: Float>(
     dilation_h: usize,
     dilation_w: usize,
     scatter: usize,
-    relu: usize,
+    activation: usize,
+    _a: f64,
+    _b: f64,
 ) -> Result {
     expect_len("y", y.len(), &[n, oh, ow, channels])?;
     expect_len("x", x.len(), &[n, h, w, channels])?;
     expect_len("weight", weight.len(), &[channels, kh, kw])?;
-    let epilogue = Epilogue::checked(bias, scale, shift, relu != 0, channels)?;
+    let epilogue = Epilogue::checked(bias, scale, shift, rectifies(activation)?, channels)?;
     let windows = Windows::new((kh, kw), (stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w));
     let (rows, columns) = windows.axes(direction_of(scatter)?, (h, w), (oh, ow))?;
     let problem = Problem { n, rows, columns, panels: Panels { groups: channels, channels: 1, outputs: 1 } };
