@@ -29,7 +29,7 @@ demo: .venv/built-demo ## train a U-Net on a real microscopy image and show what
 .PHONY: test
 test: ## everything that must hold: lints, Rust and Python tests, oracle, wheel, documentation's code
 	@tests/tools/check_machine test
-	@$(MAKE) lint rust-test wheel-test cuda-errors docs pytest
+	@$(MAKE) lint rust-test wheel-test cuda-check docs pytest
 
 .PHONY: develop
 develop: .venv/built-test ## build the extension into .venv, with what the tests need
@@ -164,6 +164,7 @@ clean: ## remove what was built
 	@touch $@
 
 build/cupy/.made: .venv/made
+	@echo "installing CuPy into build/cupy, once"
 	@$(PY) -m pip install --upgrade --target build/cupy "cupy-cuda12x>=14"
 	@touch $@
 

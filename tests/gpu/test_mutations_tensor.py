@@ -74,7 +74,6 @@ MUTATIONS = {
     "tail of the depth not masked": (conv_cores, "conv_tensor.cu", "valid && rest > 0;", "valid;"),
     "no bound on outputs": (conv_cores, "conv_tensor.cu", "if (j < count) to[j]", "to[j]"),
     "misaligned stores": (conv_cores, "conv_tensor.cu", "count >= 4 && (unsigned long long)to % sizeof(some) == 0", "count >= 4"),
-    "no barrier before the product is laid out": (conv_odd, "conv_tensor.cu", "    __syncthreads();  // all have read the last stage\n", ""),
     "no barrier before the product is read": (conv_cores, "conv_tensor.cu", "    __syncthreads();\n    const int wide", "    const int wide"),
     "a second map that is never chosen": (conv_beside, "conv_tensor.cu", "beside = place.channel >= first;", "beside = false;"),
     "misaligned copies": (conv_odd, "conv_tensor.cu", "channels % Tile::VECTOR == 0 && (unsigned long long)x % 16 == 0", "true"),
