@@ -177,6 +177,8 @@ def test_errors():
     ):
         F.cross_entropy(x, t[:, None])
     with pytest.raises(ShapeError, match=r"cross_entropy: expected a target of shape \(2, 3, 4, 4\)"):
+        F.cross_entropy(x, np.zeros((2, 3, 4, 5), np.float32))
+    with pytest.raises(DTypeError, match=r"cross_entropy: expected integer class numbers, or probabilities of shape \(2, 3, 4, 4\)"):
         F.cross_entropy(x, t.astype(np.float32))
     with pytest.raises(ShapeError, match=r"nll_loss: expected a weight float32\(3,\), one a class, got float32\(4,\)"):
         F.nll_loss(x, t, np.ones(4, np.float32))

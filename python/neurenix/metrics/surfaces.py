@@ -113,12 +113,21 @@ def hausdorff_distance(
 def average_surface_distance(
     prediction: Any, target: Any, *, spacing: Any = None, symmetric: bool = True, mask: Any = None, ignore_index: float | None = None
 ) -> float:
-    """The mean distance of the surfaces' pixels to the other surface; arguments as :func:`hausdorff_distance`.
+    """The mean distance of the surfaces' pixels to the other surface.
 
     Parameters
     ----------
+    prediction, target : array or Tensor, one shape (H, W) or (D, H, W)
+        Masks, taken as :func:`iou` takes them.
+    spacing, mask, ignore_index
+        As for :func:`hausdorff_distance`.
     symmetric : bool
         Over the pixels of both surfaces; else over those of the prediction.
+
+    Returns
+    -------
+    float
+        In the unit of ``spacing``, else in pixels.
 
     Examples
     --------

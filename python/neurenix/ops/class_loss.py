@@ -243,6 +243,8 @@ def cross_entropy(
     ArgumentError
         If ``input`` is the output of ``softmax``, a class number lies outside the classes, or ``ignore_index`` names a class
         beside probabilities.
+    DTypeError
+        If class numbers are floats.
 
     Examples
     --------
@@ -260,6 +262,10 @@ def cross_entropy(
         settings: dict[str, Any] = {"ignore_index": ignore_index, "label_smoothing": smoothing}
         return weighted_pixels(op, cross_entropy, x, t, weight, how, mask, pixel_weight, settings)
     if t.dtype.kind == "f":
+        if t.ndim == x.ndim - 1:
+            raise DTypeError(
+                f"{op}: expected integer class numbers, or probabilities of shape {x.shape}, got {t.dtype}{t.shape}; convert class numbers with .long()"
+            )
         if isinstance(ignore_index, int) and ignore_index >= 0:
             raise ArgumentError(
                 f"{op}: expected class numbers beside ignore_index={ignore_index}, got probabilities; leave ignore_index out"

@@ -66,10 +66,31 @@ def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = 
 def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Extreme:  # noqa: ARG001 - always is
     """The ``k`` largest (or smallest) elements along ``dim``, and where they are; always in order.
 
+    Parameters
+    ----------
+    input : Tensor
+    k : int
+    dim : int
+    largest : bool
+        Whether the largest, else the smallest.
+    sorted : bool
+        Taken for PyTorch's sake and without effect.
+
+    Returns
+    -------
+    values, indices : Tensor
+        Of the shape of ``input`` with ``k`` elements along ``dim``; indices are int64. Equal elements come in the order in which they stand.
+
     Raises
     ------
     ArgumentError
         If there are fewer than ``k``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.topk(nx.tensor([3.0, 1.0, 4.0, 1.0]), 2).indices.tolist()
+    [2, 0]
     """
     x = as_tensor(input)
     at = axis_of("topk", dim, x.ndim)

@@ -88,7 +88,9 @@ def ssim(
     window_size : int
         Odd.
     sigma : float
-        Of the Gaussian; 0 for a box.
+        Of the Gaussian, in pixels; 0 for a box.
+    k1, k2 : float
+        Of the constants, which keep quotients of small numbers finite.
     reduction : {"mean", "sum", "none"}
         "none" gives one number an image, (N,).
 

@@ -24,7 +24,11 @@ class RMSprop(Optimizer):
     eps, weight_decay, momentum : float
     centered : bool
         Divide by the running deviation instead.
+    capturable, foreach : bool, optional
+        Taken for PyTorch's sake and without effect.
     maximize : bool
+    differentiable : bool
+        Refused: steps are not recorded.
 
     References
     ----------
