@@ -12,7 +12,7 @@ import neurenix as nx
 from neurenix import nn
 from neurenix.errors import ArgumentError, GraphError, ShapeError
 from neurenix.multiscale import UNet
-from neurenix.parallel import Shards, tree
+from neurenix.parallel import Ranks, Shards, tree
 
 COUNT, SAMPLES = 4, 8
 
@@ -163,6 +163,40 @@ def test_gradients_of_a_gpu_go_through_pinned_memory_beside_its_work(monkeypatch
     for found, wanted in zip([*model.parameters(), *model.buffers()], [*on_the_cpu.parameters(), *on_the_cpu.buffers()], strict=True):
         one, other = (found, wanted) if found.grad is None else (found.grad, wanted.grad)
         np.testing.assert_allclose(one.cpu().numpy(), other.numpy(), rtol=1e-3, atol=1e-5)
+
+
+class SecondOfTwo(Ranks):
+    """One of two ranks, of which the other is always there; it writes down what leaves."""
+
+    rank, size = 1, 2
+
+    def __init__(self, log: list[str]) -> None:
+        self.log = log
+
+    def gather(self, value: Any, meanwhile: Callable[[], object] = int) -> list[Any]:
+        self.log.append("gather")
+        meanwhile()
+        *rest, losses = value
+        return [(*rest, {shard - 1: loss for shard, loss in losses.items()}), value]
+
+    def send(self, array: np.ndarray, rank: int, tag: int) -> Any:
+        self.log.append(f"send {tag}")
+        return self
+
+    def receive(self, array: np.ndarray, rank: int, tag: int) -> Any:
+        array[...] = 0
+        return self
+
+    def Test(self) -> bool:
+        return True
+
+
+def test_gradients_leave_while_backward_goes_on() -> None:
+    log: list[str] = []
+    model = nn.Sequential(nn.Linear(4, 600), nn.ReLU(), nn.Linear(600, 600))
+    model[0].weight.register_hook(lambda _: log.append("first layer"))
+    Shards(2, SecondOfTwo(log)).backward(model, nn.MSELoss(), nx.randn(2, 4), nx.randn(2, 600))
+    assert log == ["send 0", "first layer", "send 3", "gather"]  # the last layer's to their owner; a sum of its own when all is there
 
 
 def test_parameters_without_a_gradient_have_none() -> None:

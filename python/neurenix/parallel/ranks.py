@@ -43,8 +43,9 @@ class Ranks:
 
     rank, size = 0, 1
 
-    def gather(self, value: T) -> list[T]:
-        """What every rank gave, in their order."""
+    def gather(self, value: T, meanwhile: Callable[[], object] = int) -> list[T]:
+        """What every rank gave, in their order; ``meanwhile()`` is called again and again until all of them have."""
+        meanwhile()
         return [value]
 
     def send(self, _array: np.ndarray[Any, Any], rank: int, _tag: int) -> Any:
@@ -98,10 +99,10 @@ class Ranks:
 
 
 def wait_until(done: Callable[[], bool]) -> None:
-    """Look again and again, the more seldom the longer it takes: by a twentieth of the time that has passed."""
+    """Look again and again, the more seldom the longer it takes: by a part of the time that has passed."""
     begun = time.perf_counter()
     while not done():
-        time.sleep(min(_PAUSES[1], max(_PAUSES[0], (time.perf_counter() - begun) / 20)))
+        time.sleep(min(_PAUSES[1], max(_PAUSES[0], (time.perf_counter() - begun) / 200)))
 
 
 def share_of_cores(every: list[list[int]], own: list[int]) -> int:
@@ -121,9 +122,15 @@ class MpiRanks(Ranks):
     def _abort(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         self.end("".join(traceback.format_exception(kind, error, trace)).rstrip())
 
-    def gather(self, value: T) -> list[T]:
-        """What every rank gave, in their order."""
-        wait_until(self.comm.Ibarrier().Test)
+    def gather(self, value: T, meanwhile: Callable[[], object] = int) -> list[T]:
+        """What every rank gave, in their order; ``meanwhile()`` is called again and again until all of them have."""
+        barrier = self.comm.Ibarrier()
+
+        def are_here() -> bool:
+            meanwhile()
+            return bool(barrier.Test())
+
+        wait_until(are_here)
         found: list[T] = self.comm.allgather(value)
         return found
 

@@ -10,7 +10,7 @@ import numpy as np
 from neurenix import autograd, backend, layout, random
 from neurenix._typing import Array
 from neurenix.errors import ArgumentError, GraphError, ShapeError
-from neurenix.nn import Module
+from neurenix.nn import Module, Parameter, walking
 from neurenix.ops._arguments import integer
 from neurenix.ops._over_batch import joined_by
 from neurenix.parallel import tree
@@ -144,12 +144,14 @@ class _Step:
         self.shards, self.model, self.criterion = shards, model, criterion
         own = shards.count // shards.ranks.size
         self.own = range(shards.ranks.rank * own, (shards.ranks.rank + 1) * own)
-        self.parameters = [p for p in model.parameters() if p.requires_grad][::-1]  # backward meets the last ones first
-        self.statistics = [b for b in model.buffers() if b.is_floating_point()]
+        tensors = [t for _, t in walking.tensors(model, Module, True)]  # looked for once: it costs as much as the optimizer's step
+        self.parameters = [p for p in tensors if isinstance(p, Parameter) and p.requires_grad][::-1]  # backward meets the last ones first
+        buffers = [b for b in tensors if not isinstance(b, Parameter)]
+        self.statistics = [b for b in buffers if b.is_floating_point()]
         self.gradients = buckets_of(self.parameters)
         self.buckets = [*self.gradients, *buckets_of(self.statistics)]
         self.joining = Joining(shards.ranks, shards.count, [(b.size, b.dtype) for b in self.buckets])
-        self.before = [(b, layout.copy(b._array)) for b in model.buffers()]
+        self.before = [(b, layout.copy(b._array)) for b in buffers]
         self.begun = random.get_rng_state()
         self.known: list[list[Array]] = []  # sums over the batch, in the order in which the loss asks for them
         self.waiting: list[tuple[int, Tensor, list[Tensor], tuple[int, int]]] = []  # shards whose loss asks for one more
@@ -235,7 +237,7 @@ class _Step:
 
     def _gather(self) -> list[list[Vector]] | None:
         """What the losses of all shards ask for; None where all are done."""
-        rows = self.shards.ranks.gather((self.asked, self.samples, random.get_rng_state(), self.losses))
+        rows = self.shards.ranks.gather((self.asked, self.samples, random.get_rng_state(), self.losses), self.joining.poll)
         asked = [ask for row in rows for ask in row[0]]
         shapes = {None if ask is None else tuple((a.shape, a.dtype.str) for a in ask) for ask in asked}
         if len(shapes) > 1 or len({row[1] for row in rows}) > 1 or len({row[2] for row in rows}) > 1:
