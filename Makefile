@@ -93,6 +93,10 @@ fuzz: .venv/built-test ## random calls of kernels, model and image files for MIN
 kill-test: .venv/built-test ## kill predictions of large images and trainings at ROUNDS=100 random places each: nothing is lost, the files are the same (minutes)
 	NEURENIX_KILLS=$${ROUNDS:-100} $(PY) -m pytest -q tests/slides/test_kills.py tests/command/test_kills.py
 
+.PHONY: soak
+soak: .venv/built-test ## train, kill and resume at random moments for MINUTES=30 under a limit of memory: the files of a run that was left alone
+	$(PY) tests/soak.py --minutes $(or $(MINUTES),30)
+
 .PHONY: sanitize
 sanitize: ## the Rust core's tests under address sanitizer, and a part of them under Miri where a nightly toolchain has it (minutes)
 	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address ASAN_OPTIONS=detect_leaks=0 \
@@ -139,8 +143,8 @@ gpu-test: .venv/built-test build/cupy/.made ## the tests for a machine with a GP
 	NEURENIX_REQUIRE_GPU=1 PYTHONPATH=build/cupy $(PY) -m pytest -q -m gpu tests/gpu
 
 .PHONY: bench-tiles
-bench-tiles: .venv/built-test ## predict a generated image of 20,000 x 20,000 pixels under a gigabyte: time, memory and work, planned and measured
-	$(PY) benches/tiles.py
+bench-tiles: .venv/built-test ## predict a generated image of 20,000 x 20,000 pixels under a gigabyte: time, memory and work, planned and measured; goes on if it was ended; MODEL=large: 31 million parameters under three, SIZE=pixels
+	$(PY) benches/tiles.py --model $(or $(MODEL),small) --size $(or $(SIZE),20000) $(BENCH)
 
 .PHONY: gpu-bench
 gpu-bench: .venv/built-test build/cupy/.made ## a GPU beside its limits, and beside PyTorch with cuDNN where that is installed

@@ -1,26 +1,42 @@
 """A generated image of 20,000 x 20,000 pixels, three channels, from file to file under a limit of memory: `python benches/tiles.py`.
 
-Planned and measured: the time, the peak of the process's memory, and the multiply-adds over those of the whole image at once.
+Planned and measured: the time, the peak of the process's memory, and the multiply-adds over those of the whole image at once. It may be
+ended at any time: run again it goes on, and what was measured before counts.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import json
+import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _harness import machine, report
+from _harness import HERE, machine, report
 
 import neurenix as nx
+from neurenix.slides.tile_plan import duration, memory_bytes
 
 BAND = 256
+MODELS = {"small": ([16, 32, 64, 128], "1GB"), "large": ([64, 128, 256, 512], "3GB")}
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(HERE.parent / "python")}
+POLL = 0.5  # seconds between two looks at the process
+
+
+def once(path: Path, make: Callable[[Path], None]) -> Path:
+    """A file that is made whole or not at all, and kept."""
+    if not path.exists():
+        beside = path.with_name(f"{path.stem}.part{path.suffix}")
+        make(beside)
+        beside.replace(path)
+    return path
 
 
 def make_image(path: Path, size: int) -> None:
@@ -47,58 +63,110 @@ def make_model(path: Path, image: Path, features: list[int]) -> None:
     nx.save(model, path)
 
 
-RUN = """
-import sys
-from pathlib import Path
-from neurenix.command import main
-status = main(sys.argv[2:])
-peak = next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-Path(sys.argv[1]).write_text(peak)
-sys.exit(status)
-"""
+def make_plan(path: Path, model: Path, image: Path, memory: str, precision: str) -> None:
+    """What the command says before."""
+    command = ["plan", str(model), str(image), "--memory", memory, "--precision", precision, "--json"]
+    path.write_bytes(
+        subprocess.run([sys.executable, "-m", "neurenix", *command], env=ENVIRONMENT, check=True, stdout=subprocess.PIPE).stdout
+    )
 
 
-def run(command: list[str], told: Path) -> tuple[float, int]:
-    """Seconds and the most bytes of memory that a command took, as the system counts them for its process."""
-    begun = time.perf_counter()
-    subprocess.run([sys.executable, "-c", RUN, str(told), *command], check=True)
-    return time.perf_counter() - begun, int(told.read_text()) << 10
+class Spent:
+    """Seconds and the most bytes of memory of one job, over all the processes that worked at it, in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.seconds, self.peak, self.runs = json.loads(path.read_text()) if path.exists() else (0.0, 0, 0)
+
+    def run(self, command: list[str]) -> None:
+        """Run a command, which is watched; an error if it fails."""
+        self.runs += 1
+        before, begun = self.seconds, time.perf_counter()
+        child = subprocess.Popen([sys.executable, "-m", "neurenix", *command], env=ENVIRONMENT)
+        try:
+            while child.poll() is None:
+                self.peak = max(self.peak, held(child.pid))
+                self.seconds = before + time.perf_counter() - begun
+                self._save()
+                time.sleep(POLL)
+        finally:
+            if child.poll() is None:
+                child.terminate()  # it ends its tile first
+                child.wait()
+        if child.returncode:
+            raise SystemExit(child.returncode)
+
+    def _save(self) -> None:
+        beside = self._path.with_suffix(".part")
+        beside.write_text(json.dumps([self.seconds, self.peak, self.runs]))
+        beside.replace(self._path)
 
 
-def measured(folder: Path, memory: str, precision: str) -> dict[str, Any]:
-    model, image, out = folder / "model.nx", folder / "slide.npy", folder / f"found {precision}"
+def held(pid: int) -> int:
+    """The most bytes of memory that a process held so far, as the system counts them."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmHWM")), 0)
+
+
+def measured(files: tuple[Path, Path, Path], memory: str, precision: str, settings: list[str]) -> dict[str, Any]:
+    """A row: planned, and then done, or gone on with."""
+    model, image, out = files
     shape = np.load(image, mmap_mode="r").shape
-    with nx.set_float32_precision(precision):
-        plan = nx.load(model).plan((3, *shape[:2]), memory)
-    print(f"{precision}, {memory}:\n{plan}", flush=True)
-    command = ["predict", str(model), str(image), "--out", str(out), "--memory", memory, "--precision", precision]
-    command += ["--instances", "--overlay", "--format", "npy"]
-    seconds, peak = run(command, folder / "peak")
-    numbers = np.load(out / "slide_instances.npy", mmap_mode="r")
-    digest, objects = hashlib.sha256((out / "slide_instances.npy").read_bytes()).hexdigest(), int(numbers.max())
-    print(f"{'took':<14} {seconds:.0f} s, {peak / 2**20:,.0f} MiB, {objects} objects\n", flush=True)
-    shutil.rmtree(out)
-    row = {"precision": precision, "memory": memory, "tile": f"{plan.tile[0]} x {plan.tile[1]}", "overhead": round(plan.overhead, 3)}
-    row |= {"planned MiB": plan.memory >> 20, "MiB": peak >> 20, "planned s": round(plan.seconds or 0), "s": round(seconds)}
-    return row | {"Mpixel/s": round(shape[0] * shape[1] / seconds / 1e6, 2), "objects": objects, "sha256": digest[:16]}
+    planned = once(out.with_suffix(".plan.json"), lambda path: make_plan(path, model, image, memory, precision))
+    plan = json.loads(planned.read_text())["images"][0]
+    print(f"{out.name}: {plan['tiles']} tiles, planned {plan['memory'] / 1e6:,.0f} MB, {duration(plan['seconds'])}", flush=True)
+    spent = Spent(out.with_suffix(".spent.json"))
+    if spent.runs:
+        print(f"{out.name}: goes on after {duration(spent.seconds)}", flush=True)
+    mask = out / "slide_instances.npy"
+    if not mask.exists():
+        spent.run(["predict", str(model), str(image), "--out", str(out), "--precision", precision, "--resume", *settings])
+    row = {"precision": precision, "memory": memory, "tile": "{} x {}".format(*plan["tile"]), "overhead": plan["overhead"]}
+    row |= {
+        "multiply-adds": plan["multiply_adds"],
+        "planned MB": plan["memory"] / 1e6,
+        "MB": spent.peak / 1e6,
+        "fits": spent.peak <= memory_bytes(memory),
+    }
+    row |= {"planned s": plan["seconds"], "s": spent.seconds, "runs": spent.runs, "Mpixel/s": shape[0] * shape[1] / spent.seconds / 1e6}
+    with mask.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return row | {"objects": int(np.load(mask, mmap_mode="r").max()), "sha256": digest[:16]}
 
 
 def main() -> None:
-    """Run and report."""
+    """Run and report; status 1 if the memory was exceeded."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=20000)
-    parser.add_argument("--memory", default="1GB")
-    parser.add_argument("--features", type=int, nargs="+", default=[16, 32, 64, 128])
+    parser.add_argument(
+        "--model", choices=MODELS, default="small", help="a U-Net of 16 to 128 channels, or one of 64 to 512 (31 million parameters)"
+    )
+    parser.add_argument("--memory", help="that the process may take (1GB, and 3GB of the large model)")
     parser.add_argument("--precision", nargs="+", default=["fast", "ieee"])
-    parser.add_argument("--folder", type=Path, help="for the image, 3 bytes a pixel, and as much again")
+    parser.add_argument(
+        "--folder", type=Path, default=HERE.parent / "build" / "tiles", help="for the image, 3 bytes a pixel, and twice as much again"
+    )
+    parser.add_argument("--fresh", action="store_true", help="begin again rather than go on")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=args.folder) as name:
-        folder = Path(name)
-        make_image(folder / "slide.npy", args.size)
-        make_model(folder / "model.nx", folder / "slide.npy", args.features)
-        rows = [measured(folder, args.memory, precision) for precision in args.precision]
-    about = machine() | {"image": f"{args.size} x {args.size} x 3, uint8", "model": f"U-Net {args.features}"}
-    report("tiles", rows, about)
+    features, usual = MODELS[args.model]
+    memory = args.memory or usual
+    folder = args.folder / f"{args.size}"
+    if args.fresh:
+        shutil.rmtree(folder / args.model, ignore_errors=True)
+    (folder / args.model).mkdir(parents=True, exist_ok=True)
+    image = once(folder / "slide.npy", lambda path: make_image(path, args.size))
+    model = once(folder / args.model / "model.nx", lambda path: make_model(path, image, features))
+    settings = ["--memory", memory, "--instances", "--overlay", "--format", "npy"]
+    rows = [
+        measured((model, image, folder / args.model / f"found-{precision}-{memory}"), memory, precision, settings)
+        for precision in args.precision
+    ]
+    about = machine() | {"image": f"{args.size} x {args.size} x 3, uint8", "model": f"U-Net {features}"}
+    report("tiles" if args.model == "small" else f"tiles_{args.model}", rows, about)
+    sys.exit(0 if all(row["fits"] for row in rows) else 1)
 
 
 if __name__ == "__main__":

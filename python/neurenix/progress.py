@@ -63,8 +63,16 @@ class Progress(Generic[T]):
 
     def _line(self, done: int, total: int | None, seconds: float) -> None:
         count = f"{done}" if total is None else f"{done}/{total}"
-        parts = [f"{self.name} {count}", *([self._text] if self._text else []), f"{seconds:.0f} s"]
+        rest = 0.0 if not total or not done else seconds / done * (total - done)
+        to_go = [] if rest < 1 else [f"about {_rough(rest)} to go"]
+        parts = [f"{self.name} {count}", *([self._text] if self._text else []), f"{seconds:.0f} s", *to_go]
         print(", ".join(parts), file=self.stream, flush=True)
+
+
+def _rough(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _length(items: object) -> int | None:

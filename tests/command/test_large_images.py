@@ -134,6 +134,69 @@ def test_a_full_disk_loses_nothing(model: Path, slide: Path, tmp_path: Path) -> 
         assert (tmp_path / "copy" / path.name).read_bytes() == path.read_bytes()
 
 
+READ_ONLY = """
+set -e
+mount -t tmpfs none "$3"
+mkdir "$3/begun"
+"$5" -m neurenix predict "$1" "$2" --out "$3/begun" --tile 40 --part 1/2
+mount -o remount,ro "$3"
+for out in begun new; do
+  status=0
+  "$5" -m neurenix predict "$1" "$2" --out "$3/$out" --tile 40 --resume --on-error skip || status=$?
+  test "$status" = 1
+done
+mount -o remount,rw "$3"
+"$5" -m neurenix predict "$1" "$2" --out "$3/begun" --resume
+cp "$3"/begun/* "$4"
+"""
+
+
+def test_a_read_only_folder_is_named_and_what_was_done_before_counts(model: Path, slide: Path, tmp_path: Path) -> None:
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no file system of one's own to be had here")
+    for name in ("disk", "copy"):
+        (tmp_path / name).mkdir()
+    paths = [str(p) for p in (model, slide, tmp_path / "disk", tmp_path / "copy", sys.executable)]
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", READ_ONLY, "sh", *paths], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("Read-only file system") == 2
+    assert "Traceback" not in done.stderr
+    assert np.array_equal(png.decode((tmp_path / "copy" / "one 1.png").read_bytes())[0], mask(model))
+
+
+def test_links_in_a_folder(model: Path, slide: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A link to an image is one, also a link to a folder; one that leads nowhere, or round in a circle, is a bad file."""
+    (slide.parent / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (slide.parent / "round.png").symlink_to(slide.parent / "round.png")
+    (tmp_path / "link").symlink_to(slide.parent, target_is_directory=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    assert predict(model, tmp_path / "link", tmp_path / "out", "--tile", "40", "--skip-errors", "--json") == 1
+    assert sorted(json.loads(capsys.readouterr().out)["failed"]) == ["gone.png", "round.png"]
+    assert np.array_equal(png.decode((tmp_path / "elsewhere" / "one 1.png").read_bytes())[0], mask(model))
+    assert predict(model, slide.parent, tmp_path / "other") == 1
+    assert "gone.png" in capsys.readouterr().err
+
+
+def test_a_folder_of_many_small_files(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """``NEURENIX_FILES`` of them, 200 by default: each has its mask, some are bad, and a second run has nothing to do but those."""
+    number = int(os.environ.get("NEURENIX_FILES", "200"))
+    folder, out = tmp_path / "small", tmp_path / "out"
+    folder.mkdir()
+    for i in range(number):
+        (folder / f"{i:05d}.png").write_bytes(png.encode(IMAGE[i % 100 : i % 100 + 9, i % 90 : i % 90 + 8]) if i % 50 != 3 else b"no image")
+    bad = [f"{i:05d}.png" for i in range(3, number, 50)]
+    assert predict(model, folder, out, "--skip-errors", "--json") == 1
+    assert json.loads(capsys.readouterr().out)["failed"] == bad
+    assert sorted(p.name for p in out.iterdir()) == [f"{i:05d}.png" for i in range(number) if i % 50 != 3]
+    loaded = nx.load(model)
+    for i in (0, 1, number - 1):
+        expected = nx.predict(loaded, IMAGE[i % 100 : i % 100 + 9, i % 90 : i % 90 + 8]) > 0.5
+        assert np.array_equal(png.decode((out / f"{i:05d}.png").read_bytes())[0], np.where(expected, 255, 0))
+    assert predict(model, folder, out, "--skip-errors", "--resume", "--json") == 1
+    assert json.loads(capsys.readouterr().out)["written"] == 0
+
+
 def test_what_is_asked_for_is_written_and_small_images_give_the_same_files(model: Path, slide: Path, tmp_path: Path) -> None:
     asked = ("--classes", "--instances", "--probabilities", "--overlay", "--percentiles", "1", "99")
     for kind in ("png", "tif", "npy", "zarr"):

@@ -26,6 +26,18 @@ def test_plain_lines_appear_every_few_seconds_and_at_the_end():
     assert quiet.getvalue() == "step 3, 0 s\n"
 
 
+@pytest.mark.parametrize(("total", "to_go"), [(3, "20 s"), (31, "5 min"), (1001, "2.8 h")])
+def test_lines_say_how_long_it_will_take(total, to_go, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("neurenix.progress.time.monotonic", lambda: now[0])
+    out = io.StringIO()
+    for _ in Progress(range(total), "tile", stream=out):
+        now[0] += 10
+        if now[0] == 20:
+            break
+    assert out.getvalue() == f"tile 1/{total}, 10 s, about {to_go} to go\n"
+
+
 def test_a_terminal_gets_a_bar():
     pytest.importorskip("tqdm")
     out = Terminal()
