@@ -11,6 +11,7 @@ import numpy as np
 from neurenix import png
 from neurenix.errors import ArgumentError, BackendUnavailableError, DTypeError, FileError, ShapeError
 from neurenix.metrics._inputs import host, numbered
+from neurenix.optional import has, load
 
 Pixels: TypeAlias = np.ndarray[Any, Any]
 Colour: TypeAlias = tuple[int, int, int]
@@ -213,11 +214,7 @@ def save_picture(path: str | os.PathLike[str], pixels: Any) -> None:
 
 def has_pillow() -> bool:
     """Whether Pillow is installed."""
-    try:
-        import PIL.Image  # noqa: F401  # asked for, not used
-    except ImportError:
-        return False
-    return True
+    return has("PIL")
 
 
 def pillow(purpose: str) -> Any:
@@ -228,10 +225,4 @@ def pillow(purpose: str) -> Any:
     BackendUnavailableError
         If it is not installed, naming the purpose and the remedy.
     """
-    try:
-        from PIL import Image
-    except ImportError:
-        raise BackendUnavailableError(
-            f"pillow: expected Pillow for {purpose}, got no such package; install it with: pip install pillow (or neurenix-multiscale[demo])"
-        ) from None
-    return Image
+    return load("PIL.Image", purpose, "demo")

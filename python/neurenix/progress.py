@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterable, Iterator, Sized
 from typing import Any, Generic, TextIO, TypeVar
 
+from neurenix.optional import has, load
+
 T = TypeVar("T")
 
 
@@ -88,8 +90,6 @@ def _is_terminal(stream: TextIO) -> bool:
 
 
 def _bar(items: Iterable[Any], name: str, stream: TextIO) -> Any:
-    try:
-        from tqdm import tqdm
-    except ImportError:
+    if not has("tqdm"):
         return None
-    return tqdm(items, desc=name, file=stream)
+    return load("tqdm", "a bar", "demo").tqdm(items, desc=name, file=stream)

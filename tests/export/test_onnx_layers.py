@@ -268,5 +268,5 @@ def test_normalisation_inside_the_graph(tmp_path: Path) -> None:
 
 def test_missing_packages_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "onnx", None)
-    with pytest.raises(errors.BackendUnavailableError, match=r"expected the package onnx for ONNX files.*neurenix-multiscale\[export\]"):
+    with pytest.raises(errors.BackendUnavailableError, match=r"^onnx: expected the package for ONNX files.*neurenix-multiscale\[export\]"):
         nx.export.onnx(nn.ReLU(), tmp_path / "m.onnx")

@@ -81,7 +81,7 @@ def test_pictures_are_read_as_they_were_written(tmp_path):
 
 def test_without_pillow_the_remedy_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(BackendUnavailableError, match=r"expected Pillow for writing a.jpg.*pip install pillow"):
+    with pytest.raises(BackendUnavailableError, match=r"^pillow: expected the package for writing a.jpg.*pip install"):
         save_picture(tmp_path / "a.jpg", np.zeros((2, 2), np.uint8))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from neurenix.data.geometry import Image
 from neurenix.errors import BackendUnavailableError, DTypeError, FileError, ShapeError
+from neurenix.optional import has, load
 from neurenix.picture import pillow, read_picture
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".npy")
@@ -117,20 +118,11 @@ def _tiff_page(path: Path, page: int) -> Image:
 
 def _tifffile() -> Any:
     """The package, or None: Pillow reads most files too."""
-    try:
-        import tifffile
-    except ImportError:
-        return None
-    return tifffile
+    return load("tifffile", "stacks", "tiff") if has("tifffile") else None
 
 
 def _zarr_array(path: Path) -> Any:
-    try:
-        import zarr
-    except ImportError:
-        raise BackendUnavailableError(
-            f"zarr: expected the package for reading {path.name}, got no such package; install it with: pip install neurenix-multiscale[zarr]"
-        ) from None
+    zarr = load("zarr", f"reading {path.name}", "zarr")
     try:
         opened = zarr.open(str(path), mode="r")
     except Exception as error:  # its own kinds differ between versions

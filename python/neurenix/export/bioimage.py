@@ -17,9 +17,9 @@ import numpy as np
 
 from neurenix._rust import __version__
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
-from neurenix.export import packages
 from neurenix.export.graph import OPSET
 from neurenix.export.onnx_file import class_list, onnx
+from neurenix.images.placing import put
 from neurenix.inference import predict
 from neurenix.nn import Module
 from neurenix.normalization import Normalization
@@ -117,7 +117,7 @@ def bioimageio(
         "README.md": (documentation or _readme(model, about)).encode(),
     }
     files["rdf.yaml"] = ("\n".join(yaml(_description(model, about, given, output, files))) + "\n").encode()
-    packages.write_whole(path, _zipped(files))
+    put(Path(os.path.realpath(path)), lambda beside: beside.write_bytes(_zipped(files)))
 
 
 def _given(model: Module, image: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -15,11 +16,13 @@ import neurenix.export.transforms
 import neurenix.export.wavelets  # noqa: F401 - rules
 from neurenix._rust import __version__
 from neurenix.errors import ArgumentError, DTypeError, FileError
-from neurenix.export import packages, sampling
+from neurenix.export import sampling
 from neurenix.export.graph import FLOAT, OPSET, Graph, Value, flat
 from neurenix.export.inputs import Inputs, Shape, computed, examples, flat_arrays, shapes, structure, tried
+from neurenix.images.placing import put
 from neurenix.inference import evaluating
 from neurenix.nn import Module
+from neurenix.optional import load
 from neurenix.serialization.modules import class_name
 
 Shaped: TypeAlias = tuple[Value, Shape]
@@ -91,7 +94,7 @@ def onnx(
     size = sum(array.nbytes for array in graph.initializers.values())
     if size > _LARGEST:
         raise FileError(f"export: expected at most 2 GB of weights, which an ONNX file may have, got {size} bytes; use safetensors")
-    helper = packages.load("onnx", "for ONNX files")
+    helper = load("onnx", "ONNX files", "export")
     texts = _metadata(model, names, normalize) | {str(k): str(v) for k, v in (metadata or {}).items()}
     if [len(s) for s in made] != [v.rank for v in found]:
         raise ArgumentError(
@@ -100,7 +103,7 @@ def onnx(
         )
     proto = _proto(helper, graph, given, list(zip(found, made, strict=True)), texts)
     helper.checker.check_model(proto)
-    packages.write_whole(path, proto.SerializeToString())
+    put(Path(os.path.realpath(path)), lambda beside: beside.write_bytes(proto.SerializeToString()))
 
 
 def _traced(model: Module, inputs: Inputs, normalize: bool) -> tuple[Graph, list[Shaped], list[Value]]:
@@ -217,7 +220,7 @@ def check_onnx(
     """
     if not isinstance(model, Module):
         raise DTypeError(f"check_onnx: expected a module, got {type(model).__name__}; pass the model first, then the path")
-    runtime = packages.load("onnxruntime", "for running ONNX files")
+    runtime = load("onnxruntime", "running ONNX files", "export")
     try:
         session = runtime.InferenceSession(os.fspath(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # its own kinds, which share no base

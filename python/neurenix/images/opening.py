@@ -9,6 +9,7 @@ from neurenix.data.files import TIFFS, count_pages, planes, read_page
 from neurenix.errors import FileError, ShapeError
 from neurenix.images import npy, pngs, tiffs, zarrs
 from neurenix.images.source import Converted, Held, Metadata, Rows, Source
+from neurenix.optional import has
 from neurenix.picture import converted, has_pillow, read_picture
 
 FORMATS: Final = ("png", "npy", "tif", "zarr")
@@ -26,7 +27,7 @@ def count_images(path: Path) -> int:
     """
     kind = path.suffix.lower()
     if kind in TIFFS:
-        return tiffs.count_tiff(path) if tiffs.has_tifffile() else count_pages(path)
+        return tiffs.count_tiff(path) if has("tifffile") else count_pages(path)
     return zarrs.count_zarr(path) if kind == ".zarr" else 1
 
 
@@ -79,7 +80,7 @@ def _opened(path: Path, image: int, channels: int | None, wanted: int | None) ->
     if kind == ".npy":
         return npy.NpySource(path, channels)
     if kind in TIFFS:
-        return tiffs.open_tiff(path, image) if tiffs.has_tifffile() else Held(path, read_page(path, image, wanted))
+        return tiffs.open_tiff(path, image) if has("tifffile") else Held(path, read_page(path, image, wanted))
     if kind == ".zarr":
         return zarrs.ZarrSource(path, image)
     if kind == ".png" and not (has_pillow() and pngs.is_interlaced(path)):
@@ -109,6 +110,6 @@ def require(kind: str, path: Path) -> None:
         With what to install.
     """
     if kind == "tif":
-        tiffs.tifffile_for(path)
+        tiffs.tifffile(path)
     elif kind == "zarr":
-        zarrs.zarr_for(path)
+        zarrs.zarr(path)

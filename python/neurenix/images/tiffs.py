@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from neurenix.errors import BackendUnavailableError, NeurenixError
+from neurenix.errors import NeurenixError
 from neurenix.images import axes as named
 from neurenix.images.source import Array, Held, Metadata, Rows, Source, read_box, unreadable
+from neurenix.optional import load
 
 _KEPT = 1 << 27  # bytes of decoded strips and tiles that are kept for the next window
 _TILE = 256  # pixels of a written tile's side
@@ -21,16 +22,7 @@ _JPEG = (6, 7, 34892, 33007)  # compressions whose tables may stand beside the p
 _WITHOUT_IMAGECODECS = "imagecodecs"
 
 
-def has_tifffile() -> bool:
-    """Whether the package is installed; Pillow reads most files too, whole."""
-    try:
-        import tifffile  # noqa: F401  # asked for, not used
-    except ImportError:
-        return False
-    return True
-
-
-def tifffile_for(path: Path) -> Any:
+def tifffile(path: Path) -> Any:
     """The package.
 
     Raises
@@ -38,13 +30,7 @@ def tifffile_for(path: Path) -> Any:
     BackendUnavailableError
         If it is not installed.
     """
-    try:
-        import tifffile
-    except ImportError:
-        raise BackendUnavailableError(
-            f"tifffile: expected the package for {path.name}, got no such package; install it with: pip install neurenix-multiscale[tiff]"
-        ) from None
-    return tifffile
+    return load("tifffile", path.name, "tiff")
 
 
 def _series(file: Any) -> list[Any]:
@@ -61,9 +47,9 @@ def count_tiff(path: Path) -> int:
     FileError
         If it cannot be read.
     """
-    tifffile = tifffile_for(path)
+    package = tifffile(path)
     try:
-        with tifffile.TiffFile(path) as file:
+        with package.TiffFile(path) as file:
             return sum(named.count(s.axes, s.shape, path) for s in _series(file))
     except NeurenixError:
         raise
@@ -79,10 +65,10 @@ def open_tiff(path: Path, image: int) -> Source:
     FileError
         If it cannot be read.
     """
-    tifffile = tifffile_for(path)
+    package = tifffile(path)
     file = None
     try:
-        file = tifffile.TiffFile(path)
+        file = package.TiffFile(path)
         for series in _series(file):
             here = named.count(series.axes, series.shape, path)
             if image < here:
@@ -258,7 +244,7 @@ def _physical(file: Any) -> tuple[tuple[float, float] | None, str]:
     """An OME-TIFF's pixel size."""
     if not file.is_ome:
         return None, ""
-    images = tifffile_for(Path(file.filename)).xml2dict(file.ome_metadata).get("OME", {}).get("Image", {})
+    images = tifffile(Path(file.filename)).xml2dict(file.ome_metadata).get("OME", {}).get("Image", {})
     pixels = (images[0] if isinstance(images, list) else images).get("Pixels", {})
     if "PhysicalSizeX" not in pixels or "PhysicalSizeY" not in pixels:
         return None, ""
@@ -284,7 +270,7 @@ def write_tiff(path: Path, pixels: Rows, metadata: Metadata) -> None:
         described |= {"PhysicalSizeY": rows, "PhysicalSizeYUnit": metadata.unit}
     big = planes * height * width * pixels.dtype.itemsize > 1 << 31
     ome = metadata.pixel_size is not None
-    with tifffile_for(path).TiffWriter(path, bigtiff=big, ome=ome) as writer:
+    with tifffile(path).TiffWriter(path, bigtiff=big, ome=ome) as writer:
         writer.write(_tiles(pixels), metadata=described if ome or planes > 1 else None, **settings)
 
 

@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from neurenix.errors import BackendUnavailableError, FileError, NeurenixError
+from neurenix.errors import FileError, NeurenixError
 from neurenix.images import axes as named
 from neurenix.images.source import Array, Metadata, Rows, Source, unreadable
+from neurenix.optional import load
 
 _CHUNK = 1024  # pixels of a written chunk's side
 _PLAIN = {2: "YX", 3: "NYX", 4: "NCYX"}
 
 
-def zarr_for(path: Path) -> Any:
+def zarr(path: Path) -> Any:
     """The package.
 
     Raises
@@ -23,20 +24,14 @@ def zarr_for(path: Path) -> Any:
     BackendUnavailableError
         If it is not installed.
     """
-    try:
-        import zarr
-    except ImportError:
-        raise BackendUnavailableError(
-            f"zarr: expected the package for {path.name}, got no such package; install it with: pip install neurenix-multiscale[zarr]"
-        ) from None
-    return zarr
+    return load("zarr", path.name, "zarr")
 
 
 def _opened(path: Path) -> tuple[Any, str, Metadata]:
     """An array, its axes, and what is known of it: of an OME-Zarr image the finest level."""
-    zarr = zarr_for(path)
+    package = zarr(path)
     try:
-        found = zarr.open(str(path), mode="r")
+        found = package.open(str(path), mode="r")
         if hasattr(found, "shape"):
             names = getattr(found.metadata, "dimension_names", None) or ()
             axes = "".join(str(n or "?")[:1].upper() for n in names) or _PLAIN.get(len(found.shape), "")
@@ -105,7 +100,7 @@ def write_zarr(path: Path, pixels: Rows, metadata: Metadata) -> None:
     scale = [1.0, *size] if planes > 1 else list(size)
     axes = [{"name": "c", "type": "channel"}, *axes] if planes > 1 else axes
     level = {"path": "0", "coordinateTransformations": [{"type": "scale", "scale": scale}]}
-    group = zarr_for(path).open_group(str(path), mode="w", zarr_format=3)
+    group = zarr(path).open_group(str(path), mode="w", zarr_format=3)
     group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": [level], "name": path.stem}]}
     chunk = (min(_CHUNK, height), min(_CHUNK, width))
     shape, chunks = ((planes, height, width), (1, *chunk)) if planes > 1 else ((height, width), chunk)
