@@ -4,12 +4,12 @@
 
 use super::direct::Problem;
 use super::kernel::Epilogue;
-use super::plan::{Axis, Panels, Phase, Tap, Window};
+use super::plan::{Axis, LANE, Panels, Phase, Tap, Window};
 use super::{Direction, direction_of};
 use crate::error::{Result, expect_len, try_vec};
 use crate::levels;
 use crate::simd::{Float, Vector};
-use crate::threads;
+use crate::threads::{self, Shared};
 
 /// Rows of the map that one partial sum of the weight gradient covers, at most; their number is fixed by the map.
 const CHUNKS: usize = 32;
@@ -23,57 +23,105 @@ fn by_tap<T: Float>(weight: &[T], channels: usize, taps: usize) -> Result<Vec<T>
     Ok(turned)
 }
 
-/// One output row: the input rows that its row taps meet, with their rows of weights.
-struct Line<'a, T> {
-    rows: &'a [(&'a [T], &'a [T])],
+/// Output rows that are summed together: an input row is loaded once for both.
+const BAND: usize = 2;
+
+/// An input row, and the rows of weights that it meets for each output row of a band.
+struct Met<'a, T> {
+    x: &'a [T],
+    weights: [Option<&'a [T]>; BAND],
+}
+
+/// A band of output rows: the input rows that their taps meet, in order.
+struct Band<'a, T> {
+    met: &'a [Met<'a, T>],
     columns: &'a Axis,
     channels: usize,
     epilogue: Epilogue<'a, T>,
+    /// Output rows that exist.
+    height: usize,
 }
 
-/// Pixels `i .. i + P` of a phase, `R` whole vectors of channels from `at` on, or with `R = 0` the `left` channels of one.
-#[inline(always)]
-unsafe fn pixels<T: Float, V: Vector<T>, const P: usize, const R: usize>(
-    line: &Line<'_, T>,
-    phase: &Phase,
-    y: &mut [T],
+/// Pixels from `i` on of a phase, and a vector of channels from `at` on.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    phase: &'a Phase,
     i: usize,
     at: usize,
+}
+
+/// Loads a vector, or with `MASK` its first `left` elements.
+#[inline(always)]
+unsafe fn load<T: Float, V: Vector<T>, const MASK: bool>(from: *const T, left: usize) -> V {
+    // SAFETY: as the caller says.
+    unsafe { if MASK { V::load_first(from, left) } else { V::load(from) } }
+}
+
+/// Adds the products of an input row with the weights of output rows `A .. B` of a band.
+#[inline(always)]
+unsafe fn add<T: Float, V: Vector<T>, const P: usize, const A: usize, const B: usize, const EDGE: bool, const MASK: bool>(
+    sums: &mut [[V; P]; BAND],
+    band: &Band<'_, T>,
+    place: Place<'_>,
+    met: &Met<'_, T>,
 ) {
-    let (n, step) = (line.channels, line.columns.in_step);
-    let left = n - at;
-    let mut sums = [[V::splat(T::ZERO); 2]; P];
-    let vectors = R.max(1);
-    for (x, w) in line.rows {
-        for tap in &phase.taps {
-            let first = (i * step) as isize + tap.offset;
-            if P == 1 && (first < 0 || first >= line.columns.input as isize) {
-                continue;
+    let (n, step) = (band.channels, band.columns.in_step);
+    let (left, width) = (n - place.at, band.columns.input);
+    let zeros = [T::ZERO; LANE];
+    for tap in &place.phase.taps {
+        let first = (place.i * step) as isize + tap.offset;
+        let from = met.x.as_ptr().wrapping_offset(first * n as isize).wrapping_add(place.at);
+        // SAFETY: the weights have every tap's channels; the pixel is checked here, or the caller did for `P` of them.
+        unsafe {
+            let mut factors = [V::splat(T::ZERO); BAND];
+            for row in A..B {
+                if let Some(weights) = met.weights[row] {
+                    factors[row] = load::<T, V, MASK>(weights.as_ptr().add(tap.index * n + place.at), left);
+                }
             }
-            // SAFETY: the pixel was just checked, or the caller did for `P` of them; a vector's missing lanes are not read.
-            unsafe {
-                let from = x.as_ptr().add(first as usize * n + at);
-                let weight = w.as_ptr().add(tap.index * n + at);
-                for j in 0..vectors {
-                    let factor = if R == 0 { V::load_first(weight, left) } else { V::load(weight.add(j * V::N)) };
-                    for p in 0..P {
-                        let place = from.add(p * step * n + j * V::N);
-                        let value = if R == 0 { V::load_first(place, left) } else { V::load(place) };
-                        sums[p][j] = value.fma(factor, sums[p][j]);
-                    }
+            for p in 0..P {
+                let inside = !EDGE || ((first + (p * step) as isize) as usize) < width;
+                let place = if inside { from.wrapping_add(p * step * n) } else { zeros.as_ptr() };
+                let value = load::<T, V, MASK>(place, left);
+                for row in A..B {
+                    sums[row][p] = value.fma(factors[row], sums[row][p]);
                 }
             }
         }
     }
-    for p in 0..P {
-        let place = (phase.first + (i + p) * line.columns.out_step) * n + at;
-        for j in 0..vectors {
-            let (at, left) = (at + j * V::N, left - j * V::N);
-            // SAFETY: inside the output row, and lanes behind the last channel are not written.
+}
+
+/// `P` pixels of a band; at an edge, taps outside and pixels behind the last are left out.
+#[inline(always)]
+unsafe fn tile<T: Float, V: Vector<T>, const P: usize, const EDGE: bool, const MASK: bool>(
+    band: &Band<'_, T>,
+    y: &mut [T],
+    place: Place<'_>,
+) {
+    let mut sums = [[V::splat(T::ZERO); P]; BAND];
+    for met in band.met {
+        // SAFETY: as the caller says.
+        unsafe {
+            match met.weights {
+                [Some(_), Some(_)] => add::<T, V, P, 0, 2, EDGE, MASK>(&mut sums, band, place, met),
+                [Some(_), None] => add::<T, V, P, 0, 1, EDGE, MASK>(&mut sums, band, place, met),
+                _ => add::<T, V, P, 1, 2, EDGE, MASK>(&mut sums, band, place, met),
+            }
+        }
+    }
+    let (n, columns) = (band.channels, band.columns);
+    let left = n - place.at;
+    for row in 0..BAND {
+        for p in 0..P {
+            if row >= band.height || EDGE && place.i + p >= place.phase.count {
+                continue;
+            }
+            let pixel = row * columns.output + place.phase.first + (place.i + p) * columns.out_step;
+            // SAFETY: a pixel of the band, and lanes behind the last channel are not written.
             unsafe {
-                let sum = line.epilogue.finish::<V>(sums[p][j], at, left);
-                let to = y.as_mut_ptr().add(place + j * V::N);
-                if R == 0 { sum.store_first(to, left) } else { sum.store(to) }
+                let sum = band.epilogue.finish::<V>(sums[row][p], place.at, left);
+                let to = y.as_mut_ptr().add(pixel * n + place.at);
+                if MASK { sum.store_first(to, left) } else { sum.store(to) }
             }
         }
     }
@@ -94,37 +142,56 @@ fn inside(axis: &Axis, count: usize, low: isize, high: isize) -> (usize, usize) 
     (first, last)
 }
 
-/// All pixels of a phase, `R` vectors of channels from `at` on: four pixels at a time where all their taps exist.
+/// All channels of `P` pixels of a phase: whole vectors, then the rest of one.
 #[inline(always)]
-fn sweep<T: Float, V: Vector<T>, const R: usize>(line: &Line<'_, T>, phase: &Phase, y: &mut [T], at: usize) {
-    let (first, last) = interior(line.columns, phase);
-    let mut i = 0;
-    while i < phase.count {
-        let inside = i >= first && i + 4 <= last;
-        // SAFETY: `inside` says that four pixels' taps exist, the caller that the channels do.
+fn across<T: Float, V: Vector<T>, const P: usize, const EDGE: bool>(band: &Band<'_, T>, phase: &Phase, y: &mut [T], i: usize) {
+    for at in (0..band.channels).step_by(V::N) {
+        let place = Place { phase, i, at };
+        // SAFETY: the caller says that all pixels' taps exist unless at an edge, the loop that the channels do.
         unsafe {
-            if inside {
-                pixels::<T, V, 4, R>(line, phase, y, i, at);
+            if at + V::N <= band.channels {
+                tile::<T, V, P, EDGE, false>(band, y, place);
             } else {
-                pixels::<T, V, 1, R>(line, phase, y, i, at);
+                tile::<T, V, P, EDGE, true>(band, y, place);
             }
         }
-        i += if inside { 4 } else { 1 };
+    }
+}
+
+/// All pixels of a phase: `P` or four at a time where all their taps exist, the last of these perhaps twice; else four or one.
+#[inline(always)]
+fn sweep<T: Float, V: Vector<T>, const P: usize>(band: &Band<'_, T>, phase: &Phase, y: &mut [T]) {
+    const FEW: usize = 4;
+    let (first, last) = interior(band.columns, phase);
+    let mut i = 0;
+    while i < phase.count {
+        let inside = if (first..last).contains(&i) { last - i } else { 0 };
+        let done = if inside > FEW && last - first >= P {
+            let start = i.min(last - P);
+            across::<T, V, P, false>(band, phase, y, start);
+            start + P - i
+        } else if inside > 0 && last - first >= FEW {
+            let start = i.min(last - FEW);
+            across::<T, V, FEW, false>(band, phase, y, start);
+            start + FEW - i
+        } else if i + 1 == first || i + 1 == phase.count {
+            across::<T, V, 1, true>(band, phase, y, i);
+            1
+        } else {
+            across::<T, V, FEW, true>(band, phase, y, i);
+            FEW
+        };
+        i += done;
     }
 }
 
 levels! {
-    fn row<T, V>(line: &Line<'_, T>, y: &mut [T]) {
-        for phase in &line.columns.phases {
-            let mut at = 0;
-            while at < line.channels {
-                let whole = (line.channels - at) / V::N;
-                match whole {
-                    0 => sweep::<T, V, 0>(line, phase, y, at),
-                    1 => sweep::<T, V, 1>(line, phase, y, at),
-                    _ => sweep::<T, V, 2>(line, phase, y, at),
-                }
-                at += whole.clamp(1, 2) * V::N;
+    fn rows<T, V>(band: &Band<'_, T>, y: &mut [T]) {
+        for phase in &band.columns.phases {
+            if V::TILE.1 >= 4 && V::N > 1 {
+                sweep::<T, V, 8>(band, phase, y);
+            } else {
+                sweep::<T, V, 6>(band, phase, y);
             }
         }
     }
@@ -168,19 +235,46 @@ fn run_planes<T: Float>(
     let weights = by_tap(weight, channels, taps.0 * taps.1 * taps.2)?;
     let (rows, columns) = (&problem.rows, &problem.columns);
     let (line, pitch, width) = (columns.output * channels, columns.input * channels, taps.2 * channels);
-    threads::parallel_chunks(y, line, taps.0 * taps.1 * taps.2, |task, y| {
-        let (plane, oy) = (task / rows.output, task % rows.output);
+    let bands = rows.output.div_ceil(BAND);
+    let shared = Shared::new(y);
+    let cost = (BAND * line).saturating_mul(taps.0 * taps.1 * taps.2);
+    threads::parallel(problem.n * depth.output * bands, cost, |task| {
+        let (plane, oy) = (task / bands, task % bands * BAND);
         let (image, oz) = (plane / depth.output, plane % depth.output);
-        let mut lines: Vec<(&[T], &[T])> = Vec::with_capacity(taps.0 * taps.1);
+        let height = BAND.min(rows.output - oy);
+        let mut list = Vec::with_capacity(taps.0 * (taps.1 + BAND * rows.in_step));
+        let pairs = together(rows, oy, height);
         for (down, z) in met(depth, oz) {
-            for (tap, row) in met(rows, oy) {
-                let start = ((image * depth.input + z) * rows.input + row) * pitch;
-                lines.push((&x[start..start + pitch], &weights[(down * taps.1 + tap) * width..][..width]));
+            let start = (image * depth.input + z) * rows.input;
+            let weights = |tap: usize| &weights[(down * taps.1 + tap) * width..][..width];
+            for &(row, found) in &pairs {
+                let x = &x[(start + row) * pitch..][..pitch];
+                list.push(Met { x, weights: found.map(|tap| tap.map(weights)) });
             }
         }
-        row(&Line { rows: &lines, columns, channels, epilogue }, y);
+        // SAFETY: each task has its own rows of the output.
+        let y = unsafe { shared.slice((plane * rows.output + oy) * line, height * line) };
+        self::rows(&Band { met: &list, columns, channels, epilogue, height }, y);
     });
     Ok(())
+}
+
+/// The input rows that `height` output rows from `oy` on meet, in order, with the tap of each output row that does.
+fn together(rows: &Axis, oy: usize, height: usize) -> Vec<(usize, [Option<usize>; BAND])> {
+    let mut found: Vec<(usize, [Option<usize>; BAND])> = Vec::with_capacity(16);
+    for line in 0..height {
+        for (tap, row) in met(rows, oy + line) {
+            match found.binary_search_by_key(&row, |f| f.0) {
+                Ok(at) => found[at].1[line] = Some(tap),
+                Err(at) => {
+                    let mut taps = [None; BAND];
+                    taps[line] = Some(tap);
+                    found.insert(at, (row, taps));
+                }
+            }
+        }
+    }
+    found
 }
 
 /// `y[n, oz, oy, ox, c] = sum over taps of x[n, iz, iy, ix, c] * w[c, tap]`, plus the bias; see [`Direction`].

@@ -210,8 +210,8 @@ impl<T: Float> Job<'_, T> {
         let (task, pass, taps) = at;
         let panels = &self.problem.panels;
         let depth: usize = pass.clone().map(|c| panels.depth(c)).sum();
-        let (first, last) = (panels.count() * task.share / self.cut.shares, panels.count() * (task.share + 1) / self.cut.shares);
-        for k in first..last {
+        let share = |i: usize| panels.count() * i / self.cut.shares;
+        for k in share(task.share)..share(task.share + 1) {
             let (width, weights) = (panels.width(k), panels.start(taps, task.group, k, pass.start));
             let output = task.group * panels.outputs + k * WIDTH;
             let epilogue = self.epilogue.part(output, panels.live(k));

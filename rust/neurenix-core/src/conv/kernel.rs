@@ -2,9 +2,11 @@
 
 #![allow(clippy::needless_range_loop)] // a tile of registers reads best by its two indices
 
+use std::mem::MaybeUninit;
+
 use super::plan::Run;
 use crate::error::{Result, expect_len};
-use crate::simd::{Float, Vector};
+use crate::simd::{Float, Vector, prefetch_to_write};
 use crate::{ensure_shape, levels};
 
 /// Where an output pixel reads and writes, in elements.
@@ -103,8 +105,9 @@ pub unsafe fn load<T: Float, V: Vector<T>>(from: *const T, left: usize) -> V {
 
 /// Finishes and stores vectors of one pixel.
 #[inline(always)]
-unsafe fn store<T: Float, V: Vector<T>, const R: usize>(panel: &Panel<'_, T>, pixel: Pixel, column: usize, sums: [V; R]) {
-    for (j, mut sum) in sums.into_iter().enumerate() {
+unsafe fn store<T: Float, V: Vector<T>, const R: usize>(panel: &Panel<'_, T>, pixel: Pixel, column: usize, sums: &[V; R]) {
+    for (j, &sum) in sums.iter().enumerate() {
+        let mut sum = sum;
         let at = column + j * V::N;
         if at >= panel.live {
             return;
@@ -122,78 +125,104 @@ unsafe fn store<T: Float, V: Vector<T>, const R: usize>(panel: &Panel<'_, T>, pi
     }
 }
 
-/// Adds the sums of `M` pixels and `R` vectors to `total`, one partial sum a closing run.
+/// Adds the products of a run to the sums of `M` pixels and `R` vectors; where the weights of the next run start.
 #[inline(always)]
-unsafe fn sum<T: Float, V: Vector<T>, const M: usize, const R: usize>(
-    total: &mut [[V; R]; M],
-    runs: &[Run],
+unsafe fn products<T: Float, V: Vector<T>, const M: usize, const R: usize>(
+    sums: &mut [[V; R]; M],
+    run: &Run,
     x: [*const T; M],
     weights: *const T,
     width: usize,
-) {
-    let zero = V::splat(T::ZERO);
-    let mut sums = [[zero; R]; M];
+) -> *const T {
     let mut w = weights;
-    // SAFETY: the caller gives runs inside the block's input for each pixel and as many rows of `width` weights.
+    let mut from = x;
+    // SAFETY: the caller gives a run inside the block's input for each pixel and as many rows of `width` weights.
     unsafe {
-        for run in runs {
-            let mut from = x;
-            for place in &mut from {
-                *place = place.add(run.offset);
-            }
-            for step in 0..run.steps {
-                let mut weights = [zero; R];
-                for j in 0..R {
-                    weights[j] = V::load(w.add(j * V::N));
-                }
-                for i in 0..M {
-                    let value = V::splat(*from[i].add(step));
-                    for j in 0..R {
-                        sums[i][j] = value.fma(weights[j], sums[i][j]);
-                    }
-                }
-                w = w.add(width);
-            }
-            w = w.add(run.skip * width);
-            if run.close {
-                for i in 0..M {
-                    for j in 0..R {
-                        total[i][j] = total[i][j].add(sums[i][j]);
-                        sums[i][j] = zero;
-                    }
-                }
-            }
+        for place in &mut from {
+            *place = place.add(run.offset);
         }
+        for step in 0..run.steps {
+            let mut weights = [V::splat(T::ZERO); R];
+            for j in 0..R {
+                weights[j] = V::load(w.add(j * V::N));
+            }
+            for i in 0..M {
+                let value = V::splat(*from[i].add(step));
+                for j in 0..R {
+                    sums[i][j] = value.fma(weights[j], sums[i][j]);
+                }
+            }
+            w = w.add(width);
+        }
+        w.add(run.skip * width)
     }
 }
 
 /// `M` pixels times `R` vectors from output `column` on; pixels behind the last repeat it and are not stored.
 #[inline(always)]
 unsafe fn tile<T: Float, V: Vector<T>, const M: usize, const R: usize>(panel: &Panel<'_, T>, pixels: &[Pixel], column: usize) {
-    let mut x = [panel.x; M];
-    let mut total = [[V::splat(T::ZERO); R]; M];
+    let zero = V::splat(T::ZERO);
     // Hidden from the compiler, so that it stays in memory: the registers hold the partial sums.
+    let mut total = MaybeUninit::<[[V; R]; M]>::uninit();
     let total = std::hint::black_box(&mut total);
-    // SAFETY: as the caller says; there is at least one pixel.
+    // SAFETY: as the caller says; there is at least one pixel, and the total is written before it is read.
     unsafe {
+        let mut x = [panel.x; M];
         for i in 0..M {
             x[i] = panel.x.add(pixels[i.min(pixels.len() - 1)].x);
         }
-        if !panel.first {
-            for (sums, pixel) in total.iter_mut().zip(pixels) {
-                for (j, sum) in sums.iter_mut().enumerate() {
-                    let at = column + j * V::N;
-                    if at < panel.live {
-                        *sum = load(panel.y.add(pixel.y + at), panel.live - at);
-                    }
-                }
+        for pixel in pixels.iter().take(M) {
+            for j in 0..R {
+                prefetch_to_write(panel.y.wrapping_add(pixel.y + column + j * V::N).cast_const());
             }
         }
-        sum::<T, V, M, R>(total, panel.runs, x, panel.weights.as_ptr().add(column), panel.width);
-        for (sums, pixel) in total.iter().zip(pixels) {
-            store::<T, V, R>(panel, *pixel, column, *sums);
+        let mut w = panel.weights.as_ptr().add(column);
+        let mut sums = [[zero; R]; M];
+        let mut begun = !panel.first || panel.runs.is_empty();
+        if begun {
+            total.write(read(panel, pixels, column));
+        }
+        for run in panel.runs {
+            w = products::<T, V, M, R>(&mut sums, run, x, w, panel.width);
+            if run.close {
+                let total = total.as_mut_ptr().cast::<V>();
+                for i in 0..M {
+                    for j in 0..R {
+                        let place = total.add(i * R + j);
+                        place.write(if begun { place.read() } else { zero }.add(sums[i][j]));
+                        sums[i][j] = zero;
+                    }
+                }
+                begun = true;
+            }
+        }
+        for (sums, pixel) in total.assume_init_ref().iter().zip(pixels) {
+            store::<T, V, R>(panel, *pixel, column, sums);
         }
     }
+}
+
+/// What the output holds of `M` pixels and `R` vectors, zeros where it holds nothing yet.
+#[inline(always)]
+unsafe fn read<T: Float, V: Vector<T>, const M: usize, const R: usize>(
+    panel: &Panel<'_, T>,
+    pixels: &[Pixel],
+    column: usize,
+) -> [[V; R]; M] {
+    let mut held = [[V::splat(T::ZERO); R]; M];
+    if panel.first {
+        return held;
+    }
+    for (sums, pixel) in held.iter_mut().zip(pixels) {
+        for (j, sum) in sums.iter_mut().enumerate() {
+            let at = column + j * V::N;
+            if at < panel.live {
+                // SAFETY: `live` channels from the pixel's place on lie inside the output.
+                *sum = unsafe { load(panel.y.add(pixel.y + at), panel.live - at) };
+            }
+        }
+    }
+    held
 }
 
 /// All pixels against `R` vectors: whole tiles of `M`, then half ones, then single pixels.
