@@ -188,17 +188,15 @@ impl<T: Float> Job<'_, T> {
         let (panels, rows, columns) = (&self.problem.panels, &self.problem.rows, &self.problem.columns);
         let (block, low) = (task.block, (rows.reach().0, columns.reach().0));
         let (x, pitch) = self.input(task, pass, copy);
+        let seen = (rows.seen(block.y, block.h), columns.seen(block.x, block.w));
         let mut start = 0;
         let (mut pixels, mut list) = ([Pixel::default(); PIXELS], Vec::new());
         for phase in rows.phases.iter().flat_map(|y| columns.phases.iter().map(move |x| (y, x))) {
             let taps = phase.0.taps.len() * phase.1.taps.len();
             let count = self.pixels(task, phase, pitch, &mut pixels);
-            let first = (block.y * rows.in_step) as isize;
-            let last = first + ((block.h - 1) * rows.in_step) as isize;
-            let seen = |offset: isize| last + offset >= 0 && first + offset < rows.input as isize;
             list.clear();
             for c in pass.clone() {
-                runs(&mut list, phase, ((c - pass.start) * BLOCK, low), panels.depth(c), panels.channels, pitch, seen);
+                runs(&mut list, phase, ((c - pass.start) * BLOCK, low), panels.depth(c), panels.channels, pitch, (&seen.0, &seen.1));
             }
             self.panels(&self.packed[start..start + panels.len(taps)], x, &list, &pixels[..count], (task, pass, taps));
             start += panels.len(taps);

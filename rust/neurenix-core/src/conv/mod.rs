@@ -7,6 +7,7 @@
 
 mod bias;
 mod depthwise;
+mod depthwise_gradient;
 mod direct;
 mod kernel;
 mod pack;
@@ -232,7 +233,7 @@ pub fn weight_gradient<T: Float>(
     let (rows, columns) = windows.axes(Direction::Gather, (h, w), (oh, ow))?;
     let problem = Problem { n, rows, columns, panels: Panels { groups, channels, outputs } };
     if groups > 1 && outputs == 1 && channels == 1 {
-        return depthwise::weight_gradient(dw, small, large, &problem);
+        return depthwise_gradient::weight_gradient(dw, small, large, &problem);
     }
     weight_grad::run(dw, small, large, problem)
 }

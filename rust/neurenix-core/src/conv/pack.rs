@@ -4,7 +4,8 @@ use super::Direction;
 use super::plan::{Axis, BLOCK, Panels, Phase, WIDTH};
 use super::scratch;
 use crate::error::Result;
-use crate::simd::Float;
+use crate::levels;
+use crate::simd::{Float, prefetch_first};
 use crate::threads::{self, Shared};
 
 /// A weight (first, second, kh, kw) in memory, and which of its two channel axes are the outputs.
@@ -92,6 +93,40 @@ impl<T: Float> Weight<'_, T> {
     }
 }
 
+levels! {
+    /// Copies the first `depth` of every `pitch` elements to `dst`, `width` elements a pixel with zeros behind the last.
+    fn copy_pixels<T, V>(dst: &mut [T], width: usize, from: &[T], pitch: usize, depth: usize) {
+        const AHEAD: usize = 8;
+        const LINE: usize = 64;
+        for (i, pixel) in dst.chunks_exact_mut(width).enumerate() {
+            let from = &from[i * pitch..i * pitch + depth];
+            let next = from.as_ptr().wrapping_add(AHEAD * pitch);
+            for line in (0..depth).step_by(LINE / size_of::<T>()) {
+                prefetch_first(next.wrapping_add(line));
+            }
+            let mut at = 0;
+            // SAFETY: `at + min(N, left)` elements lie inside the pixel of either side.
+            unsafe {
+                while at + V::N <= depth {
+                    V::load(from.as_ptr().add(at)).store(pixel.as_mut_ptr().add(at));
+                    at += V::N;
+                }
+                if at < depth {
+                    V::load_first(from.as_ptr().add(at), depth - at).store_first(pixel.as_mut_ptr().add(at), depth - at);
+                }
+            }
+            pixel[depth..].fill(T::ZERO);
+        }
+    }
+}
+
+/// A channel block of some pixels; see [`copy_pixels`].
+pub fn gather<T: Float>(dst: &mut [T], width: usize, from: &[T], pitch: usize, depth: usize) {
+    if width > 0 {
+        copy_pixels(dst, width, from, pitch, depth);
+    }
+}
+
 /// A rectangle of an image's pixels; it may reach over the edges, where zeros are.
 #[derive(Debug, Clone, Copy)]
 pub struct Patch {
@@ -141,10 +176,7 @@ impl<T: Float> Image<'_, T> {
                 out.copy_from_slice(&self.values[start..start + inside * depth]);
                 continue;
             }
-            let from = self.values[start..].chunks(self.channels);
-            for (pixel, from) in out.chunks_exact_mut(depth).zip(from) {
-                pixel.copy_from_slice(&from[..depth]);
-            }
+            gather(out, depth, &self.values[start..], self.channels, depth);
         }
     }
 }

@@ -116,6 +116,19 @@ impl Axis {
         (offsets().min().unwrap_or(0), offsets().max().unwrap_or(0))
     }
 
+    /// Whether any of `count` outputs of a phase from `first` on meets a pixel of the input at an offset.
+    pub fn seen(&self, first: usize, count: usize) -> impl Fn(isize) -> bool {
+        let (step, input) = (self.in_step as isize, self.input as isize);
+        let (first, last) = (first as isize * step, (first + count).saturating_sub(1) as isize * step);
+        move |offset| last + offset >= 0 && first + offset < input
+    }
+
+    /// Whether every input pixel that any tap meets is inside.
+    pub fn is_inside(&self) -> bool {
+        let (low, high) = self.reach();
+        low >= 0 && self.phases.iter().all(|p| p.count == 0 || (p.count - 1) * self.in_step + (high as usize) < self.input)
+    }
+
     /// The most output pixels of a phase.
     pub fn longest(&self) -> usize {
         self.phases.iter().map(|p| p.count).max().unwrap_or(0)
@@ -151,8 +164,8 @@ pub struct Pitch {
 
 /// Appends the runs over `channels` channels of a phase, from the corner that lies `low` pixels from output pixel 0.
 ///
-/// `total` is the number of input channels of a group: the partial sums are a function of the layer. Rows of taps that are
-/// not `seen` meet zeros only; they are passed over, which changes no sum.
+/// `total` is the number of input channels of a group: the partial sums are a function of the layer. Rows and columns of taps
+/// that are not `seen` meet zeros only; they are passed over, which changes no sum.
 pub fn runs(
     list: &mut Vec<Run>,
     phase: (&Phase, &Phase),
@@ -160,7 +173,7 @@ pub fn runs(
     channels: usize,
     total: usize,
     pitch: Pitch,
-    seen: impl Fn(isize) -> bool,
+    seen: (impl Fn(isize) -> bool, impl Fn(isize) -> bool),
 ) {
     let (rows, columns) = phase;
     let (start, low) = corner;
@@ -168,12 +181,13 @@ pub fn runs(
     let first = list.len();
     for (i, row) in rows.taps.iter().enumerate() {
         let above = start + (row.offset - low.0) as usize * pitch.row;
-        let used = seen(row.offset);
+        let row_used = seen.0(row.offset);
         for (j, column) in columns.taps.iter().enumerate() {
             let follows = j > 0 && column.offset == columns.taps[j - 1].offset + 1 && pitch.pixel == channels;
+            let used = row_used && seen.1(column.offset);
             let (steps, skip) = if used { (channels, 0) } else { (0, channels) };
             match list.last_mut() {
-                Some(run) if follows => (run.steps, run.skip) = (run.steps + steps, run.skip + skip),
+                Some(run) if follows && (run.skip == 0 || !used) => (run.steps, run.skip) = (run.steps + steps, run.skip + skip),
                 _ => list.push(Run { offset: above + (column.offset - low.1) as usize * pitch.pixel, steps, skip, close: false }),
             }
         }
@@ -275,7 +289,7 @@ mod tests {
         let axis = Window { kernel: 3, stride: 1, dilation: 1, pad: 1 }.gather(8, 8).unwrap();
         let phase = (&axis.phases[0], &axis.phases[0]);
         let mut found = Vec::new();
-        runs(&mut found, phase, (0, (-1, -1)), 64, 128, Pitch { pixel: 64, row: 640 }, |_| true);
+        runs(&mut found, phase, (0, (-1, -1)), 64, 128, Pitch { pixel: 64, row: 640 }, (|_| true, |_| true));
         assert_eq!(
             found.iter().map(|r| (r.offset, r.steps, r.close)).collect::<Vec<_>>(),
             [(0, 192, true), (640, 192, true), (1280, 192, true)]

@@ -7,7 +7,7 @@
 #![allow(clippy::needless_range_loop)] // a tile of registers reads best by its two indices
 
 use super::direct::Problem;
-use super::pack::{Image, Patch};
+use super::pack::{Image, Patch, gather};
 use super::plan::{BLOCK, Pitch, Run, WIDTH, runs};
 use super::scratch;
 use crate::error::Result;
@@ -20,6 +20,9 @@ const UNIT: usize = 64;
 /// Pieces of work that a layer should give: chunks times pairs of channel blocks.
 const PIECES: usize = 32;
 
+/// Outputs up to which vectors lie along the large map's channels: along the outputs they would be empty for the most part.
+const FEW: usize = 8;
+
 /// A unit's part of both maps, and the sums that it is added to.
 struct Outer<'a, T> {
     runs: &'a [Run],
@@ -29,8 +32,18 @@ struct Outer<'a, T> {
     h: usize,
     w: usize,
     width: usize,
+    /// Outputs that exist.
+    live: usize,
     sums: *mut T,
+    /// Whether the sums hold nothing yet; no tap is passed over then.
     first: bool,
+}
+
+impl<T> Outer<'_, T> {
+    /// Rows of the sums.
+    fn steps(&self) -> usize {
+        self.runs.iter().map(|run| run.steps + run.skip).sum()
+    }
 }
 
 /// Adds `M` rows of the large map times `R` vectors of the small one, over all pixels of the unit.
@@ -90,6 +103,98 @@ unsafe fn sweep<T: Float, V: Vector<T>, const M: usize, const H: usize, const R:
                 step += done;
             }
         }
+        // SAFETY: so are those of taps that meet zeros only.
+        to = unsafe { to.add(run.skip * outer.width) };
+    }
+}
+
+/// Adds `R` vectors of the large map, or with `MASK` the first `left` elements of one, times `M` outputs, over all pixels.
+#[inline(always)]
+unsafe fn strip<T: Float, V: Vector<T>, const M: usize, const R: usize, const MASK: bool>(
+    outer: &Outer<'_, T>,
+    x: usize,
+    output: usize,
+    to: *mut T,
+    left: usize,
+) {
+    let steps = outer.steps();
+    let mut sums = [[V::splat(T::ZERO); R]; M];
+    // SAFETY: the caller gives a run's elements inside the large map, outputs that exist, and sums of as many rows.
+    unsafe {
+        let mut dy = outer.dy.as_ptr().add(output);
+        for row in 0..outer.h {
+            let mut from = outer.x.as_ptr().add(x + row * outer.pitch.row);
+            for _ in 0..outer.w {
+                let mut values = [V::splat(T::ZERO); R];
+                for j in 0..R {
+                    let place = from.add(j * V::N);
+                    values[j] = if MASK { V::load_first(place, left) } else { V::load(place) };
+                }
+                for i in 0..M {
+                    let gradient = V::splat(*dy.add(i));
+                    for j in 0..R {
+                        sums[i][j] = values[j].fma(gradient, sums[i][j]);
+                    }
+                }
+                dy = dy.add(outer.width);
+                from = from.add(outer.pitch.pixel);
+            }
+        }
+        for i in 0..M {
+            for j in 0..R {
+                let place = to.add(i * steps + j * V::N);
+                let held = |place| if MASK { V::load_first(place, left) } else { V::load(place) };
+                let sum = if outer.first { sums[i][j] } else { held(place).add(sums[i][j]) };
+                if MASK { sum.store_first(place, left) } else { sum.store(place) }
+            }
+        }
+    }
+}
+
+/// All runs against `M` outputs: `[output][step]`.
+#[inline(always)]
+unsafe fn strips<T: Float, V: Vector<T>, const M: usize>(outer: &Outer<'_, T>, output: usize) {
+    // SAFETY: the runs' elements lie inside the large map and the sums.
+    unsafe {
+        let mut to = outer.sums.add(output * outer.steps());
+        for run in outer.runs {
+            let mut step = 0;
+            while step < run.steps {
+                let (x, left) = (run.offset + step, run.steps - step);
+                let done = if left >= 4 * V::N {
+                    strip::<T, V, M, 4, false>(outer, x, output, to.add(step), left);
+                    4 * V::N
+                } else if left >= V::N {
+                    strip::<T, V, M, 1, false>(outer, x, output, to.add(step), left);
+                    V::N
+                } else {
+                    strip::<T, V, M, 1, true>(outer, x, output, to.add(step), left);
+                    left
+                };
+                step += done;
+            }
+            to = to.add(run.steps + run.skip);
+        }
+    }
+}
+
+levels! {
+    /// As [`add_unit`] where outputs are few: vectors lie along the large map's channels, and the sums are `[output][step]`.
+    fn add_few<T, V>(outer: &Outer<'_, T>) {
+        let mut output = 0;
+        while output < outer.live {
+            let some = (outer.live - output).min(4);
+            // SAFETY: the maps and the sums have these sizes.
+            unsafe {
+                match some {
+                    1 => strips::<T, V, 1>(outer, output),
+                    2 => strips::<T, V, 2>(outer, output),
+                    3 => strips::<T, V, 3>(outer, output),
+                    _ => strips::<T, V, 4>(outer, output),
+                }
+            }
+            output += some;
+        }
     }
 }
 
@@ -127,6 +232,10 @@ struct Job<'a, T> {
     h: usize,
     w: usize,
     chunks: usize,
+    /// Whether vectors lie along channels, since outputs are few.
+    few: bool,
+    /// Whether the large map is read where it lies: no window reaches over its edges.
+    in_place: bool,
     small: &'a [T],
     large: &'a [T],
     taps: usize,
@@ -151,37 +260,50 @@ impl<T: Float> Job<'_, T> {
         for unit in first..total * (chunk + 1) / self.chunks {
             let (image, oy, ox) = (unit / (down * across), unit / across % down * self.h, unit % across * self.w);
             let (h, w) = (self.h.min(self.problem.rows.output - oy), self.w.min(self.problem.columns.output - ox));
-            let pitch = self.copy_large(x, (image, oy, ox), (h, w), group * panels.channels + c * BLOCK, depth);
+            let (x, pitch) = self.large(x, (image, oy, ox), (h, w), group * panels.channels + c * BLOCK, depth);
             self.copy_small(dy, (image, oy, ox), (h, w), group * panels.outputs + k * WIDTH, (width, panels.live(k)));
             let (rows, columns) = (&self.problem.rows, &self.problem.columns);
             let low = (rows.reach().0, columns.reach().0);
             list.clear();
-            runs(&mut list, (&rows.phases[0], &columns.phases[0]), (0, low), depth, panels.channels, pitch, |_| true);
+            let (first, seen) = (unit == first, (rows.seen(oy, h), columns.seen(ox, w)));
+            let seen = (|offset| first || seen.0(offset), |offset| first || seen.1(offset));
+            runs(&mut list, (&rows.phases[0], &columns.phases[0]), (0, low), depth, panels.channels, pitch, seen);
             let step = Pitch { pixel: columns.in_step * pitch.pixel, row: rows.in_step * pitch.row };
-            add_unit(&Outer { runs: &list, x, pitch: step, dy, h, w, width, sums, first: unit == first });
+            let outer = Outer { runs: &list, x, pitch: step, dy, h, w, width, live: panels.live(k), sums, first };
+            if self.few { add_few(&outer) } else { add_unit(&outer) }
         }
     }
 
-    fn copy_large(&self, x: &mut [T], at: (usize, usize, usize), size: (usize, usize), channel: usize, depth: usize) -> Pitch {
+    /// A unit's part of some channels of the large map: a copy with the zeros around it, or where it lies.
+    fn large<'b>(
+        &'b self,
+        x: &'b mut [T],
+        at: (usize, usize, usize),
+        size: (usize, usize),
+        channel: usize,
+        depth: usize,
+    ) -> (&'b [T], Pitch) {
         let (rows, columns) = (&self.problem.rows, &self.problem.columns);
         let channels = self.problem.panels.groups * self.problem.panels.channels;
-        let (ph, pw) = self.problem.patch(size.0, size.1);
         let elements = rows.input * columns.input * channels;
         let image = Image { values: &self.large[at.0 * elements..(at.0 + 1) * elements], h: rows.input, w: columns.input, channels };
         let row = (at.1 * rows.in_step) as isize + rows.reach().0;
         let column = (at.2 * columns.in_step) as isize + columns.reach().0;
+        if self.in_place {
+            let start = (row as usize * columns.input + column as usize) * channels + channel;
+            return (&image.values[start..], Pitch { pixel: channels, row: columns.input * channels });
+        }
+        let (ph, pw) = self.problem.patch(size.0, size.1);
         image.copy(x, Patch { row, rows: ph, column, columns: pw }, channel, depth);
-        Pitch { pixel: depth, row: pw * depth }
+        (x, Pitch { pixel: depth, row: pw * depth })
     }
 
     fn copy_small(&self, dy: &mut [T], at: (usize, usize, usize), size: (usize, usize), channel: usize, widths: (usize, usize)) {
         let (rows, columns) = (self.problem.rows.output, self.problem.columns.output);
         let channels = self.problem.panels.groups * self.problem.panels.outputs;
-        for (pixel, out) in dy.chunks_exact_mut(widths.0).take(size.0 * size.1).enumerate() {
-            let place = (at.0 * rows + at.1 + pixel / size.1) * columns + at.2 + pixel % size.1;
-            let start = place * channels + channel;
-            out[..widths.1].copy_from_slice(&self.small[start..start + widths.1]);
-            out[widths.1..].fill(T::ZERO);
+        for (row, out) in dy.chunks_exact_mut(size.1 * widths.0).take(size.0).enumerate() {
+            let place = (at.0 * rows + at.1 + row) * columns + at.2;
+            gather(out, widths.0, &self.small[place * channels + channel..], channels, widths.1);
         }
     }
 
@@ -191,6 +313,7 @@ impl<T: Float> Job<'_, T> {
         let (group, k, c) = at;
         let panels = &self.problem.panels;
         let (width, depth, taps) = (panels.width(k), panels.depth(c), self.taps);
+        let steps = if self.few { (1, taps * depth) } else { (width, 1) };
         for near in (0..depth).step_by(NEAR) {
             let some = NEAR.min(depth - near);
             for out in 0..panels.live(k) {
@@ -199,7 +322,7 @@ impl<T: Float> Job<'_, T> {
                 let to = unsafe { dw.slice(row * taps, some * taps) };
                 for (i, channel) in to.chunks_exact_mut(taps).enumerate() {
                     for (tap, value) in channel.iter_mut().enumerate() {
-                        *value = sums[(tap * depth + near + i) * width + out];
+                        *value = sums[(tap * depth + near + i) * steps.0 + out * steps.1];
                     }
                 }
             }
@@ -230,7 +353,9 @@ pub fn run<T: Float>(dw: &mut [T], small: &[T], large: &[T], problem: Problem) -
     let (h, w) = problem.block(UNIT, UNIT);
     let (blocks, count) = (panels.blocks(), panels.count());
     let pieces = panels.groups * blocks * count;
-    let mut job = Job { problem, h, w, chunks: 1, small, large, taps };
+    let few = panels.outputs <= FEW;
+    let in_place = few && problem.rows.is_inside() && problem.columns.is_inside();
+    let mut job = Job { problem, h, w, chunks: 1, few, in_place, small, large, taps };
     let (down, across) = job.units();
     let units = job.problem.n * down * across;
     job.chunks = PIECES.div_ceil(pieces).min(units).max(1);
