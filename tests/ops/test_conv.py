@@ -41,6 +41,12 @@ CASES = [
     Case((1, 2, 3, 2), (3, 2, 3, 3), padding=(2, 2), dilation=(1, 2)),
     Case((1, 1, 1, 1), (1, 1, 1, 1)),
     Case((3, 4, 4, 4), (6, 4, 2, 2), stride=(2, 2)),
+    Case((2, 70, 9, 11), (1, 70, 1, 1)),  # few outputs: vectors along channels
+    Case((1, 37, 8, 21), (3, 37, 3, 3), padding=(1, 1)),
+    Case((1, 64, 7, 9), (8, 64, 3, 2), stride=(2, 1), padding=(1, 1)),
+    Case((1, 24, 13, 13), (40, 24, 3, 3), padding=(6, 6), dilation=(6, 6)),  # taps that meet zeros only
+    Case((1, 18, 9, 30), (18, 1, 7, 7), padding=(3, 3), groups=18),  # depthwise: eight, four and single pixels
+    Case((1, 17, 12, 23), (17, 1, 3, 3), padding=(1, 1), groups=17),
 ]
 SMALL = [c for c in CASES if np.prod(c.x) * np.prod(c.weight) < 2e6]
 

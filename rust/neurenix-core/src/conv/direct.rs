@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::few::run_few;
 use super::kernel::{Epilogue, Panel, Pixel, run_panel};
 use super::pack::{Image, Patch};
 use super::plan::{Axis, BLOCK, Panels, Phase, Pitch, Run, WIDTH, runs};
@@ -53,6 +54,8 @@ struct Cut {
     together: usize,
     /// Whether the input is read where it lies.
     in_place: bool,
+    /// Whether vectors lie along channels; all of them are in one pass then.
+    few: bool,
 }
 
 impl Problem {
@@ -66,14 +69,14 @@ impl Problem {
     }
 
     /// Height and width of blocks of at most `pixels` pixels of a phase, about `columns` wide where rows are long.
-    pub fn block(&self, pixels: usize, columns: usize) -> (usize, usize) {
+    /// The input of a block has `depth` channels.
+    pub fn block(&self, pixels: usize, columns: usize, depth: usize) -> (usize, usize) {
         let (height, width) = (self.rows.longest().max(1), self.columns.longest().max(1));
         let mut w = if width <= columns + columns / 2 || height == 1 { width.min(pixels) } else { width.div_ceil(width.div_ceil(columns)) };
         let mut h = height.div_ceil(height.div_ceil((pixels / w).max(1)));
-        let depth = self.panels.depth(0).max(1);
         while h * w > 1 && {
             let (rows, columns) = self.patch(h, w);
-            rows.saturating_mul(columns).saturating_mul(depth) > INPUT
+            rows.saturating_mul(columns).saturating_mul(depth.max(1)) > INPUT
         } {
             if h >= w { h = h.div_ceil(2) } else { w = w.div_ceil(2) }
         }
@@ -81,7 +84,8 @@ impl Problem {
     }
 
     fn cut(&self) -> Cut {
-        let (h, w) = self.block(PIXELS, COLUMNS);
+        let few = self.panels.few(&self.rows, &self.columns);
+        let (h, w) = self.block(PIXELS, COLUMNS, if few { self.panels.channels } else { self.panels.depth(0) });
         let (down, across) = (self.rows.longest().div_ceil(h), self.columns.longest().div_ceil(w));
         let blocks = (self.n * down * across * self.panels.groups).max(1);
         let shares = (4 * threads::num_threads()).div_ceil(blocks).clamp(1, self.panels.count().max(1));
@@ -89,7 +93,8 @@ impl Problem {
         let taps = |axis: &Axis| axis.phases.iter().map(|p| p.taps.len()).max().unwrap_or(0);
         let (rows, columns) = if in_place { (0, 0) } else { self.patch(h, w) };
         let largest = BLOCK * (WIDTH * taps(&self.rows) * taps(&self.columns)).max(rows * columns).max(1);
-        Cut { h, w, down, across, shares, together: (PASS / largest).max(1), in_place }
+        let together = if few { self.panels.blocks() } else { (PASS / largest).max(1) };
+        Cut { h, w, down, across, shares, together, in_place, few }
     }
 
     /// A convolution of single pixels with step 1 is one long row: nothing depends on where a row ends.
@@ -139,7 +144,8 @@ impl<T: Float> Job<'_, T> {
         let task = Task { image, group, share, block };
         let blocks = problem.panels.blocks();
         let (rows, columns) = problem.patch(block.h, block.w);
-        let len = if cut.in_place { 0 } else { rows * columns * problem.panels.depth(0) * cut.together.min(blocks) };
+        let depth = problem.panels.channels.min(BLOCK * cut.together);
+        let len = if cut.in_place { 0 } else { rows * columns * depth };
         scratch::with(len, |copy| {
             for c in (0..blocks).step_by(cut.together) {
                 self.pass(task, &(c..blocks.min(c + cut.together)), copy);
@@ -196,7 +202,15 @@ impl<T: Float> Job<'_, T> {
             let count = self.pixels(task, phase, pitch, &mut pixels);
             list.clear();
             for c in pass.clone() {
-                runs(&mut list, phase, ((c - pass.start) * BLOCK, low), panels.depth(c), panels.channels, pitch, (&seen.0, &seen.1));
+                runs(
+                    &mut list,
+                    phase,
+                    ((c - pass.start) * BLOCK, low),
+                    panels.depth(c),
+                    panels.channels,
+                    pitch,
+                    (&seen.0, |offset| self.cut.few || seen.1(offset)),
+                );
             }
             self.panels(&self.packed[start..start + panels.len(taps)], x, &list, &pixels[..count], (task, pass, taps));
             start += panels.len(taps);
@@ -213,7 +227,8 @@ impl<T: Float> Job<'_, T> {
             let (width, weights) = (panels.width(k), panels.start(taps, task.group, k, pass.start));
             let output = task.group * panels.outputs + k * WIDTH;
             let epilogue = self.epilogue.part(output, panels.live(k));
-            run_panel(&Panel {
+            let run = if self.cut.few { run_few } else { run_panel };
+            run(&Panel {
                 runs,
                 weights: &packed[weights..weights + width * depth * taps],
                 width,

@@ -63,6 +63,19 @@ impl<'a, T: Float> Epilogue<'a, T> {
         if self.relu { V::splat(T::ZERO).max(sum) } else { sum }
     }
 
+    /// Finishes sums of channel `at`, of several pixels.
+    #[inline(always)]
+    pub fn finish_one<V: Vector<T>>(&self, sum: V, at: usize) -> V {
+        let mut sum = sum;
+        if let Some(bias) = self.bias {
+            sum = sum.add(V::splat(bias[at]));
+        }
+        if let Some((scale, shift)) = self.affine {
+            sum = sum.fma(V::splat(scale[at]), V::splat(shift[at]));
+        }
+        if self.relu { V::splat(T::ZERO).max(sum) } else { sum }
+    }
+
     /// The part for channels `start .. start + len`.
     pub fn part(&self, start: usize, len: usize) -> Self {
         let affine = self.affine.map(|(scale, shift)| (&scale[start..start + len], &shift[start..start + len]));

@@ -9,6 +9,7 @@ mod bias;
 mod depthwise;
 mod depthwise_gradient;
 mod direct;
+mod few;
 mod kernel;
 mod pack;
 mod plan;

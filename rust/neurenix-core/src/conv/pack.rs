@@ -30,7 +30,7 @@ fn pitch(inner: usize) -> usize {
 
 impl<T: Float> Weight<'_, T> {
     /// Packs one panel: `dst[tap][channel][output]`, zeros behind the last output.
-    fn panel(&self, dst: &mut [T], stage: &mut [T], panels: &Panels, phase: (&Phase, &Phase), at: (usize, usize, usize)) {
+    fn panel(&self, dst: &mut [T], stage: &mut [T], panels: &Panels, phase: (&Phase, &Phase), at: (usize, usize, usize), few: bool) {
         let (group, k, c) = at;
         let (width, live, depth) = (panels.width(k), panels.live(k), panels.depth(c));
         let taps = self.kh * self.kw;
@@ -47,6 +47,9 @@ impl<T: Float> Weight<'_, T> {
             Direction::Gather => (pitch, taps),
             Direction::Scatter => (taps, pitch),
         };
+        if few {
+            return self.lines(dst, stage, phase, (live, depth), (step_k, step_c));
+        }
         let mut rows = dst.chunks_exact_mut(width);
         for row in &phase.0.taps {
             for column in &phase.1.taps {
@@ -63,6 +66,21 @@ impl<T: Float> Weight<'_, T> {
         }
     }
 
+    /// The same as `dst[output][tap][channel]`, for [`super::few`].
+    fn lines(&self, dst: &mut [T], stage: &[T], phase: (&Phase, &Phase), size: (usize, usize), steps: (usize, usize)) {
+        let taps = phase.0.taps.iter().flat_map(|row| phase.1.taps.iter().map(move |column| row.index * self.kw + column.index));
+        let count = phase.0.taps.len() * phase.1.taps.len();
+        for output in 0..size.0 {
+            let line = &mut dst[output * count * size.1..(output + 1) * count * size.1];
+            for (tap, part) in taps.clone().zip(line.chunks_exact_mut(size.1)) {
+                for (channel, value) in part.iter_mut().enumerate() {
+                    *value = stage[output * steps.0 + channel * steps.1 + tap];
+                }
+            }
+        }
+        dst[size.0 * count * size.1..].fill(T::ZERO);
+    }
+
     /// Packs all panels of all phases.
     ///
     /// # Errors
@@ -73,7 +91,7 @@ impl<T: Float> Weight<'_, T> {
         }
         let shared = Shared::new(packed);
         let most = pitch(BLOCK * self.kh * self.kw) * BLOCK;
-        let mut start = 0;
+        let (mut start, few) = (0, panels.few(rows, columns));
         let failed = scratch::Failure::new();
         for y in &rows.phases {
             for x in &columns.phases {
@@ -84,7 +102,7 @@ impl<T: Float> Weight<'_, T> {
                     let len = panels.width(at.1) * panels.depth(at.2) * taps;
                     // SAFETY: panels do not overlap.
                     let dst = unsafe { shared.slice(start + panels.start(taps, at.0, at.1, at.2), len) };
-                    failed.note(scratch::with(most, |stage| self.panel(dst, stage, panels, (y, x), at)));
+                    failed.note(scratch::with(most, |stage| self.panel(dst, stage, panels, (y, x), at, few)));
                 });
                 start += panels.len(taps);
             }

@@ -212,6 +212,15 @@ pub struct Panels {
 }
 
 impl Panels {
+    /// Whether outputs are so few that vectors lie along the channels: a matter of the layer, by what both ways cost.
+    pub fn few(&self, rows: &Axis, columns: &Axis) -> bool {
+        /// What it costs to add the parts of a sum, in products of vectors.
+        const PARTS: usize = 10;
+        let taps = |axis: &Axis| axis.phases.iter().map(|p| p.taps.len()).max().unwrap_or(0);
+        let length = self.channels * taps(rows) * taps(columns);
+        self.outputs <= LANE / 2 && self.outputs * (length / LANE + PARTS) <= length
+    }
+
     /// Outputs of a group, rounded up to whole lanes.
     pub fn padded(&self) -> usize {
         self.outputs.div_ceil(LANE) * LANE
