@@ -48,7 +48,8 @@ impl<T: Float> Weight<'_, T> {
             Direction::Scatter => (taps, pitch),
         };
         if few {
-            return self.lines(dst, stage, phase, (live, depth), (step_k, step_c));
+            let met = phase.0.taps.len() * phase.1.taps.len();
+            return self.lines(dst, stage, phase, (live, depth), (step_k, step_c), (panels.channels * met, c * BLOCK * met));
         }
         let mut rows = dst.chunks_exact_mut(width);
         for row in &phase.0.taps {
@@ -66,19 +67,24 @@ impl<T: Float> Weight<'_, T> {
         }
     }
 
-    /// The same as `dst[output][tap][channel]`, for [`super::few`].
-    fn lines(&self, dst: &mut [T], stage: &[T], phase: (&Phase, &Phase), size: (usize, usize), steps: (usize, usize)) {
+    /// The same as `dst[output][tap][channel]`, for [`super::few`]: lines of so many elements, this block's from the second number on.
+    fn lines(
+        &self,
+        dst: &mut [T],
+        stage: &[T],
+        phase: (&Phase, &Phase),
+        size: (usize, usize),
+        steps: (usize, usize),
+        line: (usize, usize),
+    ) {
         let taps = phase.0.taps.iter().flat_map(|row| phase.1.taps.iter().map(move |column| row.index * self.kw + column.index));
-        let count = phase.0.taps.len() * phase.1.taps.len();
-        for output in 0..size.0 {
-            let line = &mut dst[output * count * size.1..(output + 1) * count * size.1];
+        for (output, line) in dst.chunks_exact_mut(line.0.max(1)).take(size.0).map(|whole| &mut whole[line.1..]).enumerate() {
             for (tap, part) in taps.clone().zip(line.chunks_exact_mut(size.1)) {
                 for (channel, value) in part.iter_mut().enumerate() {
                     *value = stage[output * steps.0 + channel * steps.1 + tap];
                 }
             }
         }
-        dst[size.0 * count * size.1..].fill(T::ZERO);
     }
 
     /// Packs all panels of all phases.
@@ -96,13 +102,17 @@ impl<T: Float> Weight<'_, T> {
         for y in &rows.phases {
             for x in &columns.phases {
                 let taps = y.taps.len() * x.taps.len();
-                let (blocks, count) = (panels.blocks(), panels.count());
+                // Lines of few outputs run through all blocks of channels.
+                let (blocks, together) = if few { (1, panels.blocks()) } else { (panels.blocks(), 1) };
+                let count = panels.count();
                 threads::parallel(panels.groups * count * blocks, taps * BLOCK * WIDTH, |task| {
-                    let at = (task / (count * blocks), task / blocks % count, task % blocks);
-                    let len = panels.width(at.1) * panels.depth(at.2) * taps;
+                    let (group, k, c) = (task / (count * blocks), task / blocks % count, task % blocks);
+                    let depth: usize = (c..c + together).map(|c| panels.depth(c)).sum();
                     // SAFETY: panels do not overlap.
-                    let dst = unsafe { shared.slice(start + panels.start(taps, at.0, at.1, at.2), len) };
-                    failed.note(scratch::with(most, |stage| self.panel(dst, stage, panels, (y, x), at, few)));
+                    let dst = unsafe { shared.slice(start + panels.start(taps, group, k, c), panels.width(k) * depth * taps) };
+                    for c in c..c + together {
+                        failed.note(scratch::with(most, |stage| self.panel(dst, stage, panels, (y, x), (group, k, c), few)));
+                    }
                 });
                 start += panels.len(taps);
             }
