@@ -85,7 +85,8 @@ impl Problem {
 
     fn cut(&self) -> Cut {
         let few = self.panels.few(&self.rows, &self.columns);
-        let (h, w) = self.block(PIXELS, COLUMNS, if few { self.panels.channels } else { self.panels.depth(0) });
+        let (h, w) = self.block(PIXELS, self.columns.narrow(COLUMNS), if few { self.panels.channels } else { self.panels.depth(0) });
+        let h = self.rows.narrow(h);
         let (down, across) = (self.rows.longest().div_ceil(h), self.columns.longest().div_ceil(w));
         let blocks = (self.n * down * across * self.panels.groups).max(1);
         let shares = (4 * threads::num_threads()).div_ceil(blocks).clamp(1, self.panels.count().max(1));

@@ -123,6 +123,14 @@ impl Axis {
         move |offset| last + offset >= 0 && first + offset < input
     }
 
+    /// `block` outputs, or fewer where taps lie so far apart that those of many outputs are outside: blocks of a margin's size
+    /// pass over them.
+    pub fn narrow(&self, block: usize) -> usize {
+        const LEAST: usize = 8;
+        let (margin, count) = (self.reach().0.min(0).unsigned_abs() / self.in_step, self.longest());
+        if margin < LEAST || count > LEAST * margin { block } else { block.min(count.div_ceil(count.div_ceil(margin))) }
+    }
+
     /// Whether every input pixel that any tap meets is inside.
     pub fn is_inside(&self) -> bool {
         let (low, high) = self.reach();

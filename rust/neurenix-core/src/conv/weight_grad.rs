@@ -350,7 +350,7 @@ pub fn run<T: Float>(dw: &mut [T], small: &[T], large: &[T], problem: Problem) -
     let problem = problem.flattened();
     let panels = problem.panels;
     let taps = problem.rows.phases[0].taps.len() * problem.columns.phases[0].taps.len();
-    let (h, w) = problem.block(UNIT, UNIT, panels.depth(0));
+    let (h, w) = problem.block(UNIT, problem.columns.narrow(UNIT), panels.depth(0));
     let (blocks, count) = (panels.blocks(), panels.count());
     let pieces = panels.groups * blocks * count;
     let few = panels.outputs <= FEW;
