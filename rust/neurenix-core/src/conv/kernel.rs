@@ -83,6 +83,9 @@ impl<'a, T: Float> Epilogue<'a, T> {
     }
 }
 
+/// Steps of sums that take less time than memory.
+const SHORT: usize = 64;
+
 /// One panel of weights against the pixels of a block.
 #[derive(Debug)]
 pub struct Panel<'a, T> {
@@ -184,7 +187,9 @@ unsafe fn tile<T: Float, V: Vector<T>, const M: usize, const R: usize>(panel: &P
         for i in 0..M {
             x[i] = panel.x.add(pixels[i.min(pixels.len() - 1)].x);
         }
-        for pixel in pixels.iter().take(M) {
+        // The output is asked for in time: where sums are short, that of the next tile.
+        let ahead = if panel.weights.len() < SHORT * panel.width { M } else { 0 };
+        for pixel in pixels.iter().skip(ahead).take(M) {
             for j in 0..R {
                 prefetch_to_write(panel.y.wrapping_add(pixel.y + column + j * V::N).cast_const());
             }
