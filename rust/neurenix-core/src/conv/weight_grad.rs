@@ -250,7 +250,7 @@ impl<T: Float> Job<'_, T> {
     fn chunk(&self, sums: *mut T, copy: &mut [T], chunk: usize, at: (usize, usize, usize)) {
         let (group, k, c) = at;
         let panels = &self.problem.panels;
-        let (width, depth) = (panels.width(k), panels.depth(c));
+        let (width, depth) = (if self.few { panels.live(k) } else { panels.width(k) }, panels.depth(c));
         let (down, across) = self.units();
         let total = self.problem.n * down * across;
         let first = total * chunk / self.chunks;
@@ -303,6 +303,10 @@ impl<T: Float> Job<'_, T> {
         let channels = self.problem.panels.groups * self.problem.panels.outputs;
         for (row, out) in dy.chunks_exact_mut(size.1 * widths.0).take(size.0).enumerate() {
             let place = (at.0 * rows + at.1 + row) * columns + at.2;
+            if widths == (channels, channels) {
+                out.copy_from_slice(&self.small[place * channels..place * channels + out.len()]);
+                continue;
+            }
             gather(out, widths.0, &self.small[place * channels + channel..], channels, widths.1);
         }
     }
