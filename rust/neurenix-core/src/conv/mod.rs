@@ -2,7 +2,8 @@
 //!
 //! A convolution and its transpose are one algorithm ([`plan`]); which of them runs is a [`Direction`]. Weights are packed
 //! once a layer ([`pack`]), then panels of them meet blocks of pixels in the micro-kernel ([`kernel`]). A sum runs over the
-//! taps and 64 channels in a fixed order, whatever the image's size, the number of threads or the instruction set. Windows of 3x3
+//! taps and 64 channels in a fixed order, or in 16 parts where outputs are [`few`], whatever the image's size, the number of
+//! threads or the instruction set. Windows of 3x3
 //! at stride 1 have a faster way with a different rounding ([`winograd`]); the caller chooses.
 
 mod bias;
