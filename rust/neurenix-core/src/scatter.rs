@@ -100,6 +100,19 @@ pub fn gather<T: Copy + Send + Sync>(y: &mut [T], x: &[T], index: &[i64], outer:
     expect_len("gather index", index.len(), &[outer, m, inner])?;
     expect_len("gather x", x.len(), &[outer, n, inner])?;
     check(index, n)?;
+    if inner == 1 {
+        let pieces = m.div_ceil(TASK);
+        let shared = Shared::new(y);
+        parallel(outer * pieces, m.min(TASK) * 2, |task| {
+            let (o, first) = (task / pieces, task % pieces * TASK);
+            let (at, line) = (o * m + first, &x[o * n..(o + 1) * n]);
+            let len = TASK.min(m - first);
+            // SAFETY: each piece of a line is written by one task.
+            let to = unsafe { shared.slice(at, len) };
+            to.iter_mut().zip(&index[at..at + len]).for_each(|(to, &k)| *to = line[k as usize]);
+        });
+        return Ok(());
+    }
     let shared = Shared::new(y);
     by_columns(outer, m, inner, |o, columns| {
         for j in 0..m {
@@ -143,6 +156,14 @@ fn scatter_with<T: Copy + Send + Sync>(
     check(index, n)?;
     let shared = Shared::new(y);
     by_columns(outer, m, inner, |o, columns| {
+        if inner == 1 {
+            // SAFETY: each line is written by one task.
+            let to = unsafe { shared.slice(o * n, n) };
+            for (&k, &s) in index[o * m..(o + 1) * m].iter().zip(&src[o * m..(o + 1) * m]) {
+                to[k as usize] = f(to[k as usize], s);
+            }
+            return;
+        }
         for j in 0..m {
             for i in columns.clone() {
                 let at = (o * m + j) * inner + i;
