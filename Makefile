@@ -181,4 +181,6 @@ build/peers/.made: benches/peers.txt
 .venv/built-%: .venv/made $(SOURCES)
 	@tests/tools/check_machine
 	@$(PY) -m maturin develop --release --quiet --extras $*
+	@# As an installer does: an import then takes half the time even where Python may not write bytecode itself.
+	@$(PY) -m compileall -q python/neurenix
 	@touch $@

@@ -61,8 +61,8 @@ class Node:
     def _node(self) -> Node:
         return self
 
-    def pull(self, gradient: Array, keep: bool) -> list[tuple[Place, Array]]:
-        """Gradients of the inputs that want one, given the output's; the node is spent unless ``keep``."""
+    def pull(self, held: list[Array], keep: bool) -> list[tuple[Place, Array]]:
+        """Gradients of the inputs that want one, given the output's; the node is spent unless ``keep``. Only the rule holds that gradient."""
         if self.vjp is None:
             raise GraphError(
                 f"backward: expected the graph behind {self.op!r}, got one that was freed; pass retain_graph=True to the first call"
@@ -72,11 +72,11 @@ class Node:
                 raise GraphError(
                     f"backward: expected the input of {self.op!r} as it was, got one overwritten since; run the forward pass again"
                 )
-        gradients = self.vjp(gradient)
+        seen, gradients = held[0] if anomaly.is_detecting() else None, self.vjp(held.pop())
         if len(gradients) != len(self.inputs):
             raise InternalError(f"internal: the rule of {self.op!r} gave {len(gradients)} gradients for {len(self.inputs)} inputs")
-        if anomaly.is_detecting():
-            anomaly.check_gradients(self.op, gradients, gradient)
+        if seen is not None:
+            anomaly.check_gradients(self.op, gradients, seen)
         found = [(t, g) for t, g in zip(self.inputs, gradients, strict=True) if g is not None and t.requires_grad]
         for t, g in found:
             if g.shape != t.shape or g.dtype != t.dtype:
@@ -189,13 +189,13 @@ class _Sums:
             t, gradient, _ = self.entries.pop(heapq.heappop(self.queue)[1])
             if t._node is None:
                 raise InternalError("internal: a queued tensor lost its node")
-            gradient = gradient if t._grad_hooks is None else _seen(t, gradient)
-            inputs = t._node.inputs
-            for source, part in t._node.pull(gradient, keep):
+            held, inputs = [gradient if t._grad_hooks is None else _seen(t, gradient)], t._node.inputs
+            gradient = source = part = None
+            for source, part in t._node.pull(held, keep):
                 give(source, part)
             if spent is not None:
                 spent(inputs)
-            del t, gradient, inputs
+            del t, inputs, source, part
 
 
 def _seen(t: Place, gradient: Array) -> Array:

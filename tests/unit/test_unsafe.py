@@ -12,7 +12,7 @@ import pytest
 RUST = Path(__file__).resolve().parents[2] / "rust"
 ALLOWED = {
     "vectors": "simd/mod simd/avx2 simd/avx512 simd/neon simd/portable",
-    "pools of memory and threads": "blocks threads",
+    "pools of memory and threads": "blocks ranges threads",
     "strided arrays": "view layout streaming",
     "micro-kernels": "conv/* matmul norm norm_planes layer_norm layer_norm_backward softmax turning reduce resize_rows elementwise/mod machine",
     "tasks that share an output": """arg_reduce class_loss columns cross_entropy distance loss norm_apply optim optim_more padding pooling pooling_backward pooling_rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, TypeGuard
 
 from neurenix import nn, ops
@@ -10,8 +10,9 @@ from neurenix.autograd import is_grad_enabled
 from neurenix.checkpoint import note
 from neurenix.errors import ArgumentError
 from neurenix.nn import functional
-from neurenix.nn.containers import run_in_turn
+from neurenix.nn.containers import reads_halves, run_in_turn
 from neurenix.nn.module import Module
+from neurenix.ops.beside import beside
 from neurenix.ops.resize_like import resize_like
 from neurenix.tensor import Tensor
 from neurenix.window import full_size, limited
@@ -75,16 +76,25 @@ class Level(Module):
         return out
 
 
-def with_beside(block: Module, x: Tensor, beside: Tensor) -> Tensor:
-    """``block`` of the channels of two maps, one after the other."""
-    takes_two = isinstance(block, Level) and not block.is_hooked() and "forward" not in vars(block)
-    out: Tensor = block(x, beside) if takes_two else block(ops.cat([x, beside], dim=1))
-    return out
+def with_beside(block: Module, first: list[Tensor], second: Callable[[], Tensor], channels: int | None) -> Tensor:
+    """``block`` of the channels of ``first.pop()``, then of ``second()``, which is expected to have so many channels, if that is known.
+
+    The two are copied together only where they must be; where nothing is recorded maps are let go as soon as they have been read.
+    """
+    if is_grad_enabled():
+        held = [first.pop(), second()]
+        takes_two = isinstance(block, Level) and not block.is_hooked() and "forward" not in vars(block)
+        return block(*held) if takes_two else block(ops.cat(held, dim=1))  # type: ignore[no-any-return]
+    if _reads_both(block, first[0], channels):
+        return through(block, [first.pop(), second()])
+    return through(block, [beside(first, second, channels)])
 
 
-def reads_both(level: Module, x: Tensor) -> bool:
-    """Whether a level takes two maps as they lie where nothing is recorded, rather than one of both: on a GPU, where no copy pays."""
-    return _is_plain(level) and x.device.type != "cpu"
+def _reads_both(block: Module, x: Tensor, channels: int | None) -> bool:
+    """Whether a block takes ``x`` and a map of so many channels as they lie, rather than one of both; on a GPU no copy pays."""
+    if not _is_plain(block):
+        return False
+    return x.device.type != "cpu" or (x.shape[1] == channels and reads_halves([block.first], x))
 
 
 def through(level: Module, held: list[Tensor]) -> Tensor:

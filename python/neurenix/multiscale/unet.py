@@ -7,11 +7,10 @@ from math import prod
 from typing import Any, Final
 
 from neurenix import nn
-from neurenix.autograd import is_grad_enabled
 from neurenix.checkpoint import is_checkpointing, segment
 from neurenix.errors import ArgumentError
 from neurenix.multiscale import _checks, _given_encoder
-from neurenix.multiscale._blocks import check_activation, check_norm, fitted, outputs, reads_both, scaled_down, through, with_beside
+from neurenix.multiscale._blocks import check_activation, check_norm, fitted, outputs, scaled_down, through, with_beside
 from neurenix.multiscale._memory import Memory
 from neurenix.multiscale.blur import MaxBlurPool
 from neurenix.multiscale.gates import AttentionGate
@@ -20,7 +19,6 @@ from neurenix.nn import functional
 from neurenix.nn.conv_norm_act import ACTIVATIONS
 from neurenix.nn.module import Module
 from neurenix.ops._arguments import choice, integer
-from neurenix.ops.beside import beside
 from neurenix.tensor import Tensor
 
 Features = dict[str, list[Tensor]]
@@ -230,11 +228,7 @@ class UNet(Module):
             return through(self.decoder[i], [fitted(up(maps.pop()), size)])
         first = [self.gates[i](skip, maps[0]) if self.attention else skip]
         del skip
-        if is_grad_enabled():
-            return with_beside(self.decoder[i], first.pop(), fitted(up(maps.pop()), size))
-        if reads_both(self.decoder[i], first[0]):
-            return through(self.decoder[i], [first.pop(), fitted(up(maps.pop()), size)])
-        return through(self.decoder[i], [beside(first, lambda: fitted(up(maps.pop()), size), getattr(up, "out_channels", None))])
+        return with_beside(self.decoder[i], first, lambda: fitted(up(maps.pop()), size), getattr(up, "out_channels", None))
 
     def get_encoder_features(self) -> list[Tensor]:
         """Maps of the last forward pass: each level's, finest first, then the bottleneck's.

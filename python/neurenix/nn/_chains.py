@@ -16,7 +16,7 @@ from neurenix.nn.module import Module
 from neurenix.nn.norm import BatchNorm2d, GroupNorm, InstanceNorm2d
 from neurenix.nn.thresholds import Hardsigmoid, Hardswish, Hardtanh, ReLU6
 from neurenix.ops.activation import SELU_ALPHA, SELU_SCALE
-from neurenix.ops.conv_chain import Activation, Fusible, Norm, Unit, conv_chain
+from neurenix.ops.conv_chain import Activation, Fusible, Norm, Unit, conv_chain, reads_two
 from neurenix.ops.elementwise import Unary
 from neurenix.tensor import Tensor
 
@@ -106,6 +106,12 @@ def run(modules: Sequence[Module], x: Any, beside: Tensor | None = None) -> Any:
 def _activations(x: Tensor) -> tuple[type[Module], ...]:
     """The layers that share a pass with a convolution of ``x``."""
     return (ReLU,) if x.device.type == "cpu" else (ReLU, *_PLAIN, *_SET)
+
+
+def reads_halves(modules: Sequence[Module], x: Tensor) -> bool:
+    """Whether the first module reads ``x`` and a map like it as they lie, as the halves of its channels, in one pass."""
+    group = _group(modules, _activations(x)) if x.ndim == 4 else None
+    return group is not None and group.conv.padding_mode == "zeros" and reads_two(x, group.unit(group.conv.padding))
 
 
 def _groups(modules: Sequence[Module], activations: tuple[type[Module], ...]) -> list[_Group]:

@@ -199,6 +199,11 @@ def run_in_turn(modules: Iterable[Module], x: Any, beside: Any = None) -> Any:
     return _chains.run(_flat(modules), x, beside)
 
 
+def reads_halves(modules: Iterable[Module], x: Any) -> bool:
+    """Whether :func:`run_in_turn` reads ``x`` and a map like it beside it as they lie, and nothing is recorded."""
+    return _chains.reads_halves(_flat(modules), x)
+
+
 class ModuleList(_Numbered):
     """A list of modules; its forward is yours to write.
 

@@ -245,7 +245,9 @@ def record_run(parts: Sequence[Tensor], units: Sequence[Unit]) -> Tensor:
     given_at = [t is not None for t in inputs]
 
     def vjp(g: Array) -> list[Array | None]:
-        return [gradient for gradient, is_given in zip(_pulled(links, to_last(g)), given_at, strict=True) if is_given]
+        held = [to_last(g)]
+        del g
+        return [gradient for gradient, is_given in zip(_pulled(links, held), given_at, strict=True) if is_given]
 
     return autograd.record("conv_chain", from_last(links[-1].after.whole()), tuple(t for t in inputs if t is not None), vjp)
 
@@ -257,30 +259,30 @@ def _ordered(link: _Link, parts: Sequence[Any]) -> tuple[Any, ...]:
     return (*link.norm.affine, *convolution)
 
 
-def _pulled(links: Sequence[_Link], g: Array) -> list[Array | None]:
-    """Gradients of all inputs of a run, in order, from that of its output."""
+def _pulled(links: Sequence[_Link], held: list[Array]) -> list[Array | None]:
+    """Gradients of all inputs of a run, in order, from that of its output: the only one in ``held``, let go once it is read."""
     found: list[Array | None] = []
     for link in reversed(links):
         raw, sizes, tables, relu = link.after
-        slopes, dweight, dbias = norm.slopes(g, raw, sizes, tables, link.affine, link.norm.is_own, relu, link.needs.affine)
+        slopes, dweight, dbias = norm.slopes(held[0], raw, sizes, tables, link.affine, link.norm.is_own, relu, link.needs.affine)
         found += [dweight, dbias]
         if not link.needs.raw:
             break
-        dx, dw, db = _convolution_gradients(link, g, slopes)
+        dx, dw, db = _convolution_gradients(link, held, slopes)
         parts = [None if part is None else from_last(part) for part in dx] if link is links[0] else []
         found += [*parts, dw, db] if len(parts) < 2 else [dw, db, *parts]
         if dx[0] is None:
             break
-        g = dx[0]
+        held.append(dx.pop())
     count = 4 * len(links) + (1 if links[0].source.second is None else 2)
     return found + [None] * (count - len(found))
 
 
-def _convolution_gradients(link: _Link, g: Array, slopes: Slopes) -> tuple[list[Array | None], Array | None, Array | None]:
+def _convolution_gradients(link: _Link, held: list[Array], slopes: Slopes) -> tuple[list[Array | None], Array | None, Array | None]:
     """Gradients of a convolution's input, one an array, of its weight and of its bias, from that of the normalised output."""
     (raw, sizes, tables, relu), weight, window, needs = link.after, link.unit.weight, link.window, link.needs
     dw, fast = None, link.by_winograd()
-    dy = norm.backward_apply(g, raw, sizes, tables, slopes, relu)
+    dy = norm.backward_apply(held.pop(), raw, sizes, tables, slopes, relu)
     if needs.weight and fast:
         dw = weight_gradient_winograd(dy, link.source, weight, window)
     elif needs.weight:

@@ -104,6 +104,12 @@ def _reads_both(parts: Parts, unit: Unit) -> bool:
     return by_winograd(x._array, fitted(parts, unit).window, *sides(unit.weight, unit.groups, False))
 
 
+def reads_two(x: Tensor, unit: Unit) -> bool:
+    """Whether nothing is recorded, and a unit reads ``x`` and a map like it as the halves of its channels in one pass."""
+    stored = unit.norm is None or not unit.norm.is_own
+    return stored and not autograd.is_grad_enabled() and type_of(x) is None and _reads_both((x, x), unit)
+
+
 def _run_length(parts: Parts, units: Sequence[Unit]) -> int:
     """How many units from the first on stand on the tape as one."""
     x = parts[0]

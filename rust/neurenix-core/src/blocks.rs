@@ -1,8 +1,8 @@
-//! Memory for arrays: recycled, aligned blocks in size classes.
+//! Memory for arrays: recycled, aligned blocks, small ones in size classes, large ones cut from ranges that join ([`crate::ranges`]).
 //!
 //! Fresh memory costs page faults: filling 64 new 1 MB arrays took 31 ms, from this pool 2.6 ms. The pool keeps
 //! little more than what was once in use at the same time: before it grows a thirty-second past its own peak it gives cached
-//! blocks back.
+//! memory back.
 
 use std::alloc::Layout;
 use std::collections::BTreeMap;
@@ -11,13 +11,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, Result};
 use crate::planning;
+use crate::ranges::{Ranges, map, unmap};
 
 /// Every block starts at a multiple of this many bytes: a cache line, and a vector of the widest level.
 pub const ALIGN: usize = 64;
-/// From this size on a block is its own mapping, so that giving it back really shrinks the process.
-const MAPPED: usize = 256 << 10;
-/// From this size on huge pages are asked for.
-const HUGE: usize = 4 << 20;
+/// From this size on a block is a part of a mapping, so that giving it back really shrinks the process.
+const LARGE: usize = 256 << 10;
+/// Large blocks are multiples of this.
+const PAGE: usize = 4096;
 
 /// What the pool holds, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -31,11 +32,14 @@ pub struct Stats {
 }
 
 struct Pool {
-    /// By class: addresses, and how many bytes of each were ever written to.
-    free: BTreeMap<usize, Vec<(usize, usize)>>,
-    stats: Stats,
-    /// Bytes of live and cached blocks that were written to.
-    resident: usize,
+    /// Free small blocks, by class.
+    small: BTreeMap<usize, Vec<usize>>,
+    /// Bytes of small blocks, free and in use.
+    small_bytes: usize,
+    large: Ranges,
+    live: usize,
+    peak: usize,
+    /// The most that was ever in use, by which the pool's size is kept.
     high: usize,
     limit: usize,
     /// What a plan notes of its own pool; the pool of arrays has none.
@@ -44,7 +48,7 @@ struct Pool {
 
 impl Pool {
     const fn new(plan: Option<planning::Notes>) -> Self {
-        Self { free: BTreeMap::new(), stats: Stats { live: 0, peak: 0, cached: 0 }, resident: 0, high: 0, limit: usize::MAX, plan }
+        Self { small: BTreeMap::new(), small_bytes: 0, large: Ranges::new(), live: 0, peak: 0, high: 0, limit: usize::MAX, plan }
     }
 }
 
@@ -98,126 +102,132 @@ fn with_pool<R>(f: impl FnOnce(&mut Pool) -> R) -> R {
     with_pools(|pools| f(&mut pools.arrays))
 }
 
-/// The size that a request is rounded up to: four classes an octave, at most 25% more.
+/// The size that a request is rounded up to: whole pages, below them four classes an octave, at most 25% more.
 fn class_of(bytes: usize) -> usize {
+    if bytes >= LARGE {
+        return bytes.next_multiple_of(PAGE);
+    }
     let bytes = bytes.max(ALIGN);
     let step = (bytes.next_power_of_two() / 8).max(ALIGN);
-    let rounded = bytes.div_ceil(step) * step;
-    if rounded >= MAPPED { rounded.div_ceil(4096) * 4096 } else { rounded }
+    bytes.next_multiple_of(step)
 }
 
-/// New memory; that of a plan is promised by the system and never written to, however much it is.
-fn fresh(class: usize, planned: bool) -> Option<usize> {
-    if class < MAPPED {
-        let layout = Layout::from_size_align(class, ALIGN).ok()?;
-        // SAFETY: the size is not zero.
-        let start = unsafe { std::alloc::alloc(layout) };
-        return (!start.is_null()).then_some(start as usize);
-    }
-    let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | if planned { libc::MAP_NORESERVE } else { 0 };
-    // SAFETY: an anonymous private mapping touches no other memory.
-    let start = unsafe { libc::mmap(std::ptr::null_mut(), class, libc::PROT_READ | libc::PROT_WRITE, kind, -1, 0) };
-    if start == libc::MAP_FAILED {
-        return None;
-    }
-    #[cfg(target_os = "linux")]
-    if class >= HUGE && !planned {
-        // SAFETY: advice on our own mapping; a refusal is harmless.
-        unsafe { libc::madvise(start, class, libc::MADV_HUGEPAGE) };
-    }
-    Some(start as usize)
+/// A new small block.
+fn fresh(class: usize) -> Option<usize> {
+    let layout = Layout::from_size_align(class, ALIGN).ok()?;
+    // SAFETY: the size is not zero.
+    let start = unsafe { std::alloc::alloc(layout) };
+    (!start.is_null()).then_some(start as usize)
 }
 
 fn give_back(start: usize, class: usize) {
-    if class < MAPPED {
+    if class < LARGE {
         // SAFETY: `start` came from `fresh` with this class, whose layout was valid.
         unsafe { std::alloc::dealloc(start as *mut u8, Layout::from_size_align_unchecked(class, ALIGN)) };
     } else {
-        // SAFETY: as above, the mapping is ours and nobody uses it.
-        unsafe { libc::munmap(start as *mut libc::c_void, class) };
+        unmap(start, class);
     }
 }
 
 impl Pool {
-    /// Gives cached blocks back until at most `wanted` bytes are left: the smallest that is enough, else the largest.
+    /// Bytes of memory, in use and free.
+    fn resident(&self) -> usize {
+        self.small_bytes + self.large.mapped()
+    }
+
+    fn stats(&self) -> Stats {
+        Stats { live: self.live, peak: self.peak, cached: self.resident() - self.live }
+    }
+
+    /// Gives free memory back, at least `wanted` bytes if there is so much.
     fn trim(&mut self, wanted: usize) {
-        while self.stats.cached > wanted {
-            let enough = self.free.range(self.stats.cached - wanted..).next();
-            let Some((&class, _)) = enough.or_else(|| self.free.iter().next_back()) else { break };
-            if let Some((start, touched)) = self.free.get_mut(&class).and_then(Vec::pop) {
-                self.stats.cached -= class;
-                self.resident -= touched;
+        let goal = self.resident().saturating_sub(wanted);
+        self.large.release(wanted);
+        while self.resident() > goal {
+            let Some(mut largest) = self.small.last_entry() else { break };
+            let class = *largest.key();
+            if let Some(start) = largest.get_mut().pop() {
+                self.small_bytes -= class;
                 give_back(start, class);
             }
-            if self.free.get(&class).is_some_and(Vec::is_empty) {
-                self.free.remove(&class);
+            if largest.get().is_empty() {
+                largest.remove();
             }
         }
     }
 
-    /// A cached block of a class, or, unless bytes are scarce, of one at most a quarter larger: its class, address and how much of
-    /// it was written to.
-    fn recycle(&mut self, class: usize) -> Option<(usize, usize, usize)> {
-        let most = if self.limit == usize::MAX { class + class / 4 } else { class };
-        let (&found, blocks) = self.free.range_mut(class..=most).next()?;
-        let (start, touched) = blocks.pop()?;
-        if blocks.is_empty() {
-            self.free.remove(&found);
-        }
-        self.stats.cached -= found;
-        Some((found, start, touched))
+    /// Gives all free memory back.
+    fn empty(&mut self) {
+        self.large.clear();
+        self.trim(usize::MAX);
     }
 
-    /// A block whose first `bytes` will be written to.
-    fn take(&mut self, wanted: usize, bytes: usize) -> Result<Block> {
-        if self.stats.live.saturating_add(wanted) > self.limit {
+    /// Free memory for a class, or, unless bytes are scarce, a small block at most a quarter larger: its class and address.
+    fn recycle(&mut self, class: usize) -> Option<(usize, usize)> {
+        if class >= LARGE {
+            return self.large.take(class).map(|start| (class, start));
+        }
+        let most = if self.limit == usize::MAX { class + class / 4 } else { class };
+        let (&found, blocks) = self.small.range_mut(class..=most).next()?;
+        let start = blocks.pop()?;
+        if blocks.is_empty() {
+            self.small.remove(&found);
+        }
+        Some((found, start))
+    }
+
+    /// New memory for a class, if the system has it.
+    fn grow(&mut self, class: usize) -> Option<usize> {
+        if class >= LARGE {
+            let planned = self.plan.is_some();
+            return if self.large.extend(class, planned) { self.large.take(class) } else { None };
+        }
+        let start = fresh(class)?;
+        self.small_bytes += class;
+        Some(start)
+    }
+
+    /// New memory for a class, in the place of what is free where the pool would outgrow its peak.
+    fn fresh(&mut self, class: usize) -> Result<(usize, usize)> {
+        let high = self.high.max(self.live.saturating_add(class));
+        let more = if class >= LARGE { self.large.growth(class) } else { class };
+        self.trim(self.resident().saturating_add(more).saturating_sub(high + high / 32));
+        let found = self.grow(class).or_else(|| {
+            self.empty();
+            self.grow(class)
+        });
+        found.map(|start| (class, start)).ok_or(Error::Memory { bytes: class })
+    }
+
+    fn take(&mut self, wanted: usize) -> Result<Block> {
+        if self.live.saturating_add(wanted) > self.limit {
             return Err(Error::Memory { bytes: wanted });
         }
-        let recycled = self.recycle(wanted);
-        let class = recycled.map_or(wanted, |(class, _, _)| class);
-        if recycled.is_none() {
-            // A new scratch buffer must not cost a large block that the next operation wants back.
-            let room = (self.high + self.high / 32).saturating_sub(self.stats.live.saturating_add(class));
-            self.trim(room);
-        }
-        let plan = self.plan.as_ref().map_or(0, |plan| plan.number);
-        let (start, before) = match recycled {
-            Some((_, start, before)) => (start, before),
-            None => (self.fresh(class, plan > 0)?, 0),
+        let (class, start) = match self.recycle(wanted) {
+            Some(found) => found,
+            None => self.fresh(wanted)?,
         };
-        let touched = touched(class, bytes).max(before);
-        self.resident += touched - before;
-        self.stats.live += class;
-        self.stats.peak = self.stats.peak.max(self.stats.live);
-        self.high = self.high.max(self.stats.live);
+        self.live += class;
+        self.peak = self.peak.max(self.live);
+        self.high = self.high.max(self.live);
+        let resident = self.resident();
         if let Some(notes) = &mut self.plan {
-            notes.take(start, touched, self.resident);
+            notes.take(start, class, resident);
         }
-        Ok(Block { start, class, touched, plan })
-    }
-
-    fn fresh(&mut self, class: usize, planned: bool) -> Result<usize> {
-        let found = fresh(class, planned).or_else(|| {
-            self.trim(0);
-            fresh(class, planned)
-        });
-        found.ok_or(Error::Memory { bytes: class })
+        Ok(Block { start, class, plan: self.plan.as_ref().map_or(0, |plan| plan.number) })
     }
 
     fn put(&mut self, block: &Block) {
-        self.stats.live -= block.class;
-        self.stats.cached += block.class;
-        self.free.entry(block.class).or_default().push((block.start, block.touched));
+        self.live -= block.class;
+        if block.class >= LARGE {
+            self.large.put(block.start, block.class);
+        } else {
+            self.small.entry(block.class).or_default().push(block.start);
+        }
         if let Some(plan) = &mut self.plan {
             plan.free(block.start);
         }
     }
-}
-
-/// Bytes of a class that become resident when the first `bytes` of it are written: whole pages, which are huge from [`HUGE`] on.
-fn touched(class: usize, bytes: usize) -> usize {
-    let page = if class >= HUGE { 2 << 20 } else { 4096 };
-    bytes.div_ceil(page).saturating_mul(page).min(class)
 }
 
 /// Memory of one array; goes back to the pool when dropped.
@@ -225,7 +235,6 @@ fn touched(class: usize, bytes: usize) -> usize {
 pub struct Block {
     start: usize,
     class: usize,
-    touched: usize,
     /// The number of its plan; 0 for real memory.
     plan: usize,
 }
@@ -242,8 +251,8 @@ impl Block {
         let class = class_of(bytes);
         let planned = planning::is_on();
         with_pools(|pools| match &mut pools.plan {
-            Some(plan) if planned => plan.take(class, bytes),
-            _ => pools.arrays.take(class, bytes),
+            Some(plan) if planned => plan.take(class),
+            _ => pools.arrays.take(class),
         })
     }
 
@@ -287,9 +296,10 @@ impl Kept {
     /// [`Error::Memory`].
     pub fn new(bytes: usize) -> Result<Self> {
         let class = if bytes > isize::MAX as usize / 2 { None } else { Some(class_of(bytes)) };
-        let start = class.and_then(|class| fresh(class, false)).ok_or(Error::Memory { bytes })?;
+        let new = |class| if class < LARGE { fresh(class) } else { map(0, class, false) };
+        let start = class.and_then(new).ok_or(Error::Memory { bytes })?;
         let kept = Self { start, class: class_of(bytes) };
-        if kept.class < MAPPED {
+        if kept.class < LARGE {
             // SAFETY: the block has so many bytes, and nobody else knows of it yet.
             unsafe { std::ptr::write_bytes(start as *mut u8, 0, kept.class) };
         }
@@ -378,12 +388,12 @@ impl<T> std::ops::DerefMut for Buffer<T> {
 
 /// What the pool holds now.
 pub fn stats() -> Stats {
-    with_pool(|pool| pool.stats)
+    with_pool(|pool| pool.stats())
 }
 
 /// Bytes of the pool's memory that were written to: what it adds to the size of the process.
 pub fn resident() -> usize {
-    with_pool(|pool| pool.resident)
+    with_pool(|pool| pool.resident())
 }
 
 /// Starts a plan: from now on the threads in [`planning`] take their memory from a pool of its own.
@@ -395,8 +405,8 @@ pub fn begin_plan() {
 pub fn end_plan() -> Option<(planning::Notes, Stats)> {
     with_pools(|pools| {
         let mut plan = pools.plan.take()?;
-        let (notes, stats) = (plan.plan.take()?, plan.stats);
-        plan.trim(0);
+        let (notes, stats) = (plan.plan.take()?, plan.stats());
+        plan.empty();
         Some((notes, stats))
     })
 }
@@ -405,11 +415,11 @@ pub fn end_plan() -> Option<(planning::Notes, Stats)> {
 pub fn reset_plan() -> usize {
     with_pools(|pools| {
         let Some(plan) = &mut pools.plan else { return 0 };
-        plan.stats.peak = plan.stats.live;
+        plan.peak = plan.live;
         if let Some(notes) = &mut plan.plan {
             notes.reset_peak();
         }
-        plan.stats.live
+        plan.live
     })
 }
 
@@ -420,14 +430,14 @@ pub fn with_plan<R>(f: impl FnOnce(&mut planning::Notes) -> R) -> Option<R> {
 
 /// Sets the peak to what is alive now.
 pub fn reset_peak() {
-    with_pool(|pool| pool.stats.peak = pool.stats.live);
+    with_pool(|pool| pool.peak = pool.live);
 }
 
 /// Gives all cached memory back to the system.
 pub fn empty_cache() {
     with_pool(|pool| {
-        pool.trim(0);
-        pool.high = pool.stats.live;
+        pool.empty();
+        pool.high = pool.live;
     });
 }
 
@@ -444,7 +454,7 @@ mod tests {
     fn classes_waste_at_most_a_quarter() {
         for bytes in (64..5_000_000).step_by(977) {
             let class = class_of(bytes);
-            assert!(class >= bytes && class <= bytes + bytes / 4 + 4096, "{bytes} -> {class}");
+            assert!(class >= bytes && class <= bytes + bytes / 4 + PAGE, "{bytes} -> {class}");
         }
     }
 

@@ -7,6 +7,7 @@ pub mod blocks;
 pub mod error;
 pub mod machine;
 pub mod planning;
+mod ranges;
 pub mod simd;
 pub mod threads;
 pub mod view;
