@@ -204,6 +204,21 @@ def test_info_and_doctor(folders: tuple[Path, Path], tmp_path: Path, capsys: pyt
     assert {f["what"] for f in json.loads(capsys.readouterr().out)["findings"]} >= {"processor", "threads", "memory"}
 
 
+def test_results_are_one_line_of_json(folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And nothing else on standard output."""
+    model, images, masks = str(tmp_path / "run" / "best.nx"), *map(str, folders)
+    for words, names in (
+        (["train", images, masks, "--out", str(tmp_path / "run"), *SMALL, "--steps", "20"], {"out", "step", "score", "best", "measure"}),
+        (["predict", model, images, "--out", str(tmp_path / "found")], {"out", "failed"}),
+        (["info", model], {"model", "task", "parameters", "multiply_adds", "receptive_field"}),
+        (["plan", model, images], {"seconds", "memory"}),
+        (["eval", model, images, masks], {"IoU"}),
+    ):
+        assert main([*words, "--json"]) == 0
+        (line,) = capsys.readouterr().out.splitlines()
+        assert names <= set(json.loads(line)), line
+
+
 @pytest.mark.parametrize("command", ["train", "predict", "eval", "info", "doctor"])
 def test_help_shows_an_example(command: str) -> None:
     done = subprocess.run(

@@ -68,6 +68,25 @@ def test_a_second_ctrl_c_does_not_wait(
     assert contents(tmp_path / "run") == contents(tmp_path / "straight")
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_a_signal_before_the_first_step_ends_it_at_once(
+    number: signal.Signals, folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While images are read, which may take long; there is nothing to go on from, and the same command begins anew."""
+    before = signal.getsignal(number)
+
+    def read(*_: object) -> None:
+        os.kill(os.getpid(), number)
+        raise AssertionError("went on reading")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "data", read)
+        assert train(folders, tmp_path / "run", *STEPS) == 75
+    assert "interrupted" in capsys.readouterr().err
+    assert signal.getsignal(number) is before
+    assert train(folders, tmp_path / "run", "--steps", "1", "--looks", "1") == 0
+
+
 BESIDE = """
 import sys
 from neurenix.command import main, train

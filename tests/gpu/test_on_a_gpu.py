@@ -149,6 +149,12 @@ def test_the_command_trains_and_predicts_there(tmp_path):
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
     assert main([*common, "--steps", "20", "--out", str(tmp_path / "again"), "--device", "cuda"]) == 0
     assert (tmp_path / "again" / "last.nx").read_bytes() == (tmp_path / "cuda" / "last.nx").read_bytes()
+    for precision in ("bfloat16", "float16"):
+        for run in ("one", "other"):
+            out = tmp_path / f"{precision} {run}"
+            assert main([*common, "--steps", "20", "--out", str(out), "--device", "cuda", "--precision", precision]) == 0
+        assert (tmp_path / f"{precision} one" / "last.nx").read_bytes() == (out / "last.nx").read_bytes()
+        assert nx.load(out / "last.nx")["rows"][0]["loss"] == pytest.approx(losses[0], rel=5e-2)
     predict = ["predict", str(tmp_path / "cuda" / "best.nx"), str(tmp_path / "images"), "--out", str(tmp_path / "found")]
     assert main([*predict, "--device", "cuda"]) == 0
     assert len(list((tmp_path / "found").glob("*.png"))) == 6

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 @contextmanager
@@ -17,9 +18,26 @@ def asked_to_stop() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         seen.append(number)
 
-    before = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
-    try:
+    with _handled(note, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         yield seen
+
+
+@contextmanager
+def interrupted_by_signals() -> Iterator[None]:
+    """While there is nothing to save SIGTERM and SIGUSR1 end a command as Ctrl-C does: at once, with the status that asks for another try."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with _handled(interrupt, signal.SIGTERM, signal.SIGUSR1):
+        yield
+
+
+@contextmanager
+def _handled(handler: Callable[[int, Any], None], *numbers: signal.Signals) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

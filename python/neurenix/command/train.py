@@ -19,7 +19,7 @@ from neurenix.command.checkpoints import Checkpoints
 from neurenix.command.files import provenance, toml, write_text
 from neurenix.command.folders import data, loader, normalization
 from neurenix.command.run import Run
-from neurenix.command.stopping import asked_to_stop
+from neurenix.command.stopping import asked_to_stop, interrupted_by_signals
 from neurenix.command.tasks import Task
 from neurenix.command.together import agree, digest_of, set_threads, tell
 from neurenix.data import ImageMaskFolder
@@ -84,6 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and the settings as TOML")
 
 
+@interrupted_by_signals()
 def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     """Train; exit status and result."""
     here = ranks()
