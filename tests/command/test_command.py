@@ -18,6 +18,7 @@ import pytest
 import neurenix as nx
 from neurenix import png
 from neurenix.command import main
+from neurenix.command.predict import load_model
 from neurenix.examples.shared import load_nuclei
 
 SMALL = ["--features", "4", "8", "--crop", "48", "--looks", "2"]
@@ -133,6 +134,7 @@ def test_other_masks_are_told_apart(
     said = capsys.readouterr()
     assert f"masks are {kind}" in said.err
     assert json.loads(said.out)["measure"] == measure
+    assert load_model(tmp_path / "run" / "last.nx")[1] == load_model(tmp_path / "run" / "best.nx")[1]
     assert main(["predict", str(tmp_path / "run" / "best.nx"), str(images), "--out", str(tmp_path / "found")]) == 0
     assert main(["eval", str(tmp_path / "run" / "best.nx"), *map(str, folders)]) == 0
     assert measure in capsys.readouterr().out

@@ -44,6 +44,14 @@ def test_patience_ends_a_run_which_then_stays_ended(
     assert json.loads(capsys.readouterr().out)["best"] == 0.9
 
 
+def test_each_epoch_is_looked_at(folders: Folders, tmp_path: Path) -> None:
+    """Four times three images, in steps of two windows: an epoch takes a step and a half."""
+    asked = ["train", *map(str, folders), "--out", str(tmp_path / "run"), "--features", "4", "--crop", "16", "--batch", "2"]
+    assert main([*asked, "--validate", "0.25", "--epochs", "4"]) == 0
+    log = (tmp_path / "run" / "log.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in log] == ["step", "2", "3", "5", "6"]
+
+
 def test_a_second_ctrl_c_does_not_wait(
     folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -152,6 +152,8 @@ class Run:
             "rows": self.rows,
             "scaler": self.scaler.state_dict(),
             "settings": dict(self.settings),
+            "task": self.task.kind,
+            "classes": self.task.classes,
         }
         self.checkpoints.write(state)
 

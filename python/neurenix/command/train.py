@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rate", type=float, default=3e-3, help="highest learning rate (0.003)")
     parser.add_argument("--validate", type=float, default=0.2, metavar="PART", help="part of the files that is not trained on (0.2)")
-    parser.add_argument("--looks", type=int, default=10, help="how often validation images are predicted (10)")
+    parser.add_argument("--looks", type=int, help="how often validation images are predicted (10, or after each of --epochs)")
     parser.add_argument("--patience", type=int, help="stop after so many looks without a better score")
     parser.add_argument("--keep", type=int, default=2, metavar="K", help="states of so many earlier looks stay beside last.nx (2)")
     parser.add_argument(
@@ -142,6 +142,7 @@ def _told(given: argparse.Namespace, training: Run, *, stopped: bool, validated:
 
 def _check(given: argparse.Namespace) -> None:
     """Refuse numbers that make no sense, and what this machine has not."""
+    given.looks = given.looks if given.looks is not None else 10 if given.epochs is None else given.epochs
     given.steps = 1000 if given.steps is None and given.epochs is None else given.steps
     for name in ("steps", "batch", "crop", "looks", "epochs", "patience"):
         value = getattr(given, name)
@@ -200,14 +201,14 @@ def _train(training: Run, rest: ImageMaskFolder, given: argparse.Namespace) -> b
     """Run the steps that are left, look at validation images now and then; whether a signal stopped it."""
     if given.patience is not None and training.since >= given.patience:
         return False  # it had ended
-    every, here = -(-training.steps // given.looks), training.shards.ranks
+    here = training.shards.ranks
     saved = time.monotonic()
     with asked_to_stop() as seen:
         progress = Progress(_Left(training), "step", stream=None if training.writes else io.StringIO())
         for loss in progress:
             progress.note(f"loss {loss:.3f}")
             stop = here.any(bool(seen))  # a signal to one rank stops all of them, after the same step
-            if training.done % every == 0 or training.done == training.steps:
+            if training.done * given.looks // training.steps > (training.done - 1) * given.looks // training.steps:
                 _look(training, rest)
                 training.save()
                 saved = time.monotonic()
