@@ -11,6 +11,7 @@ import neurenix as nx
 from neurenix.backend import sources
 from neurenix.nn import functional as F
 from neurenix.ops.conv_chain import Norm, Unit, conv_chain
+from neurenix.ops.elementwise import Unary
 from neurenix.precision import HALVES, within
 
 
@@ -294,8 +295,9 @@ def test_halves(cores, kind, channels):
     xs, packed[..., :10] = bits_of(x, kind), bits_of(w, kind).reshape(9, channels, 10)
     y = np.zeros((2, 5, 6, 10), "u2")
     sizes = [np.int64(v) for v in (2, 5, 6, 5, 6, 1, 10, channels, 3, 3, 1, 1, 1, 1, 1, 1)]
+    last = np.int64(channels), np.int64(0), np.int64(Unary.RELU), np.float64(0), np.float64(0)
     forward = EmulatedModule(sources.unit("conv_tensor", "f16")).get_function(f"convolve_{kind}")
-    forward((1, 1, 1), (256,), (y, xs, packed, b, None, None, *sizes, np.int64(0), np.int64(1), np.int64(1)), poison=(0,))
+    forward((1, 1, 1), (256,), (y, xs, None, packed, b, None, None, *sizes, *last, np.int64(1)), poison=(0,))
     x, w = values_of(xs, kind).astype("f8"), values_of(bits_of(w, kind), kind).astype("f8")
     weight = nx.tensor(w.transpose(3, 2, 0, 1).copy())
     exact = F.conv2d(nx.tensor(x.transpose(0, 3, 1, 2).copy()), weight, nx.tensor(b.astype("f8")), padding=1).relu()
