@@ -395,3 +395,14 @@ def test_own_parameters_come_before_own_buffers_before_those_below_as_in_pytorch
     assert [n for n, _ in net.named_buffers()] == ["k", "a.running_mean", "a.running_var", "a.num_batches_tracked"]
     below = ["b.weight", "b.bias", "a.weight", "a.bias", "a.running_mean", "a.running_var", "a.num_batches_tracked"]
     assert list(net.state_dict()) == ["w", "v", "k", *below]
+
+
+def test_layers_take_their_input_by_pytorchs_name():
+    """Every layer of one map; three losses and RMSNorm have other names in PyTorch, attention three inputs."""
+    x = nx.rand(1, 4, 6, 6)
+    layers = (nn.ReLU(), nn.Tanh(), nn.ELU(), nn.Softmax(1), nn.Hardtanh(), nn.MaxPool2d(2), nn.AvgPool2d(2), nn.AdaptiveAvgPool2d(2), nn.LPPool2d(2, 2),
+              nn.ZeroPad2d(1), nn.Upsample(scale_factor=2), nn.PixelShuffle(2), nn.Unfold(2), nn.Conv2d(4, 2, 3), nn.BatchNorm2d(4), nn.Dropout(),
+              nn.Flatten(), nn.Identity(), nn.Sequential(nn.ReLU(), nn.Tanh()))  # fmt: skip
+    for layer in layers:
+        layer.eval()
+        assert_same_bits(layer(input=x), layer(x))

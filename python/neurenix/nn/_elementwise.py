@@ -13,9 +13,9 @@ class Elementwise(Module):
 
     _function: ClassVar[staticmethod[[Any], Tensor]]
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, input: Any) -> Tensor:
         """Apply it to every element."""
-        return type(self)._function(x)
+        return type(self)._function(input)
 
 
 class InPlace(Elementwise):

@@ -133,9 +133,9 @@ class LeakyReLU(InPlace):
         self.negative_slope = negative_slope
         self.inplace = inplace
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, input: Any) -> Tensor:
         """Apply it to every element."""
-        return ops.leaky_relu(x, self.negative_slope)
+        return ops.leaky_relu(input, self.negative_slope)
 
 
 class ELU(InPlace):
@@ -154,9 +154,9 @@ class ELU(InPlace):
         self.alpha = alpha
         self.inplace = inplace
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, input: Any) -> Tensor:
         """Apply it to every element."""
-        return ops.elu(x, self.alpha)
+        return ops.elu(input, self.alpha)
 
 
 class CELU(InPlace):
@@ -182,9 +182,9 @@ class CELU(InPlace):
         self.alpha = alpha
         self.inplace = inplace
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, input: Any) -> Tensor:
         """Apply it to every element."""
-        return ops.celu(x, self.alpha)
+        return ops.celu(input, self.alpha)
 
 
 class Softplus(Module):
@@ -203,9 +203,9 @@ class Softplus(Module):
         self.beta = beta
         self.threshold = threshold
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, input: Any) -> Tensor:
         """Apply it to every element."""
-        return ops.softplus(x, self.beta, self.threshold)
+        return ops.softplus(input, self.beta, self.threshold)
 
 
 class GELU(Module):
@@ -230,9 +230,9 @@ class GELU(Module):
             raise ArgumentError(f'GELU: expected approximate "none" or "tanh", got {approximate!r}; choose one of them')
         self.approximate = approximate
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, input: Any) -> Tensor:
         """Apply it to every element."""
-        return ops.gelu(x, self.approximate)
+        return ops.gelu(input, self.approximate)
 
 
 class PReLU(Module):
@@ -264,9 +264,9 @@ class PReLU(Module):
             raise ArgumentError(f"PReLU: expected num_parameters to be an integer of at least 1, got {num_parameters!r}; pass the channels")
         self.weight = Parameter(ops.full((num_parameters,), float(init), dtype=dtype, device=device))
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, input: Any) -> Tensor:
         """Apply it to every element."""
-        return ops.prelu(x, self.weight)
+        return ops.prelu(input, self.weight)
 
     def extra_repr(self) -> str:
         """The number of slopes."""
@@ -301,6 +301,6 @@ class RReLU(InPlace):
             raise ArgumentError(f"RReLU: expected lower <= upper, got {lower!r} and {upper!r}; exchange them")
         self.lower, self.upper, self.inplace = lower, upper, inplace
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, input: Any) -> Tensor:
         """Apply it to every element."""
-        return ops.rrelu(x, self.lower, self.upper, self.training)
+        return ops.rrelu(input, self.lower, self.upper, self.training)

@@ -43,10 +43,10 @@ class AdaptiveAvgPool2d(Module):
 
     _axes = 2
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, input: Any) -> Tensor:
         """Pool."""
         pool = (ops.adaptive_avg_pool1d, ops.adaptive_avg_pool2d, ops.adaptive_avg_pool3d)[self._axes - 1]
-        return pool(x, self.output_size)
+        return pool(input, self.output_size)
 
     _shown = ("output_size",)
 
@@ -100,10 +100,10 @@ class AdaptiveMaxPool2d(Module):
 
     _axes = 2
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, input: Any) -> Any:
         """Pool; with ``return_indices`` a pair."""
         pool = (ops.adaptive_max_pool1d, ops.adaptive_max_pool2d, ops.adaptive_max_pool3d)[self._axes - 1]
-        return pool(x, self.output_size, self.return_indices)
+        return pool(input, self.output_size, self.return_indices)
 
     _shown = ("output_size",)
 
@@ -143,10 +143,10 @@ class _LPPool(Module):
         slide(type(self).__name__, self._axes, kernel_size, stride, 0)
         self.norm_type, self.kernel_size, self.stride, self.ceil_mode = norm_type, kernel_size, stride, ceil_mode
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, input: Any) -> Tensor:
         """Pool."""
         pool = (ops.lp_pool1d, ops.lp_pool2d, ops.lp_pool3d)[self._axes - 1]
-        return pool(x, self.norm_type, self.kernel_size, self.stride, self.ceil_mode)
+        return pool(input, self.norm_type, self.kernel_size, self.stride, self.ceil_mode)
 
     _shown = ("norm_type", "kernel_size", "stride", "ceil_mode")
 

@@ -166,11 +166,11 @@ class Sequential(_Numbered):
         plain = list(named) == [str(i) for i in range(len(named))]
         return (tuple(named.values()) if plain else (named,)), {}
 
-    def forward(self, x: Any) -> Any:
-        """Give ``x`` to the first module, its result to the next, and return the last one's."""
+    def forward(self, input: Any) -> Any:
+        """Give ``input`` to the first module, its result to the next, and return the last one's."""
         if is_checkpointing() and not any(child.has_segments() for child in self.children()):
-            return segment(self._run, x)
-        return self._run(x)
+            return segment(self._run, input)
+        return self._run(input)
 
     def only_runs_in_turn(self) -> bool:
         """Whether calling it is calling its modules, and nothing else happens: not so for types derived from it."""

@@ -22,9 +22,9 @@ class _Pad(Module):
     def __init__(self, padding: Any) -> None:
         self.padding = _ends(type(self).__name__, padding, self._axes)
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, input: Any) -> Tensor:
         """Pad."""
-        return ops.pad(x, self.padding, self._mode)
+        return ops.pad(input, self.padding, self._mode)
 
     def extra_repr(self) -> str:
         """Both ends of each axis, the last axis first."""
@@ -58,9 +58,9 @@ class ConstantPad2d(_Pad):
         super().__init__(padding)
         self.value = value
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, input: Any) -> Tensor:
         """Pad."""
-        return ops.pad(x, self.padding, "constant", self.value)
+        return ops.pad(input, self.padding, "constant", self.value)
 
     def extra_repr(self) -> str:
         """Both ends of each axis, the last axis first, and the value."""

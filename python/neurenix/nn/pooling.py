@@ -51,10 +51,10 @@ class MaxPool2d(Module):
 
     _axes = 2
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, input: Any) -> Any:
         """Pool; with ``return_indices`` a pair."""
         pool = (ops.max_pool1d, ops.max_pool2d, ops.max_pool3d)[self._axes - 1]
-        return pool(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices)
+        return pool(input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices)
 
     _shown = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
 
@@ -107,10 +107,10 @@ class MaxUnpool2d(Module):
 
     _axes = 2
 
-    def forward(self, x: Any, indices: Any, output_size: Sequence[int] | None = None) -> Tensor:
-        """Spread ``x`` by ``indices``."""
+    def forward(self, input: Any, indices: Any, output_size: Sequence[int] | None = None) -> Tensor:
+        """Spread ``input`` by ``indices``."""
         unpool = (ops.max_unpool1d, ops.max_unpool2d, ops.max_unpool3d)[self._axes - 1]
-        return unpool(x, indices, self.kernel_size, self.stride, self.padding, output_size)
+        return unpool(input, indices, self.kernel_size, self.stride, self.padding, output_size)
 
     _shown = ("kernel_size", "stride", "padding")
 
@@ -163,11 +163,11 @@ class AvgPool2d(Module):
 
     _axes = 2
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, input: Any) -> Tensor:
         """Pool."""
         pool = ops.avg_pool2d if self._axes == 2 else ops.avg_pool3d
         window = (self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
-        return pool(x, *window, self.divisor_override)
+        return pool(input, *window, self.divisor_override)
 
     _shown = ("kernel_size", "stride", "padding")
 
@@ -202,8 +202,8 @@ class AvgPool1d(Module):
         self.kernel_size, self.stride, self.padding = window.kernel, window.stride, window.low
         self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, input: Any) -> Tensor:
         """Pool."""
-        return ops.avg_pool1d(x, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
+        return ops.avg_pool1d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
 
     _shown = ("kernel_size", "stride", "padding")

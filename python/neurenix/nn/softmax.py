@@ -32,9 +32,9 @@ class GLU(Module):
     def __init__(self, dim: int = -1) -> None:
         self.dim = dim
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, input: Any) -> Tensor:
         """Apply it."""
-        return ops.glu(x, self.dim)
+        return ops.glu(input, self.dim)
 
 
 class Softmax(Module):
@@ -52,9 +52,9 @@ class Softmax(Module):
     def __init__(self, dim: int | None = None) -> None:
         self.dim = _axis("Softmax", dim)
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, input: Any) -> Tensor:
         """Apply it along the axis."""
-        return ops.softmax(x, self.dim)
+        return ops.softmax(input, self.dim)
 
 
 class LogSoftmax(Module):
@@ -72,9 +72,9 @@ class LogSoftmax(Module):
     def __init__(self, dim: int | None = None) -> None:
         self.dim = _axis("LogSoftmax", dim)
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, input: Any) -> Tensor:
         """Apply it along the axis."""
-        return ops.log_softmax(x, self.dim)
+        return ops.log_softmax(input, self.dim)
 
 
 class Softmin(Module):
@@ -92,9 +92,9 @@ class Softmin(Module):
     def __init__(self, dim: int | None = None) -> None:
         self.dim = _axis("Softmin", dim)
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, input: Any) -> Tensor:
         """Apply it along the axis."""
-        return ops.softmin(x, self.dim)
+        return ops.softmin(input, self.dim)
 
 
 class Softmax2d(Module):
@@ -107,9 +107,9 @@ class Softmax2d(Module):
     [[[[0.5]], [[0.5]]]]
     """
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, input: Any) -> Tensor:
         """Apply it along the channels."""
-        x = as_tensor(x)
-        if x.ndim not in {3, 4}:
-            raise ShapeError(f"Softmax2d: expected (N, C, H, W) or (C, H, W), got shape {x.shape}; use Softmax(dim)")
-        return ops.softmax(x, -3)
+        input = as_tensor(input)
+        if input.ndim not in {3, 4}:
+            raise ShapeError(f"Softmax2d: expected (N, C, H, W) or (C, H, W), got shape {input.shape}; use Softmax(dim)")
+        return ops.softmax(input, -3)

@@ -87,9 +87,9 @@ class Hardtanh(InPlace):
         self.max_val = max_val
         self.inplace = inplace
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, input: Any) -> Tensor:
         """Apply it to every element."""
-        return ops.hardtanh(x, self.min_val, self.max_val)
+        return ops.hardtanh(input, self.min_val, self.max_val)
 
 
 class Threshold(InPlace):
@@ -109,9 +109,9 @@ class Threshold(InPlace):
         self.value = value
         self.inplace = inplace
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, input: Any) -> Tensor:
         """Apply it to every element."""
-        return ops.threshold(x, self.threshold, self.value)
+        return ops.threshold(input, self.threshold, self.value)
 
 
 class Hardshrink(Module):
@@ -127,9 +127,9 @@ class Hardshrink(Module):
     def __init__(self, lambd: float = 0.5) -> None:
         self.lambd = lambd
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, input: Any) -> Tensor:
         """Apply it to every element."""
-        return ops.hardshrink(x, self.lambd)
+        return ops.hardshrink(input, self.lambd)
 
     def extra_repr(self) -> str:
         """The threshold."""
@@ -156,9 +156,9 @@ class Softshrink(Module):
             raise ArgumentError(f"Softshrink: expected lambd of at least 0, got {lambd}; use its absolute value")
         self.lambd = lambd
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, input: Any) -> Tensor:
         """Apply it to every element."""
-        return ops.softshrink(x, self.lambd)
+        return ops.softshrink(input, self.lambd)
 
     def extra_repr(self) -> str:
         """The threshold."""

@@ -55,9 +55,9 @@ class Upsample(Module):
         self.size, self.scale_factor = size, float(scale_factor) if isinstance(scale_factor, int) else scale_factor
         self.align_corners, self.recompute_scale_factor = align_corners, recompute_scale_factor
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, input: Any) -> Tensor:
         """Resample."""
-        return ops.interpolate(x, self.size, self.scale_factor, self.mode, self.align_corners, self.recompute_scale_factor)
+        return ops.interpolate(input, self.size, self.scale_factor, self.mode, self.align_corners, self.recompute_scale_factor)
 
     def extra_repr(self) -> str:
         """The size or the factor, and the mode."""
@@ -113,9 +113,9 @@ class PixelShuffle(Module):
     def __init__(self, upscale_factor: int) -> None:
         self.upscale_factor = integer("PixelShuffle", "upscale_factor", upscale_factor, 1)
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, input: Any) -> Tensor:
         """Rearrange."""
-        return ops.pixel_shuffle(x, self.upscale_factor)
+        return ops.pixel_shuffle(input, self.upscale_factor)
 
 
 class PixelUnshuffle(Module):
@@ -138,9 +138,9 @@ class PixelUnshuffle(Module):
     def __init__(self, downscale_factor: int) -> None:
         self.downscale_factor = integer("PixelUnshuffle", "downscale_factor", downscale_factor, 1)
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, input: Any) -> Tensor:
         """Rearrange."""
-        return ops.pixel_unshuffle(x, self.downscale_factor)
+        return ops.pixel_unshuffle(input, self.downscale_factor)
 
 
 class ChannelShuffle(Module):
@@ -162,9 +162,9 @@ class ChannelShuffle(Module):
     def __init__(self, groups: int) -> None:
         self.groups = integer("ChannelShuffle", "groups", groups, 1)
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, input: Any) -> Tensor:
         """Rearrange."""
-        return ops.channel_shuffle(x, self.groups)
+        return ops.channel_shuffle(input, self.groups)
 
 
 def _check_patches(name: str, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> None:
@@ -193,9 +193,9 @@ class Unfold(Module):
         _check_patches("Unfold", kernel_size, dilation, padding, stride)
         self.kernel_size, self.dilation, self.padding, self.stride = kernel_size, dilation, padding, stride
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, input: Any) -> Tensor:
         """Gather the patches."""
-        return ops.unfold(x, self.kernel_size, self.dilation, self.padding, self.stride)
+        return ops.unfold(input, self.kernel_size, self.dilation, self.padding, self.stride)
 
 
 class Fold(Module):
@@ -216,6 +216,6 @@ class Fold(Module):
         self.output_size, self.kernel_size = output_size, kernel_size
         self.dilation, self.padding, self.stride = dilation, padding, stride
 
-    def forward(self, x: Any) -> Tensor:
+    def forward(self, input: Any) -> Tensor:
         """Add the patches."""
-        return ops.fold(x, self.output_size, self.kernel_size, self.dilation, self.padding, self.stride)
+        return ops.fold(input, self.output_size, self.kernel_size, self.dilation, self.padding, self.stride)
