@@ -143,11 +143,12 @@ def soaked(soak: Soak, end: float) -> None:
     looks = min(40, steps // 5)
     begun = time.monotonic()
     soak.train(soak.folder / "straight", steps, looks)
-    expected, between = digests(soak.folder / "straight"), steps * step / looks
-    print(f"straight: {steps} steps, {time.monotonic() - begun:.0f} s, {expected}", flush=True)
+    took, expected = time.monotonic() - begun, digests(soak.folder / "straight")
+    longest = min(start + 3 * steps * step / looks, 0.7 * took)  # before a signal: some looks, after each of which a run is saved
+    print(f"straight: {steps} steps, {took:.0f} s, {expected}", flush=True)
     for number in range(1, 1000):
         run = soak.folder / f"soaked-{number}"
-        while soak.train(run, steps, looks, soak.rng.uniform(0, start + 3 * between) if soak.goes_on(end) else None):
+        while soak.train(run, steps, looks, soak.rng.uniform(0, longest) if soak.goes_on(end) else None):
             print(f"round {soak.rounds}, signals {dict(soak.sent)}, peak {soak.peak / 1e6:.0f} MB", flush=True)
         found = digests(run)
         print(f"run {number}: {found}", flush=True)

@@ -40,6 +40,14 @@ def test_more_memory_means_larger_tiles_and_less_work(precision: str) -> None:
     assert plans[-1].memory - plans[0].memory > 200 * MIB
 
 
+@pytest.mark.parametrize(("precision", "most"), [("ieee", 1.15), ("fast", 1.25)])
+def test_the_model_of_31_million_parameters_computes_little_twice(precision: str, most: float) -> None:
+    model = UNet(3, 1, [64, 128, 256, 512])
+    assert 31e6 < model.num_parameters() < 32e6
+    with nx.set_float32_precision(precision):
+        assert 1 < model.plan((8192, 8192), tile=1024, measure=False).overhead < most
+
+
 @pytest.mark.parametrize("tile", [(64, 64), (128, 256), (64, 1024)])
 def test_the_work_is_that_which_is_done(tile: tuple[int, int]) -> None:
     model, done = UNet(1, 1, [4, 8]).eval(), []
