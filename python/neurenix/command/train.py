@@ -115,8 +115,7 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     with _alone(given, training):
         _begin(given, training, task)
         stopped = _train(training, rest, given)
-    here.gather(None)  # srun ends the ranks that are left when the first one leaves with another status than 0
-    status = 75 if stopped else int(bool(lost))
+    status = here.leave(75 if stopped else int(bool(lost)))
     return status, _told(given, training, stopped=stopped, validated=bool(rest)) | {"left_out": [p.name for p in lost]}
 
 

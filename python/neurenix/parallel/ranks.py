@@ -61,6 +61,10 @@ class Ranks:
         print(text, file=sys.stderr)
         return status
 
+    def leave(self, status: int) -> int:
+        """End what the ranks do together; the status to leave with, which the first one has for all."""
+        return status
+
     def any(self, value: bool) -> bool:
         """Whether any rank says so."""
         return any(self.gather(value))
@@ -141,6 +145,19 @@ class MpiRanks(Ranks):
     def receive(self, array: np.ndarray[Any, Any], rank: int, tag: int) -> Any:
         """Begin to receive a dense array's bytes; the request has ``Test()``."""
         return self.comm.Irecv([array, self.mpi.BYTE], rank, tag)
+
+    def leave(self, status: int) -> int:
+        """End what the ranks do together; the status to leave with, which the first one has for all.
+
+        With another one than 0 it waits until the others have gone: ``srun`` would end them, and tell of that instead.
+        """
+        self.gather(None)
+        self.mpi.Finalize()
+        if self.rank:
+            return 0
+        if status:
+            time.sleep(2 * _PATIENCE)
+        return status
 
     def end(self, text: str, status: int = 1) -> int:
         """Tell why this process cannot go on, and end the others; the status to leave with."""
