@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,7 +18,7 @@ from neurenix import anomaly, backend, window
 from neurenix._typing import Array
 from neurenix.backend import room
 from neurenix.errors import GraphError, InternalError, ShapeError
-from neurenix.layout import accumulate, copy
+from neurenix.layout import accumulate, copy, is_only_ours
 from neurenix.recording import (
     _recording,
     enable_grad as enable_grad,
@@ -160,7 +159,7 @@ def record_many(op: str, datas: Sequence[Array], inputs: tuple[Place, ...], vjp:
 
 
 class _Sums:
-    """Gradients on their way: first by reference, the second makes an owned sum, later ones add in place."""
+    """Gradients on their way: the first by reference, later ones are added to it in place, or to a copy where others have it too."""
 
     def __init__(self) -> None:
         self.entries: dict[int, tuple[Place, Array, bool]] = {}
@@ -175,7 +174,8 @@ class _Sums:
                 heapq.heappush(self.queue, (-t._node.order, key))
             return
         _, total, owned = self.entries[key]
-        if not owned:
+        self.entries[key] = (t, gradient, False)  # nothing of the sum is held here while it is looked at
+        if not (owned or is_only_ours(total)):
             total = copy(total)
         accumulate(total, gradient)
         self.entries[key] = (t, total, True)
@@ -363,7 +363,7 @@ def _deliver(entries: dict[int, tuple[Any, Array, bool]], key: int) -> Tensor:
 
     leaf: Tensor
     leaf, gradient, owned = entries.pop(key)
-    alone = owned or (sys.getrefcount(gradient) <= _ALONE and not hasattr(gradient.base, "dtype"))  # no rule, no leaf, no view
+    alone = owned or (is_only_ours(gradient) and not hasattr(gradient.base, "dtype"))  # no rule, no leaf, no view
     if not leaf.requires_grad:
         return leaf
     if leaf._grad_hooks is not None:
@@ -373,16 +373,6 @@ def _deliver(entries: dict[int, tuple[Any, Array, bool]], key: int) -> Tensor:
     else:
         accumulate(leaf.grad._array, gradient)
     return leaf
-
-
-def _references() -> int:
-    """What the interpreter counts for an object that nobody else has, taken from a dictionary as in :func:`_deliver`."""
-    entries: dict[int, tuple[Any, Any, bool]] = {0: (None, object(), False)}
-    _, found, _ = entries.pop(0)
-    return sys.getrefcount(found)
-
-
-_ALONE = _references()
 
 
 def _uses(roots: Sequence[Tensor]) -> dict[int, int]:

@@ -7,6 +7,10 @@ strides where both orders are the same bytes (C = 1 or H = W = 1).
 
 from __future__ import annotations
 
+import sys
+
+import numpy as np
+
 from neurenix import backend
 from neurenix._typing import Array, DTypeLike
 from neurenix.backend.kernel import In, InOut, Other, Out, Strided, kernel
@@ -99,3 +103,24 @@ def cast(x: Array, dtype: DTypeLike) -> Array:
     else:
         cast_into(y, x)
     return y
+
+
+def is_only_ours(x: Array) -> bool:
+    """Whether nobody has an array, or what it is a view of, but one variable of the caller, and each element has a place of its own."""
+    base = x.base if hasattr(x.base, "dtype") else None
+    alone = sys.getrefcount(x) <= _OF_ARGUMENT and (base is None or sys.getrefcount(base) <= _OF_BASE)
+    return alone and 0 not in x.strides and getattr(x.flags, "writeable", True)
+
+
+def _references() -> tuple[int, int]:
+    """What the interpreter counts in :func:`is_only_ours` for an argument of one variable, and for what alone it is a view of."""
+
+    def counted(x: Array) -> tuple[int, int]:
+        base = x.base
+        return sys.getrefcount(x), sys.getrefcount(base)
+
+    view = np.empty((2, 2)).T
+    return counted(view)
+
+
+_OF_ARGUMENT, _OF_BASE = _references()

@@ -212,3 +212,29 @@ def test_decorators_with_and_without_parentheses(decorator):
     next(closed)
     closed.close()
     assert nx.is_grad_enabled()
+
+
+def test_a_gradient_that_others_have_is_not_added_to():
+    """Two rules hand on one array, or parts and views of it: each use has its own sum."""
+    x, kept = leaf(1.0, 2.0), []
+
+    def shared(g):
+        kept.append(g)
+        return (g,)
+
+    y = scale(x, 1.0)
+    first = autograd.record("shared", y._array, (y,), shared)
+    second = autograd.record("shared", y._array, (y,), shared)
+    autograd.backward([(first, np.full(2, 2, "f4")), (second, np.full(2, 3, "f4"))])
+    assert x.grad.tolist() == [5.0, 5.0]
+    assert sorted(g.tolist() for g in kept) == [[2.0, 2.0], [3.0, 3.0]]
+
+
+def test_halves_of_one_gradient_are_summed_apart():
+    a, b = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    ya, yb = scale(a, 1.0), scale(b, 1.0)
+    joined = nx.cat([ya, yb])
+    weight = nx.tensor([1.0, 10.0, 100.0, 1000.0])
+    (joined * weight).sum().backward(retain_graph=True)
+    ((joined * weight).sum() + (ya * 5.0).sum() + (yb * 7.0).sum()).backward()
+    assert a.grad.tolist() == [7.0, 25.0] and b.grad.tolist() == [207.0, 2007.0]

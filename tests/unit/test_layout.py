@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from neurenix import layout
+from neurenix import backend, layout
 from neurenix.testing import assert_same_bits, random_array
 
 
@@ -56,3 +56,21 @@ def test_same_bits_for_any_thread_count(each_thread_count):
     first, *others = each_thread_count(lambda: layout.channels_last(a))
     for other in others:
         assert_same_bits(other, first)
+
+
+def test_only_ours_is_what_nobody_else_can_reach():
+    kept = []
+    fresh = backend.empty((2, 3), np.float32, "cpu")
+    assert layout.is_only_ours(fresh)
+    kept.append(fresh)
+    assert not layout.is_only_ours(fresh)
+    kept.clear()
+    view = fresh.T
+    assert not layout.is_only_ours(view) and not layout.is_only_ours(fresh)
+    del fresh
+    assert layout.is_only_ours(view)
+    half = view[:1]
+    assert not layout.is_only_ours(half) and not layout.is_only_ours(view)
+    expanded = np.lib.stride_tricks.as_strided(np.zeros(1, "f4"), (3,), (0,))
+    same = np.broadcast_to(np.zeros(3, "f4"), (3,))
+    assert not layout.is_only_ours(expanded) and not layout.is_only_ours(same)
