@@ -296,7 +296,7 @@ impl Kept {
     /// [`Error::Memory`].
     pub fn new(bytes: usize) -> Result<Self> {
         let class = if bytes > isize::MAX as usize / 2 { None } else { Some(class_of(bytes)) };
-        let new = |class| if class < LARGE { fresh(class) } else { map(0, class, false) };
+        let new = |class| if class < LARGE { fresh(class) } else { map(class) };
         let start = class.and_then(new).ok_or(Error::Memory { bytes })?;
         let kept = Self { start, class: class_of(bytes) };
         if kept.class < LARGE {

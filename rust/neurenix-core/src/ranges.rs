@@ -1,4 +1,5 @@
-//! Ranges of addresses for large blocks: cut from what is mapped by the best fit, and joined again when they are free.
+//! Ranges of addresses for large blocks: cut from what is mapped by the best fit, and joined again when they are free. A mapping follows
+//! the one before it in addresses that are reserved for it.
 //!
 //! Blocks that kept their sizes could not serve each other: a training step mapped 550 MB anew that the one before it had given back.
 
@@ -13,7 +14,9 @@ pub struct Ranges {
     free: BTreeMap<usize, usize>,
     /// The same: (bytes, start).
     sizes: BTreeSet<(usize, usize)>,
-    /// Where the last mapping starts: the next one is asked for below it, since ranges join across mappings.
+    /// Addresses from `floor` on that nobody else gets, up to `lowest`, where the last mapping starts: the next one lies below it, since
+    /// ranges join across mappings.
+    floor: usize,
     lowest: usize,
     mapped: usize,
 }
@@ -21,7 +24,7 @@ pub struct Ranges {
 impl Ranges {
     /// Nothing.
     pub const fn new() -> Self {
-        Self { free: BTreeMap::new(), sizes: BTreeSet::new(), lowest: 0, mapped: 0 }
+        Self { free: BTreeMap::new(), sizes: BTreeSet::new(), floor: 0, lowest: 0, mapped: 0 }
     }
 
     /// Bytes that are mapped, free and in use.
@@ -63,37 +66,30 @@ impl Ranges {
         self.insert(start, bytes);
     }
 
-    /// Bytes to map so that a range of `bytes` is free, if the place below the last mapping is: up to a whole unit's start.
+    /// Bytes to map so that a range of `bytes` is free.
     pub fn growth(&self, bytes: usize) -> usize {
         let beside = self.free.get(&self.lowest).map_or(0, |&n| n);
-        let more = bytes.saturating_sub(beside);
-        self.lowest.checked_sub(more).map_or_else(|| more.next_multiple_of(UNIT), |start| self.lowest - start / UNIT * UNIT)
+        let more = bytes.saturating_sub(beside).next_multiple_of(UNIT);
+        if more <= self.lowest - self.floor { more } else { bytes.next_multiple_of(UNIT) }
     }
 
     /// Maps what a range of `bytes` needs; whether the system gave it. What is `planned` is promised and never written to,
     /// however much it is.
     pub fn extend(&mut self, bytes: usize, planned: bool) -> bool {
         let grow = self.growth(bytes);
-        let found = self.map_below(grow, planned).map(|start| (start, grow)).or_else(|| {
-            let whole = bytes.next_multiple_of(UNIT);
-            map_whole_units(whole, planned).map(|start| (start, whole))
-        });
-        let Some((start, grow)) = found else { return false };
+        if grow > self.lowest - self.floor {
+            let Some((floor, end)) = reserve(grow) else { return false };
+            unmap(self.floor, self.lowest - self.floor);
+            (self.floor, self.lowest) = (floor, end);
+        }
+        let start = self.lowest - grow;
+        if !commit(start, grow, planned) {
+            return false;
+        }
         self.lowest = start;
         self.mapped += grow;
         self.put(start, grow);
         true
-    }
-
-    /// New memory below the last mapping, unless others are there.
-    fn map_below(&self, bytes: usize, planned: bool) -> Option<usize> {
-        let start = self.lowest.checked_sub(bytes).filter(|&start| start > 0)?;
-        let got = map(start, bytes, planned)?;
-        if got != start {
-            unmap(got, bytes);
-            return None;
-        }
-        Some(got)
     }
 
     /// Gives whole units of free ranges back, of the largest first, until it is at least `wanted` bytes or all there are, but for
@@ -122,9 +118,6 @@ impl Ranges {
         for (start, bytes) in found {
             if unmap(start, bytes) {
                 self.mapped -= bytes;
-                if start == self.lowest {
-                    self.lowest = start + bytes;
-                }
             } else {
                 self.insert(start, bytes);
             }
@@ -132,40 +125,72 @@ impl Ranges {
     }
 }
 
-/// New memory at `start` or, where that is taken, elsewhere; 0 leaves the place to the system. Unless it is `planned` it is asked
-/// to be of huge pages.
-pub fn map(start: usize, bytes: usize, planned: bool) -> Option<usize> {
-    let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | if planned { libc::MAP_NORESERVE } else { 0 };
+/// New memory where the system likes; what is only `reserved` may not be touched.
+fn new(bytes: usize, reserved: bool) -> Option<usize> {
+    let (may, kind) = if reserved { (libc::PROT_NONE, libc::MAP_NORESERVE) } else { (libc::PROT_READ | libc::PROT_WRITE, 0) };
     // SAFETY: an anonymous private mapping, not at a fixed place, touches no other memory.
-    let got = unsafe { libc::mmap(start as *mut libc::c_void, bytes, libc::PROT_READ | libc::PROT_WRITE, kind, -1, 0) };
-    if got == libc::MAP_FAILED {
-        return None;
-    }
-    #[cfg(target_os = "linux")]
-    if bytes >= UNIT && !planned {
-        // SAFETY: advice on our own mapping; a refusal is harmless.
-        unsafe { libc::madvise(got, bytes, libc::MADV_HUGEPAGE) };
-    }
-    Some(got as usize)
+    let got = unsafe { libc::mmap(std::ptr::null_mut(), bytes, may, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | kind, -1, 0) };
+    (got != libc::MAP_FAILED).then_some(got as usize)
 }
 
-/// Gives a part of what [`map`] gave back, which nobody uses; whether the system took it.
+/// Addresses for mappings of together `bytes` at least, whole units: as many as this machine has memory, unless addresses are scarce.
+fn reserve(bytes: usize) -> Option<(usize, usize)> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the call fills what it is given, and asks for numbers.
+    let (pages, free) = unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) == 0) };
+    let scarce = !free || limit.rlim_cur != libc::RLIM_INFINITY;
+    let ample = if scarce { bytes } else { bytes.max(usize::try_from(pages).unwrap_or(0).saturating_mul(4096)) };
+    for wanted in [ample, bytes] {
+        let len = wanted.checked_add(2 * UNIT)?;
+        if let Some(got) = new(len, true) {
+            let (floor, end) = (got.next_multiple_of(UNIT), (got + len) / UNIT * UNIT);
+            unmap(got, floor - got);
+            unmap(end, got + len - end);
+            return Some((floor, end));
+        }
+    }
+    None
+}
+
+/// Lets reserved addresses be written to, with huge pages unless it is only `planned`.
+fn commit(start: usize, bytes: usize, planned: bool) -> bool {
+    let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | if planned { libc::MAP_NORESERVE } else { 0 };
+    let at = start as *mut libc::c_void;
+    // SAFETY: the addresses are reserved by us, and nobody uses them.
+    let got = unsafe { libc::mmap(at, bytes, libc::PROT_READ | libc::PROT_WRITE, kind, -1, 0) };
+    if got == at && !planned {
+        advise(start, bytes);
+    }
+    got == at
+}
+
+/// A mapping of its own.
+pub fn map(bytes: usize) -> Option<usize> {
+    let start = new(bytes, false)?;
+    advise(start, bytes);
+    Some(start)
+}
+
+/// Asks for huge pages.
+fn advise(start: usize, bytes: usize) {
+    #[cfg(target_os = "linux")]
+    if bytes >= UNIT {
+        // SAFETY: advice on our own mapping; a refusal is harmless.
+        unsafe { libc::madvise(start as *mut libc::c_void, bytes, libc::MADV_HUGEPAGE) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (start, bytes);
+}
+
+/// Gives a part of what was mapped or reserved back, which nobody uses; whether the system took it.
 pub fn unmap(start: usize, bytes: usize) -> bool {
     // SAFETY: the mapping is ours and nobody uses it, as the caller says.
     bytes == 0 || unsafe { libc::munmap(start as *mut libc::c_void, bytes) } == 0
 }
 
-/// New memory that starts at a multiple of a unit.
-fn map_whole_units(bytes: usize, planned: bool) -> Option<usize> {
-    let got = map(0, bytes.checked_add(UNIT)?, planned)?;
-    let start = got.next_multiple_of(UNIT);
-    unmap(got, start - got);
-    unmap(start + bytes, got + UNIT - start);
-    Some(start)
-}
-
 impl Drop for Ranges {
     fn drop(&mut self) {
+        unmap(self.floor, self.lowest - self.floor);
         self.clear();
     }
 }
@@ -197,11 +222,11 @@ mod tests {
         assert_eq!(ranges.growth(5 * UNIT), 3 * UNIT);
         assert!(ranges.extend(5 * UNIT, true));
         let large = ranges.take(5 * UNIT).unwrap();
-        assert!(ranges.mapped() == 6 * UNIT || ranges.mapped() == 8 * UNIT, "{}", ranges.mapped());
+        assert_eq!(ranges.mapped(), 6 * UNIT);
         ranges.put(large, 5 * UNIT);
         ranges.put(used, UNIT);
         ranges.release(UNIT + 1);
-        assert!(ranges.mapped() <= 6 * UNIT);
+        assert_eq!(ranges.mapped(), 6 * UNIT); // what would grow is kept
         ranges.clear();
         assert_eq!(ranges.mapped(), 0);
     }
