@@ -11,14 +11,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, Result};
 use crate::planning;
-use crate::ranges::{Ranges, map, unmap};
+use crate::ranges::{PAGE, Ranges, map, unmap};
 
 /// Every block starts at a multiple of this many bytes: a cache line, and a vector of the widest level.
 pub const ALIGN: usize = 64;
 /// From this size on a block is a part of a mapping, so that giving it back really shrinks the process.
 const LARGE: usize = 256 << 10;
-/// Large blocks are multiples of this.
-const PAGE: usize = 4096;
 
 /// What the pool holds, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

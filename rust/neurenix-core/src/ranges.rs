@@ -5,8 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is mapped grows and shrinks by as much: a huge page.
+/// What is mapped grows by as much: a huge page.
 const UNIT: usize = 2 << 20;
+/// Large blocks are multiples of this.
+pub const PAGE: usize = 4096;
 
 /// Free ranges, and how much is mapped with those in use.
 pub struct Ranges {
@@ -92,22 +94,23 @@ impl Ranges {
         true
     }
 
-    /// Gives whole units of free ranges back, of the largest first, until it is at least `wanted` bytes or all there are, but for
-    /// the range that [`Self::extend`] would have grown.
+    /// Gives free memory back until it is at least `wanted` bytes or all there is: whole units, then pages, of the largest ranges first,
+    /// but for the range that [`Self::extend`] would have grown.
     pub fn release(&mut self, wanted: usize) {
         let mut left = wanted;
-        let found: Vec<_> = self.sizes.iter().rev().copied().collect();
-        for (bytes, start) in found {
-            let (first, end) = (start.next_multiple_of(UNIT), (start + bytes) / UNIT * UNIT);
-            let some = left.next_multiple_of(UNIT).min(end.saturating_sub(first));
-            if some == 0 || start == self.lowest || !unmap(first, some) {
-                continue;
+        for unit in [UNIT, PAGE] {
+            let found: Vec<_> = self.sizes.iter().rev().copied().filter(|&(_, start)| start != self.lowest).collect();
+            for (bytes, start) in found {
+                let (first, end) = (start.next_multiple_of(unit), (start + bytes) / unit * unit);
+                let some = left.next_multiple_of(unit).min(end.saturating_sub(first));
+                if some > 0 && unmap(first, some) {
+                    self.remove(start, bytes);
+                    self.insert(start, first - start);
+                    self.insert(first + some, start + bytes - first - some);
+                    self.mapped -= some;
+                    left = left.saturating_sub(some);
+                }
             }
-            self.remove(start, bytes);
-            self.insert(start, first - start);
-            self.insert(first + some, start + bytes - first - some);
-            self.mapped -= some;
-            left = left.saturating_sub(some);
         }
     }
 
@@ -229,6 +232,17 @@ mod tests {
         assert_eq!(ranges.mapped(), 6 * UNIT); // what would grow is kept
         ranges.clear();
         assert_eq!(ranges.mapped(), 0);
+    }
+
+    #[test]
+    fn parts_of_units_are_given_back_where_no_whole_one_is_free() {
+        let mut ranges = Ranges::new();
+        assert!(ranges.extend(2 * UNIT, true));
+        let parts: Vec<_> = (0..4).map(|_| ranges.take(UNIT / 2).unwrap()).collect();
+        ranges.put(parts[0], UNIT / 2);
+        ranges.put(parts[2], UNIT / 2);
+        ranges.release(UNIT / 2 + 1);
+        assert_eq!(ranges.mapped(), UNIT / 2 * 3 - PAGE);
     }
 
     #[test]
