@@ -1,5 +1,7 @@
 """Max and average pooling: values, indices, gradients, ties, memory orders, errors."""
 
+import itertools
+
 import numpy as np
 import pytest
 from orders import channels_last, every_order
@@ -215,3 +217,35 @@ def test_max_pool_of_integers_that_no_float_holds():
     assert F.max_pool1d(np.array([[[7, 7]]]), 2, padding=1, dilation=3).tolist() == [[[-(2**63)]]]  # a window between the pixels
     with pytest.raises(DTypeError, match="max_pool2d: expected float32 or float64, got bool"):
         F.max_pool2d(np.ones((1, 1, 2, 2), bool), 2)
+
+
+def pooled_by_hand(a, g, k, p, d, s):
+    """Maxima over windows whose taps beside the map do not count, and where their gradients go."""
+    (h, w), out, dx = a.shape[2:], np.full(g.shape, -np.inf), np.zeros_like(a)
+    for b, c, i, j in np.ndindex(*g.shape):
+        taps = [(i * s - p + u * d, j * s - p + v * d) for u, v in itertools.product(range(k), repeat=2)]
+        inside = [(r, q) for r, q in taps if 0 <= r < h and 0 <= q < w]
+        if inside:
+            r, q = max(inside, key=lambda at: a[b, c, at[0], at[1]])
+            out[b, c, i, j] = a[b, c, r, q]
+            dx[b, c, r, q] += g[b, c, i, j]
+    return out, dx
+
+
+@pytest.mark.parametrize("w", [1, 2, 4])
+@pytest.mark.parametrize("h", [1, 2, 3])
+def test_windows_beside_the_map_give_no_gradient(h, w):
+    rng, seen = np.random.default_rng(h * 5 + w), 0
+    for k, p, d, s in itertools.product((2, 3), (0, 1), (2, 3, 4), (1, 2)):
+        a = rng.normal(size=(2, 3, h, w))
+        x = nx.tensor(a, requires_grad=True)
+        if h + 2 * p <= d * (k - 1) or w + 2 * p <= d * (k - 1):
+            continue
+        y = nx.nn.functional.max_pool2d(x, k, s, p, d)
+        g = rng.normal(size=y.shape)
+        y.backward(nx.tensor(g))
+        out, dx = pooled_by_hand(a, g, k, p, d, s)
+        assert_same_bits(y.numpy(), out)
+        np.testing.assert_allclose(x.grad.numpy(), dx, rtol=0, atol=1e-15)
+        seen += 1
+    assert seen or (h, w) == (1, 1)

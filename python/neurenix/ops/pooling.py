@@ -10,10 +10,12 @@ from neurenix import autograd, backend
 from neurenix._typing import Array
 from neurenix.backend.kernel import In, Index, IndexOut, Mask, MaskOut, Optional, Out, Size, kernel
 from neurenix.errors import ArgumentError
+from neurenix.layout import copy, copy_into
 from neurenix.ops._arguments import choice, floats, integer, spatial
 from neurenix.ops._axis import placed, sums
 from neurenix.ops._frame import Frame, frame
 from neurenix.ops._windows import Slide, Windows, slide
+from neurenix.ops.create import zeros
 from neurenix.ops.pooling_integers import max_integers
 from neurenix.ops.resize import apply_tables
 from neurenix.ops.unpooling import unpool_add
@@ -61,6 +63,17 @@ def _map(x: Tensor, windows: list[Windows]) -> tuple[Frame, list[int]]:
 _WHOLE = Windows(np.array([[0, 1]], np.int64), np.ones(1), 1, 1)
 
 
+def _landing(g: Array, windows: list[Windows]) -> Array:
+    """A gradient without what flows to windows that lie beside the map altogether, between whose taps it is: that goes nowhere."""
+    beside = [(axis - len(windows), int(j)) for axis, w in enumerate(windows) for j in np.flatnonzero(w.table[:, 1] == 0)]
+    if beside:
+        g = copy(g)
+    for axis, j in beside:
+        part = g.swapaxes(axis, -1)[..., j]
+        copy_into(part, zeros(1, dtype=g.dtype, device=backend.device_of(g)).expand(*part.shape)._array)
+    return g
+
+
 def max_windows(op: str, x: Tensor, windows: list[Windows], indices: bool, local: Local | None = None) -> tuple[Tensor, Tensor | None]:
     """Max pooling over given windows of one or two axes."""
     f, sizes = _map(x, windows)
@@ -77,7 +90,7 @@ def max_windows(op: str, x: Tensor, windows: list[Windows], indices: bool, local
 
         def from_index(g: Array) -> tuple[Array]:
             dx = f.new(f.spatial)
-            unpool_add(dx, f.buffer_of(g), index, f.outer, sizes[4] * sizes[5], f.channels, sizes[1] * sizes[2])
+            unpool_add(dx, f.buffer_of(_landing(g, windows)), index, f.outer, sizes[4] * sizes[5], f.channels, sizes[1] * sizes[2])
             return (f.logical(dx),)
 
         return autograd.record(op, f.logical(y), (x,), from_index, None if indices else local), Tensor._wrap(
@@ -88,7 +101,7 @@ def max_windows(op: str, x: Tensor, windows: list[Windows], indices: bool, local
 
     def from_tap(g: Array) -> tuple[Array]:
         dx = f.new(f.spatial)
-        max_pool_backward(dx, f.buffer_of(g), tap, *tables, *rest)
+        max_pool_backward(dx, f.buffer_of(_landing(g, windows)), tap, *tables, *rest)
         return (f.logical(dx),)
 
     return autograd.record(op, f.logical(y), (x,), from_tap, local), None
