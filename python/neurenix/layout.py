@@ -107,9 +107,14 @@ def cast(x: Array, dtype: DTypeLike) -> Array:
 
 def is_only_ours(x: Array) -> bool:
     """Whether nobody has an array, or what it is a view of, but one variable of the caller, and each element has a place of its own."""
-    base = x.base if hasattr(x.base, "dtype") else None
-    alone = sys.getrefcount(x) <= _OF_ARGUMENT and (base is None or sys.getrefcount(base) <= _OF_BASE)
-    return alone and 0 not in x.strides and getattr(x.flags, "writeable", True)
+    if sys.getrefcount(x) > _OF_ARGUMENT or 0 in x.strides or not getattr(x.flags, "writeable", True):
+        return False
+    base = x.base
+    while hasattr(base, "dtype"):
+        if sys.getrefcount(base) > _OF_BASE:
+            return False
+        base = base.base
+    return True
 
 
 def _references() -> tuple[int, int]:

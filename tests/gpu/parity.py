@@ -22,6 +22,7 @@ class Distance(NamedTuple):
 SAME = Distance(0.0, 0.0, "")
 SUMS = Distance(2.5e-7, 1e-14, "sums in double are added in another order and rounded once")
 IN_ORDER = Distance(2e-6, 4e-15, "sums are added in another order")
+IN_PARTS = Distance(2e-6, 4e-15, "0 but for at most 8 outputs, whose sums a CPU adds in sixteen parts along the channels")
 PLATFORM = Distance(2.5e-7, 1e-15, "some expressions are the platform's functions in double, rounded once")
 CPU_ONLY = Distance(0.0, 0.0, "a CPU's own way: on a GPU another row computes the same")
 CHECKSUM = Distance(0.0, 0.0, "not compared: checksums are set beside earlier ones of their own device")
@@ -35,7 +36,7 @@ TENSORS = ("conv_weight_gradient", "convolve", "matmul_rows")
 _ROWS = {
     SAME: """
         accumulate adadelta_step adagrad_step adam_step adamax_step arg_reduce asgd_step average_step bias_gradient cast_into
-        clip_norm clip_value compare convolve convolve_depthwise convolve_depthwise_volume copy_into cross_entropy_rows
+        clip_norm clip_value compare convolve_depthwise convolve_depthwise_volume copy_into cross_entropy_rows
         cross_entropy_rows_backward cumprod_grad distance_pass dropout_into gather_rows grid_sample_backward
         grid_sample_grid_backward grid_sample_map integer_binary integer_unary label_components layer_norm_backward
         layer_norm_backward_parameters layer_norm_forward likelihood_rows likelihood_rows_backward lion_step loss_elements
@@ -47,6 +48,7 @@ _ROWS = {
         take take_map take_sum truth_into unpool unpool_add unpool_backward warp_points warp_sample watershed_flood""",
     SUMS: "reduce total_norm",
     IN_ORDER: "conv_weight_gradient matmul_rows",
+    IN_PARTS: "convolve",
     PLATFORM: "binary ternary unary",
     CHECKSUM: "checksum",
     PACKED: "conv_pack",

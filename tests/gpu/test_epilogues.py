@@ -155,7 +155,7 @@ def test_two_maps_are_read_where_they_lie(card, way, shapes):
 def test_a_unet_predicts_without_a_copy(card, norm, activation, upsample):
     door = card(70)
     nx.manual_seed(0)
-    model = nx.multiscale.UNet(1, 2, features=[4, 8], norm=norm, activation=activation, upsample=upsample).eval()
+    model = nx.multiscale.UNet(1, 9, features=[12, 24], norm=norm, activation=activation, upsample=upsample).eval()
     x = nx.tensor(arrays_of([(1, 1, 12, 16)])[0])
     with nx.no_grad(), nx.set_float32_precision("ieee"):
         expected = model(x)

@@ -7,6 +7,7 @@ import neurenix as nx
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.nn import functional as F
 from neurenix.ops import _conv, _derived
+from neurenix.ops.elementwise import RELU
 from neurenix.testing import assert_same_bits, check_adjoint, check_gradient, check_used_twice, gradients, random_array
 
 
@@ -209,7 +210,7 @@ def test_epilogue_is_bias_affine_relu():
     bias, scale, shift = (random_array(70, seed=i) for i in (1, 2, 3))
     window = _conv.Window((1, 1), (1, 1), (0, 0), (1, 1), 1)
     plain = _conv.run(x, w, window, (5, 6), False)
-    end = _conv.run(x, w, window, (5, 6), False, _conv.Epilogue(bias, scale, shift, True))
+    end = _conv.run(x, w, window, (5, 6), False, _conv.Epilogue(bias, scale, shift, RELU))
     np.testing.assert_allclose(end, np.maximum((plain + bias) * scale + shift, 0), rtol=1e-13, atol=1e-13)
 
 

@@ -7,6 +7,7 @@ import neurenix as nx
 from neurenix import _rust
 from neurenix.nn import functional as F
 from neurenix.ops import _conv
+from neurenix.ops.elementwise import RELU
 from neurenix.testing import assert_same_bits, gradients, random_array
 
 LIMIT = 1.5e-6  # relative L2 error of a layer
@@ -47,7 +48,7 @@ def kernel(x, w, padding=(1, 1), mode="chosen", packed=False, scatter=False, end
         _conv.winograd_pack(points, w, k, c, scatter)
         w = points
     arrays = (y, None, x, None, w, *end[:3], None, None, None, None)
-    _conv.convolve_winograd(*arrays, n, h, width, *size, k, c, 1, *padding, scatter, end.relu, False, packed, MODES[mode])
+    _conv.convolve_winograd(*arrays, n, h, width, *size, k, c, 1, *padding, scatter, end.activation == RELU, False, packed, MODES[mode])
     return y.transpose(0, 3, 1, 2)
 
 
@@ -153,7 +154,7 @@ def test_epilogue_gives_the_bits_of_the_parts():
     x, w = nx.Tensor(random_array(2, 30, 9, 10, dtype=np.float32)), random_array(70, 30, 3, 3, dtype=np.float32)
     bias, scale, shift = (random_array(70, seed=i, dtype=np.float32) for i in (1, 2, 3))
     plain = kernel(x.numpy(), w)
-    end = _conv.Epilogue(bias, scale, shift, True)
+    end = _conv.Epilogue(bias, scale, shift, RELU)
     fused = kernel(x.numpy(), w, end=end)
     biased = (plain + bias[:, None, None]).astype(np.float64)
     once = (biased * scale[:, None, None].astype(np.float64) + shift[:, None, None]).astype(np.float32)

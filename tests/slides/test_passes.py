@@ -87,6 +87,7 @@ def test_the_bits_of_the_whole(name: str, dtype: type, held: int, slide: Path, t
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.npy", "slide.npy"]
 
 
+@pytest.mark.alone  # the process counts
 def test_a_plan_says_which_maps_are_made_first(tmp_path: Path, slide: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan = made("gated").plan((2, *SIZE), tile=(16, 32), measure=False)
     assert [(one.op, one.shape) for one in plan.maps] == [("mean", (4, 93, 150)), ("mean", (8, 47, 75)), ("mean", (4, 93, 150))]
