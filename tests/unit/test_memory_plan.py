@@ -85,15 +85,15 @@ def test_a_plan_changes_nothing():
 def test_parts_add_up_and_are_those_of_the_model():
     model = UNet(1, 1, features=[16, 32])
     weights = sum(t._array.nbytes for t in (*model.parameters(), *model.buffers()))
-    plan = model.memory_plan((1, 1, 128, 128), training=True, optimizer=nx.optim.Adam)
+    plan = model.memory_plan((1, 1, 64, 64), training=True, optimizer=nx.optim.Adam)
     parts = plan.parts
     assert sum(parts.values()) == plan.peak
     assert weights <= parts["weights"] <= 1.3 * weights + (1 << 18)
     assert parts["gradients"] <= parts["weights"]
     assert 1.9 * weights <= parts["optimizer"] <= 2.6 * weights
     text = str(plan)
-    assert text.startswith("UNet on (1, 1, 128, 128), training with Adam") and "peak with gradient checkpointing" in text
-    inference = model.memory_plan((1, 1, 128, 128))
+    assert text.startswith("UNet on (1, 1, 64, 64), training with Adam") and "peak with gradient checkpointing" in text
+    inference = model.memory_plan((1, 1, 64, 64))
     assert inference.parts["gradients"] == inference.parts["optimizer"] == 0 < inference.parts["packed weights"]
     assert plan.checkpointed < plan.peak and inference.arrays < plan.arrays
 
@@ -204,4 +204,4 @@ nx.reset_peak()
 print(held([*sizes, (200, 200)]) / held([(200, 200)]))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert 0.95 <= float(done.stdout) <= 1.3  # whole units are mapped
+    assert 1 <= float(done.stdout) <= 1.3

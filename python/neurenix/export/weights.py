@@ -13,6 +13,7 @@ from neurenix._rust import __version__
 from neurenix.errors import DTypeError
 from neurenix.export.names import Names, beginnings, layout_of, translated
 from neurenix.export.onnx_file import class_list
+from neurenix.multiscale import UNet
 from neurenix.nn import InstanceNorm2d, Module
 from neurenix.nn.module import LoadResult
 from neurenix.serialization import safetensors as format_, weights
@@ -139,7 +140,8 @@ def load_torch(model: Module, source: Any, *, names: Names | None = None, strict
         raise DTypeError(f"load_torch: expected a module, got {type(model).__name__}; pass the model first, then its weights")
     layout, own = layout_of(names, model), model._saved_state()
     given = weights.unwrapped(weights.entries_of(source), own)
-    given = {name: value for name, value in given.items() if layout is None or not layout.left_out(name, model)}  # type: ignore[arg-type]
+    if layout is not None and isinstance(model, UNet):  # a layout is of no other model
+        given = {name: value for name, value in given.items() if not layout.left_out(name, model)}
     to = translated(list(given), {theirs: ours for ours, theirs in beginnings(names, model).items()})
     values = {to[name]: value for name, value in given.items()}
     values = _without_biases(model, values, own)

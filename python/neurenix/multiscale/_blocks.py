@@ -84,7 +84,8 @@ def with_beside(block: Module, first: list[Tensor], second: Callable[[], Tensor]
     if is_grad_enabled():
         held = [first.pop(), second()]
         takes_two = isinstance(block, Level) and not block.is_hooked() and "forward" not in vars(block)
-        return block(*held) if takes_two else block(ops.cat(held, dim=1))  # type: ignore[no-any-return]
+        out: Tensor = block(*held) if takes_two else block(ops.cat(held, dim=1))
+        return out
     if _reads_both(block, first[0], channels):
         return through(block, [first.pop(), second()])
     return through(block, [beside(first, second, channels)])
@@ -102,8 +103,9 @@ def through(level: Module, held: list[Tensor]) -> Tensor:
     if not is_grad_enabled() and _is_plain(level):
         note(level)
         first = level.first(held.pop()) if len(held) == 1 else run_in_turn([level.first], held.pop(0), held.pop())
-        return level.second(first)  # type: ignore[no-any-return]
-    out: Tensor = level(held.pop())
+        out: Tensor = level.second(first)
+    else:
+        out = level(held.pop())
     return out
 
 
