@@ -56,6 +56,10 @@ stub: .venv/built-test ## write python/neurenix/_rust.pyi from the kernel table,
 names: .venv/built-test ## write tests/unit/public_names.txt, after adding a public name
 	$(PY) tests/unit/test_public_names.py
 
+.PHONY: examples
+examples: .venv/built-test ## shorten tests/unit/without_example.txt, after giving docstrings examples
+	$(PY) tests/unit/test_docstrings.py
+
 .PHONY: misuses
 misuses: .venv/built-test ## write what each line of tests/unit/misuses.txt raises, after adding a public name
 	$(PY) tests/unit/test_misuses.py
