@@ -5,7 +5,7 @@ from neurenix.ops.convert import cast as cast, target as target, to_device as to
 
 # elementwise
 from neurenix.ops.arithmetic import (
-    add as add, arctan2 as arctan2, atan2 as atan2, div as div, divide as divide, floor_divide as floor_divide, fmod as fmod, maximum as maximum, minimum as
+    add as add, div as div, divide as divide, floor_divide as floor_divide, fmod as fmod, maximum as maximum, minimum as
     minimum, mul as mul, multiply as multiply, remainder as remainder, rsub as rsub, sub as sub, subtract as subtract, true_divide as
     true_divide,
 )  # fmt: skip
@@ -13,11 +13,14 @@ from neurenix.ops.power import (
     clamp as clamp, clamp_max as clamp_max, clamp_min as clamp_min, clip as clip, nan_to_num as nan_to_num, pow as pow,
 )  # fmt: skip
 from neurenix.ops.unary import (
-    abs as abs, absolute as absolute, acos as acos, acosh as acosh, arccos as arccos, arccosh as arccosh, arcsin as arcsin, arcsinh as
-    arcsinh, arctan as arctan, arctanh as arctanh, asin as asin, asinh as asinh, atan as atan, atanh as atanh, ceil as ceil, cos as cos,
-    cosh as cosh, erf as erf, exp as exp, exp2 as exp2, expm1 as expm1, fix as fix, floor as floor, frac as frac, log as log, log10 as
-    log10, log1p as log1p, log2 as log2, neg as neg, negative as negative, reciprocal as reciprocal, round as round, rsqrt as rsqrt,
-    sign as sign, sin as sin, sinh as sinh, sqrt as sqrt, square as square, tan as tan, tanh as tanh, trunc as trunc,
+    abs as abs, absolute as absolute, ceil as ceil, erf as erf, exp as exp, exp2 as exp2, expm1 as expm1, fix as fix, floor as floor,
+    frac as frac, log as log, log10 as log10, log1p as log1p, log2 as log2, neg as neg, negative as negative, reciprocal as reciprocal,
+    round as round, rsqrt as rsqrt, sign as sign, sqrt as sqrt, square as square, trunc as trunc,
+)  # fmt: skip
+from neurenix.ops.trigonometry import (
+    acos as acos, acosh as acosh, arccos as arccos, arccosh as arccosh, arcsin as arcsin, arcsinh as arcsinh, arctan as arctan, arctan2
+    as arctan2, arctanh as arctanh, asin as asin, asinh as asinh, atan as atan, atan2 as atan2, atanh as atanh, cos as cos, cosh as
+    cosh, sin as sin, sinh as sinh, tan as tan, tanh as tanh,
 )  # fmt: skip
 from neurenix.ops.compare import (
     allclose as allclose, bitwise_and as bitwise_and, bitwise_left_shift as bitwise_left_shift, bitwise_not as bitwise_not, bitwise_or
@@ -71,8 +74,9 @@ from neurenix.ops.scatter import (
 )  # fmt: skip
 
 # shape
+from neurenix.ops.copies import clone as clone, contiguous as contiguous
 from neurenix.ops.shape import (
-    broadcast_tensors as broadcast_tensors, broadcast_to as broadcast_to, clone as clone, contiguous as contiguous, expand as expand,
+    broadcast_tensors as broadcast_tensors, broadcast_to as broadcast_to, expand as expand,
     expand_as as expand_as, flatten as flatten, moveaxis as moveaxis, movedim as movedim, permute as permute, ravel as ravel, reshape as
     reshape, reshape_as as reshape_as, squeeze as squeeze, swapaxes as swapaxes, swapdims as swapdims, t as t, transpose as transpose, unflatten as unflatten,
     unsqueeze as unsqueeze, view as view, view_as as view_as,

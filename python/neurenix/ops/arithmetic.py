@@ -142,7 +142,15 @@ def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
 
 
 def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
-    """``input - alpha * other``, broadcast."""
+    """``input - alpha * other``, broadcast. A :class:`DTypeError` for bools: ``logical_xor`` is their difference.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.sub(nx.tensor([5.0, 6.0]), nx.tensor([[1.0], [2.0]]))
+    tensor([[4., 5.],
+            [3., 4.]])
+    """
     x = _float_and_number(input, other)
     if x is not None:
         return _with_number("sub", x, Unary.ADD_NUMBER, -other * alpha, 1.0)
@@ -153,7 +161,14 @@ def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
 
 
 def rsub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
-    """``other - alpha * input``, broadcast."""
+    """``other - alpha * input``, broadcast.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.rsub(nx.tensor([0.25, 0.5]), 1)
+    tensor([0.75, 0.5 ])
+    """
     return sub(other, input, alpha=alpha)
 
 
@@ -184,7 +199,15 @@ def _add(name: str, input: Any, other: Any, alpha: float, op: Binary, integer_op
 
 
 def mul(input: Any, other: Any) -> Tensor:
-    """``input * other``, broadcast."""
+    """``input * other``, broadcast; of bools whether both hold.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.mul(nx.tensor([1.0, 2.0]), nx.tensor([[10.0], [20.0]]))
+    tensor([[10., 20.],
+            [20., 40.]])
+    """
     x = _float_and_number(input, other)
     if x is not None:
         return _with_number("mul", x, Unary.MUL_NUMBER, other, other)
@@ -216,6 +239,12 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     ------
     ArgumentError
         For another mode, or an integer divided by zero.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.div(nx.tensor([7, -7]), 2), nx.div(nx.tensor([7, -7]), 2, rounding_mode="floor")
+    (tensor([ 3.5, -3.5]), tensor([ 3, -4]))
     """
     if rounding_mode is not None:
         return _rounded_div(input, other, rounding_mode)
@@ -273,17 +302,38 @@ def _refuse_zero(name: str, divisor: Tensor) -> None:
 
 
 def floor_divide(input: Any, other: Any) -> Tensor:
-    """``input // other``: the quotient rounded down."""
+    """``input // other``: the quotient rounded down, in the operands' type; the gradient is 0.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.floor_divide(nx.tensor([7, -7]), 2)
+    tensor([ 3, -4])
+    """
     return _rounded_div(input, other, "floor")
 
 
 def remainder(input: Any, other: Any) -> Tensor:
-    """``input % other`` as Python has it: the sign is the divisor's."""
+    """``input % other`` as Python has it: the sign is the divisor's. An :class:`ArgumentError` for integers by 0.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.remainder(nx.tensor([7, -7]), 3)
+    tensor([1, 2])
+    """
     return _modulo("remainder", input, other, Binary.REMAINDER, IntegerBinary.REMAINDER, Binary.FLOOR_DIV)
 
 
 def fmod(input: Any, other: Any) -> Tensor:
-    """The remainder of a division rounded towards zero: the sign is the input's."""
+    """The remainder of a division rounded towards zero: the sign is the input's. An :class:`ArgumentError` for integers by 0.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.fmod(nx.tensor([7, -7]), 3)
+    tensor([ 1, -1])
+    """
     return _modulo("fmod", input, other, Binary.FMOD, IntegerBinary.FMOD, Binary.TRUNC_DIV)
 
 
@@ -303,12 +353,26 @@ def _modulo(name: str, input: Any, other: Any, op: Binary, integer_op: IntegerBi
 
 
 def maximum(input: Any, other: Any) -> Tensor:
-    """The larger of two elements; NaN if either is; equals share the gradient."""
+    """The larger of two elements, broadcast; NaN if either is; equals share the gradient.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.maximum(nx.tensor([1.0, 5.0, float("nan")]), nx.tensor([2.0, 4.0, 0.0]))
+    tensor([ 2.,  5., nan])
+    """
     return _larger("maximum", input, other, Binary.MAXIMUM, IntegerBinary.MAXIMUM, Ternary.MAXIMUM)
 
 
 def minimum(input: Any, other: Any) -> Tensor:
-    """The smaller of two elements; NaN if either is; equals share the gradient."""
+    """The smaller of two elements, broadcast; NaN if either is; equals share the gradient.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.minimum(nx.tensor([1, 5]), 3)
+    tensor([1, 3])
+    """
     return _larger("minimum", input, other, Binary.MINIMUM, IntegerBinary.MINIMUM, Ternary.MINIMUM)
 
 
@@ -328,24 +392,6 @@ def _larger(name: str, input: Any, other: Any, op: Binary, integer_op: IntegerBi
     return autograd.record(name, map2(op, a, b), (x, y), vjp)
 
 
-def atan2(input: Any, other: Any) -> Tensor:
-    """The angle of the point (other, input)."""
-    x, y = (cast(t, np.float32) if t.dtype.kind != "f" else t for t in operands("atan2", input, other))
-    a, b = x._array, y._array
-    needs = (x.requires_grad, y.requires_grad)
-
-    def vjp(g: Array) -> tuple[Array | None, ...]:
-        return (
-            sum_to(map3(Ternary.ATAN2_FIRST, g, a, b), a.shape) if needs[0] else None,
-            sum_to(map3(Ternary.ATAN2_SECOND, g, b, a), b.shape) if needs[1] else None,
-        )
-
-    return autograd.record("atan2", map2(Binary.ATAN2, a, b), (x, y), vjp)
-
-
 subtract = sub
 multiply = mul
 divide = true_divide = div
-
-
-arctan2 = atan2

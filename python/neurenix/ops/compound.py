@@ -26,18 +26,39 @@ _DISTANCE_MODES = (None, "use_mm_for_euclid_dist_if_necessary", "use_mm_for_eucl
 
 
 def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Tensor:
-    """``input + value * tensor1 * tensor2``, broadcast; of integers ``value`` is cut to a whole number, as in PyTorch."""
+    """``input + value * tensor1 * tensor2``, broadcast; of integers ``value`` is cut to a whole number, as in PyTorch.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.addcmul(nx.tensor([1.0, 1.0]), nx.tensor([2.0, 3.0]), nx.tensor([10.0, 10.0]), value=0.1)
+    tensor([3., 4.])
+    """
     x, product = as_tensor(input), mul(tensor1, tensor2)
     return add(x, product, alpha=value if "f" in (x.dtype.kind, product.dtype.kind) else int(value))
 
 
 def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: float = 1) -> Tensor:
-    """``input + value * tensor1 / tensor2``, broadcast."""
+    """``input + value * tensor1 / tensor2``, broadcast; floats, for integers divide to float32.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.addcdiv(nx.tensor([1.0, 1.0]), nx.tensor([2.0, 3.0]), nx.tensor([4.0, 4.0]), value=2)
+    tensor([2. , 2.5])
+    """
     return add(input, div(tensor1, tensor2), alpha=value)
 
 
 def lerp(input: Any, end: Any, weight: Any) -> Tensor:
-    """``input + weight * (end - input)``, broadcast; computed from the nearer end."""
+    """``input + weight * (end - input)``, broadcast; computed from the nearer end, so that weights 0 and 1 give the ends exactly.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.lerp(nx.tensor([0.0, 10.0]), nx.tensor([1.0, 20.0]), 0.25)
+    tensor([ 0.25, 12.5 ])
+    """
     x, y = operands("lerp", input, end)
     gap = sub(y.detach(), x.detach())
     w = as_tensor(weight, x)
@@ -57,7 +78,15 @@ def lerp(input: Any, end: Any, weight: Any) -> Tensor:
 
 
 def hypot(input: Any, other: Any) -> Tensor:
-    """``sqrt(input ** 2 + other ** 2)`` without overflow, broadcast."""
+    """``sqrt(input^2 + other^2)`` without overflow, broadcast; the length of a vector of two components, e.g. a gradient's.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> dx, dy = nx.tensor([3.0, 5.0]), nx.tensor([4.0, 12.0])
+    >>> nx.hypot(dx, dy)
+    tensor([ 5., 13.])
+    """
     x, y = (as_floats("hypot", t) for t in operands("hypot", input, other))
     a, b = map1(Unary.ABS, x._array), map1(Unary.ABS, y._array)
     long, short = Tensor._wrap(map2(Binary.MAXIMUM, a, b)), Tensor._wrap(map2(Binary.MINIMUM, a, b))
@@ -75,7 +104,14 @@ def hypot(input: Any, other: Any) -> Tensor:
 
 
 def xlogy(input: Any, other: Any) -> Tensor:
-    """``input * log(other)``, and 0 where the input is 0, broadcast."""
+    """``input * log(other)``, and 0 where the input is 0, broadcast.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.xlogy(nx.tensor([0.0, 2.0]), nx.tensor([0.0, 1.0]))
+    tensor([0., 0.])
+    """
     x, y = (as_floats("xlogy", t) for t in operands("xlogy", input, other))
     a, b = x._array, y._array
     needs = (x.requires_grad, y.requires_grad)
@@ -96,7 +132,15 @@ def _xlogy_slope(g: Array, a: Array, b: Array) -> Array:
 
 
 def erfc(input: Any) -> Tensor:
-    """One minus the error function, without cancellation."""
+    """``1 - erf(input)``, without cancellation where :func:`erf` is near 1.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> x = nx.tensor([5.0])
+    >>> print(f"{nx.erfc(x).item():.3g} {(1 - nx.erf(x)).item():.3g}")
+    1.54e-12 0
+    """
     x = as_floats("erfc", input)
     array = x._array
 
@@ -110,6 +154,12 @@ def logit(input: Any, eps: float | None = None) -> Tensor:
     """``log(input / (1 - input))``, the inverse of sigmoid; the input is kept ``eps`` away from 0 and 1.
 
     The gradient of what lies outside is 0 with ``eps`` and NaN without.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.logit(nx.tensor([0.5, 0.8, 1.0])), nx.logit(nx.tensor([1.0]), eps=0.001)
+    (tensor([0.    , 1.3863,    inf]), tensor([6.9068]))
     """
     x = as_floats("logit", input)
     low, high = (0.0, 1.0) if eps is None else (eps, 1 - eps)
@@ -126,23 +176,51 @@ def logit(input: Any, eps: float | None = None) -> Tensor:
 
 
 def deg2rad(input: Any) -> Tensor:
-    """Degrees as radians."""
+    """Degrees as radians. Integers become float32.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.deg2rad(nx.tensor([90.0, 180.0]))
+    tensor([1.5708, 3.1416])
+    """
     return mul(as_floats("deg2rad", input), math.pi / 180)
 
 
 def rad2deg(input: Any) -> Tensor:
-    """Radians as degrees."""
+    """Radians as degrees. Integers become float32.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.rad2deg(nx.tensor([np.pi / 2, np.pi]))
+    tensor([ 90., 180.])
+    """
     return mul(as_floats("rad2deg", input), 180 / math.pi)
 
 
 def nansum(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: DTypeLike | None = None) -> Tensor:
-    """Sum over ``dim`` of what is not NaN."""
+    """Sum over ``dim`` (all axes for ``None``) of what is not NaN; 0 where all is.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nansum(nx.tensor([[1.0, float("nan")], [float("nan"), float("nan")]]), dim=1)
+    tensor([1., 0.])
+    """
     x = as_tensor(input)
     return sum_of(where(isnan(x), 0, x), dim, keepdim, dtype=dtype)
 
 
 def nanmean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: DTypeLike | None = None) -> Tensor:
-    """Mean over ``dim`` of what is not NaN."""
+    """Mean over ``dim`` (all axes for ``None``) of what is not NaN; NaN where all is.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nanmean(nx.tensor([[1.0, float("nan"), 3.0], [4.0, 5.0, 6.0]]), dim=1)
+    tensor([2., 5.])
+    """
     x = as_tensor(input) if dtype is None else cast(as_tensor(input), dtype)
     missing = isnan(x)
     return div(sum_of(where(missing, 0, x), dim, keepdim), sum_of(cast(~missing, x.dtype), dim, keepdim))
@@ -156,7 +234,17 @@ class Range(NamedTuple):
 
 
 def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False) -> Range:
-    """The smallest and the largest element, of everything or along ``dim``: a pair with fields ``min`` and ``max``."""
+    """The smallest and the largest element, of everything or along ``dim``: a named pair (``min``, ``max``).
+
+    A :class:`ShapeError` if there are no elements.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> low, high = nx.aminmax(nx.tensor([[3.0, 1.0], [2.0, 5.0]]), dim=1)
+    >>> low, high
+    (tensor([1., 2.]), tensor([3., 5.]))
+    """
     dims = () if dim is None else dim
     return Range(amin(input, dims, keepdim), amax(input, dims, keepdim))
 
@@ -172,6 +260,12 @@ def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any
         If ``n`` is negative.
     ShapeError
         For a 0-d input.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.diff(nx.tensor([1, 4, 9, 16])), nx.diff(nx.tensor([1, 4, 9, 16]), n=2)
+    (tensor([3, 5, 7]), tensor([2, 2]))
     """
     x = as_tensor(input)
     if not x.ndim:
@@ -189,18 +283,41 @@ def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any
 
 
 def hstack(tensors: Sequence[Any]) -> Tensor:
-    """Side by side: along the second axis, 1-d tensors along their only one."""
+    """Side by side: along the second axis, 1-d tensors along their only one. The other sizes are equal, else a :class:`ShapeError`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.hstack([nx.zeros(2, 3), nx.zeros(2, 1)]).shape
+    (2, 4)
+    """
     given = [_with_axes(t, 1) for t in tensors]
     return cat(given, 0 if given and given[0].ndim == 1 else 1)
 
 
 def vstack(tensors: Sequence[Any]) -> Tensor:
-    """One under the other: along the first axis, 1-d tensors as rows."""
+    """One under the other: along the first axis, 1-d tensors as rows. The other sizes are equal, else a :class:`ShapeError`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.vstack([nx.tensor([1, 2]), nx.tensor([3, 4])])
+    tensor([[1, 2],
+            [3, 4]])
+    """
     return cat([_with_axes(t, 2) for t in tensors], 0)
 
 
 def dstack(tensors: Sequence[Any]) -> Tensor:
-    """One behind the other: along the third axis."""
+    """One behind the other: along the third axis, which 1-d and 2-d tensors get as (1, n, 1) and (m, n, 1).
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> red, green, blue = nx.zeros(4, 5), nx.ones(4, 5), nx.zeros(4, 5)
+    >>> nx.dstack([red, green, blue]).shape
+    (4, 5, 3)
+    """
     wide = [_with_axes(t, 2) for t in tensors]
     return cat([unsqueeze(t, 2) if t.ndim == 2 else t for t in wide], 2)
 
@@ -213,7 +330,22 @@ def _with_axes(x: Any, ndim: int) -> Tensor:
 
 
 def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
-    """Matrices, zero but for the last axis on the diagonal of ``dim1`` and ``dim2``."""
+    """Matrices with the input's last axis on the diagonal of ``dim1`` and ``dim2``, zeros elsewhere: (..., n) gives (..., n, n).
+
+    A positive ``offset`` is a diagonal above the main one; the matrices grow by it.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.diag_embed(nx.tensor([[1, 2], [3, 4]]))
+    tensor([[[1, 0],
+             [0, 2]],
+    <BLANKLINE>
+            [[3, 0],
+             [0, 4]]])
+    >>> nx.diag_embed(nx.tensor([1, 2]), offset=1).shape
+    (3, 3)
+    """
     x = as_tensor(input)
     size = x.shape[-1] + abs(offset)
     places = as_tensor(np.eye(size, size, offset, dtype=np.bool_)).to(device=x.device)
@@ -226,7 +358,7 @@ def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> T
 
 
 def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = None) -> Tensor:
-    """The distance of order ``p`` between each row of one and each row of the other matrix, batched.
+    """The distance of order ``p`` between each row of one and each row of the other matrix: (..., m, d), (..., n, d) give (..., m, n).
 
     ``compute_mode`` chooses between PyTorch's ways to the same numbers; here differences are always taken.
 
@@ -234,6 +366,14 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = None) -> 
     ------
     ArgumentError
         For an unknown ``compute_mode``, or a negative ``p``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> points, centres = nx.tensor([[0.0, 0.0], [3.0, 4.0]]), nx.tensor([[0.0, 0.0], [0.0, 4.0], [3.0, 0.0]])
+    >>> nx.cdist(points, centres)
+    tensor([[0., 4., 3.],
+            [5., 3., 4.]])
     """
     from neurenix.ops.statistics import vector_norm
 

@@ -97,12 +97,37 @@ def _with_axes(op: str, x: Any, ndim: int) -> Tensor:
 
 
 def mm(input: Any, mat2: Any) -> Tensor:
-    """The product of two matrices."""
+    """The product of two matrices of one float type: (m, k) and (k, n) give (m, n).
+
+    Raises
+    ------
+    ShapeError
+        If one has not two axes, or the columns of one are not as many as the rows of the other.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.mm(nx.tensor([[1.0, 2.0], [3.0, 4.0]]), nx.tensor([[0.0, 1.0], [1.0, 0.0]]))
+    tensor([[2., 1.],
+            [4., 3.]])
+    """
     return matmul(_with_axes("mm", input, 2), _with_axes("mm", mat2, 2))
 
 
 def bmm(input: Any, mat2: Any) -> Tensor:
-    """The products of two batches of matrices."""
+    """The products of two batches of matrices: (b, m, k) and (b, k, n) give (b, m, n).
+
+    Raises
+    ------
+    ShapeError
+        If one has not three axes, or sizes do not fit; :func:`matmul` broadcasts.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.bmm(nx.ones(10, 3, 4), nx.ones(10, 4, 5)).shape
+    (10, 3, 5)
+    """
     x, y = _with_axes("bmm", input, 3), _with_axes("bmm", mat2, 3)
     if x.shape[0] != y.shape[0]:
         raise ShapeError(f"bmm: expected batches of one size, got {x.shape} and {y.shape}; use matmul to broadcast")
@@ -110,18 +135,39 @@ def bmm(input: Any, mat2: Any) -> Tensor:
 
 
 def mv(input: Any, vec: Any) -> Tensor:
-    """The product of a matrix and a vector."""
+    """The product of a matrix (m, k) and a vector (k,): (m,).
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.mv(nx.tensor([[1.0, 2.0], [3.0, 4.0]]), nx.tensor([1.0, -1.0]))
+    tensor([-1., -1.])
+    """
     return matmul(_with_axes("mv", input, 2), _with_axes("mv", vec, 1))
 
 
 def dot(input: Any, tensor: Any) -> Tensor:
-    """The sum of the products of two vectors' elements."""
+    """The sum of the products of the elements of two vectors (n,), a 0-d tensor; also of integers.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.dot(nx.tensor([1.0, 2.0, 3.0]), nx.tensor([4.0, 5.0, 6.0])).item()
+    32.0
+    """
     x, y = _with_axes("dot", input, 1), _with_axes("dot", tensor, 1)
     return inner(x, y)
 
 
 def inner(input: Any, other: Any) -> Tensor:
-    """Products summed over the last axes."""
+    """Products summed over the last axes: (..., n) and (..., n) give the other axes of one, then of the other.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.inner(nx.ones(2, 5), nx.ones(3, 4, 5)).shape
+    (2, 3, 4)
+    """
     x, y = as_tensor(input), as_tensor(other)
     if not x.ndim or not y.ndim:
         return mul(x, y)
@@ -136,7 +182,16 @@ def inner(input: Any, other: Any) -> Tensor:
 
 
 def outer(input: Any, vec2: Any) -> Tensor:
-    """The products of all pairs of two vectors' elements."""
+    """The products of all pairs of elements of two vectors: (m,) and (n,) give (m, n).
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.outer(nx.tensor([1, 2, 3]), nx.tensor([10, 20]))
+    tensor([[10, 20],
+            [20, 40],
+            [30, 60]])
+    """
     return mul(unsqueeze(_with_axes("outer", input, 1), 1), unsqueeze(_with_axes("outer", vec2, 1), 0))
 
 
@@ -151,20 +206,52 @@ def _plus(op: str, input: Any, product: Tensor, beta: float, alpha: float) -> Te
 
 
 def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """``beta * input + alpha * mat1 @ mat2``."""
+    """``beta * input + alpha * mat1 @ mat2``; the input is broadcast to the product, and not read for ``beta=0``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> bias = nx.tensor([10.0, 20.0])
+    >>> nx.addmm(bias, nx.ones(3, 4), nx.ones(4, 2), alpha=0.5)
+    tensor([[12., 22.],
+            [12., 22.],
+            [12., 22.]])
+    """
     return _plus("addmm", input, mm(mat1, mat2), beta, alpha)
 
 
 def addmv(input: Any, mat: Any, vec: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """``beta * input + alpha * mat @ vec``."""
+    """``beta * input + alpha * mat @ vec``; the input is broadcast to the product.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.addmv(nx.tensor([10.0, 20.0]), nx.ones(2, 3), nx.tensor([1.0, 2.0, 3.0]))
+    tensor([16., 26.])
+    """
     return _plus("addmv", input, mv(mat, vec), beta, alpha)
 
 
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """``beta * input + alpha * batch1 @ batch2``."""
+    """``beta * input + alpha * batch1 @ batch2`` of a batch, see :func:`bmm`; the input is broadcast to the product.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.baddbmm(nx.zeros(4), nx.ones(10, 2, 3), nx.ones(10, 3, 4)).shape
+    (10, 2, 4)
+    """
     return _plus("baddbmm", input, bmm(batch1, batch2), beta, alpha)
 
 
 def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """``beta * input + alpha * sum of batch1 @ batch2``."""
+    """``beta * input + alpha * sum of batch1 @ batch2``: the products of :func:`bmm` summed over the batch.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.addbmm(nx.zeros(2, 2), nx.ones(10, 2, 3), nx.ones(10, 3, 2))
+    tensor([[30., 30.],
+            [30., 30.]])
+    """
     return _plus("addbmm", input, sum_of(bmm(batch1, batch2), 0), beta, alpha)

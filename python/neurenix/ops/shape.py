@@ -129,13 +129,28 @@ def _reshaped(name: str, x: Tensor, new: tuple[int, ...]) -> Tensor:
 
 
 def view(input: Any, *args: Any, size: Any = None) -> Tensor:
-    """See :func:`reshape`; a copy where memory does not allow a view."""
+    """:func:`reshape` under PyTorch's other name: a copy where memory does not allow a view.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.view(nx.arange(6), 3, -1).shape
+    (3, 2)
+    """
     x = as_tensor(input)
     return _reshaped("view", x, _sizes("view", given(args, size), x._array.size, f"shape {x.shape}"))
 
 
 def view_as(input: Any, other: Any) -> Tensor:
-    """The elements with ``other``'s shape."""
+    """The elements with ``other``'s shape, see :func:`reshape`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.view_as(nx.arange(6), nx.zeros(2, 3))
+    tensor([[0, 1, 2],
+            [3, 4, 5]])
+    """
     return reshape(input, as_tensor(other).shape)
 
 
@@ -149,6 +164,13 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     ------
     ShapeError
         If the last is before the first.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> features = nx.zeros(8, 16, 4, 4)
+    >>> nx.flatten(features, 1).shape
+    (8, 256)
     """
     x = as_tensor(input)
     first, last = axis_of("flatten", start_dim, x.ndim), axis_of("flatten", end_dim, x.ndim)
@@ -159,12 +181,26 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 
 def ravel(input: Any) -> Tensor:
-    """All elements along one axis."""
+    """All elements along one axis, in logical order: a view where memory allows.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.ravel(nx.tensor([[1, 2], [3, 4]]))
+    tensor([1, 2, 3, 4])
+    """
     return flatten(input)
 
 
 def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Tensor:
-    """Axis ``dim`` split into axes of ``sizes``, one of which may be -1."""
+    """Axis ``dim`` split into axes of ``sizes``, one of which may be -1; a :class:`ShapeError` if their product is another.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.unflatten(nx.zeros(2, 12, 5), 1, (3, -1)).shape
+    (2, 3, 4, 5)
+    """
     x = as_tensor(input)
     at = axis_of("unflatten", dim, x.ndim)
     parts = _sizes("unflatten", tuple(sizes), x.shape[at], f"axis {dim} of {x.shape}")
@@ -172,14 +208,30 @@ def unflatten(input: Any, dim: int, sizes: Sequence[int]) -> Tensor:
 
 
 def squeeze(input: Any, dim: Any = None) -> Tensor:
-    """Without the axes of size 1, or those of them that ``dim`` names."""
+    """Without the axes of size 1, or without those of them that ``dim``, a number or several, names.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> x = nx.zeros(1, 3, 1, 5)
+    >>> nx.squeeze(x).shape, nx.squeeze(x, 0).shape, nx.squeeze(x, 1).shape
+    ((3, 5), (3, 1, 5), (1, 3, 1, 5))
+    """
     x = as_tensor(input)
     named = range(x.ndim) if dim is None else axes_of("squeeze", dim, x.ndim) if dim not in ((), []) else ()
     return _reshaped("squeeze", x, tuple(n for i, n in enumerate(x.shape) if n != 1 or i not in named))
 
 
 def unsqueeze(input: Any, dim: int) -> Tensor:
-    """With an axis of size 1 put in at ``dim``."""
+    """With an axis of size 1 put in at ``dim``, which may count from the end.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> image = nx.zeros(3, 8, 8)
+    >>> nx.unsqueeze(image, 0).shape, nx.unsqueeze(image, -1).shape
+    ((1, 3, 8, 8), (3, 8, 8, 1))
+    """
     x = as_tensor(input)
     at = axis_of("unsqueeze", dim, x.ndim + 1)
     return _reshaped("unsqueeze", x, (*x.shape[:at], 1, *x.shape[at:]))
@@ -195,6 +247,13 @@ def permute(input: Any, *args: Any, dims: Any = None) -> Tensor:
     ------
     ArgumentError
         If not every axis is named once.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> image = nx.zeros(480, 640, 3)  # H, W, C
+    >>> nx.permute(image, 2, 0, 1).shape
+    (3, 480, 640)
     """
     x = as_tensor(input)
     named = given(args, dims)
@@ -210,7 +269,14 @@ def _permuted(name: str, x: Tensor, order: tuple[int, ...]) -> Tensor:
 
 
 def transpose(input: Any, dim0: int, dim1: int) -> Tensor:
-    """Two axes exchanged, a view."""
+    """Two axes exchanged, a view.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.transpose(nx.zeros(2, 3, 4), 1, -1).shape
+    (2, 4, 3)
+    """
     x = as_tensor(input)
     a, b = axis_of("transpose", dim0, x.ndim), axis_of("transpose", dim1, x.ndim)
     order = list(range(x.ndim))
@@ -223,7 +289,16 @@ swapaxes = swapdims = transpose
 
 
 def t(input: Any) -> Tensor:
-    """A matrix transposed; fewer axes stay as they are."""
+    """A matrix (m, n) transposed, a view of shape (n, m); fewer axes stay as they are, more are a :class:`ShapeError`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.t(nx.tensor([[1, 2, 3]]))
+    tensor([[1],
+            [2],
+            [3]])
+    """
     x = as_tensor(input)
     if x.ndim > 2:
         raise ShapeError(f"t: expected at most 2 axes, got shape {x.shape}; use transpose or permute")
@@ -237,6 +312,12 @@ def movedim(input: Any, source: Any, destination: Any) -> Tensor:
     ------
     ArgumentError
         If they are not equally many, or an axis is named twice.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.movedim(nx.zeros(2, 3, 4, 5), 1, -1).shape
+    (2, 4, 5, 3)
     """
     x = as_tensor(input)
     sources = [axis_of("movedim", d, x.ndim) for d in (source if isinstance(source, (tuple, list)) else (source,))]
@@ -261,6 +342,15 @@ def broadcast_to(input: Any, *args: Any, size: Any = None) -> Tensor:
     ------
     ShapeError
         If another size than 1 would change.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.broadcast_to(nx.tensor([[1], [2]]), 2, 3)
+    tensor([[1, 1, 1],
+            [2, 2, 2]])
+    >>> nx.expand(nx.zeros(3, 1), 4, -1, 5).shape
+    (4, 3, 5)
     """
     x = as_tensor(input)
     sizes = [_integer("expand", n) for n in given(args, size)]
@@ -278,30 +368,30 @@ expand = broadcast_to
 
 
 def expand_as(input: Any, other: Any) -> Tensor:
-    """Expanded to ``other``'s shape."""
+    """``input`` expanded to ``other``'s shape, a view; see :func:`broadcast_to`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.expand_as(nx.tensor([1, 2]), nx.zeros(2, 2))
+    tensor([[1, 2],
+            [1, 2]])
+    """
     return broadcast_to(input, as_tensor(other).shape)
 
 
 def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
-    """All expanded to their common shape."""
+    """All expanded to their common shape, as views; a :class:`ShapeError` if there is none.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> rows, columns = nx.broadcast_tensors(nx.zeros(3, 1), nx.zeros(4))
+    >>> rows.shape, columns.shape
+    ((3, 4), (3, 4))
+    """
     from neurenix.ops.elementwise import common_shape
 
     inputs = [as_tensor(t) for t in tensors]
     shape = common_shape("broadcast_tensors", *(t.shape for t in inputs))
     return tuple(broadcast_to(t, shape) for t in inputs)
-
-
-# --- the same elements in new memory
-
-
-def contiguous(input: Any) -> Tensor:
-    """Dense in C order: itself, or a copy."""
-    x = as_tensor(input)
-    if x._array.flags.c_contiguous:
-        return x
-    return viewed("contiguous", x, layout.contiguous, lambda g: g, lambda d: d)
-
-
-def clone(input: Any) -> Tensor:
-    """A copy that remembers where it is from."""
-    return viewed("clone", as_tensor(input), layout.copy, lambda g: g, lambda d: d)

@@ -16,7 +16,8 @@ from neurenix.ops.compound import erfc
 from neurenix.ops.elementwise import Binary, Unary, map1, map2
 from neurenix.ops.layouts import where
 from neurenix.ops.reduce import sum_to
-from neurenix.ops.unary import as_floats, cos, erf, exp, log, log1p, neg, sin
+from neurenix.ops.trigonometry import cos, sin
+from neurenix.ops.unary import as_floats, erf, exp, log, log1p, neg
 from neurenix.tensor import Tensor, as_tensor
 
 _ROOT_2 = math.sqrt(2.0)
