@@ -1,8 +1,9 @@
 """Every public docstring shows an example that runs; ``without_example.txt`` has those that do not yet, and only gets shorter.
 
 Counted are the functions and classes of ``public_names.txt`` and of a few rooms more, and the classes' public methods and properties.
-A method that overrides a base's is shown by the base's example, ``forward`` by its class's. The examples run in
-``tests/docs/test_code_blocks.py``. After giving docstrings examples: ``make examples``.
+A method that overrides a base's is shown by the base's example, ``forward`` by its class's, a method that says no more than
+"See :func:`...`" by that function's. The examples run in ``tests/docs/test_code_blocks.py``. After giving docstrings examples:
+``make examples``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import Any
 LIST = Path(__file__).with_name("without_example.txt")
 PINNED = Path(__file__).with_name("public_names.txt")
 ROOMS = ("neurenix.images", "neurenix.nn.utils", "neurenix.optim.lr_scheduler", "neurenix.testing")
+SEE = re.compile(r"See :func:`(neurenix\.[\w.]+)`\.(?:$|\n)")
 ONE_FILE = ("neurenix.nn.utils", "neurenix.testing")  # what they import is not their own
 
 
@@ -66,7 +69,11 @@ def documented() -> dict[str, Any]:
 
 
 def has_example(value: Any) -> bool:
-    return bool(doctest.DocTestParser().get_examples(value.__doc__ or ""))
+    text = inspect.cleandoc(value.__doc__ or "")
+    if see := SEE.match(text):
+        module, _, last = see[1].rpartition(".")
+        return has_example(getattr(importlib.import_module(module), last))
+    return bool(doctest.DocTestParser().get_examples(text))
 
 
 def without_example() -> set[str]:
