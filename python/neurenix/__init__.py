@@ -1,7 +1,7 @@
 """Multi-scale models (U-Net, feature pyramids, pooling, fusion, transforms) on plain NumPy and CuPy arrays."""
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neurenix._rust import __version__ as __version__
 from neurenix import autograd as autograd
@@ -112,21 +112,40 @@ from neurenix.system import (
 
 from neurenix.amp import GradScaler as GradScaler
 
-# files
-from neurenix.serialization import load as load, load_weights as load_weights, save as save
-
-# first hour
-from neurenix.callbacks import EarlyStopping as EarlyStopping, ModelCheckpoint as ModelCheckpoint
-from neurenix.inference import predict as predict
-from neurenix.picture import overlay as overlay
 from neurenix.anomaly import detect_anomaly as detect_anomaly
 
 # rooms
 from neurenix import amp as amp, multiscale as multiscale, nn as nn, optim as optim
 
 
+if TYPE_CHECKING:
+    from neurenix.callbacks import EarlyStopping as EarlyStopping, ModelCheckpoint as ModelCheckpoint
+    from neurenix.inference import predict as predict
+    from neurenix.picture import overlay as overlay
+    from neurenix.serialization import load as load, load_weights as load_weights, save as save
+
+# What a first result does without loads when first used: these rooms and names take a third of a whole import.
+_LATER = ("cuda", "data", "export", "linalg", "metrics", "parallel", "slides", "special", "testing")
+_FROM = {
+    "EarlyStopping": "callbacks",
+    "ModelCheckpoint": "callbacks",
+    "load": "serialization",
+    "load_weights": "serialization",
+    "overlay": "picture",
+    "predict": "inference",
+    "save": "serialization",
+}
+
+
 def __getattr__(name: str) -> Any:
-    """``neurenix.data`` and such load when first used: the loader's workers alone take a quarter of the whole import."""
-    if name in ("cuda", "data", "export", "linalg", "metrics", "parallel", "slides", "special", "testing"):
+    """A room or name that loads when it is first used."""
+    if name in _LATER:
         return importlib.import_module(f"neurenix.{name}")
+    if name in _FROM:
+        value = globals()[name] = getattr(importlib.import_module(f"neurenix.{_FROM[name]}"), name)
+        return value
     raise AttributeError(f"module 'neurenix' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER, *_FROM})

@@ -1,5 +1,8 @@
 """Multi-scale models, pooling, fusion and transforms: the twelve classes of the API document, blocks to build others of, and encoders."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from neurenix.multiscale.blur import BlurPool as BlurPool
 from neurenix.multiscale.context import ASPP as ASPP, DAPPM as DAPPM, PPM as PPM, SPPF as SPPF
 from neurenix.multiscale.convnext import ConvNeXtEncoder as ConvNeXtEncoder, convnext_tiny as convnext_tiny
@@ -37,5 +40,20 @@ from neurenix.multiscale.transforms import (
 from neurenix.multiscale.unet import UNet as UNet
 from neurenix.multiscale.upernet import UPerHead as UPerHead
 from neurenix.multiscale.wavelets import CDF53Wavelet as CDF53Wavelet, HaarWavelet as HaarWavelet
-from neurenix.passes import ReceptiveField as ReceptiveField, receptive_field as receptive_field
-from neurenix.tiling import predict_tiled as predict_tiled
+
+if TYPE_CHECKING:
+    from neurenix.passes import ReceptiveField as ReceptiveField, receptive_field as receptive_field
+    from neurenix.tiling import predict_tiled as predict_tiled
+
+_FROM = {"ReceptiveField": "passes", "predict_tiled": "tiling", "receptive_field": "passes"}  # load when first used
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FROM:
+        value = globals()[name] = getattr(importlib.import_module(f"neurenix.{_FROM[name]}"), name)
+        return value
+    raise AttributeError(f"module 'neurenix.multiscale' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_FROM})

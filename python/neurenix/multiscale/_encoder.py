@@ -11,7 +11,6 @@ from neurenix.errors import ArgumentError
 from neurenix.multiscale import _checks
 from neurenix.nn.module import Module
 from neurenix.ops._arguments import integer
-from neurenix.serialization.weights import load_weights
 from neurenix.tensor import Tensor
 
 
@@ -52,6 +51,8 @@ class Encoder(Module):
     def _fill_from(self, weights: str | os.PathLike[str] | Mapping[str, Any] | None) -> None:
         """Take over weights that have torchvision's names; a classifier's and those of stages that are not here are left out."""
         if weights is not None:
+            from neurenix.serialization.weights import load_weights  # an import that few models need
+
             load_weights(self, weights, ignore=(*self._heads, *self._absent()), adapt_input=True)
 
     def _absent(self) -> list[str]:

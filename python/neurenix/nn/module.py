@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self, TypeVar
 
 from neurenix._typing import DeviceLike, DTypeLike
 from neurenix.checkpoint import note
 from neurenix.errors import ArgumentError, DTypeError, StateError
 from neurenix.memory import get_memory_limit
-from neurenix.memory_plan import MemoryPlan, memory_plan, within_limit
 from neurenix.nn import hooks, walking
 from neurenix.nn.parameter import Buffer, Parameter
 from neurenix.nn.registering import Registering
@@ -18,6 +17,9 @@ from neurenix.normalization import Normalization
 from neurenix.ops import inputs, state
 from neurenix.ops.convert import target
 from neurenix.tensor import Tensor
+
+if TYPE_CHECKING:
+    from neurenix.memory_plan import MemoryPlan
 
 T = TypeVar("T")
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
@@ -92,6 +94,8 @@ class Module(Registering, hooks.Hooked):
         note(self)
         if get_memory_limit() is None:
             return self._call_hooked(args, kwargs) if self.is_hooked() else self.forward(*args, **kwargs)
+        from neurenix.memory_plan import within_limit
+
         with within_limit(self, args, kwargs):
             return self._call_hooked(args, kwargs) if self.is_hooked() else self.forward(*args, **kwargs)
 
@@ -193,6 +197,8 @@ class Module(Registering, hooks.Hooked):
 
     def memory_plan(self, input_shape: Sequence[int], training: bool = False, *, optimizer: Any = None, loss: Any = None) -> MemoryPlan:
         """How much memory a run takes at its peak, said before it runs, as a table: see :func:`neurenix.memory_plan.memory_plan`."""
+        from neurenix.memory_plan import memory_plan
+
         return memory_plan(self, input_shape, training, optimizer=optimizer, loss=loss)
 
     # --- modes

@@ -8,7 +8,6 @@ own, and normalised maps are made a second time in backward. Same bits as the fu
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,12 +91,11 @@ class Norm(NamedTuple):
         return channel_norm.find_tables(like, Sizes(1, 1, 1, channels, 0), self.running, self.affine, False, 0.0, self.eps)
 
 
-@dataclass(frozen=True)
 class Fusible:
     """An activation that a GPU's convolution can apply to its sums: as kernels take it, and its function."""
 
-    how: Activation
-    function: Callable[[Tensor], Tensor]
+    def __init__(self, how: Activation, function: Callable[[Tensor], Tensor]) -> None:
+        self.how, self.function = how, function
 
     def __call__(self, x: Tensor) -> Tensor:
         """Apply it in a pass of its own."""
