@@ -46,7 +46,8 @@ def members(match: re.Match[str]) -> str:
     """One reference a public class and function of a module, or of those that come from some of its rooms."""
     name, rooms = match[1], [r.strip() for r in (match[2] or "").split(",") if r.strip()]
     module = importlib.import_module(name)
-    found = {n: v for n, v in vars(module).items() if not n.startswith("_") and (inspect.isclass(v) or inspect.isfunction(v))}
+    values = {n: getattr(module, n) for n in dir(module) if not n.startswith("_")}  # also what loads when first used
+    found = {n: v for n, v in values.items() if inspect.isclass(v) or inspect.isfunction(v)}
     home = {n: v.__module__.removeprefix("neurenix.") for n, v in found.items() if v.__module__.startswith("neurenix")}
     chosen = sorted(n for n, h in home.items() if not rooms or any(h == r or h.startswith(r + ".") for r in rooms))
     if not chosen:

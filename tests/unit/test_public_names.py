@@ -46,7 +46,8 @@ def is_ours(value: object) -> bool:
 
 
 def public_names(module: str) -> list[str]:
-    found = vars(importlib.import_module(module))
+    room = importlib.import_module(module)
+    found = {name: getattr(room, name) for name in dir(room)}  # also what loads when first used
     names = sorted(name for name, value in found.items() if not name.startswith("_") and is_ours(value))
     if module in ("neurenix.labelling", "neurenix.amp", "neurenix.cuda"):  # one file: what it imports is not its own
         names = [name for name in names if getattr(found[name], "__module__", "") == module]
