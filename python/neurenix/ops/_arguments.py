@@ -29,6 +29,8 @@ def integer(op: str, name: str, value: Any, least: int) -> int:
 
 def integers(op: str, name: str, value: Any, n: int, least: int) -> tuple[int, ...]:
     """One integer for each of ``n`` axes: from one number, or one or ``n`` of them."""
+    if type(value) is int and least <= value <= _MOST:  # what nearly every call has
+        return (value,) * n
     values = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
     if len(values) not in (1, n):
         raise ArgumentError(f"{op}: expected {name} as one integer or {n}, got {value!r}; pass e.g. {name}={(max(least, 2),) * n}")
@@ -39,7 +41,7 @@ def integers(op: str, name: str, value: Any, n: int, least: int) -> tuple[int, .
 def floats(op: str, x: Any) -> Tensor:
     """``x`` as a tensor of float32 or float64."""
     t: Tensor = as_tensor(x)
-    if t.dtype.name not in ("float32", "float64"):
+    if t.dtype.char not in "fd":
         raise DTypeError(f"{op}: expected float32 or float64, got {t.dtype}; convert it with .float()")
     return t
 

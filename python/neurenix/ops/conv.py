@@ -87,6 +87,10 @@ def zeros_around(op: str, padding: Any, kernel: Sequence[int], stride: Sequence[
     return [(p, p) for p in integers(op, "padding", padding, ndim, 0)]
 
 
+def _two(values: tuple[int, ...], row: int) -> tuple[int, int]:
+    return (row, values[0]) if len(values) == 1 else (values[-2], values[-1])
+
+
 class Fit(NamedTuple):
     """A convolution whose arguments fit: form of the input, windows one number an axis, size of the output."""
 
@@ -115,11 +119,7 @@ class Fit(NamedTuple):
     @property
     def window(self) -> Window:
         """The windows over the last two axes, a missing row axis added."""
-
-        def two(values: tuple[int, ...], row: int) -> tuple[int, int]:
-            return (row, values[0]) if len(values) == 1 else (values[-2], values[-1])
-
-        return Window(two(self.kernel, 1), two(self.stride, 1), two(self.pad, 0), two(self.dilation, 1), self.groups)
+        return Window(_two(self.kernel, 1), _two(self.stride, 1), _two(self.pad, 0), _two(self.dilation, 1), self.groups)
 
 
 def _record(op: str, operands: Operands, fit: Fit, scatter: bool) -> Tensor:
