@@ -29,6 +29,8 @@ ALONE = {
     "docs/memory.md",
     "neurenix.slides.planning.plan",
     "neurenix.memory_plan.memory_plan",
+    "neurenix.nn.module.Module.memory_plan",
+    "neurenix.nn.module.Module.plan",
 }  # count a process's memory
 
 

@@ -7,7 +7,8 @@ from neurenix.nn.parameter import Buffer as Buffer, Parameter as Parameter
 from neurenix.nn.summary import summary as summary
 
 # container
-from neurenix.nn.containers import ModuleDict as ModuleDict, ModuleList as ModuleList, Sequential as Sequential
+from neurenix.nn.containers import ModuleList as ModuleList, Sequential as Sequential
+from neurenix.nn.module_dict import ModuleDict as ModuleDict
 from neurenix.nn.parameter_containers import ParameterDict as ParameterDict, ParameterList as ParameterList
 
 # activation
@@ -65,18 +66,23 @@ from neurenix.nn.padding import (
 )  # fmt: skip
 
 # norm
-from neurenix.nn.norm import (
-    BatchNorm1d as BatchNorm1d, BatchNorm2d as BatchNorm2d, BatchNorm3d as BatchNorm3d, GroupNorm as GroupNorm, InstanceNorm1d as
-    InstanceNorm1d, InstanceNorm2d as InstanceNorm2d, InstanceNorm3d as InstanceNorm3d, LayerNorm as LayerNorm, LocalResponseNorm as
-    LocalResponseNorm, RMSNorm as RMSNorm,
+from neurenix.nn.instance_norm import (
+    InstanceNorm1d as InstanceNorm1d, InstanceNorm2d as InstanceNorm2d, InstanceNorm3d as InstanceNorm3d,
 )  # fmt: skip
+from neurenix.nn.norm import (
+    BatchNorm1d as BatchNorm1d, BatchNorm2d as BatchNorm2d, BatchNorm3d as BatchNorm3d, GroupNorm as GroupNorm,
+)  # fmt: skip
+from neurenix.nn.sample_norm import LayerNorm as LayerNorm, LocalResponseNorm as LocalResponseNorm, RMSNorm as RMSNorm
 
 # loss
 from neurenix.nn.loss import (
     BCELoss as BCELoss, BCEWithLogitsLoss as BCEWithLogitsLoss, CrossEntropyLoss as CrossEntropyLoss, HuberLoss as
-    HuberLoss, KLDivLoss as KLDivLoss, L1Loss as L1Loss, MSELoss as MSELoss, MultiLabelMarginLoss as MultiLabelMarginLoss,
-    MultiLabelSoftMarginLoss as MultiLabelSoftMarginLoss, MultiMarginLoss as MultiMarginLoss, NLLLoss as NLLLoss, PoissonNLLLoss as
-    PoissonNLLLoss, SmoothL1Loss as SmoothL1Loss, SoftMarginLoss as SoftMarginLoss,
+    HuberLoss, KLDivLoss as KLDivLoss, L1Loss as L1Loss, MSELoss as MSELoss, NLLLoss as NLLLoss, PoissonNLLLoss as PoissonNLLLoss,
+    SmoothL1Loss as SmoothL1Loss,
+)  # fmt: skip
+from neurenix.nn.margin_loss import (
+    MultiLabelMarginLoss as MultiLabelMarginLoss, MultiLabelSoftMarginLoss as MultiLabelSoftMarginLoss, MultiMarginLoss as MultiMarginLoss,
+    SoftMarginLoss as SoftMarginLoss,
 )  # fmt: skip
 from neurenix.nn.combined_loss import CombinedLoss as CombinedLoss, DeepSupervisionLoss as DeepSupervisionLoss
 from neurenix.nn.overlap_loss import (

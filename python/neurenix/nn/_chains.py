@@ -12,8 +12,9 @@ from typing import Any, NamedTuple, TypeAlias, cast
 from neurenix import ops
 from neurenix.nn.activation import CELU, ELU, GELU, SELU, LeakyReLU, Mish, ReLU, SiLU, Tanh
 from neurenix.nn.conv import Conv2d
+from neurenix.nn.instance_norm import InstanceNorm2d
 from neurenix.nn.module import Module
-from neurenix.nn.norm import BatchNorm2d, GroupNorm, InstanceNorm2d
+from neurenix.nn.norm import BatchNorm2d, GroupNorm
 from neurenix.nn.thresholds import Hardsigmoid, Hardswish, Hardtanh, ReLU6
 from neurenix.ops.activation import SELU_ALPHA, SELU_SCALE
 from neurenix.ops.conv_chain import Activation, Fusible, Norm, Unit, conv_chain, reads_two

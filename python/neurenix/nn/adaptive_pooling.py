@@ -152,7 +152,14 @@ class _LPPool(Module):
 
 
 class LPPool1d(_LPPool):
-    """The root of the sum of powers over windows of (N, C, L) or (C, L); see :class:`LPPool2d`."""
+    """The root of the sum of powers over windows of (N, C, L) or (C, L); see :class:`LPPool2d`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.LPPool1d(2, 2)(nx.tensor([[3.0, 4.0, 6.0, 8.0]])).tolist()  # the length of each pair
+    [[5.0, 10.0]]
+    """
 
     _axes = 1
 
@@ -178,6 +185,13 @@ class LPPool2d(_LPPool):
 
 
 class LPPool3d(_LPPool):
-    """The root of the sum of powers over windows of (N, C, D, H, W) or (C, D, H, W); see :class:`LPPool2d`."""
+    """The root of the sum of powers over windows of (N, C, D, H, W) or (C, D, H, W); see :class:`LPPool2d`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.LPPool3d(1, 2)(nx.ones(1, 2, 2, 2)).item()  # power 1: the sum of 8 voxels
+    8.0
+    """
 
     _axes = 3

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self, overload
 
 from neurenix.checkpoint import is_checkpointing, segment
-from neurenix.errors import ArgumentError, DTypeError, RangeError
+from neurenix.errors import DTypeError, RangeError
 from neurenix.nn import _chains
 from neurenix.nn.module import Arguments, Module
+from neurenix.nn.module_dict import checked_name
 
 
 class _Numbered(Module):
@@ -74,25 +75,71 @@ class _Numbered(Module):
         self._set(modules)
 
     def append(self, module: Module) -> Self:
-        """Add a module at the end and give this container back."""
+        """Add a module at the end and give this container back.
+
+        Raises
+        ------
+        DTypeError
+            If it is no module.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> layers = nx.nn.Sequential(nx.nn.Linear(2, 3)).append(nx.nn.ReLU())
+        >>> layers
+        Sequential(
+          (0): Linear(in_features=2, out_features=3, bias=True)
+          (1): ReLU()
+        )
+        """
         setattr(self, str(len(self)), self._checked(module))
         return self
 
     def extend(self, modules: Iterable[Module]) -> Self:
-        """Add modules at the end and give this container back."""
+        """Add modules at the end and give this container back.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> widths = [2, 8, 8]
+        >>> layers = nx.nn.Sequential().extend(nx.nn.Linear(a, b) for a, b in zip(widths, widths[1:]))
+        >>> layers(nx.ones(1, 2)).shape
+        (1, 8)
+        """
         for module in [self._checked(m) for m in modules]:
             self.append(module)
         return self
 
     def insert(self, index: int, module: Module) -> Self:
-        """Add a module before the one at ``index`` and give this container back."""
+        """Add a module before the one at ``index`` and give this container back.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> layers = nx.nn.Sequential(nx.nn.Linear(2, 3), nx.nn.Linear(3, 1)).insert(1, nx.nn.ReLU())
+        >>> [type(layer).__name__ for layer in layers]
+        ['Linear', 'ReLU', 'Linear']
+        """
         modules = self._list()
         modules.insert(index, module)
         self._set(modules)
         return self
 
     def pop(self, index: int = -1) -> Module:
-        """Take out the module at ``index`` and give it back."""
+        """Take out the module at ``index`` and give it back.
+
+        Raises
+        ------
+        RangeError
+            If there is no such module.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> layers = nx.nn.Sequential(nx.nn.Linear(2, 3), nx.nn.ReLU())
+        >>> layers.pop(), len(layers)
+        (ReLU(), 1)
+        """
         module = self._list()[self._position(index)]
         del self[index]
         return module
@@ -112,11 +159,19 @@ class Sequential(_Numbered):
     *modules : Module, or one dict of str to Module
         In a dict the keys are the names; otherwise they are "0", "1", ...
 
+    Raises
+    ------
+    DTypeError
+        If something in it is no module.
+
     Examples
     --------
     >>> import neurenix as nx
-    >>> len(nx.nn.Sequential(nx.nn.Module(), nx.nn.Module()))
-    2
+    >>> model = nx.nn.Sequential(nx.nn.Conv2d(3, 8, 3, padding=1), nx.nn.ReLU(), nx.nn.Conv2d(8, 2, 1))
+    >>> model(nx.ones(1, 3, 16, 16)).shape, model[:2](nx.ones(1, 3, 16, 16)).shape
+    ((1, 2, 16, 16), (1, 8, 16, 16))
+    >>> nx.nn.Sequential({"conv": nx.nn.Conv2d(3, 8, 3), "act": nx.nn.ReLU()}).act
+    ReLU()
     """
 
     _makes_segments = True
@@ -125,7 +180,7 @@ class Sequential(_Numbered):
     def __init__(self, *modules: Any) -> None:
         if len(modules) == 1 and isinstance(modules[0], Mapping):
             for name, module in modules[0].items():
-                setattr(self, _name(self, name), self._checked(module))
+                setattr(self, checked_name(self, name), self._checked(module))
         else:
             self._set(modules)
 
@@ -173,7 +228,17 @@ class Sequential(_Numbered):
         return self._run(input)
 
     def only_runs_in_turn(self) -> bool:
-        """Whether calling it is calling its modules, and nothing else happens: not so for types derived from it."""
+        """Whether calling it is calling its modules, and nothing else happens: not so for types derived from it.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> class Residual(nx.nn.Sequential):
+        ...     def forward(self, x):
+        ...         return x + super().forward(x)
+        >>> nx.nn.Sequential(nx.nn.ReLU()).only_runs_in_turn(), Residual(nx.nn.ReLU()).only_runs_in_turn()
+        (True, False)
+        """
         return "_runs_in_turn" in vars(type(self)) and _chains.is_plain(self, (type(self),))
 
     def _run(self, x: Any) -> Any:
@@ -212,12 +277,23 @@ class ModuleList(_Numbered):
     modules : iterable of Module, optional
         What it holds.
 
+    Raises
+    ------
+    DTypeError
+        If something in it is no module.
+    RangeError
+        For an index outside.
+
     Examples
     --------
     >>> import neurenix as nx
-    >>> layers = nx.nn.ModuleList([nx.nn.Module()])
-    >>> len(layers.append(nx.nn.Module()))
-    2
+    >>> class Branches(nx.nn.Module):
+    ...     def __init__(self):
+    ...         self.branches = nx.nn.ModuleList(nx.nn.Conv2d(3, 4, k, padding="same") for k in (1, 3, 5))
+    ...     def forward(self, x):
+    ...         return nx.cat([branch(x) for branch in self.branches], 1)
+    >>> Branches()(nx.ones(1, 3, 8, 8)).shape
+    (1, 12, 8, 8)
     """
 
     def __init__(self, modules: Iterable[Module] | None = None) -> None:
@@ -234,91 +310,3 @@ class ModuleList(_Numbered):
         texts = [repr(m).replace("\n", "\n  ") for m in self._list()]
         runs = [(text, list(run)) for text, run in itertools.groupby(range(len(texts)), texts.__getitem__)]
         return [f"({run[0]}): {text}" if len(run) == 1 else f"({run[0]}-{run[-1]}): {len(run)} x {text}" for text, run in runs]
-
-
-class ModuleDict(Module):
-    """Modules by name; its forward is yours to write.
-
-    Parameters
-    ----------
-    modules : mapping of str to Module, or pairs, optional
-        What it holds.
-    """
-
-    def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None) -> None:
-        self.update({} if modules is None else modules)
-
-    def extra_repr(self) -> str:
-        """Nothing: the modules say it."""
-        return ""
-
-    def _dict(self) -> dict[str, Module]:
-        return {k: v for k, v in vars(self).items() if isinstance(v, Module) and not k.startswith("_")}
-
-    def __getitem__(self, key: str) -> Module:
-        return self._dict()[key]
-
-    def __setitem__(self, key: str, module: Module) -> None:
-        if not isinstance(module, Module):
-            raise DTypeError(f"ModuleDict: expected modules, got {type(module).__name__}; pass e.g. nn.ReLU()")
-        setattr(self, _name(self, key), module)
-
-    def __delitem__(self, key: str) -> None:
-        delattr(self, key) if key in self._dict() else self._dict()[key]
-
-    def __len__(self) -> int:
-        return len(self._dict())
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._dict())
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._dict()
-
-    def keys(self) -> Iterable[str]:
-        """Names."""
-        return self._dict().keys()
-
-    def values(self) -> Iterable[Module]:
-        """Modules."""
-        return self._dict().values()
-
-    def items(self) -> Iterable[tuple[str, Module]]:
-        """Pairs of name and module."""
-        return self._dict().items()
-
-    def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
-        """Add or replace modules, of a mapping or of pairs."""
-        pairs = list(modules.items() if isinstance(modules, (Mapping, ModuleDict)) else modules)
-        for pair in pairs:
-            if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-                raise DTypeError(
-                    f"ModuleDict: expected a mapping, or pairs of name and module, got {pair!r}; pass e.g. {{'act': nn.ReLU()}}"
-                )
-        for key, module in pairs:
-            self[key] = module
-
-    def clear(self) -> None:
-        """Take out all modules."""
-        for key in self._dict():
-            delattr(self, key)
-
-    def pop(self, key: str) -> Module:
-        """Take out a module and give it back."""
-        module = self[key]
-        delattr(self, key)
-        return module
-
-    def constructor_arguments(self) -> Arguments:
-        """The modules as they are now."""
-        if type(self).__init__ is not ModuleDict.__init__:
-            return self._arguments
-        return (self._dict(),), {}
-
-
-def _name(module: Module, name: Any) -> str:
-    if not isinstance(name, str) or not name or name.startswith("_") or "." in name or hasattr(type(module), name):
-        raise ArgumentError(
-            f"{type(module).__name__}: expected a name without '.', a leading '_' or another meaning, got {name!r}; choose another name"
-        )
-    return name

@@ -59,7 +59,16 @@ class _Conv(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw weight and bias anew, each uniform in plus or minus ``1 / sqrt(fan_in)``."""
+        """Draw weight and bias anew, each uniform in plus or minus ``1 / sqrt(fan_in)``.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> layer = nx.nn.Conv2d(3, 8, 5)
+        >>> layer.reset_parameters()
+        >>> layer.weight.abs().max().item() <= 1 / (3 * 5 * 5) ** 0.5
+        True
+        """
         init.kaiming_uniform_(self.weight, a=math.sqrt(5))
         if self.bias is not None:
             bound = 1.0 / math.sqrt(math.prod(self.weight.shape[1:]))
@@ -239,7 +248,16 @@ class _Scatter(_Conv):
 
 
 class ConvTranspose1d(_Scatter):
-    """Spread (N, C, L) or (C, L) along its last axis; see :class:`ConvTranspose2d` for the arguments."""
+    """Spread (N, C, L) or (C, L) along its last axis; see :class:`ConvTranspose2d` for the arguments.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> layer = nx.nn.ConvTranspose1d(8, 4, 3, stride=2, padding=1)
+    >>> x = nx.Tensor(shape=(1, 8, 5))
+    >>> layer(x).shape, layer(x, output_size=10).shape  # (5 - 1) * 2 - 2 * 1 + 3, and one more
+    ((1, 4, 9), (1, 4, 10))
+    """
 
     _axes = 1
 

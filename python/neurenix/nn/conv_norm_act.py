@@ -9,8 +9,9 @@ from neurenix._typing import DeviceLike, DTypeLike
 from neurenix.nn.activation import GELU, LeakyReLU, ReLU, SiLU
 from neurenix.nn.containers import Sequential
 from neurenix.nn.conv import Conv2d
+from neurenix.nn.instance_norm import InstanceNorm2d
 from neurenix.nn.module import Module
-from neurenix.nn.norm import BatchNorm2d, GroupNorm, InstanceNorm2d
+from neurenix.nn.norm import BatchNorm2d, GroupNorm
 from neurenix.ops._arguments import choice, integers
 
 _NORMS = ("batch", "group", "instance")

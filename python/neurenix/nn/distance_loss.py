@@ -11,7 +11,25 @@ from neurenix.tensor import Tensor
 
 
 class GaussianNLLLoss(_Loss):
-    """Likelihood under normal distributions, see :func:`neurenix.nn.functional.gaussian_nll_loss`."""
+    """Likelihood of the target under normal distributions, see :func:`neurenix.nn.functional.gaussian_nll_loss`.
+
+    The network predicts a mean and a variance for each pixel, and so says how sure it is.
+
+    Raises
+    ------
+    ShapeError
+        In the call, if the variances do not fit.
+    RangeError
+        In the call, if a variance is negative.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> loss, error = nx.nn.GaussianNLLLoss(), 2.0  # the prediction is 2 away from the target
+    >>> means, target = nx.tensor([error]), nx.tensor([0.0])
+    >>> [round(loss(means, target, nx.tensor([var])).item(), 4) for var in (1.0, 4.0, 16.0)]  # least at the error's square
+    [2.0, 1.1931, 1.5113]
+    """
 
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)
@@ -39,7 +57,15 @@ class _MarginLoss(_Loss):
 
 
 class HingeEmbeddingLoss(_MarginLoss):
-    """Distances of pairs that belong together or apart, see :func:`neurenix.nn.functional.hinge_embedding_loss`."""
+    """Distances of pairs that belong together (1) or apart (-1), see :func:`neurenix.nn.functional.hinge_embedding_loss`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> distances = nx.tensor([0.25, 0.25, 3.0])
+    >>> nx.nn.HingeEmbeddingLoss(reduction="none")(distances, nx.tensor([1, -1, -1])).tolist()  # those beyond the margin cost nothing
+    [0.25, 0.75, 0.0]
+    """
 
     _margin = 1.0
 
@@ -49,7 +75,15 @@ class HingeEmbeddingLoss(_MarginLoss):
 
 
 class MarginRankingLoss(_MarginLoss):
-    """Which of two is larger, see :func:`neurenix.nn.functional.margin_ranking_loss`."""
+    """Whether the first of two scores is larger (1) or smaller (-1), see :func:`neurenix.nn.functional.margin_ranking_loss`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> better, worse = nx.tensor([2.0, 0.5]), nx.tensor([1.0, 0.5])
+    >>> nx.nn.MarginRankingLoss(margin=0.25, reduction="none")(better, worse, nx.tensor([1, 1])).tolist()  # equal scores are not enough
+    [0.0, 0.25]
+    """
 
     def forward(self, input1: Any, input2: Any, target: Any) -> Tensor:
         """The loss of two scores and targets 1 and -1."""
@@ -57,7 +91,16 @@ class MarginRankingLoss(_MarginLoss):
 
 
 class CosineEmbeddingLoss(_MarginLoss):
-    """Angles of pairs that belong together or apart, see :func:`neurenix.nn.functional.cosine_embedding_loss`."""
+    """Angles of pairs of vectors that belong together (1) or apart (-1), see :func:`neurenix.nn.functional.cosine_embedding_loss`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> a, b = nx.tensor([[1.0, 0.0], [1.0, 0.0]]), nx.tensor([[0.0, 3.0], [5.0, 0.0]])  # at a right angle, and parallel
+    >>> loss = nx.nn.CosineEmbeddingLoss(margin=0.25, reduction="none")
+    >>> loss(a, b, nx.tensor([1, -1])).numpy().round(4)  # 1 - cos, and cos - margin
+    array([1.  , 0.75], dtype=float32)
+    """
 
     def forward(self, input1: Any, input2: Any, target: Any) -> Tensor:
         """The loss of two vectors a sample and targets 1 and -1."""
@@ -65,7 +108,25 @@ class CosineEmbeddingLoss(_MarginLoss):
 
 
 class TripletMarginLoss(_MarginLoss):
-    """An anchor nearer to one than to another, see :func:`neurenix.nn.functional.triplet_margin_loss`."""
+    """An anchor nearer to a positive than to a negative by a margin, see :func:`neurenix.nn.functional.triplet_margin_loss`.
+
+    Raises
+    ------
+    ArgumentError
+        In the call, if ``margin`` is not above 0.
+
+    References
+    ----------
+    .. [1] V. Balntas et al., "Learning local feature descriptors with triplets and shallow convolutional neural networks", BMVC 2016.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> anchor, positive = nx.tensor([[0.0, 0.0]]), nx.tensor([[3.0, 4.0]])  # 5 apart
+    >>> loss = nx.nn.TripletMarginLoss(margin=1.0)
+    >>> [round(loss(anchor, positive, nx.tensor([[far, 0.0]])).item(), 4) for far in (2.0, 5.5, 6.5)]
+    [4.0, 0.5, 0.0]
+    """
 
     _margin = 1.0
 
@@ -88,7 +149,17 @@ class TripletMarginLoss(_MarginLoss):
 
 
 class TripletMarginWithDistanceLoss(_MarginLoss):
-    """:class:`TripletMarginLoss` with a distance of one's own."""
+    """:class:`TripletMarginLoss` with a distance of one's own: a function of two tensors (N, D) that gives (N,).
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> def by_axis(a, b):  # the Manhattan distance
+    ...     return (a - b).abs().sum(-1)
+    >>> loss = nx.nn.TripletMarginWithDistanceLoss(distance_function=by_axis)
+    >>> loss(nx.tensor([[0.0, 0.0]]), nx.tensor([[3.0, 4.0]]), nx.tensor([[2.0, 2.0]])).item()  # 7 - 4 + 1
+    4.0
+    """
 
     _margin = 1.0
 

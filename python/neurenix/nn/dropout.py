@@ -11,7 +11,7 @@ from neurenix.tensor import Tensor
 
 
 class Dropout(Module):
-    """Set elements to zero at random while training, see :func:`neurenix.nn.functional.dropout`.
+    """Set elements to zero at random while training, and divide the others by ``1 - p``; see :func:`neurenix.nn.functional.dropout`.
 
     Parameters
     ----------
@@ -25,11 +25,18 @@ class Dropout(Module):
     ArgumentError
         If ``p`` is not a probability.
 
+    References
+    ----------
+    .. [1] N. Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 15, 2014.
+
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.Dropout(0.5).eval()(nx.tensor([1.0, 2.0])).tolist()
-    [1.0, 2.0]
+    >>> layer, x = nx.nn.Dropout(0.5), nx.ones(1000)
+    >>> sorted(set(layer(x).tolist()))  # dropped, and doubled, so that the mean stays
+    [0.0, 2.0]
+    >>> layer.eval()(x).tolist() == x.tolist()
+    True
     """
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
@@ -47,7 +54,19 @@ class Dropout(Module):
 
 
 class Dropout2d(Dropout):
-    """Set whole channels of (N, C, H, W) to zero at random while training, see :class:`Dropout`."""
+    """Set whole channels of (N, C, H, W) to zero at random while training, see :class:`Dropout`; neighbouring pixels say too much of each other.
+
+    References
+    ----------
+    .. [1] J. Tompson et al., "Efficient object localization using convolutional networks", CVPR 2015.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> y = nx.nn.Dropout2d(0.5)(nx.ones(2, 8, 4, 4))
+    >>> nx.equal(y.amax((2, 3)), y.amin((2, 3)))  # a channel is dropped as a whole or not at all
+    True
+    """
 
     def forward(self, input: Any) -> Tensor:
         """Drop channels while training."""
@@ -55,7 +74,15 @@ class Dropout2d(Dropout):
 
 
 class Dropout1d(Dropout):
-    """Set whole channels of (N, C, L) or (C, L) to zero at random while training, see :class:`Dropout`."""
+    """Set whole channels of (N, C, L) or (C, L) to zero at random while training, see :class:`Dropout`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> y = nx.nn.Dropout1d(0.5)(nx.ones(1, 8, 5))
+    >>> nx.equal(y.amax(-1), y.amin(-1))  # a channel is dropped as a whole or not at all
+    True
+    """
 
     def forward(self, input: Any) -> Tensor:
         """Drop channels while training."""
@@ -63,7 +90,15 @@ class Dropout1d(Dropout):
 
 
 class Dropout3d(Dropout):
-    """Set whole channels of (N, C, D, H, W) or (C, D, H, W) to zero at random while training, see :class:`Dropout`."""
+    """Set whole channels of (N, C, D, H, W) or (C, D, H, W) to zero at random while training, see :class:`Dropout`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> y = nx.nn.Dropout3d(0.5)(nx.ones(8, 2, 4, 4))
+    >>> set(y.amax((1, 2, 3)).tolist()) <= {0.0, 2.0}, nx.equal(y.amax((1, 2, 3)), y.amin((1, 2, 3)))
+    (True, True)
+    """
 
     def forward(self, input: Any) -> Tensor:
         """Drop channels while training."""
@@ -71,7 +106,15 @@ class Dropout3d(Dropout):
 
 
 class FeatureAlphaDropout(Dropout):
-    """:class:`AlphaDropout` of whole channels of (N, C, ...)."""
+    """:class:`AlphaDropout` of whole channels of (N, C, ...).
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> y = nx.nn.FeatureAlphaDropout(0.5)(nx.ones(2, 8, 4, 4))
+    >>> nx.equal(y.amax((2, 3)), y.amin((2, 3)))  # a channel is dropped as a whole or not at all
+    True
+    """
 
     def forward(self, input: Any) -> Tensor:
         """Drop channels while training."""
@@ -79,7 +122,21 @@ class FeatureAlphaDropout(Dropout):
 
 
 class AlphaDropout(Dropout):
-    """Dropout for networks of SELU that keeps mean and variance, see :func:`neurenix.nn.functional.alpha_dropout`."""
+    """Dropout for networks of SELU: dropped elements get SELU's lower bound, then mean and variance are brought back.
+
+    See :func:`neurenix.nn.functional.alpha_dropout`.
+
+    References
+    ----------
+    .. [1] G. Klambauer et al., "Self-normalizing neural networks", NeurIPS 2017.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> y = nx.nn.AlphaDropout(0.5)(nx.randn(100000))
+    >>> round(abs(y.mean().item()), 1), round(y.std().item(), 1)
+    (0.0, 1.0)
+    """
 
     def forward(self, input: Any) -> Tensor:
         """Drop elements while training."""

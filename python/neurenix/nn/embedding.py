@@ -85,7 +85,30 @@ class Embedding(Module):
         scale_grad_by_freq: bool = False,
         sparse: bool = False,
     ) -> Embedding:
-        """Make one from a table (count, size), which is not trained unless ``freeze`` is false."""
+        """Make one from a table (count, size), which is not trained unless ``freeze`` is false.
+
+        Parameters
+        ----------
+        embeddings : Tensor or array, shape (count, size)
+            Its element type and device are the layer's.
+        freeze : bool
+            Whether to leave the table untrained.
+        padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse
+            As of :class:`Embedding`.
+
+        Raises
+        ------
+        ShapeError
+            If the table is not a matrix.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> table = nx.tensor([[0.0, 0.0], [1.0, 2.0], [3.0, 4.0]])
+        >>> layer = nx.nn.Embedding.from_pretrained(table)
+        >>> layer(nx.tensor([2, 0])).tolist(), layer.weight.requires_grad
+        ([[3.0, 4.0], [0.0, 0.0]], False)
+        """
         table = as_tensor(embeddings)
         if table.ndim != 2:
             raise ShapeError(f"Embedding: expected embeddings (count, size), got shape {table.shape}; reshape them")
@@ -96,7 +119,16 @@ class Embedding(Module):
         return layer
 
     def reset_parameters(self) -> None:
-        """Draw the table anew from the standard normal distribution; the padding row is zero."""
+        """Draw the table anew from the standard normal distribution; the padding row is zero.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> layer = nx.nn.Embedding(3, 2, padding_idx=0)
+        >>> layer.reset_parameters()
+        >>> layer.weight[0].tolist()
+        [0.0, 0.0]
+        """
         init.normal_(self.weight)
         if self.padding_idx is not None:
             rows = ops.reshape(ops.arange(self.num_embeddings, device=self.weight.device), (-1, 1))

@@ -32,7 +32,18 @@ class Hooked:
     forward: Callable[..., Any]
 
     def is_hooked(self) -> bool:
-        """Whether something watches this module's calls."""
+        """Whether something watches this module's calls.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> layer = nx.nn.ReLU()
+        >>> handle = layer.register_forward_hook(lambda module, args, output: None)
+        >>> before = layer.is_hooked()
+        >>> handle.remove()
+        >>> before, layer.is_hooked()
+        (True, False)
+        """
         return bool(self._hooks or self._pre_hooks or self._backward_hooks)
 
     def register_forward_pre_hook(self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False) -> HookHandle:
@@ -40,6 +51,25 @@ class Hooked:
 
         With ``with_kwargs`` it is ``hook(module, args, kwargs)``, which returns ``None`` or both; with ``prepend`` it is called before
         those that are there.
+
+        Returns
+        -------
+        HookHandle
+            Its ``remove()`` takes the hook off again.
+
+        Raises
+        ------
+        DTypeError
+            If ``hook`` cannot be called.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> layer = nx.nn.ReLU()
+        >>> handle = layer.register_forward_pre_hook(lambda module, args: args[0] - 1)  # centre the input
+        >>> layer(nx.tensor([0.0, 3.0])).tolist()
+        [0.0, 2.0]
+        >>> handle.remove()
         """
         self._pre_hooks = {} if self._pre_hooks is None else self._pre_hooks
         return HookHandle(self._pre_hooks, Hook(_checked(hook), with_kwargs), prepend)
@@ -51,6 +81,27 @@ class Hooked:
 
         With ``with_kwargs`` it is ``hook(module, args, kwargs, output)``; with ``prepend`` it is called before those that are there;
         with ``always_call`` also after a forward that failed, its output ``None``.
+
+        Returns
+        -------
+        HookHandle
+            Its ``remove()`` takes the hook off again.
+
+        Raises
+        ------
+        DTypeError
+            If ``hook`` cannot be called.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> model, shapes = nx.nn.Sequential(nx.nn.Conv2d(1, 4, 3), nx.nn.MaxPool2d(2), nx.nn.Conv2d(4, 8, 3)), []
+        >>> hooks = [m.register_forward_hook(lambda m, args, y: shapes.append(y.shape)) for m in model]
+        >>> _ = model(nx.zeros(1, 1, 16, 16))
+        >>> shapes
+        [(1, 4, 14, 14), (1, 4, 7, 7), (1, 8, 5, 5)]
+        >>> for hook in hooks:
+        ...     hook.remove()
         """
         self._hooks = {} if self._hooks is None else self._hooks
         return HookHandle(self._hooks, Hook(_checked(hook), with_kwargs, always_call), prepend)

@@ -16,13 +16,24 @@ _GAINS |= {f"conv{'_transpose' if t else ''}{d}d": 1.0 for t in (False, True) fo
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """The factor that keeps the variance through a nonlinearity; ``param`` is leaky_relu's slope.
+    """The factor that keeps the variance through a nonlinearity.
+
+    Parameters
+    ----------
+    nonlinearity : {"linear", "sigmoid", "tanh", "relu", "leaky_relu", "selu"}, or a convolution's name such as "conv2d"
+    param : float, optional
+        Slope of "leaky_relu" below 0, 0.01 by default.
+
+    Raises
+    ------
+    ArgumentError
+        For another name, or a slope that is no number.
 
     Examples
     --------
     >>> from neurenix.nn import init
-    >>> init.calculate_gain("tanh")
-    1.6666666666666667
+    >>> round(init.calculate_gain("tanh"), 4), round(init.calculate_gain("relu") ** 2, 4)
+    (1.6667, 2.0)
     """
     if nonlinearity == "leaky_relu":
         slope = 0.01 if param is None else param
@@ -55,7 +66,22 @@ def _fan(op: str, t: Tensor, mode: str) -> int:
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
-    """Fill with numbers of [a, b), each equally likely."""
+    """Fill with numbers of [a, b), each equally likely.
+
+    Raises
+    ------
+    ArgumentError
+        If ``a > b``.
+    DTypeError
+        If ``tensor`` is not a tensor of floats.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> w = nx.nn.init.uniform_(nx.empty(100, 100), -0.1, 0.1)
+    >>> w.abs().max().item() <= 0.1, abs(w.mean().item()) < 0.01
+    (True, True)
+    """
     _checked("uniform_", tensor)
     if not a <= b:
         raise ArgumentError(f"uniform_: expected a <= b, got {a} and {b}; exchange them")
@@ -63,7 +89,20 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
-    """Fill with normal numbers of this mean and standard deviation."""
+    """Fill with normal numbers of this mean and standard deviation.
+
+    Raises
+    ------
+    DTypeError
+        If ``tensor`` is not a tensor of floats.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> w = nx.nn.init.normal_(nx.empty(100, 100), std=0.02)
+    >>> round(w.std().item(), 2)
+    0.02
+    """
     _checked("normal_", tensor)
     return tensor.assign_(random.normal(tensor.shape, mean, std, dtype=tensor.dtype, device=tensor.device))
 
@@ -75,6 +114,13 @@ def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float 
     ------
     ArgumentError
         If [a, b] is so far from the mean that no draw would fall into it.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> w = nx.nn.init.trunc_normal_(nx.empty(100, 100), std=0.02, a=-0.04, b=0.04)
+    >>> w.abs().max().item() <= 0.04
+    True
     """
     _checked("trunc_normal_", tensor)
     if not a < b or a > mean + 5 * std or b < mean - 5 * std:
@@ -83,7 +129,20 @@ def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float 
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
-    """Fill with one number."""
+    """Fill with one number, e.g. a bias that begins at the logit of a rare class.
+
+    Raises
+    ------
+    DTypeError
+        If it is not a tensor.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> head = nx.nn.Conv2d(8, 1, 1)
+    >>> nx.nn.init.constant_(head.bias, -2.0).tolist()
+    [-2.0]
+    """
     return _filled("constant_", tensor, val)
 
 
@@ -98,17 +157,43 @@ def _filled(op: str, tensor: Tensor, val: float) -> Tensor:
 
 
 def zeros_(tensor: Tensor) -> Tensor:
-    """Fill with zeros."""
+    """Fill with zeros.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.init.zeros_(nx.nn.Linear(4, 2).bias).tolist()
+    [0.0, 0.0]
+    """
     return _filled("zeros_", tensor, 0.0)
 
 
 def ones_(tensor: Tensor) -> Tensor:
-    """Fill with ones."""
+    """Fill with ones.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.init.ones_(nx.empty(3)).tolist()
+    [1.0, 1.0, 1.0]
+    """
     return _filled("ones_", tensor, 1.0)
 
 
 def eye_(tensor: Tensor) -> Tensor:
-    """Make a matrix the identity: ones on the diagonal, zeros elsewhere."""
+    """Make a matrix the identity: ones on the diagonal, zeros elsewhere.
+
+    Raises
+    ------
+    ShapeError
+        If it is not a matrix.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.init.eye_(nx.empty(2, 3)).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    """
     if _checked("eye_", tensor).ndim != 2:
         raise ShapeError(f"eye_: expected a matrix, got {tensor.shape}; pass a 2-D weight")
     if lazy.is_loading():
@@ -118,23 +203,43 @@ def eye_(tensor: Tensor) -> Tensor:
 
 
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
-    """Fill with numbers of [-a, a), a = gain * sqrt(6 / (fan_in + fan_out)).
+    """Fill with numbers of [-a, a), ``a = gain * sqrt(6 / (fan_in + fan_out))``: for tanh and sigmoid.
+
+    Raises
+    ------
+    ShapeError
+        If the weight (out, in, ...) has fewer than 2 axes.
 
     References
     ----------
     .. [1] X. Glorot and Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks", AISTATS 2010.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> w = nx.nn.init.xavier_uniform_(nx.empty(50, 100))
+    >>> w.abs().max().item() <= (6 / 150) ** 0.5
+    True
     """
     bound = gain * math.sqrt(6.0 / sum(_fans("xavier_uniform_", tensor)))
     return uniform_(tensor, -bound, bound)
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
-    """Fill with normal numbers of deviation gain * sqrt(2 / (fan_in + fan_out))."""
+    """Fill with normal numbers of deviation ``gain * sqrt(2 / (fan_in + fan_out))``, see :func:`xavier_uniform_`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> w = nx.nn.init.xavier_normal_(nx.empty(100, 100))
+    >>> round(w.std().item(), 2)  # (2 / 200) ** 0.5
+    0.1
+    """
     return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(_fans("xavier_normal_", tensor))))
 
 
 def kaiming_uniform_(tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
-    """Fill with numbers of [-b, b), b = gain * sqrt(3 / fan).
+    """Fill with numbers of [-b, b), ``b = gain * sqrt(3 / fan)``: for ReLU and its like.
 
     Parameters
     ----------
@@ -147,9 +252,24 @@ def kaiming_uniform_(tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonli
     nonlinearity : str
         Whose gain to use, see :func:`calculate_gain`.
 
+    Raises
+    ------
+    ArgumentError
+        For another mode or nonlinearity.
+    ShapeError
+        If the weight has fewer than 2 axes.
+
     References
     ----------
     .. [1] K. He et al., "Delving deep into rectifiers", ICCV 2015.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> layer = nx.nn.Conv2d(16, 32, 3)
+    >>> w = nx.nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
+    >>> w.abs().max().item() <= (2 * 3 / (16 * 3 * 3)) ** 0.5  # fan_in: the inputs of one output
+    True
     """
     fan = _fan("kaiming_uniform_", tensor, mode)
     bound = calculate_gain(nonlinearity, a) * math.sqrt(3.0 / fan) if fan else 0.0
@@ -157,6 +277,15 @@ def kaiming_uniform_(tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonli
 
 
 def kaiming_normal_(tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
-    """Fill with normal numbers of deviation gain / sqrt(fan)."""
+    """Fill with normal numbers of deviation ``gain / sqrt(fan)``; arguments as of :func:`kaiming_uniform_`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> layer = nx.nn.Conv2d(32, 50, 2)
+    >>> w = nx.nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+    >>> round(w.std().item(), 2)  # (2 / (50 * 2 * 2)) ** 0.5
+    0.1
+    """
     fan = _fan("kaiming_normal_", tensor, mode)
     return normal_(tensor, 0.0, calculate_gain(nonlinearity, a) / math.sqrt(fan) if fan else 0.0)

@@ -54,7 +54,16 @@ class Linear(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw weight and bias anew, each uniform in plus or minus ``1 / sqrt(in_features)``."""
+        """Draw weight and bias anew, each uniform in plus or minus ``1 / sqrt(in_features)``.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> layer = nx.nn.Linear(16, 4)
+        >>> layer.reset_parameters()
+        >>> layer.weight.abs().max().item() <= 1 / 16**0.5
+        True
+        """
         init.kaiming_uniform_(self.weight, a=math.sqrt(5))
         if self.bias is not None:
             bound = 1.0 / math.sqrt(self.in_features)
@@ -116,7 +125,16 @@ class Bilinear(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw weight and bias anew, each uniform in plus or minus ``1 / sqrt(in1_features)``."""
+        """Draw weight and bias anew, each uniform in plus or minus ``1 / sqrt(in1_features)``.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> layer = nx.nn.Bilinear(4, 3, 2)
+        >>> layer.reset_parameters()
+        >>> layer.weight.abs().max().item() <= 1 / 4**0.5
+        True
+        """
         bound = 1.0 / math.sqrt(self.in1_features)
         init.uniform_(self.weight, -bound, bound)
         if self.bias is not None:
@@ -133,7 +151,16 @@ class Bilinear(Module):
 
 
 class Identity(Module):
-    """Give the input back; takes any arguments, so that it can stand in for any layer."""
+    """Give the input back; takes any arguments, so that it can stand in for any layer.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> model = nx.nn.Sequential(nx.nn.Linear(8, 8), nx.nn.ReLU(), nx.nn.Linear(8, 10))
+    >>> model[2] = nx.nn.Identity()  # features instead of classes
+    >>> model(nx.ones(1, 8)).shape
+    (1, 8)
+    """
 
     def __init__(self, *_: Any, **__: Any) -> None:
         super().__init__()

@@ -46,6 +46,13 @@ class BCELoss(_WeightedLoss):
     ignore_index : number, optional
         Value of the target where an element does not count.
 
+    Raises
+    ------
+    ShapeError
+        In the call, if prediction and target have different shapes: a mask (N, H, W) does not fit (N, 1, H, W).
+    ArgumentError
+        In the call, if a probability lies outside [0, 1]; in the constructor for an unknown reduction.
+
     Notes
     -----
     Probabilities that come from ``sigmoid`` are computed from its logits, so a saturated output still learns.
@@ -78,6 +85,8 @@ class BCELoss(_WeightedLoss):
 class BCEWithLogitsLoss(_WeightedLoss):
     """Binary cross entropy of logits, see :func:`neurenix.nn.functional.binary_cross_entropy_with_logits`.
 
+    Prediction and target have one shape, (N, 1, H, W) for a mask; the prediction is floats, the target 0 and 1 of any type.
+
     Parameters
     ----------
     weight : Tensor, optional
@@ -87,6 +96,21 @@ class BCEWithLogitsLoss(_WeightedLoss):
         Weight of positive targets.
     ignore_index : number, optional
         Value of the target where an element does not count.
+
+    Raises
+    ------
+    ShapeError
+        In the call, if the shapes differ.
+    ArgumentError
+        In the call, if the prediction is the output of ``sigmoid`` or ``softmax``; in the constructor for an unknown reduction.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> loss = nx.nn.BCEWithLogitsLoss(pos_weight=nx.tensor([3.0]))  # the foreground is rare: a miss costs three times as much
+    >>> missed, false_alarm = loss(nx.tensor([[-2.0]]), nx.tensor([[1.0]])), loss(nx.tensor([[2.0]]), nx.tensor([[0.0]]))
+    >>> round(missed.item() / false_alarm.item(), 4)
+    3.0
     """
 
     pos_weight: Buffer | None
@@ -165,6 +189,19 @@ class NLLLoss(_WeightedLoss):
     ignore_index : int
         A class number that does not count.
     reduction : {"mean", "sum", "none"}
+
+    Raises
+    ------
+    ArgumentError
+        In the call, if a class number is neither below C nor ``ignore_index``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> log_probabilities = nx.tensor([[[0.5, 0.25], [0.5, 0.75]]]).log()  # (N, C, L): two classes at two pixels
+    >>> loss = nx.nn.NLLLoss(ignore_index=255)
+    >>> round(loss(log_probabilities, nx.tensor([[0, 255]])).item(), 4)  # -log(0.5): the second pixel does not count
+    0.6931
     """
 
     def __init__(
@@ -185,7 +222,17 @@ class NLLLoss(_WeightedLoss):
 
 
 class MSELoss(_Loss):
-    """Squared error, see :func:`neurenix.nn.functional.mse_loss`; ``mask`` in the call leaves elements out."""
+    """Squared error ``(x - t)^2`` of tensors of one shape, see :func:`neurenix.nn.functional.mse_loss`; ``mask`` in the call leaves elements out.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> prediction, target = nx.tensor([1.0, 3.0, 9.0]), nx.tensor([1.0, 1.0, 0.0])
+    >>> nx.nn.MSELoss()(prediction, target, mask=nx.tensor([True, True, False])).item()  # the mean over the two that count
+    2.0
+    >>> nx.nn.MSELoss(reduction="none")(prediction, target).tolist()
+    [0.0, 4.0, 81.0]
+    """
 
     def forward(self, input: Any, target: Any, mask: Any = None) -> Tensor:
         """The loss."""
@@ -193,7 +240,16 @@ class MSELoss(_Loss):
 
 
 class L1Loss(_Loss):
-    """Absolute error, see :func:`neurenix.nn.functional.l1_loss`; ``mask`` in the call leaves elements out."""
+    """Absolute error ``|x - t|`` of tensors of one shape, see :func:`neurenix.nn.functional.l1_loss`; ``mask`` in the call leaves elements out.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> prediction = nx.tensor([1.0, 4.0], requires_grad=True)
+    >>> nx.nn.L1Loss()(prediction, nx.tensor([1.0, 1.0])).backward()
+    >>> prediction.grad.tolist()  # 0 where they are equal, else of one size however far they lie apart
+    [0.0, 0.5]
+    """
 
     def forward(self, input: Any, target: Any, mask: Any = None) -> Tensor:
         """The loss."""
@@ -201,7 +257,15 @@ class L1Loss(_Loss):
 
 
 class SmoothL1Loss(_Loss):
-    """Squared error below ``beta``, absolute above, see :func:`neurenix.nn.functional.smooth_l1_loss`."""
+    """``d^2 / (2 beta)`` for ``d = |x - t|`` below ``beta``, else ``d - beta / 2``, see :func:`neurenix.nn.functional.smooth_l1_loss`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> loss = nx.nn.SmoothL1Loss(reduction="none", beta=2.0)
+    >>> loss(nx.tensor([0.0, 1.0, 2.0, 10.0]), nx.zeros(4)).tolist()
+    [0.0, 0.25, 1.0, 9.0]
+    """
 
     def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean", beta: float = 1.0) -> None:
         super().__init__(size_average, reduce, reduction)
@@ -213,7 +277,20 @@ class SmoothL1Loss(_Loss):
 
 
 class HuberLoss(_Loss):
-    """Squared error up to ``delta``, absolute above, see :func:`neurenix.nn.functional.huber_loss`."""
+    """``d^2 / 2`` for ``d = |x - t|`` up to ``delta``, else ``delta (d - delta / 2)``, see :func:`neurenix.nn.functional.huber_loss`.
+
+    Raises
+    ------
+    ArgumentError
+        If ``delta`` is not a number, or in the call not above 0.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> loss = nx.nn.HuberLoss(reduction="none", delta=2.0)  # delta times SmoothL1Loss(beta=delta)
+    >>> loss(nx.tensor([0.0, 1.0, 2.0, 10.0]), nx.zeros(4)).tolist()
+    [0.0, 0.5, 2.0, 18.0]
+    """
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction=reduction)
@@ -227,7 +304,17 @@ class HuberLoss(_Loss):
 
 
 class KLDivLoss(_Loss):
-    """Kullback and Leibler's divergence, see :func:`neurenix.nn.functional.kl_div`; ``reduction`` may be "batchmean"."""
+    """Kullback and Leibler's divergence of log-probabilities, see :func:`neurenix.nn.functional.kl_div`.
+
+    ``reduction="batchmean"`` divides the sum by the batch's size, which is the divergence itself; "mean" divides by all elements.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> student, teacher = nx.tensor([[0.5, 0.5]]), nx.tensor([[0.25, 0.75]])
+    >>> round(nx.nn.KLDivLoss(reduction="batchmean")(student.log(), teacher).item(), 4)  # 0.25 log(0.5) + 0.75 log(1.5)
+    0.1308
+    """
 
     def __init__(
         self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean", log_target: bool = False
@@ -243,7 +330,16 @@ class KLDivLoss(_Loss):
 
 
 class PoissonNLLLoss(_Loss):
-    """Negative log likelihood of counts, see :func:`neurenix.nn.functional.poisson_nll_loss`."""
+    """Negative log likelihood of counts, such as photons in a pixel, see :func:`neurenix.nn.functional.poisson_nll_loss`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> counts = nx.tensor([4.0])
+    >>> loss = nx.nn.PoissonNLLLoss(log_input=False)
+    >>> [round(loss(nx.tensor([rate]), counts).item(), 4) for rate in (2.0, 4.0, 8.0)]  # least where the rate is the count
+    [-0.7726, -1.5452, -0.3178]
+    """
 
     def __init__(
         self,
@@ -261,47 +357,3 @@ class PoissonNLLLoss(_Loss):
         """The loss of rates and counts."""
         settings: dict[str, Any] = {"log_input": self.log_input, "full": self.full, "eps": self.eps, "reduction": self.reduction}
         return ops.poisson_nll_loss(input, target, **settings)
-
-
-class SoftMarginLoss(_Loss):
-    """``log(1 + exp(-t x))`` for targets 1 and -1, see :func:`neurenix.nn.functional.soft_margin_loss`."""
-
-    def forward(self, input: Any, target: Any) -> Tensor:
-        """The loss."""
-        return ops.soft_margin_loss(input, target, reduction=self.reduction)
-
-
-class MultiMarginLoss(_WeightedLoss):
-    """The hinge loss over classes, see :func:`neurenix.nn.functional.multi_margin_loss`."""
-
-    def __init__(
-        self,
-        p: int = 1,
-        margin: float = 1.0,
-        weight: Any = None,
-        size_average: bool | None = None,
-        reduce: bool | None = None,
-        reduction: str = "mean",
-    ) -> None:
-        super().__init__(weight, size_average, reduce, reduction)
-        self.p, self.margin = p, margin
-
-    def forward(self, input: Any, target: Any) -> Tensor:
-        """The loss of scores and class numbers."""
-        return ops.multi_margin_loss(input, target, self.p, self.margin, self.weight, reduction=self.reduction)
-
-
-class MultiLabelMarginLoss(_Loss):
-    """The hinge loss over lists of classes, see :func:`neurenix.nn.functional.multilabel_margin_loss`."""
-
-    def forward(self, input: Any, target: Any) -> Tensor:
-        """The loss of scores and lists of class numbers that end at -1."""
-        return ops.multilabel_margin_loss(input, target, reduction=self.reduction)
-
-
-class MultiLabelSoftMarginLoss(_WeightedLoss):
-    """Binary cross entropy of logits over classes, see :func:`neurenix.nn.functional.multilabel_soft_margin_loss`."""
-
-    def forward(self, input: Any, target: Any) -> Tensor:
-        """The loss of logits and a 0 or 1 a class."""
-        return ops.multilabel_soft_margin_loss(input, target, self.weight, reduction=self.reduction)

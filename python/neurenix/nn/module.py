@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self
 
-from neurenix._typing import DeviceLike, DTypeLike
+from neurenix._typing import DTypeLike
 from neurenix.checkpoint import note
 from neurenix.errors import ArgumentError, DTypeError, StateError
 from neurenix.memory import get_memory_limit
 from neurenix.nn import hooks, walking
-from neurenix.nn.parameter import Buffer, Parameter
+from neurenix.nn.moving import Moving
 from neurenix.nn.registering import Registering
 from neurenix.normalization import Normalization
 from neurenix.ops import inputs, state
-from neurenix.ops.convert import target
 from neurenix.tensor import Tensor
 
 if TYPE_CHECKING:
     from neurenix.memory_plan import MemoryPlan
 
-T = TypeVar("T")
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
@@ -32,7 +29,7 @@ class LoadResult(NamedTuple):
     unexpected_keys: list[str]
 
 
-class Module(Registering, hooks.Hooked):
+class Module(Moving, Registering, hooks.Hooked):
     """Base class of layers and models.
 
     Write ``forward`` and assign parameters, buffers and other modules to attributes, also inside lists, tuples and dicts:
@@ -62,7 +59,6 @@ class Module(Registering, hooks.Hooked):
     forward: Callable[..., Any]
     _takes_arrays: bool = False  # whether forward wants plain arrays as they are
     _shown: tuple[str, ...] = ()  # attributes that ``repr`` shows
-    _makes_segments: bool = False  # whether forward runs parts of itself through checkpoint.segment
     _arguments: Arguments
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -75,6 +71,12 @@ class Module(Registering, hooks.Hooked):
         """Positional and keyword arguments that make a module of this structure; files keep them.
 
         Modules whose structure changes after construction override this.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> nx.nn.Conv2d(3, 8, 3, padding=1).constructor_arguments()
+        ((3, 8, 3), {'padding': 1})
         """
         return self._arguments
 
@@ -111,92 +113,68 @@ class Module(Registering, hooks.Hooked):
             dtype = None if beside is None else beside.dtype
         return inputs.as_input(args, dtype), {k: inputs.as_input(v, dtype) for k, v in kwargs.items()}
 
-    # --- walking
-
-    def _entries(self, kind: type[T]) -> list[tuple[str, T]]:
-        """Attributes of a kind with their names, in order, also those inside lists, tuples and dicts."""
-        return walking.entries(self, kind)
-
-    def named_children(self) -> Iterator[tuple[str, Module]]:
-        """Modules that are attributes of this one, each once."""
-        seen: set[int] = set()
-        for name, child in self._entries(Module):
-            if id(child) not in seen:
-                seen.add(id(child))
-                yield name, child
-
-    def children(self) -> Iterator[Module]:
-        """Modules that are attributes of this one, each once."""
-        return (child for _, child in self.named_children())
-
-    def named_modules(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
-        """Itself and all modules below with their dotted names, a shared one once unless asked otherwise."""
-        return iter(walking.modules(self, Module, remove_duplicate, prefix))
-
-    def modules(self) -> Iterator[Module]:
-        """Itself and all modules below, a shared one once."""
-        return (m for _, m in self.named_modules())
-
-    def has_segments(self) -> bool:
-        """Whether this module or one below runs in parts under ``enable_gradient_checkpointing``."""
-        return any(m._makes_segments for m in self.modules())
-
-    def get_submodule(self, target: str) -> Module:
-        """The module with this dotted name; ``""`` is this module.
-
-        Raises
-        ------
-        ArgumentError
-            If there is none.
-        """
-        for name, module in self.named_modules(remove_duplicate=False):
-            if name == target:
-                return module
-        raise ArgumentError(f"get_submodule: expected the dotted name of a module, got {target!r}; see named_modules()")
-
-    def _named(self, kind: type[T], prefix: str, recurse: bool, remove_duplicate: bool) -> Iterator[tuple[str, T]]:
-        return iter(walking.tensors(self, Module, remove_duplicate, prefix, recurse, kind))
-
-    def named_parameters(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[tuple[str, Parameter]]:
-        """All parameters with their dotted names, in the order of the attributes."""
-        return self._named(Parameter, prefix, recurse, remove_duplicate)
-
-    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
-        """All parameters, each once."""
-        return (p for _, p in self.named_parameters(recurse=recurse))
-
-    def named_buffers(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[tuple[str, Buffer]]:
-        """All buffers with their dotted names, in the order of the attributes."""
-        return self._named(Buffer, prefix, recurse, remove_duplicate)
-
-    def buffers(self, recurse: bool = True) -> Iterator[Buffer]:
-        """All buffers, each once."""
-        return (b for _, b in self.named_buffers(recurse=recurse))
-
     def receptive_field(self, channels: int | None = None) -> Any:
-        """How far the pixels reach that an output depends on, see :func:`neurenix.multiscale.receptive_field`."""
+        """How far the pixels reach that an output depends on, see :func:`neurenix.multiscale.receptive_field`.
+
+        Returns
+        -------
+        ReceptiveField
+            ``before`` and ``behind``, input pixels (rows, columns) on either side of an output's; ``multiple``, where windows may begin;
+            ``scale``, output pixels for each of the input's.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> model = nx.nn.Sequential(nx.nn.Conv2d(1, 4, 3, padding=1), nx.nn.MaxPool2d(2), nx.nn.Conv2d(4, 1, 3, padding=1))
+        >>> with nx.set_float32_precision("ieee"):
+        ...     field = model.receptive_field()
+        >>> field.before, field.behind, [float(s) for s in field.scale]
+        ((4, 4), (4, 4), [0.5, 0.5])
+        """
         from neurenix.passes import receptive_field
 
         return receptive_field(self, channels)
 
     def plan(self, image_shape: Sequence[int], memory: int | str | None = None, **settings: Any) -> Any:
-        """Tile, memory, work and time of predicting a large image, before it begins: see :func:`neurenix.slides.planning.plan`."""
+        """Tile, memory, work and time of predicting a large image, before it begins: see :func:`neurenix.slides.planning.plan`.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> with nx.set_float32_precision("ieee"):
+        ...     plan = nx.multiscale.UNet(1, 1, features=[4, 8]).plan((2000, 2000), tile=(500, 1000), measure=False)
+        >>> plan.tile, plan.tiles, plan.seconds is None
+        ((500, 1000), 8, True)
+        """
         from neurenix.slides.planning import plan
 
         return plan(self, image_shape, memory, **settings)
 
-    def num_parameters(self, trainable_only: bool = False) -> int:
-        """Number of values in all parameters, or in those that take a gradient."""
-        return sum(p._array.size for p in self.parameters() if p.requires_grad or not trainable_only)
-
     def summary(self, *inputs: Any, depth: int | None = None) -> Any:
-        """A table of the layers, see :func:`neurenix.nn.summary`."""
+        """A table of the layers, see :func:`neurenix.nn.summary`.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> model = nx.nn.Sequential(nx.nn.Conv2d(3, 8, 3, padding=1), nx.nn.ReLU())
+        >>> table = model.summary((1, 3, 32, 32))
+        >>> table.parameters, table.multiply_adds, table.activation_bytes  # 8 (27 + 1); 27 * 8 * 32 * 32; 2 maps of float32
+        (224, 221184, 65536)
+        """
         from neurenix.nn.summary import summary
 
         return summary(self, *inputs, depth=depth)
 
     def memory_plan(self, input_shape: Sequence[int], training: bool = False, *, optimizer: Any = None, loss: Any = None) -> MemoryPlan:
-        """How much memory a run takes at its peak, said before it runs, as a table: see :func:`neurenix.memory_plan.memory_plan`."""
+        """How much memory a run takes at its peak, said before it runs, as a table: see :func:`neurenix.memory_plan.memory_plan`.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> plan = nx.multiscale.UNet(1, 1, features=[4, 8]).memory_plan((1, 1, 64, 64), training=True)
+        >>> plan.peak == sum(plan.parts.values())
+        True
+        """
         from neurenix.memory_plan import memory_plan
 
         return memory_plan(self, input_shape, training, optimizer=optimizer, loss=loss)
@@ -204,7 +182,20 @@ class Module(Registering, hooks.Hooked):
     # --- modes
 
     def train(self, mode: bool = True) -> Self:
-        """Switch this module and all below it to training mode, or to evaluation mode."""
+        """Switch this module and all below it to training mode, or to evaluation mode.
+
+        Raises
+        ------
+        ArgumentError
+            If ``mode`` is not a bool.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> model = nx.nn.Sequential(nx.nn.Linear(2, 2), nx.nn.Dropout(0.5))
+        >>> [m.training for m in model.eval().modules()], [m.training for m in model.train().modules()]
+        ([False, False, False], [True, True, True])
+        """
         if not isinstance(mode, bool):
             raise ArgumentError(f"train: expected mode True or False, got {mode!r}; pass a bool")
         for module in self.modules():
@@ -212,68 +203,66 @@ class Module(Registering, hooks.Hooked):
         return self
 
     def eval(self) -> Self:
-        """Switch this module and all below it to evaluation mode."""
+        """Switch this module and all below it to evaluation mode: dropout passes everything, batch norms use their running statistics.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> model = nx.nn.Dropout(0.5).eval()
+        >>> model(nx.ones(4)).tolist()
+        [1.0, 1.0, 1.0, 1.0]
+        """
         return self.train(False)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Ask for gradients of all parameters, or freeze them."""
+        """Ask for gradients of all parameters, or freeze them.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> model = nx.nn.Sequential(nx.nn.Linear(4, 3), nx.nn.Linear(3, 2))
+        >>> _ = model[0].requires_grad_(False)  # fine-tune the last layer only
+        >>> model.num_parameters(), model.num_parameters(trainable_only=True)
+        (23, 8)
+        """
         for p in self.parameters():
             p.requires_grad_(requires_grad)
         return self
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Drop the gradients of all parameters, or with ``set_to_none=False`` set them to zero."""
-        for p in self.parameters():
-            p.grad = None if set_to_none or p.grad is None else Tensor(shape=p.shape, dtype=p.dtype, device=p.device)
-
-    def apply(self, fn: Callable[[Module], Any]) -> Self:
-        """Call ``fn`` on every module, those below first, and give this module back."""
-        for child in self.children():
-            child.apply(fn)
-        fn(self)
-        return self
-
-    # --- elsewhere
-
-    def to(self, *args: Any, dtype: DTypeLike | None = None, device: DeviceLike | None = None, non_blocking: bool = False) -> Self:  # noqa: ARG002
-        """Move parameters and buffers to a device, or floating ones to another floating type, in place; ``non_blocking`` has no effect.
+        """Drop the gradients of all parameters, or with ``set_to_none=False`` set them to zero.
 
         Examples
         --------
         >>> import neurenix as nx
-        >>> nx.nn.Module().to("cpu").to(nx.float64).num_parameters()
-        0
+        >>> layer = nx.nn.Linear(2, 1, bias=False)
+        >>> layer(nx.ones(1, 2)).sum().backward()
+        >>> layer.weight.grad.tolist()
+        [[1.0, 1.0]]
+        >>> layer.zero_grad()
+        >>> layer.weight.grad is None
+        True
         """
-        dtype, device = target(args, dtype, device)
-        if dtype is not None and not state.is_float_type(dtype):
-            raise DTypeError(f"to: expected a floating type for a module, got {dtype!r}; pass e.g. nx.float64")
-        for t in itertools.chain(self.parameters(), self.buffers()):
-            state.move(t, dtype, device)
+        for p in self.parameters():
+            p.grad = None if set_to_none or p.grad is None else Tensor(shape=p.shape, dtype=p.dtype, device=p.device)
+
+    def apply(self, fn: Callable[[Module], Any]) -> Self:
+        """Call ``fn`` on every module, those below first, and give this module back.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> def start_at_zero(module):
+        ...     if isinstance(module, nx.nn.Linear):
+        ...         nx.nn.init.zeros_(module.weight)
+        >>> model = nx.nn.Sequential(nx.nn.Linear(2, 2), nx.nn.ReLU()).apply(start_at_zero)
+        >>> model[0].weight.tolist()
+        [[0.0, 0.0], [0.0, 0.0]]
+        """
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
         return self
-
-    def float(self) -> Self:
-        """Make parameters and floating buffers float32."""
-        return self.to(dtype="float32")
-
-    def double(self) -> Self:
-        """Make parameters and floating buffers float64."""
-        return self.to(dtype="float64")
-
-    def half(self) -> Self:
-        """Make parameters and floating buffers float16."""
-        return self.to(dtype="float16")
-
-    def cpu(self) -> Self:
-        """Move parameters and buffers to the CPU."""
-        return self.to(device="cpu")
-
-    def type(self, dst_type: DTypeLike) -> Self:
-        """Make parameters and floating buffers of another floating type."""
-        return self.to(dtype=dst_type)
-
-    def cuda(self, index: int = 0) -> Self:
-        """Move parameters and buffers to a GPU."""
-        return self.to(device=f"cuda:{index}")
 
     # --- state
 
@@ -284,7 +273,15 @@ class Module(Registering, hooks.Hooked):
         return {name: t for name, t in self._named_state().items() if getattr(t, "persistent", True)}
 
     def state_dict(self, *, prefix: str = "") -> dict[str, Tensor]:
-        """Parameters and persistent buffers by dotted name, as views that cannot be written; they follow the module's values."""
+        """Parameters and persistent buffers by dotted name, as views that cannot be written; they follow the module's values.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> model = nx.nn.Sequential(nx.nn.Conv2d(3, 8, 3), nx.nn.BatchNorm2d(8))
+        >>> {name: t.shape for name, t in model.state_dict().items()}
+        {'0.weight': (8, 3, 3, 3), '0.bias': (8,), '1.weight': (8,), '1.bias': (8,), '1.running_mean': (8,), '1.running_var': (8,), '1.num_batches_tracked': ()}
+        """
         return {prefix + name: state.read_only(t) for name, t in self._saved_state().items()}
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> LoadResult:
@@ -306,6 +303,17 @@ class Module(Registering, hooks.Hooked):
         ------
         StateError
             With every entry that is wrong. Nothing has been written then.
+
+        Examples
+        --------
+        >>> import numpy as np, neurenix as nx
+        >>> model, other = nx.nn.Linear(2, 1), nx.nn.Linear(2, 1)
+        >>> model.load_state_dict(other.state_dict())
+        LoadResult(missing_keys=[], unexpected_keys=[])
+        >>> nx.equal(model.weight, other.weight)
+        True
+        >>> model.load_state_dict({"weight": np.zeros((1, 2), np.float32)}, strict=False)
+        LoadResult(missing_keys=['bias'], unexpected_keys=[])
         """
         if not isinstance(state_dict, Mapping):
             raise DTypeError(
@@ -331,7 +339,19 @@ class Module(Registering, hooks.Hooked):
     # --- printing
 
     def extra_repr(self) -> str:
-        """What stands between the parentheses of a module without children: its constructor's arguments, or named settings."""
+        """What stands between the parentheses of a module without children: its constructor's arguments, or named settings.
+
+        Override it to say more, or less.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> class Scale(nx.nn.Module):
+        ...     def __init__(self, factor):
+        ...         self.factor = factor
+        >>> Scale(2.0), nx.nn.AvgPool2d(2)
+        (Scale(2.0), AvgPool2d(kernel_size=2, stride=2, padding=0))
+        """
         if self._shown:
             return ", ".join(f"{name}={getattr(self, name)!r}" for name in self._shown)
         args, kwargs = self._arguments

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 from neurenix import ops
@@ -66,14 +65,38 @@ class _Norm(Module):
         self._warned = False
 
     def reset_running_stats(self) -> None:
-        """Forget the running statistics."""
+        """Forget the running statistics: mean 0, variance 1, no batches seen.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> layer = nx.nn.BatchNorm1d(2)
+        >>> _ = layer(nx.tensor([[1.0, 2.0], [3.0, 4.0]]))
+        >>> layer.reset_running_stats()
+        >>> layer.running_mean.tolist(), layer.num_batches_tracked.item()
+        ([0.0, 0.0], 0)
+        """
         if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
             init.zeros_(self.running_mean)
             init.ones_(self.running_var)
             init.zeros_(self.num_batches_tracked)
 
     def check_input(self, x: Tensor) -> None:
-        """Refuse an input of another number of axes or channels."""
+        """Refuse an input of another number of axes or channels.
+
+        Raises
+        ------
+        ShapeError
+            Which says what the layer takes.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> nx.nn.BatchNorm2d(3).check_input(nx.zeros(3, 8, 8))
+        Traceback (most recent call last):
+            ...
+        neurenix.errors.ShapeError: BatchNorm2d: expected an input with 4 axes, got (3, 8, 8); add the batch axis with x.unsqueeze(0)
+        """
         name, c = type(self).__name__, self.num_features
         if x.ndim not in self._ndims and x.ndim != self._unbatched:
             axes = " or ".join(str(n) for n in self._ndims)
@@ -84,14 +107,31 @@ class _Norm(Module):
             raise ShapeError(f"{name}: expected an input with {c} channels, got {x.shape}; pass num_features={channels} to the layer")
 
     def begin(self) -> tuple[bool, float]:
-        """Whether to use a batch's own statistics, and how far running ones move towards them."""
+        """Whether to use a batch's own statistics, and how far running ones move towards them.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> layer = nx.nn.BatchNorm2d(3, momentum=0.2)
+        >>> layer.train().begin(), layer.eval().begin()
+        ((True, 0.2), (False, 0.2))
+        """
         own = self.training or self.running_mean is None
         if self.momentum is not None or not self.training or self.num_batches_tracked is None:
             return own, 0.0 if self.momentum is None else self.momentum
         return own, 1.0 / (float(self.num_batches_tracked.item()) + (0 if is_rerun() else 1))
 
     def count(self) -> None:
-        """Count a batch that went through."""
+        """Count a batch that went through.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> layer = nx.nn.BatchNorm2d(3)
+        >>> layer.count()
+        >>> layer.num_batches_tracked.item()
+        1
+        """
         if self.training and self.num_batches_tracked is not None and not is_rerun():
             self.num_batches_tracked.assign_(self.num_batches_tracked.detach() + 1)
 
@@ -134,16 +174,30 @@ class BatchNorm2d(_Norm):
     running_mean, running_var : Buffer, shape (C,), or None
     num_batches_tracked : Buffer, 0-d, or None
 
+    Raises
+    ------
+    ArgumentError
+        If a setting is no number, or too small.
+    ShapeError
+        In the call, for another number of axes or channels.
+
     Notes
     -----
     Batches of one pixel a channel are accepted: the output is the bias then, and the layer warns once. It also warns once in
     evaluation when its statistics saw some batches, but fewer than 10.
 
+    References
+    ----------
+    .. [1] S. Ioffe and C. Szegedy, "Batch normalization: accelerating deep network training by reducing internal covariate shift", ICML 2015.
+
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.BatchNorm2d(8)(nx.randn(2, 8, 4, 4)).shape
-    (2, 8, 4, 4)
+    >>> layer, x = nx.nn.BatchNorm2d(1, momentum=0.5), nx.tensor([[[[0.0, 4.0]]]])  # mean 2, variance 4
+    >>> layer(x).numpy().round(3)  # in training by the batch's own statistics
+    array([[[[-1.,  1.]]]], dtype=float32)
+    >>> layer.running_mean.tolist(), layer.running_var.tolist()  # half way from 0 and 1; of the unbiased variance 8
+    ([1.0], [4.5])
     """
 
     def forward(self, input: Any) -> Tensor:
@@ -156,7 +210,23 @@ class BatchNorm2d(_Norm):
         return y
 
     def watch(self, x: Tensor) -> None:
-        """Warn once of one value a channel, or of statistics of few batches."""
+        """Warn once of one value a channel in training, or of running statistics of few batches in evaluation.
+
+        Warns
+        -----
+        NeurenixWarning
+            With what to do about it.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> import warnings
+        >>> with warnings.catch_warnings(record=True) as told:
+        ...     warnings.simplefilter("always")
+        ...     nx.nn.BatchNorm2d(3).watch(nx.zeros(1, 3, 1, 1))
+        >>> str(told[0].message).split(";")[0]
+        'BatchNorm2d: expected more than one value a channel in training, got one'
+        """
         if self._warned:
             return
         if self.training and x.shape[0] * math.prod(x.shape[2:]) == 1:
@@ -170,74 +240,33 @@ class BatchNorm2d(_Norm):
 
 
 class BatchNorm1d(BatchNorm2d):
-    """Normalise each channel of (N, C) or (N, C, L) over the batch, see :class:`BatchNorm2d`."""
+    """Normalise each channel of (N, C) or (N, C, L) over the batch, see :class:`BatchNorm2d`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> layer = nx.nn.BatchNorm1d(2)
+    >>> layer(nx.tensor([[1.0, 10.0], [3.0, 30.0]])).numpy().round(3)  # both columns on one scale
+    array([[-1., -1.],
+           [ 1.,  1.]], dtype=float32)
+    """
 
     _ndims = (2, 3)
 
 
 class BatchNorm3d(BatchNorm2d):
-    """Normalise each channel of (N, C, D, H, W) over the batch, see :class:`BatchNorm2d`."""
-
-    _ndims = (5,)
-
-
-class InstanceNorm2d(_Norm):
-    """Normalise each channel of each sample of (N, C, H, W) or (C, H, W), see :func:`neurenix.nn.functional.instance_norm`.
-
-    The parameters are those of :class:`BatchNorm2d`, ``affine`` and ``track_running_stats`` off by default.
+    """Normalise each channel of (N, C, D, H, W) over the batch, see :class:`BatchNorm2d`.
 
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.InstanceNorm2d(8)(nx.randn(2, 8, 4, 4)).shape
-    (2, 8, 4, 4)
+    >>> layer = nx.nn.BatchNorm3d(2)
+    >>> y = layer(nx.randn(4, 2, 3, 8, 8))
+    >>> y.std((0, 2, 3, 4)).numpy().round(2)  # of each channel, over samples and voxels
+    array([1., 1.], dtype=float32)
     """
 
-    _unbatched: int | None = 3
-
-    def __init__(
-        self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = False,
-        track_running_stats: bool = False,
-        device: DeviceLike | None = None,
-        dtype: DTypeLike | None = None,
-        *,
-        bias: bool = True,
-    ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
-
-    def begin(self) -> tuple[bool, float]:
-        """As of batch norms, but batches are not counted."""
-        return self.training or self.running_mean is None, 0.0 if self.momentum is None else self.momentum
-
-    def count(self) -> None:
-        """Batches are not counted."""
-
-    def forward(self, input: Any) -> Tensor:
-        """Normalise, and move the running statistics while training."""
-        self.check_input(input)
-        own, momentum = self.begin()
-        single = input.ndim == self._unbatched
-        x = input.unsqueeze(0) if single else input
-        y = ops.instance_norm(x, self.running_mean, self.running_var, self.weight, self.bias, own, momentum, self.eps)
-        return y.squeeze(0) if single else y
-
-
-class InstanceNorm1d(InstanceNorm2d):
-    """Normalise each channel of each sample of (N, C, L) or (C, L), see :class:`InstanceNorm2d`."""
-
-    _ndims = (3,)
-    _unbatched = 2
-
-
-class InstanceNorm3d(InstanceNorm2d):
-    """Normalise each channel of each sample of (N, C, D, H, W) or (C, D, H, W), see :class:`InstanceNorm2d`."""
-
     _ndims = (5,)
-    _unbatched = 4
 
 
 class GroupNorm(Module):
@@ -259,12 +288,19 @@ class GroupNorm(Module):
     ------
     ArgumentError
         If the groups do not divide the channels.
+    ShapeError
+        In the call, for another number of channels.
+
+    References
+    ----------
+    .. [1] Y. Wu and K. He, "Group normalization", ECCV 2018.
 
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.GroupNorm(2, 8)(nx.randn(1, 8, 4, 4)).shape
-    (1, 8, 4, 4)
+    >>> x = nx.tensor([[[1.0], [3.0], [100.0], [300.0]]])  # (N, C, L): four channels of one pixel
+    >>> nx.nn.GroupNorm(2, 4)(x).numpy().round(3).ravel()  # two and two are normalised together
+    array([-1.,  1., -1.,  1.], dtype=float32)
     """
 
     def __init__(
@@ -295,102 +331,3 @@ class GroupNorm(Module):
     def extra_repr(self) -> str:
         """Settings."""
         return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, bias={self.bias is not None}"
-
-
-class LocalResponseNorm(Module):
-    """Divide by a power of the mean square of neighbouring channels, see :func:`neurenix.nn.functional.local_response_norm`."""
-
-    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
-        self.size = integer("LocalResponseNorm", "size", size, 1)
-        self.alpha, self.beta, self.k = alpha, beta, k
-
-    def forward(self, input: Any) -> Tensor:
-        """Normalise."""
-        return ops.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
-
-    def extra_repr(self) -> str:
-        """Settings."""
-        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
-
-
-def _sizes(layer: str, normalized_shape: Any) -> tuple[int, ...]:
-    sizes = normalized_shape if isinstance(normalized_shape, Sequence) else (normalized_shape,)
-    return tuple(integer(layer, "normalized_shape", s, 1) for s in sizes)
-
-
-class LayerNorm(Module):
-    """Normalise each sample over its trailing axes, see :func:`neurenix.nn.functional.layer_norm`.
-
-    Parameters
-    ----------
-    normalized_shape : int or sequence of int
-        The trailing sizes.
-    eps : float
-    elementwise_affine : bool
-        Whether to scale and shift by trained parameters of that shape.
-    bias : bool
-        Whether the affine part has a shift.
-    device, dtype
-        Of the parameters.
-
-    Examples
-    --------
-    >>> import neurenix as nx
-    >>> nx.nn.LayerNorm(8)(nx.randn(2, 5, 8)).shape
-    (2, 5, 8)
-    """
-
-    def __init__(
-        self,
-        normalized_shape: int | Sequence[int],
-        eps: float = 1e-5,
-        elementwise_affine: bool = True,
-        bias: bool = True,
-        device: DeviceLike | None = None,
-        dtype: DTypeLike | None = None,
-    ) -> None:
-        self.normalized_shape = shape = _sizes("LayerNorm", normalized_shape)
-        self.eps, self.elementwise_affine = _number("LayerNorm", "eps", eps), elementwise_affine
-        self.weight = Parameter(_filled(1.0, shape, device, dtype)) if elementwise_affine else None
-        self.bias = Parameter(_filled(0.0, shape, device, dtype)) if elementwise_affine and bias else None
-
-    def forward(self, input: Any) -> Tensor:
-        """Normalise."""
-        return ops.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
-
-    def extra_repr(self) -> str:
-        """Settings."""
-        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
-
-
-class RMSNorm(Module):
-    """Divide each sample by the root mean square of its trailing axes, see :class:`LayerNorm` for the parameters.
-
-    ``eps`` is the element type's machine epsilon if ``None``.
-
-    Examples
-    --------
-    >>> import neurenix as nx
-    >>> nx.nn.RMSNorm(8)(nx.randn(2, 5, 8)).shape
-    (2, 5, 8)
-    """
-
-    def __init__(
-        self,
-        normalized_shape: int | Sequence[int],
-        eps: float | None = None,
-        elementwise_affine: bool = True,
-        device: DeviceLike | None = None,
-        dtype: DTypeLike | None = None,
-    ) -> None:
-        self.normalized_shape = shape = _sizes("RMSNorm", normalized_shape)
-        self.eps, self.elementwise_affine = None if eps is None else _number("RMSNorm", "eps", eps), elementwise_affine
-        self.weight = Parameter(_filled(1.0, shape, device, dtype)) if elementwise_affine else None
-
-    def forward(self, input: Any) -> Tensor:
-        """Normalise."""
-        return ops.rms_norm(input, self.normalized_shape, self.weight, self.eps)
-
-    def extra_repr(self) -> str:
-        """Settings."""
-        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"

@@ -50,7 +50,7 @@ class _OverlapLoss(Module):
 
 
 class DiceLoss(_OverlapLoss):
-    """One minus Dice's coefficient, see :func:`neurenix.nn.functional.dice_loss`.
+    """One minus Dice's coefficient ``2 |P T| / (|P| + |T|)``, see :func:`neurenix.nn.functional.dice_loss`.
 
     Parameters
     ----------
@@ -65,6 +65,27 @@ class DiceLoss(_OverlapLoss):
     per_sample : bool
         A coefficient for each sample instead of one over the batch.
     reduction : {"mean", "sum", "none"}
+
+    Raises
+    ------
+    ShapeError
+        In the call, if target or mask do not fit the prediction (N, C, ...).
+    ArgumentError
+        For an unknown activation or reduction.
+
+    References
+    ----------
+    .. [1] F. Milletari et al., "V-Net: fully convolutional neural networks for volumetric medical image segmentation", 3DV 2016.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> target = nx.tensor([[[[0.0, 1.0], [1.0, 0.0]]]])  # (N, 1, H, W): a mask of two pixels
+    >>> everywhere = nx.ones(1, 1, 2, 2)
+    >>> round(nx.nn.DiceLoss(smooth=0.0)(everywhere, target).item(), 4)  # 1 - 2 * 2 / (4 + 2)
+    0.3333
+    >>> round(nx.nn.DiceLoss(smooth=0.0, activation="sigmoid")(40 * target - 20, target).item(), 4)  # logits
+    0.0
     """
 
     def __init__(
@@ -85,7 +106,15 @@ class DiceLoss(_OverlapLoss):
 
 
 class JaccardLoss(_OverlapLoss):
-    """One minus the soft Jaccard index, see :func:`neurenix.nn.functional.jaccard_loss`; settings as :class:`DiceLoss`."""
+    """One minus the soft Jaccard index, see :func:`neurenix.nn.functional.jaccard_loss`; settings as :class:`DiceLoss`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> target, everywhere = nx.tensor([[[[0.0, 1.0], [1.0, 0.0]]]]), nx.ones(1, 1, 2, 2)
+    >>> nx.nn.JaccardLoss(smooth=0.0)(everywhere, target).item()  # intersection 2, union 4
+    0.5
+    """
 
     def __init__(
         self,
@@ -105,7 +134,7 @@ class JaccardLoss(_OverlapLoss):
 
 
 class TverskyLoss(_OverlapLoss):
-    """One minus Tversky's index, see :func:`neurenix.nn.functional.tversky_loss`.
+    """One minus Tversky's index ``TP / (TP + alpha FP + beta FN)``, see :func:`neurenix.nn.functional.tversky_loss`.
 
     Parameters
     ----------
@@ -113,6 +142,19 @@ class TverskyLoss(_OverlapLoss):
         Weights of false positives and of false negatives.
     smooth, weight, activation, ignore_index, per_sample, reduction
         As for :class:`DiceLoss`.
+
+    References
+    ----------
+    .. [1] S. Salehi et al., "Tversky loss function for image segmentation using 3D fully convolutional deep networks", MLMI 2017.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> target = nx.tensor([[[[0.0, 1.0, 1.0, 0.0]]]])
+    >>> too_much, too_little = nx.tensor([[[[1.0, 1.0, 1.0, 0.0]]]]), nx.tensor([[[[0.0, 1.0, 0.0, 0.0]]]])
+    >>> loss = nx.nn.TverskyLoss(alpha=0.25, beta=0.75, smooth=0.0)
+    >>> [round(loss(p, target).item(), 4) for p in (too_much, too_little)]  # a missed pixel costs more than one too many
+    [0.1111, 0.4286]
     """
 
     def __init__(
@@ -136,7 +178,7 @@ class TverskyLoss(_OverlapLoss):
 
 
 class FocalTverskyLoss(_OverlapLoss):
-    """A power of the Tversky loss, see :func:`neurenix.nn.functional.focal_tversky_loss`.
+    """A power of the Tversky loss, ``TverskyLoss ** (1 / gamma)``, see :func:`neurenix.nn.functional.focal_tversky_loss`.
 
     Parameters
     ----------
@@ -146,6 +188,19 @@ class FocalTverskyLoss(_OverlapLoss):
         The loss is raised to ``1 / gamma``.
     smooth, weight, activation, ignore_index, per_sample, reduction
         As for :class:`DiceLoss`.
+
+    References
+    ----------
+    .. [1] N. Abraham and N. Khan, "A novel focal Tversky loss function with improved attention U-Net for lesion segmentation", ISBI 2019.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> prediction, target = nx.full((1, 1, 2, 2), 0.5), nx.ones(1, 1, 2, 2)
+    >>> settings = {"alpha": 0.5, "beta": 0.5, "smooth": 0.0}
+    >>> plain, focal = nx.nn.TverskyLoss(**settings), nx.nn.FocalTverskyLoss(gamma=2.0, **settings)
+    >>> round(plain(prediction, target).item(), 4), round(focal(prediction, target).item(), 4)  # 1 / 3 and its square root
+    (0.3333, 0.5774)
     """
 
     def __init__(
@@ -179,6 +234,18 @@ class GeneralizedDiceLoss(_OverlapLoss):
         How much rare channels weigh.
     activation, ignore_index, per_sample, reduction
         As for :class:`DiceLoss`.
+
+    References
+    ----------
+    .. [1] C. Sudre et al., "Generalised Dice overlap as a deep learning loss function for highly unbalanced segmentations", DLMIA 2017.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> target = nx.tensor([[[[0, 0, 0, 0, 0, 0, 0, 1]]]]).reshape(1, 8)  # class numbers (N, L): one pixel in eight is of class 1
+    >>> everything_0 = nx.tensor([[[1.0] * 8, [0.0] * 8]])  # (N, C, L)
+    >>> [round(nx.nn.GeneralizedDiceLoss(weighting=w)(everything_0, target).item(), 4) for w in ("uniform", "simple", "square")]
+    [0.125, 0.3636, 0.7812]
     """
 
     def __init__(
@@ -206,7 +273,7 @@ class GeneralizedDiceLoss(_OverlapLoss):
 
 
 class SoftClDiceLoss(_OverlapLoss):
-    """The loss of centre lines, see :func:`neurenix.nn.functional.soft_cldice_loss`.
+    """The loss of centre lines for vessels, roads and membranes, see :func:`neurenix.nn.functional.soft_cldice_loss`.
 
     Parameters
     ----------
@@ -214,6 +281,21 @@ class SoftClDiceLoss(_OverlapLoss):
         At least the largest radius of the objects, in pixels.
     smooth, weight, activation, ignore_index, per_sample, reduction
         As for :class:`DiceLoss`.
+
+    References
+    ----------
+    .. [1] S. Shit et al., "clDice: a novel topology-preserving loss function for tubular structure segmentation", CVPR 2021.
+
+    Examples
+    --------
+    >>> import numpy as np, neurenix as nx
+    >>> line = np.zeros((1, 1, 7, 9), np.float32)
+    >>> line[..., 3, :] = 1
+    >>> thick, broken = line.copy(), line.copy()
+    >>> thick[..., 2:5, :], broken[..., 4] = 1, 0
+    >>> loss = nx.nn.SoftClDiceLoss(iterations=3)
+    >>> [round(loss(nx.tensor(p), nx.tensor(line)).item(), 4) for p in (line, thick, broken)]  # the width costs little, a gap more
+    [0.0, 0.0, 0.0526]
     """
 
     def __init__(

@@ -68,7 +68,14 @@ class ConstantPad2d(_Pad):
 
 
 class ConstantPad1d(ConstantPad2d):
-    """Elements of one value around (N, C, L) or (C, L); see :class:`ConstantPad2d`."""
+    """Elements of one value around (N, C, L) or (C, L); see :class:`ConstantPad2d`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.ConstantPad1d((2, 1), -1.0)(nx.tensor([[1.0, 2.0]])).tolist()
+    [[-1.0, -1.0, 1.0, 2.0, -1.0]]
+    """
 
     _axes = 1
 
@@ -89,7 +96,14 @@ class ZeroPad2d(_Pad):
 
 
 class ZeroPad1d(_Pad):
-    """Zeros around (N, C, L) or (C, L); see :class:`ZeroPad2d`."""
+    """Zeros around (N, C, L) or (C, L); see :class:`ZeroPad2d`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.ZeroPad1d((1, -1))(nx.tensor([[1.0, 2.0, 3.0]])).tolist()  # a negative number crops
+    [[0.0, 1.0, 2.0]]
+    """
 
     _axes = 1
 
@@ -112,7 +126,14 @@ class ReflectionPad2d(_Pad):
 
 
 class ReflectionPad1d(ReflectionPad2d):
-    """The signal mirrored at its ends; see :class:`ReflectionPad2d`."""
+    """The signal mirrored at its ends; see :class:`ReflectionPad2d`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.ReflectionPad1d(2)(nx.tensor([[1.0, 2.0, 3.0]])).tolist()
+    [[3.0, 2.0, 1.0, 2.0, 3.0, 2.0, 1.0]]
+    """
 
     _axes = 1
 
@@ -135,13 +156,20 @@ class ReplicationPad2d(_Pad):
 
 
 class ReplicationPad1d(ReplicationPad2d):
-    """The signal's ends repeated; see :class:`ReplicationPad2d`."""
+    """The signal's ends repeated; see :class:`ReplicationPad2d`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.ReplicationPad1d(2)(nx.tensor([[1.0, 2.0, 3.0]])).tolist()
+    [[1.0, 1.0, 1.0, 2.0, 3.0, 3.0, 3.0]]
+    """
 
     _axes = 1
 
 
 class CircularPad2d(_Pad):
-    """The map's other end.
+    """Around the map its other end: rows and columns go on as if it were a torus.
 
     Parameters
     ----------
@@ -158,7 +186,14 @@ class CircularPad2d(_Pad):
 
 
 class CircularPad1d(CircularPad2d):
-    """The signal's other end; see :class:`CircularPad2d`."""
+    """Beside the signal (N, C, L) or (C, L) its other end; see :class:`CircularPad2d`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.CircularPad1d(2)(nx.tensor([[1.0, 2.0, 3.0]])).tolist()
+    [[2.0, 3.0, 1.0, 2.0, 3.0, 1.0, 2.0]]
+    """
 
     _axes = 1
 
@@ -167,6 +202,12 @@ class ConstantPad3d(ConstantPad2d):
     """Voxels of one value around (N, C, D, H, W) or (C, D, H, W); see :class:`ConstantPad2d`.
 
     ``padding`` is one number or six: (left, right, top, bottom, front, back).
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.ConstantPad3d((0, 0, 0, 0, 1, 1), 7.0)(nx.zeros(1, 2, 1, 1))[0, :, 0, 0].tolist()  # a plane before and behind
+    [7.0, 0.0, 0.0, 7.0]
     """
 
     _axes = 3
@@ -186,18 +227,48 @@ class ZeroPad3d(_Pad):
 
 
 class ReflectionPad3d(ReflectionPad2d):
-    """The volume mirrored at its faces; see :class:`ReflectionPad2d`."""
+    """The volume (N, C, D, H, W) or (C, D, H, W) mirrored at its faces; see :class:`ReflectionPad2d`.
+
+    ``padding`` is one number or six: (left, right, top, bottom, front, back).
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> stack = nx.tensor([10.0, 20.0, 30.0]).reshape(1, 3, 1, 1)  # three planes
+    >>> nx.nn.ReflectionPad3d((0, 0, 0, 0, 2, 0))(stack)[0, :, 0, 0].tolist()
+    [30.0, 20.0, 10.0, 20.0, 30.0]
+    """
 
     _axes = 3
 
 
 class ReplicationPad3d(ReplicationPad2d):
-    """The volume's faces repeated; see :class:`ReplicationPad2d`."""
+    """The faces of the volume (N, C, D, H, W) or (C, D, H, W) repeated; see :class:`ReplicationPad2d`.
+
+    ``padding`` is one number or six: (left, right, top, bottom, front, back).
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> stack = nx.tensor([10.0, 20.0, 30.0]).reshape(1, 3, 1, 1)  # three planes
+    >>> nx.nn.ReplicationPad3d((0, 0, 0, 0, 2, 0))(stack)[0, :, 0, 0].tolist()
+    [10.0, 10.0, 10.0, 20.0, 30.0]
+    """
 
     _axes = 3
 
 
 class CircularPad3d(CircularPad2d):
-    """The volume's other end; see :class:`CircularPad2d`."""
+    """Around the volume (N, C, D, H, W) or (C, D, H, W) its other end; see :class:`CircularPad2d`.
+
+    ``padding`` is one number or six: (left, right, top, bottom, front, back).
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> stack = nx.tensor([10.0, 20.0, 30.0]).reshape(1, 3, 1, 1)  # three planes
+    >>> nx.nn.CircularPad3d((0, 0, 0, 0, 2, 0))(stack)[0, :, 0, 0].tolist()
+    [20.0, 30.0, 10.0, 20.0, 30.0]
+    """
 
     _axes = 3

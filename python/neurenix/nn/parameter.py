@@ -53,6 +53,17 @@ class Buffer(Tensor):
         Start value, of any element type. An array or tensor is taken without a copy.
     persistent : bool
         Whether it is part of state dicts.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> class Centre(nx.nn.Module):
+    ...     def __init__(self):
+    ...         self.mean = nx.nn.Buffer([0.5])
+    ...         self.calls = nx.nn.Buffer([0], persistent=False)
+    >>> model = Centre()
+    >>> list(model.state_dict()), model.num_parameters()
+    (['mean'], 0)
     """
 
     __slots__ = ()

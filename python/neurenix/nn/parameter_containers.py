@@ -73,12 +73,28 @@ class ParameterList(_Shown):
         return iter(self._found().values())
 
     def append(self, value: Any) -> Self:
-        """Add a parameter at the end and give this container back."""
+        """Add a parameter at the end and give this container back.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> weights = nx.nn.ParameterList([nx.zeros(2, 3)]).append([1.0, 2.0])
+        >>> [p.shape for p in weights]
+        [(2, 3), (2,)]
+        """
         setattr(self, str(len(self)), _parameter(value))
         return self
 
     def extend(self, values: Iterable[Any]) -> Self:
-        """Add parameters at the end and give this container back."""
+        """Add parameters at the end and give this container back.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> weights = nx.nn.ParameterList().extend(nx.zeros(n) for n in (2, 3))
+        >>> len(weights), weights[1].requires_grad
+        (2, True)
+        """
         for value in values:
             self.append(value)
         return self
@@ -131,24 +147,62 @@ class ParameterDict(_Shown):
         return key in self._found()
 
     def keys(self) -> Iterable[str]:
-        """Names."""
+        """Names.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> list(nx.nn.ParameterDict({"near": nx.ones(1), "far": nx.zeros(1)}).keys())
+        ['near', 'far']
+        """
         return self._found().keys()
 
     def values(self) -> Iterable[Parameter]:
-        """Parameters."""
+        """Parameters.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> [p.tolist() for p in nx.nn.ParameterDict({"near": nx.ones(1), "far": nx.zeros(1)}).values()]
+        [[1.0], [0.0]]
+        """
         return self._found().values()
 
     def items(self) -> Iterable[tuple[str, Parameter]]:
-        """Pairs of name and parameter."""
+        """Pairs of name and parameter.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> {name: p.tolist() for name, p in nx.nn.ParameterDict({"near": nx.ones(1), "far": nx.zeros(2)}).items()}
+        {'near': [1.0], 'far': [0.0, 0.0]}
+        """
         return self._found().items()
 
     def update(self, parameters: Mapping[str, Any]) -> None:
-        """Add or replace parameters."""
+        """Add or replace parameters.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> scales = nx.nn.ParameterDict({"near": nx.ones(1)})
+        >>> scales.update({"near": nx.zeros(1), "far": nx.ones(1)})
+        >>> scales["near"].tolist(), len(scales)
+        ([0.0], 2)
+        """
         for key, value in parameters.items():
             self[key] = value
 
     def pop(self, key: str) -> Parameter:
-        """Take out a parameter and give it back."""
+        """Take out a parameter and give it back; a ``KeyError`` if there is none of this name.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> scales = nx.nn.ParameterDict({"near": nx.ones(1), "far": nx.zeros(1)})
+        >>> scales.pop("far").tolist(), list(scales)
+        ([0.0], ['near'])
+        """
         value = self[key]
         delattr(self, key)
         return value

@@ -116,13 +116,31 @@ class MaxUnpool2d(Module):
 
 
 class MaxUnpool1d(MaxUnpool2d):
-    """Put each value of (N, C, L) or (C, L) where the maximum was; see :class:`MaxUnpool2d`."""
+    """Put each value of (N, C, L) or (C, L) where the maximum was; see :class:`MaxUnpool2d`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> x = nx.tensor([[1.0, 5.0, 4.0, 2.0]])
+    >>> y, where = nx.nn.MaxPool1d(2, return_indices=True)(x)
+    >>> nx.nn.MaxUnpool1d(2)(y, where).tolist()  # the maxima at their places, zeros elsewhere
+    [[0.0, 5.0, 4.0, 0.0]]
+    """
 
     _axes = 1
 
 
 class MaxUnpool3d(MaxUnpool2d):
-    """Put each value of (N, C, D, H, W) or (C, D, H, W) where the maximum was; see :class:`MaxUnpool2d`."""
+    """Put each value of (N, C, D, H, W) or (C, D, H, W) where the maximum was; see :class:`MaxUnpool2d`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> x = nx.zeros(1, 1, 2, 4, 4)
+    >>> y, where = nx.nn.MaxPool3d(2, return_indices=True)(x)
+    >>> y.shape, nx.nn.MaxUnpool3d(2)(y, where).shape
+    ((1, 1, 1, 2, 2), (1, 1, 2, 4, 4))
+    """
 
     _axes = 3
 

@@ -43,25 +43,83 @@ class Registering:
         setattr(self, name, None if tensor is None else Buffer(tensor.detach(), persistent))
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Add a parameter, or with ``None`` keep the name."""
+        """Add a parameter, or with ``None`` keep the name.
+
+        Raises
+        ------
+        ArgumentError
+            If an attribute cannot have the name, or something else has it.
+        DTypeError
+            If it is neither a parameter nor ``None``.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> module = nx.nn.Module()
+        >>> module.register_parameter("scale", nx.nn.Parameter([1.0]))
+        >>> module.register_parameter("shift", None)  # may be given later
+        >>> [name for name, _ in module.named_parameters()], module.shift is None
+        (['scale'], True)
+        """
         self._check_name("register_parameter", name, Parameter)
         if param is not None and not isinstance(param, Parameter):
             raise DTypeError(f"register_parameter: expected a Parameter or None, got {type(param).__name__}; wrap it in nn.Parameter")
         setattr(self, name, param)
 
     def add_module(self, name: str, module: Any) -> None:
-        """Add a module, or with ``None`` keep the name."""
+        """Add a module, or with ``None`` keep the name.
+
+        Raises
+        ------
+        ArgumentError
+            If an attribute cannot have the name, or something else has it.
+        DTypeError
+            If it is neither a module nor ``None``.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> model = nx.nn.Module()
+        >>> model.add_module("head", nx.nn.Conv2d(8, 1, 1))
+        >>> model.head
+        Conv2d(8, 1, kernel_size=(1, 1), stride=(1, 1))
+        """
         self._check_name("add_module", name, Registering)
         if module is not None and not isinstance(module, Registering):
             raise DTypeError(f"add_module: expected a module or None, got {type(module).__name__}; pass e.g. nn.ReLU()")
         setattr(self, name, module)
 
     def register_module(self, name: str, module: Any) -> None:
-        """See :meth:`add_module`."""
+        """See :meth:`add_module`.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> model = nx.nn.Module()
+        >>> model.register_module("head", nx.nn.ReLU())
+        >>> [name for name, _ in model.named_children()]
+        ['head']
+        """
         self.add_module(name, module)
 
     def set_submodule(self, target: str, module: Any) -> None:
-        """Put a module in the place of the one with this dotted name."""
+        """Put a module in the place of the one with this dotted name, e.g. another head for another number of classes.
+
+        Raises
+        ------
+        ArgumentError
+            If there is no module of this name.
+        DTypeError
+            If ``module`` is none.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> model = nx.nn.Sequential(nx.nn.Linear(4, 8), nx.nn.Sequential(nx.nn.ReLU(), nx.nn.Linear(8, 10)))
+        >>> model.set_submodule("1.1", nx.nn.Linear(8, 2))
+        >>> model(nx.ones(1, 4)).shape
+        (1, 2)
+        """
         path, _, name = target.rpartition(".")
         owner = self.get_submodule(path)  # type: ignore[attr-defined]  # Module has it
         if not name or dict(owner._entries(Registering)).get(name) is None or "." in name:
@@ -89,11 +147,37 @@ class Registering:
         return found
 
     def get_parameter(self, target: str) -> Parameter:
-        """The parameter with this dotted name."""
+        """The parameter with this dotted name; the names are those of the state dict.
+
+        Raises
+        ------
+        ArgumentError
+            If there is none.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> model = nx.nn.Sequential(nx.nn.ReLU(), nx.nn.Linear(8, 2))
+        >>> model.get_parameter("1.weight").shape
+        (2, 8)
+        """
         parameter: Parameter = self._find("get_parameter", target, Parameter)
         return parameter
 
     def get_buffer(self, target: str) -> Buffer:
-        """The buffer with this dotted name."""
+        """The buffer with this dotted name.
+
+        Raises
+        ------
+        ArgumentError
+            If there is none.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> model = nx.nn.Sequential(nx.nn.Linear(8, 2), nx.nn.BatchNorm1d(2))
+        >>> model.get_buffer("1.running_var").tolist()
+        [1.0, 1.0]
+        """
         buffer: Buffer = self._find("get_buffer", target, Buffer)
         return buffer

@@ -28,6 +28,24 @@ class FocalLoss(_WeightedLoss):
     ignore_index : int
         A class number that does not count.
     reduction : {"mean", "sum", "none"}
+
+    Raises
+    ------
+    ArgumentError
+        If ``gamma`` is negative; in the call, if the target is not class numbers.
+
+    References
+    ----------
+    .. [1] T.-Y. Lin et al., "Focal loss for dense object detection", ICCV 2017.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> logits, target = nx.tensor([[[0.0, 3.0], [0.0, -3.0]]]), nx.tensor([[0, 0]])  # (N, C, L): a hard and an easy pixel
+    >>> nx.nn.FocalLoss(gamma=0.0, reduction="none")(logits, target).numpy().round(4)  # cross entropy
+    array([[0.6931, 0.0025]], dtype=float32)
+    >>> nx.nn.FocalLoss(gamma=2.0, reduction="none")(logits, target).numpy().round(4)  # the easy pixel counts next to nothing
+    array([[0.1733, 0.    ]], dtype=float32)
     """
 
     def __init__(self, weight: Any = None, gamma: float = 2.0, ignore_index: int = -100, reduction: str = "mean") -> None:
@@ -52,6 +70,19 @@ class SigmoidFocalLoss(Module):
     reduction : {"mean", "sum", "none"}
     ignore_index : number, optional
         Value of the target where an element does not count.
+
+    References
+    ----------
+    .. [1] T.-Y. Lin et al., "Focal loss for dense object detection", ICCV 2017.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> logits, target = nx.tensor([[[[0.0, 3.0]]]]), nx.tensor([[[[1.0, 1.0]]]])  # (N, 1, H, W): a hard and an easy pixel
+    >>> nx.nn.BCEWithLogitsLoss(reduction="none")(logits, target).numpy().round(4)
+    array([[[[0.6931, 0.0486]]]], dtype=float32)
+    >>> nx.nn.SigmoidFocalLoss(alpha=-1, reduction="none")(logits, target).numpy().round(4)  # the easy pixel counts next to nothing
+    array([[[[1.733e-01, 1.000e-04]]]], dtype=float32)
     """
 
     def __init__(self, alpha: float = 0.25, gamma: float = 2.0, reduction: str = "mean", *, ignore_index: float | None = None) -> None:
@@ -74,6 +105,21 @@ class LovaszHingeLoss(Module):
     ignore_index : number, optional
         Value of the target where an element does not count.
     reduction : {"mean", "sum", "none"}
+
+    References
+    ----------
+    .. [1] M. Berman et al., "The Lovász-Softmax loss: a tractable surrogate for the optimization of the intersection-over-union measure in
+       neural networks", CVPR 2018.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> target = nx.tensor([[[[1.0, 1.0, 0.0, 0.0]]]])
+    >>> loss = nx.nn.LovaszHingeLoss()
+    >>> loss(nx.tensor([[[[2.0, 2.0, -2.0, -2.0]]]]), target).item()  # right, and further from 0 than the margin of 1
+    0.0
+    >>> loss(nx.tensor([[[[2.0, -1.0, -2.0, -2.0]]]]), target).item()  # the missed pixel's hinge is 2, its share of the IoU 1 / 2
+    1.0
     """
 
     def __init__(self, *, per_sample: bool = True, ignore_index: float | None = None, reduction: str = "mean") -> None:
@@ -98,6 +144,20 @@ class LovaszSoftmaxLoss(Module):
     per_sample : bool
     ignore_index : number, optional
     reduction : {"mean", "sum", "none"}
+
+    References
+    ----------
+    .. [1] M. Berman et al., "The Lovász-Softmax loss: a tractable surrogate for the optimization of the intersection-over-union measure in
+       neural networks", CVPR 2018.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> p = nx.tensor([[[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]]])  # (N, C, L), hard decisions
+    >>> nx.nn.LovaszSoftmaxLoss()(p, nx.tensor([[0, 0, 1, 1]])).item()
+    0.0
+    >>> round(nx.nn.LovaszSoftmaxLoss()(p, nx.tensor([[0, 1, 1, 1]])).item(), 4)  # one minus the IoUs' mean, of 1 / 2 and 2 / 3
+    0.4167
     """
 
     def __init__(
@@ -133,6 +193,18 @@ class BoundaryLoss(Module):
         For logits.
     ignore_index : number, optional
     reduction : {"mean", "sum", "none"}
+
+    References
+    ----------
+    .. [1] H. Kervadec et al., "Boundary loss for highly unbalanced segmentation", MIDL 2019.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> target = nx.tensor([[[0.0, 0.0, 1.0, 1.0, 1.0, 0.0]]])  # (N, C, L)
+    >>> near, far = nx.tensor([[[0.0, 1.0, 1.0, 1.0, 1.0, 0.0]]]), nx.tensor([[[1.0, 0.0, 1.0, 1.0, 1.0, 0.0]]])
+    >>> [round(nx.nn.BoundaryLoss()(p, target).item(), 4) for p in (target, near, far)]  # a stray pixel costs its distance
+    [-0.1667, 0.0, 0.1667]
     """
 
     weight: Buffer | None
@@ -159,7 +231,7 @@ class BoundaryLoss(Module):
 
 
 class SSIMLoss(Module):
-    """One minus :func:`neurenix.nn.functional.ssim`, whose keywords it takes.
+    """One minus :func:`neurenix.nn.functional.ssim` of two images (N, C, ...), whose keywords it takes.
 
     Parameters
     ----------
@@ -168,6 +240,18 @@ class SSIMLoss(Module):
     window_size, sigma
         Of the Gaussian window.
     reduction : {"mean", "sum", "none"}
+
+    References
+    ----------
+    .. [1] Z. Wang et al., "Image quality assessment: from error visibility to structural similarity", IEEE Trans. Image Processing 13, 2004.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> x = nx.linspace(0, 1, 256).reshape(1, 1, 16, 16)
+    >>> loss = nx.nn.SSIMLoss(data_range=1.0)
+    >>> round(abs(loss(x, x).item()), 4), round(loss(x, 1 - x).item(), 2)  # the same, and its negative
+    (0.0, 1.83)
     """
 
     def __init__(self, data_range: float = 1.0, *, window_size: int = 11, sigma: float = 1.5, reduction: str = "mean") -> None:
@@ -185,7 +269,9 @@ class SSIMLoss(Module):
 
 
 class MSSSIMLoss(SSIMLoss):
-    """One minus :func:`neurenix.nn.functional.ms_ssim`, whose keywords it takes.
+    """One minus :func:`neurenix.nn.functional.ms_ssim` of two images (N, C, ...), whose keywords it takes.
+
+    With 5 scales and windows of 11, images need 176 pixels along each axis; fewer ``weights`` need less.
 
     Parameters
     ----------
@@ -196,6 +282,18 @@ class MSSSIMLoss(SSIMLoss):
     window_size, sigma
         Of the Gaussian window.
     reduction : {"mean", "sum", "none"}
+
+    References
+    ----------
+    .. [1] Z. Wang et al., "Multiscale structural similarity for image quality assessment", Asilomar Conference 2003.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> x = nx.linspace(0, 1, 48 * 48).reshape(1, 1, 48, 48)
+    >>> loss = nx.nn.MSSSIMLoss(weights=(0.5, 0.3, 0.2))  # three scales: 44 pixels are enough
+    >>> round(abs(loss(x, x).item()), 4), loss(x, 0.5 * x).item() > 0.1
+    (0.0, True)
     """
 
     def __init__(

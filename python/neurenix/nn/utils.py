@@ -76,6 +76,8 @@ def clip_grad_norm_(
     >>> p.grad = nx.tensor([3.0, 4.0])
     >>> nx.nn.utils.clip_grad_norm_([p], 1.0).item()
     5.0
+    >>> p.grad.numpy().round(3)
+    array([0.6, 0.8], dtype=float32)
     """
     order = _limit("clip_grad_norm_", "norm_type", math.inf if str(norm_type) == "inf" else norm_type)
     most = _limit("clip_grad_norm_", "max_norm", max_norm)
@@ -97,7 +99,22 @@ def clip_grad_value_(
     clip_value: float,
     foreach: bool | None = None,  # noqa: ARG001 - one call for all parameters in any case
 ) -> None:
-    """Limit every element of every gradient to [-clip_value, clip_value]; ``foreach`` has no effect."""
+    """Limit every element of every gradient to [-clip_value, clip_value]; ``foreach`` has no effect.
+
+    Raises
+    ------
+    ArgumentError
+        If ``clip_value`` is negative.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> p = nx.tensor([0.0, 0.0], requires_grad=True)
+    >>> p.grad = nx.tensor([0.5, -4.0])
+    >>> nx.nn.utils.clip_grad_value_([p], 1.0)
+    >>> p.grad.tolist()
+    [0.5, -1.0]
+    """
     clip_by_value(_with_gradients("clip_grad_value_", parameters), _limit("clip_grad_value_", "clip_value", clip_value))
 
 
@@ -123,6 +140,14 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     ------
     ShapeError
         If it has another number of elements; nothing is written then.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> layer = nx.nn.Linear(2, 1)
+    >>> nx.nn.utils.vector_to_parameters(nx.tensor([1.0, 2.0, 3.0]), layer.parameters())
+    >>> layer.weight.tolist(), layer.bias.tolist()
+    ([[1.0, 2.0]], [3.0])
     """
     given, values = _given("vector_to_parameters", parameters), as_tensor(vec).detach()
     ends = list(itertools.accumulate(math.prod(p.shape) for p in given))
