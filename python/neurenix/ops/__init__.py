@@ -68,9 +68,9 @@ from neurenix.ops.indexing import (
 from neurenix.ops.ordering import (
     argsort as argsort, kthvalue as kthvalue, max as max, median as median, min as min, sort as sort, topk as topk,
 )  # fmt: skip
+from neurenix.ops.embedding import embedding as embedding, one_hot as one_hot
 from neurenix.ops.scatter import (
-    embedding as embedding, gather as gather, index_select as index_select, one_hot as one_hot, scatter as scatter, scatter_add as
-    scatter_add, take_along_dim as take_along_dim,
+    gather as gather, index_select as index_select, scatter as scatter, scatter_add as scatter_add, take_along_dim as take_along_dim,
 )  # fmt: skip
 
 # shape
@@ -85,9 +85,10 @@ from neurenix.ops.parts import (
     cat as cat, chunk as chunk, concat as concat, concatenate as concatenate, narrow as narrow, select as select, split as split,
     split_with_sizes as split_with_sizes, stack as stack, unbind as unbind,
 )  # fmt: skip
+from neurenix.ops.diagonals import diag as diag, diagonal as diagonal, tril as tril, triu as triu
 from neurenix.ops.layouts import (
-    diag as diag, diagonal as diagonal, flip as flip, fliplr as fliplr, flipud as flipud, masked_fill as masked_fill, repeat as repeat,
-    repeat_interleave as repeat_interleave, roll as roll, rot90 as rot90, tile as tile, tril as tril, triu as triu, where as where,
+    flip as flip, fliplr as fliplr, flipud as flipud, masked_fill as masked_fill, repeat as repeat, repeat_interleave as
+    repeat_interleave, roll as roll, rot90 as rot90, tile as tile, where as where,
 )  # fmt: skip
 from neurenix.ops.create import (
     arange as arange, as_tensor as as_tensor, empty as empty, empty_like as empty_like, eye as eye, from_dlpack as from_dlpack, from_numpy as from_numpy, full

@@ -85,12 +85,28 @@ def adaptive_avg_pool2d(input: Any, output_size: Any) -> Tensor:
 
 
 def adaptive_avg_pool1d(input: Any, output_size: Any) -> Tensor:
-    """Average over bins of (N, C, L) or (C, L); see :func:`adaptive_avg_pool2d`."""
+    """Average over bins of (N, C, L) or (C, L); see :func:`adaptive_avg_pool2d`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> signal = nx.arange(6).float().reshape(1, 1, 6)
+    >>> nx.nn.functional.adaptive_avg_pool1d(signal, 3)
+    tensor([[[0.5, 2.5, 4.5]]])
+    """
     return _adaptive_average("adaptive_avg_pool1d", 1, input, output_size)
 
 
 def adaptive_avg_pool3d(input: Any, output_size: Any) -> Tensor:
-    """Average over bins of (N, C, D, H, W) or (C, D, H, W); see :func:`adaptive_avg_pool2d`."""
+    """Average over bins of (N, C, D, H, W) or (C, D, H, W); see :func:`adaptive_avg_pool2d`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> volume = nx.ones(1, 2, 5, 6, 7)
+    >>> nx.nn.functional.adaptive_avg_pool3d(volume, 1).flatten()
+    tensor([1., 1.])
+    """
     return _adaptive_average("adaptive_avg_pool3d", 3, input, output_size)
 
 
@@ -125,5 +141,13 @@ def adaptive_max_pool2d(input: Any, output_size: Any, return_indices: bool = Fal
 
 
 def adaptive_max_pool1d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
-    """Take the maximum over bins of (N, C, L) or (C, L); see :func:`adaptive_max_pool2d`."""
+    """Take the maximum over bins of (N, C, L) or (C, L); see :func:`adaptive_max_pool2d`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> signal = nx.tensor([[1.0, 4.0, 2.0, 3.0]])
+    >>> nx.nn.functional.adaptive_max_pool1d(signal, 2, return_indices=True)
+    (tensor([[4., 3.]]), tensor([[1, 3]]))
+    """
     return _adaptive_max("adaptive_max_pool1d", 1, input, output_size, return_indices)

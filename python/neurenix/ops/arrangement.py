@@ -67,22 +67,75 @@ def _named_split(name: str, input: Any, where: Any, dim: int, least: int) -> tup
 
 
 def hsplit(input: Any, indices_or_sections: Any) -> tuple[Tensor, ...]:
-    """Parts side by side: along the second axis, of a vector along its only one."""
+    """Parts side by side, along the second axis, of a vector along its only one: so many of one size, or cut at these places.
+
+    Raises
+    ------
+    ShapeError
+        If there are no axes.
+    ArgumentError
+        If the sections do not divide the axis.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> left, middle, right = nx.hsplit(nx.arange(6), [1, 4])
+    >>> middle
+    tensor([1, 2, 3])
+    """
     return _named_split("hsplit", input, indices_or_sections, 0 if as_tensor(input).ndim == 1 else 1, 1)
 
 
 def vsplit(input: Any, indices_or_sections: Any) -> tuple[Tensor, ...]:
-    """Parts one under the other: along the first axis."""
+    """Parts one under the other, along the first axis: so many of one size, or cut at these places.
+
+    Raises
+    ------
+    ShapeError
+        If there are fewer than two axes.
+    ArgumentError
+        If the sections do not divide the axis.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> top, bottom = nx.vsplit(nx.zeros(4, 6), 2)
+    >>> top.shape
+    (2, 6)
+    """
     return _named_split("vsplit", input, indices_or_sections, 0, 2)
 
 
 def dsplit(input: Any, indices_or_sections: Any) -> tuple[Tensor, ...]:
-    """Parts one behind the other: along the third axis."""
+    """Parts one behind the other, along the third axis: so many of one size, or cut at these places.
+
+    Raises
+    ------
+    ShapeError
+        If there are fewer than three axes.
+    ArgumentError
+        If the sections do not divide the axis.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> red, green, blue = nx.dsplit(nx.zeros(4, 5, 3), 3)
+    >>> red.shape
+    (4, 5, 1)
+    """
     return _named_split("dsplit", input, indices_or_sections, 2, 3)
 
 
 def column_stack(tensors: Sequence[Any]) -> Tensor:
-    """Side by side, vectors as columns."""
+    """Side by side, vectors as columns: (n,) and (n, k) give (n, 1 + k).
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.column_stack([nx.tensor([1, 2]), nx.tensor([3, 4])])
+    tensor([[1, 3],
+            [2, 4]])
+    """
     given = [as_tensor(t) for t in tensors]
     return cat([reshape(t, -1, 1) if t.ndim < 2 else t for t in given], 1)
 
@@ -105,17 +158,39 @@ def _widened(x: Tensor, ndim: int) -> Tensor:
 
 
 def atleast_1d(*tensors: Any) -> Any:
-    """With at least one axis: the tensor, or a tuple where several are given."""
+    """With at least one axis: the tensor, or a tuple where several are given.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.atleast_1d(nx.tensor(5.0)).shape
+    (1,)
+    """
     return _at_least(1, tensors)
 
 
 def atleast_2d(*tensors: Any) -> Any:
-    """With at least two axes: a vector becomes a row."""
+    """With at least two axes, a vector becomes a row: the tensor, or a tuple where several are given.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.atleast_2d(nx.tensor([1.0, 2.0])).shape
+    (1, 2)
+    """
     return _at_least(2, tensors)
 
 
 def atleast_3d(*tensors: Any) -> Any:
-    """With at least three axes: the third is put behind a matrix's two."""
+    """With at least three axes, the third is put behind a matrix's two: the tensor, or a tuple where several are given.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> grey = nx.zeros(4, 5)
+    >>> nx.atleast_3d(grey).shape
+    (4, 5, 1)
+    """
     return _at_least(3, tensors)
 
 
@@ -141,6 +216,14 @@ def block_diag(*tensors: Any) -> Tensor:
     ------
     ShapeError
         If one has more than two axes.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.block_diag(nx.ones(1, 2), nx.tensor([[5.0], [6.0]]))
+    tensor([[1., 1., 0.],
+            [0., 0., 5.],
+            [0., 0., 6.]])
     """
     if not tensors:
         return Tensor(np.zeros((1, 0), np.float32))
@@ -163,6 +246,15 @@ def cartesian_prod(*tensors: Any) -> Tensor:
     ------
     ShapeError
         If one is not a vector.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.cartesian_prod(nx.tensor([1, 2]), nx.tensor([7, 8]))
+    tensor([[1, 7],
+            [1, 8],
+            [2, 7],
+            [2, 8]])
     """
     lines = [as_tensor(t) for t in tensors]
     if any(t.ndim != 1 for t in lines):
@@ -181,6 +273,14 @@ def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Tens
         If it is not a vector.
     ArgumentError
         If ``r`` is negative.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.combinations(nx.tensor([1, 2, 3]))
+    tensor([[1, 2],
+            [1, 3],
+            [2, 3]])
     """
     x = as_tensor(input)
     if x.ndim != 1:
@@ -195,7 +295,15 @@ def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Tens
 
 
 def diagflat(input: Any, offset: int = 0) -> Tensor:
-    """A matrix with all elements on a diagonal."""
+    """A square matrix with all elements on a diagonal, zeros elsewhere; a positive ``offset`` is above the main one.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.diagflat(nx.tensor([[1, 2]]))
+    tensor([[1, 0],
+            [0, 2]])
+    """
     return diag_embed(ravel(input), offset)
 
 
@@ -249,6 +357,13 @@ def renorm(input: Any, p: float, dim: int, maxnorm: float) -> Tensor:
     ------
     ArgumentError
         If ``p`` is not above 0, or ``maxnorm`` negative.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.renorm(nx.tensor([[3.0, 4.0], [0.3, 0.4]]), p=2, dim=0, maxnorm=1)
+    tensor([[0.6, 0.8],
+            [0.3, 0.4]])
     """
     x = as_tensor(input)
     if p <= 0 or maxnorm < 0:

@@ -54,6 +54,14 @@ def scaled_dot_product_attention(
     References
     ----------
     .. [1] A. Vaswani et al., "Attention is all you need", NeurIPS 2017.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> query, key, value = nx.zeros(1, 2, 4), nx.zeros(1, 2, 4), nx.tensor([[[2.0], [4.0]]])
+    >>> nx.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+    tensor([[[2.],
+             [3.]]])
     """
     q, k, v = as_tensor(query), as_tensor(key), as_tensor(value)
     if dropout_p:
@@ -76,12 +84,19 @@ def scaled_dot_product_attention(
 
 
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Tensor:
-    """``input1^T weight[o] input2 + bias[o]`` for every output o: (*, I), (*, J), (O, I, J) give (*, O).
+    """``input1^T weight[o] input2 + bias[o]`` for every output o: (..., I), (..., J), (O, I, J) give (..., O).
 
     Raises
     ------
     ShapeError
         If sizes do not fit.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> x, y = nx.tensor([[1.0, 2.0]]), nx.tensor([[3.0, 4.0]])
+    >>> nx.nn.functional.bilinear(x, y, nx.ones(1, 2, 2)).item()
+    21.0
     """
     x, y, w = as_tensor(input1), as_tensor(input2), as_tensor(weight)
     if w.ndim != 3 or x.shape[:-1] != y.shape[:-1] or x.shape[-1:] != w.shape[1:2] or y.shape[-1:] != w.shape[2:]:

@@ -201,6 +201,15 @@ def instance_norm(
     References
     ----------
     .. [1] D. Ulyanov et al., "Instance normalization: the missing ingredient for fast stylization", 2016.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> x = nx.tensor([[[[1.0, 3.0]], [[10.0, 30.0]]]])  # N, C, H, W = 1, 2, 1, 2
+    >>> nx.nn.functional.instance_norm(x)
+    tensor([[[[-1.,  1.]],
+    <BLANKLINE>
+             [[-1.,  1.]]]])
     """
     x = as_tensor(input)
     if x.ndim < 3:
@@ -251,6 +260,14 @@ def local_response_norm(input: Any, size: int, alpha: float = 1e-4, beta: float 
     References
     ----------
     .. [1] A. Krizhevsky et al., "ImageNet classification with deep convolutional neural networks", NeurIPS 2012.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.functional.local_response_norm(nx.ones(1, 3, 2), size=3, alpha=3.0, beta=1.0)
+    tensor([[[0.3333, 0.3333],
+             [0.25  , 0.25  ],
+             [0.3333, 0.3333]]])
     """
     x = as_tensor(input)
     if x.ndim < 3:

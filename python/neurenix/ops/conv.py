@@ -280,7 +280,15 @@ def conv_transpose1d(
     groups: int = 1,
     dilation: int | Sequence[int] = 1,
 ) -> Tensor:
-    """Transpose of :func:`conv1d`: (N, C, L) with a weight (C, K / groups, kL); see :func:`conv_transpose2d`."""
+    """Transpose of :func:`conv1d`: (N, C, L) with a weight (C, K / groups, kL); see :func:`conv_transpose2d`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> signal, kernel = nx.tensor([[[1.0, 2.0]]]), nx.tensor([[[1.0, 10.0]]])
+    >>> nx.nn.functional.conv_transpose1d(signal, kernel, stride=2)
+    tensor([[[ 1., 10.,  2., 20.]]])
+    """
     return _transposed("conv_transpose1d", 1, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 

@@ -44,24 +44,66 @@ def _constant(
 
 
 def zeros(*size: Any, dtype: DTypeLike | None = None, device: DeviceLike | None = None, requires_grad: bool = False) -> Tensor:
-    """Zeros, float32 unless ``dtype`` says otherwise: ``nx.zeros(2, 3)`` or ``nx.zeros((2, 3))``."""
+    """Zeros, float32 unless ``dtype`` says otherwise: ``nx.zeros(2, 3)`` or ``nx.zeros((2, 3))``.
+
+    Raises
+    ------
+    ShapeError
+        If a size is negative or no integer.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> x = nx.zeros(2, 3)
+    >>> x.shape, x.dtype, x.device
+    ((2, 3), dtype('float32'), 'cpu')
+    """
     return _constant("zeros", _shape("zeros", size), 0, dtype, device, requires_grad)
 
 
 def ones(*size: Any, dtype: DTypeLike | None = None, device: DeviceLike | None = None, requires_grad: bool = False) -> Tensor:
-    """Ones, float32 unless ``dtype`` says otherwise: ``nx.ones(2, 3)`` or ``nx.ones((2, 3))``."""
+    """Ones, float32 unless ``dtype`` says otherwise: ``nx.ones(2, 3)`` or ``nx.ones((2, 3))``; errors as in :func:`zeros`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.ones(2, 3, dtype=nx.uint8)
+    tensor([[1, 1, 1],
+            [1, 1, 1]], dtype=uint8)
+    """
     return _constant("ones", _shape("ones", size), 1, dtype, device, requires_grad)
 
 
 def empty(*size: Any, dtype: DTypeLike | None = None, device: DeviceLike | None = None, requires_grad: bool = False) -> Tensor:
-    """A tensor to be overwritten; its elements are zeros, so that programs do the same on every run."""
+    """A tensor to be overwritten; its elements are zeros, so that programs do the same on every run.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.empty(2, 2)
+    tensor([[0., 0.],
+            [0., 0.]])
+    """
     return _constant("empty", _shape("empty", size), 0, dtype, device, requires_grad)
 
 
 def full(
     size: Any, fill_value: Any, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None, requires_grad: bool = False
 ) -> Tensor:
-    """One value everywhere; its type is the value's kind's default unless ``dtype`` says otherwise."""
+    """One value everywhere: bool for a bool, int64 for an integer, else float32, unless ``dtype`` says otherwise.
+
+    Raises
+    ------
+    ArgumentError
+        If the type does not hold the value.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.full((2, 2), 7), nx.full((2,), 0.5).dtype
+    (tensor([[7, 7],
+            [7, 7]]), dtype('float32'))
+    """
     value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
     if dtype is None:
         dtype = {"b": np.bool_, "i": np.int64, "u": np.int64}.get(np.asarray(value).dtype.kind, np.float32)
@@ -75,24 +117,54 @@ def _like(name: str, input: Any, value: Any, dtype: DTypeLike | None, device: De
 
 
 def zeros_like(input: Any, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None, requires_grad: bool = False) -> Tensor:
-    """Zeros of the input's shape, type and device."""
+    """Zeros of the input's shape, type and device.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.zeros_like(nx.tensor([[1, 2], [3, 4]]))
+    tensor([[0, 0],
+            [0, 0]])
+    """
     return _like("zeros_like", input, 0, dtype, device, requires_grad)
 
 
 def ones_like(input: Any, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None, requires_grad: bool = False) -> Tensor:
-    """Ones of the input's shape, type and device."""
+    """Ones of the input's shape, type and device.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.ones_like(nx.tensor([1, 2]), dtype=nx.float64).dtype
+    dtype('float64')
+    """
     return _like("ones_like", input, 1, dtype, device, requires_grad)
 
 
 def empty_like(input: Any, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None, requires_grad: bool = False) -> Tensor:
-    """A tensor to be overwritten, of the input's shape, type and device."""
+    """A tensor to be overwritten, of the input's shape, type and device; zeros as in :func:`empty`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.empty_like(nx.zeros(1, 3, 8, 8)).shape
+    (1, 3, 8, 8)
+    """
     return _like("empty_like", input, 0, dtype, device, requires_grad)
 
 
 def full_like(
     input: Any, fill_value: Any, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None, requires_grad: bool = False
 ) -> Tensor:
-    """One value everywhere, of the input's shape, type and device."""
+    """One value everywhere, of the input's shape, type and device.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.full_like(nx.zeros(2, 2), 0.5)
+    tensor([[0.5, 0.5],
+            [0.5, 0.5]])
+    """
     return _like("full_like", input, fill_value, dtype, device, requires_grad)
 
 
@@ -129,7 +201,14 @@ def arange(
 def linspace(
     start: float, end: float, steps: int, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None, requires_grad: bool = False
 ) -> Tensor:
-    """``steps`` numbers from ``start`` to ``end``, both included."""
+    """``steps`` numbers from ``start`` to ``end``, both included and exact; float32 unless ``dtype`` says otherwise.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.linspace(0, 1, 5)
+    tensor([0.  , 0.25, 0.5 , 0.75, 1.  ])
+    """
     _steps("linspace", steps)
     return _made(_spaced(start, end, steps).astype(np.float32 if dtype is None else dtype), device, requires_grad)
 
@@ -156,7 +235,14 @@ def logspace(
     device: DeviceLike | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """``steps`` powers of ``base`` from ``base ** start`` to ``base ** end``, both included."""
+    """``steps`` powers of ``base`` from ``base ** start`` to ``base ** end``, both included; float32.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.logspace(0, 3, 4, base=2)
+    tensor([1., 2., 4., 8.])
+    """
     _steps("logspace", steps)
     return _made((base ** _spaced(start, end, steps)).astype(np.float32 if dtype is None else dtype), device, requires_grad)
 
@@ -164,13 +250,21 @@ def logspace(
 def eye(
     n: int, m: int | None = None, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None, requires_grad: bool = False
 ) -> Tensor:
-    """Ones on the diagonal of an (n, m) matrix, zeros elsewhere."""
+    """Ones on the diagonal of an (n, m) matrix, zeros elsewhere; square without ``m``; float32.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.eye(2, 3)
+    tensor([[1., 0., 0.],
+            [0., 1., 0.]])
+    """
     rows, columns = _shape("eye", (n, n if m is None else m))
     return _made(np.eye(rows, columns, dtype=np.float32 if dtype is None else dtype), device, requires_grad)
 
 
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
-    """The coordinates of a grid, one tensor an axis; ``indexing="xy"`` exchanges the first two.
+    """The coordinates of a grid, one tensor an axis, each of the grid's shape; ``indexing="xy"`` exchanges the first two.
 
     Raises
     ------
@@ -178,6 +272,17 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
         For another ``indexing``.
     ShapeError
         If one has more than one axis.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> rows, columns = nx.meshgrid(nx.arange(2), nx.arange(3))
+    >>> rows
+    tensor([[0, 0, 0],
+            [1, 1, 1]])
+    >>> columns
+    tensor([[0, 1, 2],
+            [0, 1, 2]])
     """
     from neurenix.ops.shape import broadcast_to, reshape
 
@@ -211,7 +316,17 @@ def as_tensor(data: Any, dtype: DTypeLike | None = None, device: DeviceLike | No
 
 
 def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
-    """A tensor that shares the array's memory."""
+    """A tensor that shares the array's memory and has its type; a write to one is seen in the other.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> array = np.zeros(2)
+    >>> x = nx.from_numpy(array)
+    >>> array[0] = 5
+    >>> x
+    tensor([5., 0.], dtype=float64)
+    """
     return Tensor(array)
 
 

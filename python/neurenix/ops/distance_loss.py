@@ -205,6 +205,12 @@ def pdist(input: Any, p: float = 2) -> Tensor:
         If it is not a matrix.
     ArgumentError
         If ``p`` is negative.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.pdist(nx.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 4.0]]))
+    tensor([5., 4., 3.])
     """
     x = prediction("pdist", input)
     if x.ndim != 2:

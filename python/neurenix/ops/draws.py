@@ -35,12 +35,18 @@ def _uniform(like: Tensor) -> Tensor:
 
 
 def bernoulli(input: Any, p: float | None = None) -> Tensor:
-    """1 with the probability that ``input`` (or ``p``) gives, else 0, in the input's type.
+    """1 with the probability that ``input`` (or ``p``) gives, else 0, in the input's shape and type, from the global generator.
 
     Raises
     ------
     RangeError
         If one is no probability.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.bernoulli(nx.tensor([0.0, 1.0])), nx.bernoulli(nx.zeros(1000), p=1.0).sum().item()
+    (tensor([0., 1.]), 1000.0)
     """
     x = as_tensor(input).detach()
     chances = as_floats("bernoulli", x) if p is None else broadcast_to(Tensor(np.array(p, np.float32), device=x.device), x.shape)
@@ -50,12 +56,20 @@ def bernoulli(input: Any, p: float | None = None) -> Tensor:
 
 
 def normal(mean: Any, std: Any = 1.0, size: Any = None, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None) -> Tensor:
-    """Normal numbers of this mean and standard deviation, numbers (with ``size``) or tensors.
+    """Normal numbers of this mean and standard deviation, numbers (with ``size``) or tensors, from the global generator.
 
     Raises
     ------
     RangeError
         If a deviation is negative.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> _ = nx.manual_seed(0)
+    >>> x = nx.normal(5.0, 2.0, size=(100, 100))
+    >>> abs(x.mean().item() - 5.0) < 0.1, abs(x.std().item() - 2.0) < 0.1
+    (True, True)
     """
     kind = dtype or next((v.dtype for v in (mean, std) if isinstance(v, Tensor) and v.dtype.kind == "f"), np.float32)
     beside = next((v.device for v in (mean, std) if isinstance(v, Tensor)), None)
@@ -81,6 +95,13 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False) -> Tens
     ------
     ArgumentError
         If a row has fewer classes with weight than are to be drawn.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.multinomial(nx.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 3.0]]), 4, replacement=True)
+    tensor([[1, 1, 1, 1],
+            [2, 2, 2, 2]])
     """
     w = as_floats("multinomial", input).detach()
     if w.ndim not in (1, 2):
@@ -112,6 +133,13 @@ def gumbel_softmax(logits: Any, tau: float = 1, hard: bool = False, eps: float =
     References
     ----------
     .. [1] E. Jang et al., "Categorical reparameterization with Gumbel-softmax", ICLR 2017.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> logits = nx.tensor([[0.0, 1000.0, 0.0]])
+    >>> nx.nn.functional.gumbel_softmax(logits, hard=True)
+    tensor([[0., 1., 0.]])
     """
     x = as_floats("gumbel_softmax", logits)
     rest = sub(1.0, _uniform(x.detach()))  # from (0, 1]: at 1 the noise would be infinite

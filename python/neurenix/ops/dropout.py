@@ -131,7 +131,15 @@ def _channels(op: str, input: Any, p: float, training: bool, spatial: int) -> Te
 
 
 def dropout1d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Set whole channels of (N, C, L) or (C, L) to zero with probability ``p`` and scale the rest; see :func:`dropout2d`."""
+    """Set whole channels of (N, C, L) or (C, L) to zero with probability ``p`` and scale the rest; see :func:`dropout2d`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> y = nx.nn.functional.dropout1d(nx.ones(2, 4, 100))
+    >>> (y.amax(2) == y.amin(2)).all().item()
+    True
+    """
     return _channels("dropout1d", input, p, training, 1)
 
 
@@ -142,27 +150,57 @@ def dropout2d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
     ------
     ShapeError
         If ``input`` has fewer than three axes.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> y = nx.nn.functional.dropout2d(nx.ones(2, 4, 8, 8), p=0.75)
+    >>> y.shape, set(y.unique().tolist()) <= {0.0, 4.0}
+    ((2, 4, 8, 8), True)
     """
     return _channels("dropout2d", input, p, training, 2)
 
 
 def dropout3d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Set whole channels of (N, C, D, H, W) or (C, D, H, W) to zero with probability ``p``; see :func:`dropout2d`."""
+    """Set whole channels of (N, C, D, H, W) or (C, D, H, W) to zero with probability ``p``; see :func:`dropout2d`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> x = nx.ones(2, 4, 3, 8, 8)
+    >>> nx.nn.functional.dropout3d(x, training=False).equal(x)
+    True
+    """
     return _channels("dropout3d", input, p, training, 3)
 
 
 def alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
-    """Dropout that keeps mean and variance of SELU's outputs: dropped elements become SELU's floor.
+    """Dropout that keeps mean and variance of SELU's outputs: dropped elements become SELU's floor; the input unless ``training``.
 
     References
     ----------
     .. [1] G. Klambauer et al., "Self-normalizing neural networks", NeurIPS 2017.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> y = nx.nn.functional.alpha_dropout(nx.zeros(2000), p=0.5, training=True)
+    >>> nx.round(y.unique(), decimals=3)
+    tensor([-0.779,  0.779])
     """
     return _alpha("alpha_dropout", input, p, training, False)
 
 
 def feature_alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
-    """:func:`alpha_dropout` of whole channels of (N, C, ...)."""
+    """:func:`alpha_dropout` of whole channels of (N, C, ...); a :class:`ShapeError` for fewer axes.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> y = nx.nn.functional.feature_alpha_dropout(nx.ones(2, 4, 8, 8), training=True)
+    >>> (y.amax((2, 3)) == y.amin((2, 3))).all().item()
+    True
+    """
     return _alpha("feature_alpha_dropout", input, p, training, True)
 
 

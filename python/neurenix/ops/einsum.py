@@ -10,7 +10,7 @@ from typing import Any
 
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.ops.arithmetic import mul
-from neurenix.ops.layouts import diagonal
+from neurenix.ops.diagonals import diagonal
 from neurenix.ops.matmul import matmul
 from neurenix.ops.reduce import axis_of, sum as sum_of
 from neurenix.ops.shape import movedim, permute, reshape
@@ -152,7 +152,21 @@ def _broadcast_product(x: Tensor, a: str, y: Tensor, b: str) -> tuple[Tensor, st
 
 
 def tensordot(a: Any, b: Any, dims: int | Sequence[Sequence[int]] = 2) -> Tensor:
-    """Products summed over pairs of axes: the last ``dims`` of one with the first of the other, or two lists of axes."""
+    """Products summed over pairs of axes: the last ``dims`` of one with the first of the other, or two lists of axes.
+
+    Raises
+    ------
+    ShapeError
+        If the sizes of a pair differ.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.tensordot(nx.ones(2, 3, 4), nx.ones(3, 4, 5)).shape
+    (2, 5)
+    >>> nx.tensordot(nx.ones(2, 3), nx.ones(2, 5), dims=([0], [0])).shape
+    (3, 5)
+    """
     x, y = as_tensor(a), as_tensor(b)
     if isinstance(dims, int):
         first, second = list(range(x.ndim - dims, x.ndim)), list(range(dims))
@@ -175,7 +189,14 @@ def tensordot(a: Any, b: Any, dims: int | Sequence[Sequence[int]] = 2) -> Tensor
 
 
 def chain_matmul(*matrices: Any) -> Tensor:
-    """The product of several matrices, from left to right."""
+    """The product of several matrices, from left to right; a :class:`DTypeError` if there are none.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.chain_matmul(nx.ones(2, 3), nx.ones(3, 4), nx.ones(4, 5)).shape
+    (2, 5)
+    """
     if not matrices:
         raise DTypeError("chain_matmul: expected at least one matrix, got none; pass them one by one")
     return reduce(matmul, (as_tensor(m) for m in matrices))

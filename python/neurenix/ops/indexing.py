@@ -156,14 +156,34 @@ def _picked(x: Tensor, axes: list[int], indices: list[Tensor], place: int) -> Te
 
 
 def take(input: Any, index: Any) -> Tensor:
-    """Elements of the flattened input."""
+    """Elements of the flattened input at an integer index of any shape, which the result has.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.take(nx.tensor([[10, 20], [30, 40]]), nx.tensor([0, 3]))
+    tensor([10, 40])
+    """
     from neurenix.ops.shape import ravel
 
     return getitem(ravel(input), as_tensor(index))
 
 
 def masked_select(input: Any, mask: Any) -> Tensor:
-    """The elements where ``mask`` holds, in logical order, along one axis."""
+    """The elements where ``mask`` holds, in logical order, along one axis; mask and input are broadcast.
+
+    Raises
+    ------
+    DTypeError
+        If the mask is not of bools.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> x = nx.tensor([[1.0, -2.0], [-3.0, 4.0]])
+    >>> nx.masked_select(x, x > 0)
+    tensor([1., 4.])
+    """
     from neurenix.ops.shape import broadcast_tensors
 
     x, m = broadcast_tensors(input, mask)

@@ -1,4 +1,4 @@
-"""Elements in other places: choices by masks, flips, rolls, repetitions, triangles, diagonals."""
+"""Elements in other places: choices by masks, flips, rolls, repetitions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from neurenix import autograd, backend, layout, window
 from neurenix._typing import Array
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.ops.arithmetic import operands
-from neurenix.ops.elementwise import choose, common_shape, expanded, filled, result, scalar
+from neurenix.ops.elementwise import choose, common_shape, expanded, result, scalar
 from neurenix.ops.reduce import Fold, axes_of, axis_of, fold, sum_to
 from neurenix.ops.shape import given
 from neurenix.tensor import Tensor, as_tensor
@@ -55,7 +55,23 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
 
 
 def masked_fill(input: Any, mask: Any, value: Any) -> Tensor:
-    """``input`` with ``value``, a number or 0-d tensor, where ``mask`` holds."""
+    """``input`` with ``value``, a number or 0-d tensor, where the bool ``mask`` holds; the mask is broadcast.
+
+    Raises
+    ------
+    DTypeError
+        If the mask is neither of bools nor uint8.
+    ShapeError
+        If ``value`` has axes.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> scores = nx.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> nx.masked_fill(scores, nx.tensor([True, False]), float("-inf"))
+    tensor([[-inf,   2.],
+            [-inf,   4.]])
+    """
     x = as_tensor(input)
     filler = as_tensor(value, x)
     if filler.ndim:
@@ -65,7 +81,15 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Tensor:
 
 
 def flip(input: Any, *args: Any, dims: Any = None) -> Tensor:
-    """The order reversed along ``dims``."""
+    """The order reversed along ``dims``, one or several; a copy.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.flip(nx.tensor([[1, 2], [3, 4]]), 1)
+    tensor([[2, 1],
+            [4, 3]])
+    """
     x = as_tensor(input)
     named = given(args, dims)
     axes = axes_of("flip", named, x.ndim) if named else ()
@@ -83,17 +107,32 @@ def flip(input: Any, *args: Any, dims: Any = None) -> Tensor:
 
 
 def fliplr(input: Any) -> Tensor:
-    """Columns reversed."""
+    """The columns, axis 1, in reverse order; a copy.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.fliplr(nx.tensor([[1, 2, 3], [4, 5, 6]]))
+    tensor([[3, 2, 1],
+            [6, 5, 4]])
+    """
     return flip(input, 1)
 
 
 def flipud(input: Any) -> Tensor:
-    """Rows reversed.
+    """The rows, axis 0, in reverse order; a copy.
 
     Raises
     ------
     ShapeError
         If there are no rows.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.flipud(nx.tensor([[1, 2], [3, 4]]))
+    tensor([[3, 4],
+            [1, 2]])
     """
     x = as_tensor(input)
     if not x.ndim:
@@ -102,7 +141,20 @@ def flipud(input: Any) -> Tensor:
 
 
 def rot90(input: Any, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
-    """Turned by ``k`` quarters in the plane of two axes, from the first to the second."""
+    """Turned by ``k`` quarters in the plane of two axes, from the first to the second: anticlockwise for rows and columns.
+
+    Raises
+    ------
+    ArgumentError
+        Unless ``dims`` names two different axes.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.rot90(nx.tensor([[1, 2], [3, 4]]))
+    tensor([[2, 4],
+            [1, 3]])
+    """
     from neurenix.ops.shape import transpose
 
     x = as_tensor(input)
@@ -124,6 +176,13 @@ def roll(input: Any, shifts: Any, dims: Any = None) -> Tensor:
     ------
     ArgumentError
         If they are not equally many.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.roll(nx.arange(5), 2), nx.roll(nx.tensor([[1, 2], [3, 4]]), shifts=1, dims=0)
+    (tensor([3, 4, 0, 1, 2]), tensor([[3, 4],
+            [1, 2]]))
     """
     x = as_tensor(input)
     moves = tuple(shifts) if isinstance(shifts, (tuple, list)) else (shifts,)
@@ -156,7 +215,20 @@ def _rolled(x: Tensor, axes: tuple[int, ...], moves: tuple[int, ...]) -> Tensor:
 
 
 def repeat(input: Any, *args: Any, repeats: Any = None) -> Tensor:
-    """The whole tensor repeated so many times along each axis; more numbers than axes put new ones in front."""
+    """The whole tensor repeated so many times along each axis, a copy; more numbers than axes put new ones in front.
+
+    Raises
+    ------
+    ShapeError
+        If there are fewer numbers than axes, or one is negative.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.repeat(nx.tensor([[1, 2]]), 2, 2)
+    tensor([[1, 2, 1, 2],
+            [1, 2, 1, 2]])
+    """
     x = as_tensor(input)
     counts = given(args, repeats)
     if len(counts) < x.ndim or builtins.any(n < 0 for n in counts):
@@ -176,7 +248,14 @@ def repeat(input: Any, *args: Any, repeats: Any = None) -> Tensor:
 
 
 def tile(input: Any, *args: Any, dims: Any = None) -> Tensor:
-    """The tensor repeated along its last axes; fewer numbers than axes leave the first ones alone."""
+    """The tensor repeated along its last axes; fewer numbers than axes leave the first ones alone.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.tile(nx.tensor([[1, 2], [3, 4]]), 2).shape
+    (2, 4)
+    """
     x = as_tensor(input)
     counts = given(args, dims)
     return repeat(x, (1,) * (x.ndim - len(counts)) + tuple(counts))
@@ -191,6 +270,12 @@ def repeat_interleave(input: Any, repeats: Any, dim: int | None = None, *, outpu
     ------
     ShapeError
         If there are not as many numbers as slices, or they do not sum to ``output_size``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.repeat_interleave(nx.tensor([1, 2]), 2), nx.repeat_interleave(nx.tensor([1, 2]), nx.tensor([3, 1]))
+    (tensor([1, 1, 2, 2]), tensor([1, 1, 1, 2]))
     """
     from neurenix.ops.scatter import index_select
     from neurenix.ops.shape import ravel
@@ -205,93 +290,3 @@ def repeat_interleave(input: Any, repeats: Any, dim: int | None = None, *, outpu
     if output_size is not None and places.size != output_size:
         raise ShapeError(f"repeat_interleave: expected repeats that sum to {output_size}, got {places.size}; leave output_size out")
     return index_select(x, at, Tensor(places, device=x.device))
-
-
-def tril(input: Any, diagonal: int = 0) -> Tensor:
-    """The lower triangles of matrices, up to a diagonal; zeros elsewhere."""
-    return _triangle("tril", input, diagonal, lower=True)
-
-
-def triu(input: Any, diagonal: int = 0) -> Tensor:
-    """The upper triangles of matrices, from a diagonal on; zeros elsewhere."""
-    return _triangle("triu", input, diagonal, lower=False)
-
-
-def _triangle(name: str, input: Any, diagonal: int, lower: bool) -> Tensor:
-    x = as_tensor(input)
-    if x.ndim < 2:
-        raise ShapeError(f"{name}: expected matrices, got shape {x.shape}; reshape it to at least 2 axes")
-    table = np.tri(x.shape[-2], x.shape[-1], diagonal if lower else diagonal - 1, dtype=np.bool_)
-    mask = backend.to_device(table if lower else ~table, x.device)
-
-    def kept(a: Array) -> Array:
-        return choose(mask, a, scalar(a, 0))
-
-    def vjp(g: Array) -> tuple[Array]:
-        return (kept(g),)
-
-    return autograd.record(name, kept(x._array), (x,), vjp)
-
-
-def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-    """The diagonal of two axes, as the last axis; a view."""
-    x = as_tensor(input)
-    a, b = axis_of("diagonal", dim1, x.ndim), axis_of("diagonal", dim2, x.ndim)
-    if a == b:
-        raise ArgumentError(f"diagonal: expected two different axes, got {dim1} and {dim2}; name another one")
-    shape = x.shape
-    order = [i for i in range(x.ndim) if i not in (a, b)] + [a, b]
-    start, length = _diagonal(shape[a], shape[b], offset)
-    if type(x._array) is not np.ndarray:
-        return _diagonal_by_places(x, order, start, length)
-
-    def line(y: Array) -> Array:
-        y = y.transpose(order)[..., start[0] :, start[1] :][..., :length, :length]
-        return y.diagonal(0, -2, -1)
-
-    def vjp(g: Array) -> tuple[Array]:
-        whole = filled(g, shape, 0)
-        target = line(whole)
-        target.flags.writeable = True
-        layout.copy_into(target, g)
-        return (whole,)
-
-    return autograd.record("diagonal", line(x._array), (x,), vjp)
-
-
-def _diagonal_by_places(x: Tensor, order: list[int], start: tuple[int, int], length: int) -> Tensor:
-    """The diagonal where arrays have no view of it: elements of the two axes joined into one."""
-    from neurenix.ops.scatter import index_select
-    from neurenix.ops.shape import flatten, permute
-
-    places = (start[0] + np.arange(length)) * x.shape[order[-1]] + start[1] + np.arange(length)
-    return index_select(flatten(permute(x, *order), -2), -1, Tensor(places, device=x.device))
-
-
-def _diagonal(rows: int, columns: int, offset: int) -> tuple[tuple[int, int], int]:
-    start = (builtins.max(-offset, 0), builtins.max(offset, 0))
-    return start, builtins.max(builtins.min(rows - start[0], columns - start[1]), 0)
-
-
-def diag(input: Any, diagonal: int = 0) -> Tensor:
-    """The diagonal of a matrix, or the matrix with a vector on its diagonal."""
-    x = as_tensor(input)
-    if x.ndim == 2:
-        return _diagonal_of(x, diagonal)
-    if x.ndim != 1:
-        raise ShapeError(f"diag: expected a vector or a matrix, got shape {x.shape}; use diagonal")
-    n = x.shape[0] + builtins.abs(diagonal)
-    places = np.eye(n, n, diagonal, dtype=np.bool_)
-    from neurenix.ops.shape import broadcast_to, unsqueeze
-
-    column = unsqueeze(x, 1 if diagonal >= 0 else 0)
-    from neurenix.ops.parts import cat
-
-    empty = Tensor._wrap(filled(x._array, (builtins.abs(diagonal), 1) if diagonal >= 0 else (1, builtins.abs(diagonal)), 0))
-    spread = broadcast_to(cat([column, empty], 0 if diagonal >= 0 else 1), (n, n))
-    made: Tensor = where(Tensor._wrap(backend.to_device(places, x.device)), spread, Tensor._wrap(scalar(x._array, 0)))
-    return made
-
-
-def _diagonal_of(x: Tensor, offset: int) -> Tensor:
-    return diagonal(x, offset)

@@ -59,7 +59,14 @@ def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool = Fal
 
 
 def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:  # noqa: ARG001 - always is
-    """Where the elements in order along ``dim`` are; always stable."""
+    """Where the elements in ascending (``descending=True``: descending) order along ``dim`` are: int64; always stable, NaN is largest.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.argsort(nx.tensor([3.0, 1.0, 2.0]))
+    tensor([1, 2, 0])
+    """
     return sort(as_tensor(input).detach(), dim, descending).indices
 
 
@@ -105,7 +112,15 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
 
 
 def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Extreme:
-    """The ``k``-th smallest element along ``dim``, counted from 1, and where it is."""
+    """The ``k``-th smallest element along ``dim``, counted from 1, and where it is: a named pair (``values``, ``indices``).
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> value, index = nx.kthvalue(nx.tensor([4.0, 1.0, 3.0]), 2)
+    >>> value.item(), index.item()
+    (3.0, 2)
+    """
     x = as_tensor(input)
     at = axis_of("kthvalue", dim, x.ndim)
     size = x.shape[at] if x.ndim else 1
@@ -115,7 +130,17 @@ def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Extrem
 
 
 def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The middle element (the lower of two) of everything, or along ``dim`` with where it is; NaN if there is one."""
+    """The middle element (the lower of two) of everything, or along ``dim`` with where it is; NaN if there is one.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.median(nx.tensor([4.0, 1.0, 3.0, 2.0])).item()
+    2.0
+    >>> values, indices = nx.median(nx.tensor([[4.0, 1.0, 3.0], [5.0, 6.0, 7.0]]), dim=1)
+    >>> values, indices
+    (tensor([3., 6.]), tensor([2, 1]))
+    """
     from neurenix.ops.shape import ravel
 
     x = as_tensor(input)
@@ -164,9 +189,16 @@ def _single(name: str, x: Tensor, at: int, k: int, keepdim: bool) -> Extreme:
 
 
 def max(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
-    """Largest element of everything; along ``dim`` with where it is; or the larger of two tensors.
+    """Largest element of everything; along ``dim`` with where it is (``values``, ``indices``); or the larger of two tensors.
 
     ``max(x)`` shares the gradient between equals, ``max(x, dim)`` gives it to the first, whose index it returns.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> x = nx.tensor([[3.0, 1.0], [2.0, 4.0]])
+    >>> nx.max(x).item(), nx.max(x, dim=1).indices
+    (4.0, tensor([0, 1]))
     """
     if other is not None or isinstance(dim, Tensor):
         return maximum(input, dim if other is None else other)
@@ -174,7 +206,17 @@ def max(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None
 
 
 def min(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
-    """Smallest element of everything; along ``dim`` with where it is; or the smaller of two tensors."""
+    """Smallest element of everything; along ``dim`` with where it is (``values``, ``indices``); or the smaller of two tensors.
+
+    Gradients go as those of :func:`max`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> x = nx.tensor([[3.0, 1.0], [2.0, 4.0]])
+    >>> nx.min(x).item(), nx.min(x, dim=0).values
+    (1.0, tensor([2., 1.]))
+    """
     if other is not None or isinstance(dim, Tensor):
         return minimum(input, dim if other is None else other)
     return _of_everything("min", amin, input) if dim is None else _extreme_along("min", 1, input, dim, keepdim)

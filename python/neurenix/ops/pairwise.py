@@ -44,23 +44,51 @@ def signbit(input: Any) -> Tensor:
 
 
 def isposinf(input: Any) -> Tensor:
-    """Whether an element is positive infinity."""
+    """Whether an element is positive infinity.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.isposinf(nx.tensor([1.0, float("inf"), float("-inf")]))
+    tensor([False,  True, False])
+    """
     return eq(as_tensor(input), math.inf)
 
 
 def isneginf(input: Any) -> Tensor:
-    """Whether an element is negative infinity."""
+    """Whether an element is negative infinity.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.isneginf(nx.tensor([1.0, float("inf"), float("-inf")]))
+    tensor([False, False,  True])
+    """
     return eq(as_tensor(input), -math.inf)
 
 
 def isreal(input: Any) -> Tensor:
-    """Whether an element is real: all are."""
+    """Whether each element is real: all are, for there are no complex types here.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.isreal(nx.tensor([1.0, float("nan")]))
+    tensor([ True,  True])
+    """
     x = as_tensor(input)
     return logical_or(eq(x, x), isnan(x))
 
 
 def sgn(input: Any) -> Tensor:
-    """-1, 0 or 1, see :func:`neurenix.sign`."""
+    """-1, 0 or 1: :func:`neurenix.sign` of real numbers.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.sgn(nx.tensor([-2, 0, 3]))
+    tensor([-1,  0,  1])
+    """
     return sign(input)
 
 
@@ -71,6 +99,12 @@ def positive(input: Any) -> Tensor:
     ------
     DTypeError
         If it holds bools.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.positive(nx.tensor([-1.0, 2.0]))
+    tensor([-1.,  2.])
     """
     x = as_tensor(input)
     if x.dtype == np.bool_:
@@ -94,20 +128,41 @@ def copysign(input: Any, other: Any) -> Tensor:
 
 
 def float_power(input: Any, exponent: Any) -> Tensor:
-    """``input`` to the power ``exponent``, computed and returned in float64, broadcast."""
+    """``input`` to the power ``exponent``, computed and returned in float64, broadcast.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.float_power(nx.tensor([2, 3]), -1)
+    tensor([0.5   , 0.3333], dtype=float64)
+    """
     base = cast(input, np.float64) if not isinstance(input, (int, float)) else input
     top = cast(exponent, np.float64) if not isinstance(exponent, (int, float)) else float(exponent)
     return power(base, top)
 
 
 def fmax(input: Any, other: Any) -> Tensor:
-    """The larger of two elements, or the one that is not NaN, broadcast; equals share the gradient."""
+    """The larger of two elements, or the one that is not NaN, broadcast; equals share the gradient.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.fmax(nx.tensor([1.0, float("nan")]), nx.tensor([2.0, 3.0]))
+    tensor([2., 3.])
+    """
     x, y = operands("fmax", input, other)
     return maximum(x, y) if x.dtype.kind != "f" else maximum(*_numbers(x, y))
 
 
 def fmin(input: Any, other: Any) -> Tensor:
-    """The smaller of two elements, or the one that is not NaN, broadcast; equals share the gradient."""
+    """The smaller of two elements, or the one that is not NaN, broadcast; equals share the gradient.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.fmin(nx.tensor([1.0, float("nan")]), nx.tensor([2.0, 3.0]))
+    tensor([1., 3.])
+    """
     x, y = operands("fmin", input, other)
     return minimum(x, y) if x.dtype.kind != "f" else minimum(*_numbers(x, y))
 
@@ -124,6 +179,12 @@ def heaviside(input: Any, values: Any) -> Tensor:
     ------
     DTypeError
         If the types differ.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.heaviside(nx.tensor([-1.0, 0.0, 2.0]), nx.tensor([0.5]))
+    tensor([0. , 0.5, 1. ])
     """
     x, y = as_tensor(input).detach(), as_tensor(values).detach()
     if x.dtype != y.dtype:
@@ -133,7 +194,14 @@ def heaviside(input: Any, values: Any) -> Tensor:
 
 
 def ldexp(input: Any, other: Any) -> Tensor:
-    """``input * 2 ** other``, broadcast."""
+    """``input * 2 ** other``, broadcast.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.ldexp(nx.tensor([1.0, 0.75]), nx.tensor([3, 2]))
+    tensor([8., 3.])
+    """
     x, y = as_tensor(input), as_tensor(other)
     if not y.is_floating_point():
         x = as_floats("ldexp", x)
@@ -142,12 +210,26 @@ def ldexp(input: Any, other: Any) -> Tensor:
 
 
 def logaddexp(input: Any, other: Any) -> Tensor:
-    """``log(exp(input) + exp(other))`` without overflow, broadcast."""
+    """``log(exp(input) + exp(other))`` without overflow, broadcast.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.logaddexp(nx.tensor([1000.0, 1000.0]), nx.tensor([1000.0, 0.0]))
+    tensor([1000.6932, 1000.    ])
+    """
     return _log_of_sum("logaddexp", input, other, Unary.EXP, 1.0)
 
 
 def logaddexp2(input: Any, other: Any) -> Tensor:
-    """``log2(2 ** input + 2 ** other)`` without overflow, broadcast."""
+    """``log2(2 ** input + 2 ** other)`` without overflow, broadcast.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.logaddexp2(nx.tensor([3.0, 1000.0]), nx.tensor([3.0, 1000.0]))
+    tensor([   4., 1001.])
+    """
     return _log_of_sum("logaddexp2", input, other, Unary.EXP2, math.log(2.0))
 
 
@@ -181,6 +263,12 @@ def gcd(input: Any, other: Any) -> Tensor:
     ------
     DTypeError
         If they are not integers.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.gcd(nx.tensor([12, 18, 0]), 8)
+    tensor([4, 2, 8])
     """
     x, y = operands("gcd", input, other)
     if x.dtype.kind not in "iu":
@@ -193,7 +281,14 @@ def gcd(input: Any, other: Any) -> Tensor:
 
 
 def lcm(input: Any, other: Any) -> Tensor:
-    """The least common multiple of integers, broadcast; 0 where one is 0."""
+    """The least common multiple of integers, broadcast; 0 where one is 0. A :class:`DTypeError` for floats.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.lcm(nx.tensor([4, 6, 0]), 10)
+    tensor([20, 30,  0])
+    """
     from neurenix.ops.arithmetic import floor_divide
 
     x, y = operands("lcm", input, other)

@@ -100,6 +100,13 @@ def stack(tensors: Sequence[Any], dim: int = 0) -> Tensor:
     ------
     ShapeError
         If shapes differ.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> images = [nx.zeros(3, 8, 8), nx.ones(3, 8, 8)]
+    >>> nx.stack(images).shape
+    (2, 3, 8, 8)
     """
     inputs = [as_tensor(t) for t in tensors]
     if len({t.shape for t in inputs}) > 1:
@@ -139,6 +146,13 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Tenso
     ------
     ArgumentError
         If a size is below 1 or the listed ones do not sum to the axis.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> parts = nx.split(nx.arange(7), 3)
+    >>> [part.shape[0] for part in parts], [part.shape[0] for part in nx.split(nx.arange(7), [1, 6])]
+    ([3, 3, 1], [1, 6])
     """
     x = as_tensor(tensor)
     at = axis_of("split", dim, x.ndim)
@@ -156,12 +170,27 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Tenso
 
 
 def split_with_sizes(input: Any, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-    """Parts of the sizes listed, along ``dim``."""
+    """Parts of the sizes listed, along ``dim``, views; errors as in :func:`split`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> head, tail = nx.split_with_sizes(nx.arange(5), [2, 3])
+    >>> tail
+    tensor([2, 3, 4])
+    """
     return split(input, list(split_sizes), dim)
 
 
 def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """At most ``chunks`` parts of one size along ``dim``; the last may be smaller."""
+    """At most ``chunks`` parts of one size along ``dim``, views; the last may be smaller.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> [part.shape for part in nx.chunk(nx.zeros(2, 8), 3, dim=1)]
+    [(2, 3), (2, 3), (2, 2)]
+    """
     x = as_tensor(input)
     if chunks < 1:
         raise ArgumentError(f"chunk: expected at least 1 chunk, got {chunks}; pass a positive number")
@@ -171,7 +200,15 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 
 
 def unbind(input: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """The slices along ``dim``, without that axis."""
+    """The slices along ``dim``, without that axis, views.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> red, green, blue = nx.unbind(nx.zeros(3, 4, 5))
+    >>> red.shape
+    (4, 5)
+    """
     x = as_tensor(input)
     at = axis_of("unbind", dim, x.ndim)
     if not x.ndim:
@@ -186,12 +223,18 @@ def _without(x: Tensor, dim: int) -> Tensor:
 
 
 def narrow(input: Any, dim: int, start: int, length: int) -> Tensor:
-    """``length`` elements along ``dim`` from ``start`` on.
+    """``length`` elements along ``dim`` from ``start`` on, a view.
 
     Raises
     ------
     RangeError
         If they do not lie inside.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.narrow(nx.arange(10), 0, 2, 3)
+    tensor([2, 3, 4])
     """
     x = as_tensor(input)
     at = axis_of("narrow", dim, x.ndim)
@@ -204,12 +247,18 @@ def narrow(input: Any, dim: int, start: int, length: int) -> Tensor:
 
 
 def select(input: Any, dim: int, index: int) -> Tensor:
-    """Slice ``index`` along ``dim``, without that axis.
+    """Slice ``index`` along ``dim``, without that axis, a view; -1 is the last.
 
     Raises
     ------
     RangeError
         If there is no such slice.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.select(nx.tensor([[1, 2], [3, 4]]), 1, -1)
+    tensor([2, 4])
     """
     x = as_tensor(input)
     at = axis_of("select", dim, x.ndim)

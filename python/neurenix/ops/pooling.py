@@ -184,7 +184,14 @@ def max_pool1d(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> Any:
-    """Take the maximum over sliding windows of (N, C, L) or (C, L); see :func:`max_pool2d`."""
+    """Take the maximum over sliding windows of (N, C, L) or (C, L); see :func:`max_pool2d`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.functional.max_pool1d(nx.tensor([[1.0, 3.0, 7.0, 5.0]]), 2)
+    tensor([[3., 7.]])
+    """
     return _max("max_pool1d", 1, input, slide("max_pool1d", 1, kernel_size, stride, padding, dilation, ceil_mode), return_indices)
 
 
@@ -248,7 +255,14 @@ def avg_pool2d(
 def avg_pool1d(
     input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True
 ) -> Tensor:
-    """Average over sliding windows of (N, C, L) or (C, L); see :func:`avg_pool2d`."""
+    """Average over sliding windows of (N, C, L) or (C, L); see :func:`avg_pool2d`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.functional.avg_pool1d(nx.tensor([[1.0, 3.0, 5.0, 7.0]]), 2)
+    tensor([[2., 6.]])
+    """
     return _average("avg_pool1d", 1, input, slide("avg_pool1d", 1, kernel_size, stride, padding, 1, ceil_mode), count_include_pad, None)
 
 
@@ -261,7 +275,15 @@ def avg_pool3d(
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor:
-    """Average over sliding windows of (N, C, D, H, W) or (C, D, H, W); see :func:`avg_pool2d`."""
+    """Average over sliding windows of (N, C, D, H, W) or (C, D, H, W); see :func:`avg_pool2d`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> volume = nx.arange(8).float().reshape(1, 1, 2, 2, 2)
+    >>> nx.nn.functional.avg_pool3d(volume, 2).item()
+    3.5
+    """
     window = slide("avg_pool3d", 3, kernel_size, stride, padding, 1, ceil_mode)
     return _average("avg_pool3d", 3, input, window, count_include_pad, divisor_override)
 

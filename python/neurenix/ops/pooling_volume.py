@@ -109,7 +109,15 @@ def max_pool3d(
 
 
 def adaptive_max_pool3d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
-    """Take the maximum over bins of (N, C, D, H, W) or (C, D, H, W); see :func:`adaptive_max_pool2d`."""
+    """Take the maximum over bins of (N, C, D, H, W) or (C, D, H, W); see :func:`adaptive_max_pool2d`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> volume = nx.arange(8).float().reshape(1, 2, 2, 2)
+    >>> nx.nn.functional.adaptive_max_pool3d(volume, 1).item()
+    7.0
+    """
     op = "adaptive_max_pool3d"
     x = with_channels(op, spatial(op, floats(op, input), 3), 3)
     y, index = _max_volume(op, x, bins_of(op, x, output_size, 3), return_indices)
@@ -124,7 +132,14 @@ def _power(op: str, x: Any, norm_type: Any, taps: int, average: Callable[[Tensor
 
 
 def lp_pool1d(input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor:
-    """Take the root of the sum of powers over sliding windows of (N, C, L) or (C, L); see :func:`lp_pool2d`."""
+    """Take the root of the sum of powers over sliding windows of (N, C, L) or (C, L); see :func:`lp_pool2d`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.functional.lp_pool1d(nx.tensor([[3.0, 4.0, 6.0, 8.0]]), 2, 2)
+    tensor([[ 5., 10.]])
+    """
     op = "lp_pool1d"
     (taps,) = integers(op, "kernel_size", kernel_size, 1, 1)
     return _power(op, input, norm_type, taps, lambda x: avg_pool1d(x, kernel_size, stride, 0, ceil_mode))
@@ -171,7 +186,15 @@ def lp_pool2d(input: Any, norm_type: float, kernel_size: Any, stride: Any = None
 
 
 def lp_pool3d(input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor:
-    """Take the root of the sum of powers over sliding windows of (N, C, D, H, W) or (C, D, H, W); see :func:`lp_pool2d`."""
+    """Take the root of the sum of powers over sliding windows of (N, C, D, H, W) or (C, D, H, W); see :func:`lp_pool2d`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.functional.lp_pool3d(nx.ones(1, 1, 4, 4, 4), 1, 2)[0, 0, 0]
+    tensor([[8., 8.],
+            [8., 8.]])
+    """
     op = "lp_pool3d"
     size = integers(op, "kernel_size", kernel_size, 3, 1)
     return _power(op, input, norm_type, math.prod(size), lambda x: avg_pool3d(x, kernel_size, stride, 0, ceil_mode))

@@ -25,6 +25,12 @@ def pow(input: Any, exponent: Any) -> Tensor:
     ------
     ArgumentError
         If integers are raised to a negative whole number.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.pow(nx.tensor([2.0, 3.0]), 2), nx.pow(2, nx.tensor([0, 1, 10]))
+    (tensor([4., 9.]), tensor([   1,    2, 1024]))
     """
     if is_number(exponent) and not is_number(input):
         return _pow_number(as_tensor(input), exponent)
@@ -129,12 +135,26 @@ def _bounded(x: Tensor, bound: Any, sign: int) -> Tensor:
 
 
 def clamp_min(input: Any, min: Any) -> Tensor:
-    """``input``, not below ``min``."""
+    """``input``, not below ``min``, a number or a tensor, broadcast; NaN stays NaN.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.clamp_min(nx.tensor([-1.0, 0.5, 2.0]), 0)
+    tensor([0. , 0.5, 2. ])
+    """
     return clamp(input, min=min)
 
 
 def clamp_max(input: Any, max: Any) -> Tensor:
-    """``input``, not above ``max``."""
+    """``input``, not above ``max``, a number or a tensor, broadcast; NaN stays NaN.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.clamp_max(nx.tensor([-1.0, 0.5, 2.0]), nx.tensor([0.0, 1.0, 1.0]))
+    tensor([-1. ,  0.5,  1. ])
+    """
     return clamp(input, max=max)
 
 
@@ -142,7 +162,14 @@ clip = clamp
 
 
 def nan_to_num(input: Any, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None) -> Tensor:
-    """Numbers in the place of NaN and infinities: the largest finite ones unless given."""
+    """Numbers in the place of NaN and infinities: the largest finite ones unless given.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nan_to_num(nx.tensor([1.0, float("nan"), float("inf")]), posinf=255)
+    tensor([  1.,   0., 255.])
+    """
     x = as_tensor(input)
     if x.dtype.kind != "f":
         return x

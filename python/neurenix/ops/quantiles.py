@@ -54,7 +54,14 @@ def quantile(input: Any, q: Any, dim: int | None = None, keepdim: bool = False, 
 
 
 def nanquantile(input: Any, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear") -> Tensor:
-    """:func:`quantile` of what is not NaN."""
+    """:func:`quantile` of what is not NaN, with its arguments; NaN where all is.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nanquantile(nx.tensor([1.0, float("nan"), 3.0, 2.0]), 0.5).item()
+    2.0
+    """
     return _quantile("nanquantile", input, q, dim, keepdim, interpolation, ignore_nan=True)
 
 
@@ -111,7 +118,19 @@ def _at_shares(ordered: Tensor, shares: Tensor, interpolation: str, ignore_nan: 
 
 
 def nanmedian(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The middle element (the lower of two) of what is not NaN, of everything or along ``dim`` with where it is."""
+    """The middle element (the lower of two) of what is not NaN, of everything or along ``dim`` with where it is.
+
+    Raises
+    ------
+    ShapeError
+        If there are no elements along ``dim``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nanmedian(nx.tensor([4.0, float("nan"), 1.0, 3.0])).item()
+    3.0
+    """
     x = as_tensor(input)
     whole = dim is None
     line = ravel(x) if whole else x

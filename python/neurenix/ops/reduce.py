@@ -209,12 +209,34 @@ def _local(x: Tensor, axes: Sequence[int], keepdim: bool) -> Local | None:
 
 
 def amax(input: Any, dim: Dims = (), keepdim: bool = False) -> Tensor:
-    """Largest element over ``dim`` (all axes for ``()``); equals share the gradient, NaN is largest."""
+    """Largest element over ``dim`` (all axes for ``()``); equals share the gradient, NaN is largest.
+
+    Raises
+    ------
+    ShapeError
+        If there are no elements along ``dim``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> features = nx.tensor([[[[1.0, 5.0], [2.0, 3.0]]]])  # N, C, H, W
+    >>> nx.amax(features, dim=(2, 3))
+    tensor([[5.]])
+    """
     return _extreme("amax", Fold.MAX, as_tensor(input), dim, keepdim)
 
 
 def amin(input: Any, dim: Dims = (), keepdim: bool = False) -> Tensor:
-    """Smallest element over ``dim`` (all axes for ``()``); equals share the gradient, NaN is smallest."""
+    """Smallest element over ``dim`` (all axes for ``()``); equals share the gradient, NaN is smallest.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> x = nx.tensor([1.0, 1.0, 2.0], requires_grad=True)
+    >>> nx.amin(x).backward()
+    >>> x.grad
+    tensor([0.5, 0.5, 0. ])
+    """
     return _extreme("amin", Fold.MIN, as_tensor(input), dim, keepdim)
 
 
@@ -244,12 +266,28 @@ def _nonempty(name: str, shape: tuple[int, ...], axes: Sequence[int]) -> None:
 
 
 def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """Index of the largest element along ``dim``, or in the flattened input; the first of equals."""
+    """Index (int64) of the largest element along ``dim``, or in the flattened input; the first of equals; NaN is largest.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> logits = nx.tensor([[0.1, 2.0, 0.3], [1.5, 0.2, 0.1]])
+    >>> nx.argmax(logits, dim=1), nx.argmax(logits).item()
+    (tensor([1, 0]), 1)
+    """
     return _arg("argmax", 0, input, dim, keepdim)
 
 
 def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Tensor:
-    """Index of the smallest element along ``dim``, or in the flattened input; the first of equals."""
+    """Index (int64) of the smallest element along ``dim``, or in the flattened input; the first of equals; NaN is smallest.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.argmin(nx.tensor([[3.0, 1.0], [2.0, 4.0]]), dim=1, keepdim=True)
+    tensor([[1],
+            [0]])
+    """
     return _arg("argmin", 1, input, dim, keepdim)
 
 

@@ -15,9 +15,10 @@ from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.ops.arithmetic import div, maximum, minimum, mul
 from neurenix.ops.compare import eq
 from neurenix.ops.convert import cast
+from neurenix.ops.diagonals import diagonal
 from neurenix.ops.elementwise import filled, scalar
 from neurenix.ops.indexing import getitem, nonzero
-from neurenix.ops.layouts import diagonal, where
+from neurenix.ops.layouts import where
 from neurenix.ops.parts import narrow
 from neurenix.ops.reduce import axis_of
 from neurenix.ops.scatter import gather, put_at, scatter, scatter_add
@@ -65,13 +66,37 @@ def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: float = 1
 
 
 def index_copy(input: Any, dim: int, index: Any, source: Any) -> Tensor:
-    """``input`` with the slices of ``source`` at ``index`` along ``dim``; the last of equals wins."""
+    """``input`` with the slices of ``source`` at ``index``, a vector, along ``dim``; the last of equals wins.
+
+    Raises
+    ------
+    ShapeError
+        If the source has not one slice an index.
+    DTypeError
+        If the types differ.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.index_copy(nx.zeros(3, 2), 0, nx.tensor([2, 0]), nx.tensor([[1.0, 1.0], [2.0, 2.0]]))
+    tensor([[2., 2.],
+            [0., 0.],
+            [1., 1.]])
+    """
     x, at, i, s = _along("index_copy", input, dim, index, source)
     return reshape(put_at("index_copy", x, at, _spread(i, at, s.shape), s), as_tensor(input).shape)
 
 
 def index_fill(input: Any, dim: int, index: Any, value: Any) -> Tensor:
-    """``input`` with one value in the slices ``index`` along ``dim``."""
+    """``input`` with one value, a number or 0-d tensor, in the slices ``index`` along ``dim``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.index_fill(nx.zeros(2, 3), 1, nx.tensor([0, 2]), 7)
+    tensor([[7., 0., 7.],
+            [7., 0., 7.]])
+    """
     x = as_tensor(input)
     filler = as_tensor(value, x)
     if filler.ndim:
@@ -84,7 +109,21 @@ def index_fill(input: Any, dim: int, index: Any, value: Any) -> Tensor:
 
 
 def index_put(input: Any, indices: Sequence[Any], values: Any, accumulate: bool = False) -> Tensor:
-    """``input`` with ``values`` at ``input[indices]``, or added there; the last of equals wins."""
+    """``input`` with ``values`` at ``input[indices]``, or added there with ``accumulate``; the last of equals wins.
+
+    Raises
+    ------
+    DTypeError, ShapeError
+        Unless the values have the input's type and broadcast to ``input[indices]``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> rows, columns = nx.tensor([0, 1]), nx.tensor([2, 0])
+    >>> nx.index_put(nx.zeros(2, 3), (rows, columns), nx.tensor([5.0, 6.0]))
+    tensor([[0., 0., 5.],
+            [6., 0., 0.]])
+    """
     x, v = as_tensor(input), as_tensor(values, as_tensor(input))
     same_device("index_put", x._array, v._array)
     if v.dtype != x.dtype:
@@ -110,12 +149,18 @@ def put(input: Any, index: Any, source: Any, accumulate: bool = False) -> Tensor
 
 
 def masked_scatter(input: Any, mask: Any, source: Any) -> Tensor:
-    """``input`` with the elements of ``source``, in order, where ``mask`` holds.
+    """``input`` with the elements of ``source``, in order, where the bool ``mask`` holds.
 
     Raises
     ------
     ShapeError
         If the source has too few.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.masked_scatter(nx.zeros(4), nx.tensor([True, False, True, False]), nx.tensor([1.0, 2.0]))
+    tensor([1., 0., 2., 0.])
     """
     x, m = broadcast_tensors(input, mask)
     s = ravel(as_tensor(source, x))
@@ -146,6 +191,15 @@ def scatter_reduce(input: Any, dim: int, index: Any, src: Any, reduce: str, *, i
     ------
     ArgumentError
         For another ``reduce``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> labels, values = nx.tensor([0, 1, 0, 1]), nx.tensor([1.0, 5.0, 3.0, 2.0])
+    >>> nx.scatter_reduce(nx.zeros(2), 0, labels, values, "amax")
+    tensor([3., 5.])
+    >>> nx.scatter_reduce(nx.zeros(2), 0, labels, values, "mean", include_self=False)
+    tensor([2. , 3.5])
     """
     if reduce not in _REDUCTIONS:
         raise ArgumentError(f"scatter_reduce: expected reduce of {', '.join(_REDUCTIONS)}, got {reduce!r}; choose one of them")
@@ -213,7 +267,16 @@ def _extreme(x: Tensor, at: int, i: Tensor, s: Tensor, step: Callable[[Any, Any]
 
 
 def index_reduce(input: Any, dim: int, index: Any, source: Any, reduce: str, *, include_self: bool = True) -> Tensor:
-    """:func:`scatter_reduce` of whole slices; ``reduce`` is "prod", "mean", "amax" or "amin"."""
+    """:func:`scatter_reduce` of whole slices: ``reduce`` is "prod", "mean", "amax" or "amin", else an :class:`ArgumentError`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> rows = nx.tensor([[1.0, 4.0], [3.0, 2.0]])
+    >>> nx.index_reduce(nx.zeros(2, 2), 0, nx.tensor([0, 0]), rows, "amax")
+    tensor([[3., 4.],
+            [0., 0.]])
+    """
     x, at, i, s = _along("index_reduce", input, dim, index, source)
     if reduce not in _REDUCTIONS[1:]:
         raise ArgumentError(f"index_reduce: expected reduce of {', '.join(_REDUCTIONS[1:])}, got {reduce!r}; choose one of them")
@@ -246,7 +309,15 @@ def _into(name: str, input: Any, src: Any, view: Any) -> Tensor:
 
 
 def select_scatter(input: Any, src: Any, dim: int, index: int) -> Tensor:
-    """``input`` with ``src`` as slice ``index`` along ``dim``."""
+    """``input`` with ``src`` as slice ``index`` along ``dim``; a :class:`ShapeError` if there is none, or ``src`` has another shape.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.select_scatter(nx.zeros(2, 3), nx.ones(2), dim=1, index=-1)
+    tensor([[0., 0., 1.],
+            [0., 0., 1.]])
+    """
     x = as_tensor(input)
     at = axis_of("select_scatter", dim, x.ndim)
     if not x.ndim or not -x.shape[at] <= index < x.shape[at]:
@@ -255,7 +326,14 @@ def select_scatter(input: Any, src: Any, dim: int, index: int) -> Tensor:
 
 
 def slice_scatter(input: Any, src: Any, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Tensor:
-    """``input`` with ``src`` in the slice ``start:end:step`` along ``dim``."""
+    """``input`` with ``src`` in the slice ``start:end:step`` along ``dim``; a :class:`ShapeError` if ``src`` has not its shape.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.slice_scatter(nx.zeros(5), nx.ones(2), start=1, step=2, end=5)
+    tensor([0., 1., 0., 1., 0.])
+    """
     x = as_tensor(input)
     at = axis_of("slice_scatter", dim, x.ndim)
     if step < 1:
@@ -264,7 +342,15 @@ def slice_scatter(input: Any, src: Any, dim: int = 0, start: int | None = None, 
 
 
 def diagonal_scatter(input: Any, src: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-    """``input`` with ``src`` on the diagonal of two axes."""
+    """``input`` with ``src`` on the diagonal of two axes, see :func:`diagonal`; a :class:`ShapeError` if ``src`` has not its shape.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.diagonal_scatter(nx.zeros(2, 2), nx.tensor([1.0, 2.0]))
+    tensor([[1., 0.],
+            [0., 2.]])
+    """
     x, s = as_tensor(input), as_tensor(src)
     same_device("diagonal_scatter", x._array, s._array)
     numbers = diagonal(Tensor(np.arange(math.prod(x.shape)).reshape(x.shape)), offset, dim1, dim2)

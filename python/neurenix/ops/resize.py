@@ -244,10 +244,25 @@ upsample = interpolate  # its old name
 
 
 def upsample_nearest(input: Any, size: Any = None, scale_factor: Any = None) -> Tensor:
-    """Resample by the nearest pixel; see :func:`interpolate`."""
+    """Resample by the nearest pixel; see :func:`interpolate`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.functional.upsample_nearest(nx.tensor([[[[1.0, 2.0]]]]), scale_factor=2)
+    tensor([[[[1., 1., 2., 2.],
+              [1., 1., 2., 2.]]]])
+    """
     return interpolate(input, size, scale_factor, "nearest")
 
 
 def upsample_bilinear(input: Any, size: Any = None, scale_factor: Any = None) -> Tensor:
-    """Resample bilinearly, corners aligned; see :func:`interpolate`."""
+    """Resample bilinearly, corners aligned; see :func:`interpolate`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.functional.upsample_bilinear(nx.tensor([[[[0.0, 3.0]]]]), size=(1, 4))
+    tensor([[[[0., 1., 2., 3.]]]])
+    """
     return interpolate(input, size, scale_factor, "bilinear", align_corners=True)

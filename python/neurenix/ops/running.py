@@ -34,7 +34,15 @@ def cummax(input: Any, dim: int) -> Extreme:
 
 
 def cummin(input: Any, dim: int) -> Extreme:
-    """Running minima along ``dim``, and where each is; the last of equals, NaN is smallest."""
+    """Running minima along ``dim``, and where each is (``values``, ``indices``); the last of equals, NaN is smallest.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> values, indices = nx.cummin(nx.tensor([3.0, 1.0, 2.0, 0.0]), dim=0)
+    >>> values, indices
+    (tensor([3., 1., 1., 0.]), tensor([0, 1, 1, 3]))
+    """
     return _running("cummin", input, dim, le)
 
 
@@ -59,7 +67,14 @@ def _running(name: str, input: Any, dim: int, better: Callable[[Any, Any], Tenso
 
 
 def logcumsumexp(input: Any, dim: int) -> Tensor:
-    """Logarithm of running sums of exponentials along ``dim``, without overflow."""
+    """Logarithm of running sums of exponentials along ``dim``, without overflow.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.logcumsumexp(nx.tensor([1000.0, 1000.0, 1000.0]), dim=0)
+    tensor([1000.    , 1000.6932, 1001.0986])
+    """
     x = as_floats("logcumsumexp", input)
     at = axis_of("logcumsumexp", dim, x.ndim)
     n = x.shape[at] if x.ndim else 1
@@ -89,12 +104,28 @@ def _panels(name: str, y: Any, x: Any, dx: Any, dim: int) -> Tensor:
 
 
 def trapezoid(y: Any, x: Any = None, *, dx: Any = 1, dim: int = -1) -> Tensor:
-    """The area under samples along ``dim``, by trapezia; at places ``x``, or ``dx`` apart."""
+    """The area under samples ``y`` along ``dim``, by trapezia; the samples lie at places ``x``, or ``dx`` apart.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.trapezoid(nx.tensor([1.0, 2.0, 3.0])).item()
+    4.0
+    >>> nx.trapezoid(nx.tensor([1.0, 2.0, 3.0]), nx.tensor([0.0, 1.0, 3.0])).item()
+    6.5
+    """
     return sum_of(_panels("trapezoid", y, x, dx, dim), dim)
 
 
 def cumulative_trapezoid(y: Any, x: Any = None, *, dx: Any = 1, dim: int = -1) -> Tensor:
-    """Running areas under samples along ``dim``, one fewer than samples."""
+    """Running areas under samples along ``dim``, one fewer than samples; see :func:`trapezoid`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.cumulative_trapezoid(nx.tensor([1.0, 2.0, 3.0]), dx=0.5)
+    tensor([0.75, 2.  ])
+    """
     return cumsum(_panels("cumulative_trapezoid", y, x, dx, dim), dim)
 
 
@@ -119,6 +150,13 @@ def gradient(input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int =
         For another ``edge_order``, or too few spacings.
     ShapeError
         If an axis has fewer than ``edge_order + 1`` samples.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> heights = nx.tensor([0.0, 1.0, 4.0, 9.0])
+    >>> nx.gradient(heights)[0], nx.gradient(heights, spacing=0.5, edge_order=2)[0]
+    (tensor([1., 2., 4., 5.]), tensor([ 0.,  4.,  8., 12.]))
     """
     x = as_floats("gradient", input)
     if edge_order not in (1, 2):

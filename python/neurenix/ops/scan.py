@@ -73,7 +73,14 @@ def cumsum(input: Any, dim: int, *, dtype: DTypeLike | None = None) -> Tensor:
 
 
 def cumprod(input: Any, dim: int, *, dtype: DTypeLike | None = None) -> Tensor:
-    """Running products along ``dim``; integers give int64."""
+    """Running products along ``dim``; integers and bools give int64. Zeros have exact gradients.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.cumprod(nx.tensor([1, 2, 3, 4]), dim=0)
+    tensor([ 1,  2,  6, 24])
+    """
     x = _summable(input, dtype, "cumprod")
     at = axis_of("cumprod", dim, x.ndim)
     array = x._array
@@ -88,7 +95,14 @@ def cumprod(input: Any, dim: int, *, dtype: DTypeLike | None = None) -> Tensor:
 
 
 def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: DTypeLike | None = None) -> Tensor:
-    """Product of all elements, or along ``dim``; integers give int64. Zeros have exact gradients."""
+    """Product of all elements, or along ``dim``; integers and bools give int64. Zeros have exact gradients.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.prod(nx.tensor([2.0, 3.0, 4.0])).item(), nx.prod(nx.tensor([[1, 2], [3, 4]]), dim=1)
+    (24.0, tensor([ 2, 12]))
+    """
     x = _summable(input, dtype, "prod")
     axes = tuple(range(x.ndim)) if dim is None else (axis_of("prod", dim, x.ndim),)[: x.ndim]
     array = x._array

@@ -14,7 +14,7 @@ from neurenix._typing import Array
 from neurenix.backend import new, same_device, to_numpy
 from neurenix.backend.kernel import In, Index, IndexOut, InOut, Mask, Out, Size, kernel
 from neurenix.errors import ArgumentError, DTypeError, RangeError, ShapeError
-from neurenix.ops.elementwise import Binary, IntegerBinary, Question, ask, choose, common_shape, filled, integer_map2, map2, scalar
+from neurenix.ops.elementwise import IntegerBinary, Question, ask, choose, common_shape, filled, integer_map2, scalar
 from neurenix.ops.reduce import Fold, axis_of, fold
 from neurenix.ops.softmax import sizes_around
 from neurenix.tensor import Tensor, as_tensor
@@ -141,9 +141,25 @@ def index_select(input: Any, dim: int, index: Any) -> Tensor:
 
 
 def gather(input: Any, dim: int, index: Any) -> Tensor:
-    """``input[..., index[..., j, ...], ...]`` along ``dim``, element by element.
+    """``input[..., index[..., j, ...], ...]`` along ``dim``, element by element: of the index's shape.
 
     The index may be smaller than the input along the other axes.
+
+    Raises
+    ------
+    ShapeError
+        If the index has other axes, or is larger along one of the others.
+    RangeError
+        If an index lies outside.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> probabilities = nx.tensor([[0.1, 0.9], [0.8, 0.2]])
+    >>> labels = nx.tensor([[1], [0]])
+    >>> nx.gather(probabilities, 1, labels)
+    tensor([[0.9],
+            [0.8]])
     """
     x, i = as_tensor(input), as_tensor(index)
     if not i._array.size and i.ndim != max(x.ndim, 1):  # nothing to take: the index may have any axes
@@ -181,6 +197,14 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Tensor:
     ------
     ShapeError
         If they have different numbers of axes.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> x = nx.tensor([[30, 10, 20], [5, 6, 4]])
+    >>> nx.take_along_dim(x, nx.argsort(x), dim=1)
+    tensor([[10, 20, 30],
+            [ 4,  5,  6]])
     """
     from neurenix.ops.shape import broadcast_to, ravel
 
@@ -211,7 +235,22 @@ def _aligned(op: str, x: Tensor, dim: int, index: Tensor, source: Tensor | None 
 
 
 def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Tensor:
-    """``input`` with ``src`` added at ``index`` along ``dim``, in a fixed order."""
+    """``input`` with ``src`` added at ``index`` along ``dim``, in a fixed order; indices may repeat.
+
+    Raises
+    ------
+    DTypeError
+        If the types differ.
+    ShapeError, RangeError
+        If shapes do not fit, or an index lies outside.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> values, labels = nx.tensor([1.0, 2.0, 3.0]), nx.tensor([0, 1, 0])
+    >>> nx.scatter_add(nx.zeros(2), 0, labels, values)
+    tensor([4., 2.])
+    """
     x, i, s = as_tensor(input), as_tensor(index), as_tensor(src)
     if x.dtype != s.dtype:
         raise DTypeError(f"scatter_add: expected src of type {x.dtype}, got {s.dtype}; convert it with .to({x.dtype})")
@@ -262,6 +301,13 @@ def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = N
     ------
     ArgumentError
         For another ``reduce``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.scatter(nx.zeros(2, 3), 1, nx.tensor([[2], [0]]), 1.0)
+    tensor([[0., 0., 1.],
+            [1., 0., 0.]])
     """
     x, i = as_tensor(input), as_tensor(index)
     s = as_tensor(value if src is None else src, x)
@@ -300,62 +346,3 @@ def put_at(name: str, x: Tensor, dim: int, index: Tensor, s: Tensor) -> Tensor:
         return gx.reshape(shapes[0]), gs
 
     return autograd.record(name, y.reshape(x.shape), (x, s), vjp)
-
-
-def embedding(
-    input: Any,
-    weight: Any,
-    padding_idx: int | None = None,
-    max_norm: None = None,
-    norm_type: float = 2.0,
-    scale_grad_by_freq: bool = False,
-    sparse: bool = False,  # noqa: ARG001 - gradients are dense
-) -> Tensor:
-    """Rows of ``weight`` by index: (*, ) integers give (*, D); row ``padding_idx`` takes no gradient.
-
-    With ``scale_grad_by_freq`` a row's gradient is divided by how often the row was taken. ``max_norm`` would change the
-    weight in place and is refused.
-
-    Raises
-    ------
-    ShapeError
-        If the weight is not a matrix.
-    """
-    i, w = as_tensor(input), as_tensor(weight)
-    if w.ndim != 2:
-        raise ShapeError(f"embedding: expected a weight (count, size), got shape {w.shape}; reshape it")
-    same_device("embedding", i._array, w._array)
-    if max_norm is not None:
-        raise ArgumentError(
-            f"embedding: expected max_norm=None, got {max_norm} with norm_type={norm_type}; scale the weight's rows beforehand"
-        )
-    n, size = w.shape
-    where = checked_index("embedding", i, n, negative=False).reshape(-1)
-    y = taken_along(w._array, where, 0).reshape((*i.shape, size))
-
-    def vjp(g: Array) -> tuple[Array]:
-        gw = put_along(layout.contiguous(g).reshape((where.size, size)), where, 0, n)
-        if scale_grad_by_freq:
-            count = put_along(filled(gw, (where.size, 1), 1.0), where, 0, n)
-            gw = map2(Binary.DIV, gw, map2(Binary.MAXIMUM, count, scalar(gw, 1.0)))
-        if padding_idx is not None:
-            layout.copy_into(gw[padding_idx], filled(g, (size,), 0.0))
-        return (gw,)
-
-    return autograd.record("embedding", y, (w,), vjp)
-
-
-def one_hot(input: Any, num_classes: int = -1) -> Tensor:
-    """int64 vectors with a 1 at each index: (*) gives (*, num_classes), as many as needed for -1."""
-    i = as_tensor(input)
-    if i.dtype.kind not in "iu":
-        raise DTypeError(f"one_hot: expected integer indices, got {i.dtype}; convert them with .long()")
-    array = layout.cast(i._array, np.int64)
-    if num_classes == -1:
-        if not array.size:
-            raise ArgumentError("one_hot: expected num_classes for an empty input, got -1; pass their number")
-        num_classes = int(to_numpy(fold(Fold.MAX, array, tuple(range(array.ndim)))).item()) + 1
-    checked_index("one_hot", i, num_classes, negative=False)
-    classes = as_tensor(np.arange(num_classes)).to(device=i.device)._array
-    hits = ask(Question.EQ, array.reshape((*array.shape, 1)), classes)
-    return Tensor._wrap(layout.cast(hits, np.int64))

@@ -86,12 +86,21 @@ def _search(edges: Tensor, x: Tensor, right: bool) -> Tensor:
 
 
 def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bool = False) -> Tensor:
-    """In which of the intervals between sorted ``boundaries`` each element lies.
+    """In which of the intervals between sorted ``boundaries`` each element lies: 0 below the first; int64, or int32 with ``out_int32``.
+
+    An element equal to a boundary belongs below it, with ``right=True`` above.
 
     Raises
     ------
     ShapeError
         If the boundaries are not a vector.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> edges = nx.tensor([1.0, 2.0, 3.0])
+    >>> nx.bucketize(nx.tensor([0.5, 2.0, 9.0]), edges), nx.bucketize(nx.tensor([2.0]), edges, right=True)
+    (tensor([0, 1, 3]), tensor([2]))
     """
     edges = as_tensor(boundaries)
     if edges.ndim != 1:
@@ -101,12 +110,21 @@ def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bo
 
 
 def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Tensor:
-    """How often each whole number from 0 on occurs in a vector, or the sum of its weights.
+    """How often each whole number from 0 on occurs in a vector (int64), or the sum of its weights; at least ``minlength`` numbers.
 
     Raises
     ------
     DTypeError, ShapeError, RangeError
         Unless it is a vector of integers of at least 0.
+    ArgumentError
+        If ``minlength`` is negative.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> labels = nx.tensor([0, 2, 2, 1, 2])
+    >>> nx.bincount(labels), nx.bincount(labels, weights=nx.tensor([1.0, 0.5, 0.5, 1.0, 2.0]))
+    (tensor([1, 1, 3]), tensor([1., 1., 3.]))
     """
     x = as_tensor(input)
     if x.dtype.kind not in "iu":
@@ -133,6 +151,13 @@ def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Tensor
     ------
     ArgumentError
         If ``bins`` is below 1, or ``max`` below ``min``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> grey = nx.tensor([0.1, 0.2, 0.6, 0.9])
+    >>> nx.histc(grey, bins=4, min=0, max=1)
+    tensor([2., 0., 1., 1.])
     """
     x = ravel(as_tensor(input).detach())
     if bins < 1 or max < min:
@@ -153,7 +178,15 @@ def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Tensor
 
 
 def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Tensor:  # noqa: ARG001 - no need
-    """Whether each element is among ``test_elements``."""
+    """Whether each element is among ``test_elements``: bools of ``elements``' shape; ``invert`` asks whether it is not.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.isin(nx.tensor([[0, 1], [2, 255]]), nx.tensor([0, 255]))
+    tensor([[ True, False],
+            [False,  True]])
+    """
     x = as_tensor(elements, as_tensor(test_elements)) if is_number(elements) else as_tensor(elements)
     tests = ravel(as_tensor(test_elements, x))
     if x.dtype != tests.dtype:
@@ -182,7 +215,17 @@ def unique(input: Any, sorted: bool = True, return_inverse: bool = False, return
 
 
 def unique_consecutive(input: Any, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None) -> Any:
-    """Elements, or slices along ``dim``, without those that equal the one before."""
+    """Elements, or slices along ``dim``, without those that equal the one before.
+
+    With ``return_inverse`` also where each element went, with ``return_counts`` how many each stands for (both int64).
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> values, lengths = nx.unique_consecutive(nx.tensor([0, 0, 1, 1, 1, 0]), return_counts=True)
+    >>> values, lengths
+    (tensor([0, 1, 0]), tensor([2, 3, 1]))
+    """
     rows, at = _rows("unique_consecutive", input, dim)
     order = cumsum(_constant(rows, (rows.shape[0],), 1, np.int64), 0) - 1
     return _different(as_tensor(input), rows, order, at, dim, return_inverse, return_counts)
@@ -236,12 +279,19 @@ def _different(x: Tensor, rows: Tensor, order: Tensor, at: int, dim: int | None,
 
 
 def mode(input: Any, dim: int = -1, keepdim: bool = False) -> Any:
-    """The most frequent element along ``dim`` (the smallest of several), and where it is last.
+    """The most frequent element along ``dim`` (the smallest of several), and where it is last: (``values``, ``indices``).
 
     Raises
     ------
     ShapeError
         If there are no elements along ``dim``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> value, index = nx.mode(nx.tensor([3, 1, 3, 2]))
+    >>> value.item(), index.item()
+    (3, 2)
     """
     x = as_tensor(input)
     at = axis_of("mode", dim, x.ndim)
@@ -263,17 +313,33 @@ def mode(input: Any, dim: int = -1, keepdim: bool = False) -> Any:
 
 
 def msort(input: Any) -> Tensor:
-    """The elements in order along the first axis."""
+    """The elements in ascending order along the first axis.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.msort(nx.tensor([[3, 1], [2, 5]]))
+    tensor([[2, 1],
+            [3, 5]])
+    """
     return sort(input, 0).values
 
 
 def unravel_index(indices: Any, shape: Any) -> tuple[Tensor, ...]:
-    """Places in the flattened array as places along each axis of ``shape``.
+    """Places in the flattened array of ``shape`` as places along each axis; negative ones count from the end.
 
     Raises
     ------
     DTypeError, RangeError
         Unless they are integers that lie inside.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> scores = nx.tensor([[0.1, 0.7], [0.2, 0.3]])
+    >>> row, column = nx.unravel_index(nx.argmax(scores), scores.shape)
+    >>> row.item(), column.item()
+    (0, 1)
     """
     sizes = (int(shape),) if is_number(shape) else tuple(int(n) for n in (shape.tolist() if isinstance(shape, Tensor) else shape))
     left = as_tensor(indices)
@@ -296,14 +362,30 @@ def _check_sizes(name: str, row: int, col: int) -> None:
 
 
 def tril_indices(row: int, col: int, offset: int = 0, *, dtype: DTypeLike = np.int64, device: str | None = None) -> Tensor:
-    """Rows and columns of the lower triangle of a matrix, a (2, count) tensor."""
+    """Rows and columns of the lower triangle of a (row, col) matrix, a (2, count) tensor, row by row.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.tril_indices(2, 3)
+    tensor([[0, 1, 1],
+            [0, 0, 1]])
+    """
     _check_sizes("tril_indices", row, col)
     table = np.stack(np.nonzero(np.tri(row, col, offset, dtype=np.bool_)))
     return Tensor._wrap(backend.to_device(table.astype(dtype), device or "cpu"))
 
 
 def triu_indices(row: int, col: int, offset: int = 0, *, dtype: DTypeLike = np.int64, device: str | None = None) -> Tensor:
-    """Rows and columns of the upper triangle of a matrix, a (2, count) tensor."""
+    """Rows and columns of the upper triangle of a (row, col) matrix, a (2, count) tensor, row by row.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> rows, columns = nx.triu_indices(3, 3, offset=1)
+    >>> rows, columns
+    (tensor([0, 0, 1]), tensor([1, 2, 2]))
+    """
     _check_sizes("triu_indices", row, col)
     table = np.stack(np.nonzero(~np.tri(row, col, offset - 1, dtype=np.bool_)))
     return Tensor._wrap(backend.to_device(table.astype(dtype), device or "cpu"))

@@ -86,18 +86,39 @@ def softmax(input: Any, dim: int | None = None, dtype: DTypeLike | None = None) 
 
 
 def log_softmax(input: Any, dim: int | None = None, dtype: DTypeLike | None = None) -> Tensor:
-    """The logarithm of softmax along ``dim``, without cancellation."""
+    """The logarithm of softmax along ``dim``, without cancellation: log-probabilities, whose exponentials sum to 1.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.log_softmax(nx.tensor([1000.0, 1000.0]), dim=0)
+    tensor([-0.6931, -0.6931])
+    """
     return _along("log_softmax", input, dim, dtype, 1)
 
 
 def softmin(input: Any, dim: int | None = None, dtype: DTypeLike | None = None) -> Tensor:
-    """Softmax of ``-input`` along ``dim``."""
+    """Softmax of ``-input`` along ``dim``: the smallest element gets the largest share.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.functional.softmin(nx.tensor([0.0, 0.0, 2.0]), dim=0)
+    tensor([0.4683, 0.4683, 0.0634])
+    """
     x = as_tensor(input)
     return softmax(neg(x if dtype is None else cast(x, dtype)), dim)
 
 
 def logsumexp(input: Any, dim: Dims, keepdim: bool = False) -> Tensor:
-    """``log(sum(exp(input)))`` over ``dim``, without overflow."""
+    """``log(sum(exp(input)))`` over ``dim``, one axis or several, without overflow.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.logsumexp(nx.tensor([[1000.0, 1000.0], [1000.0, 999.0]]), dim=1)
+    tensor([1000.6932, 1000.3132])
+    """
     x = as_tensor(input)
     x = x if x.dtype.kind == "f" else cast(x, np.float32)
     floats_only("logsumexp", x)

@@ -35,12 +35,26 @@ def _with_slope(name: str, input: Any, op: Unary, slope: Unary) -> Tensor:
 
 
 def lgamma(input: Any) -> Tensor:
-    """Logarithm of the gamma function's magnitude."""
+    """Logarithm of the gamma function's magnitude: of ``(n - 1)!`` for a whole n. Integers become float32.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.lgamma(nx.tensor([1.0, 4.0])), nx.log(nx.tensor([6.0]))
+    (tensor([0.    , 1.7918]), tensor([1.7918]))
+    """
     return _with_slope("lgamma", input, Unary.LGAMMA, Unary.DIGAMMA)
 
 
 def digamma(input: Any) -> Tensor:
-    """Derivative of :func:`lgamma`."""
+    """Derivative of :func:`lgamma`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.digamma(nx.tensor([1.0, 2.0]))
+    tensor([-0.5772,  0.4228])
+    """
     return _with_slope("digamma", input, Unary.DIGAMMA, Unary.TRIGAMMA)
 
 
@@ -51,6 +65,12 @@ def mvlgamma(input: Any, p: int) -> Tensor:
     ------
     ArgumentError
         If ``p`` is below 1.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.mvlgamma(nx.tensor([2.0]), p=2)
+    tensor([0.4516])
     """
     if isinstance(p, bool) or not isinstance(p, int) or p < 1:
         raise ArgumentError(f"mvlgamma: expected p of at least 1, got {p!r}; pass the number of dimensions")
@@ -81,7 +101,14 @@ def erfinv(input: Any) -> Tensor:
 
 
 def i0(input: Any) -> Tensor:
-    """Modified Bessel function of the first kind, order 0; the window of Kaiser is made of it."""
+    """Modified Bessel function of the first kind, order 0; Kaiser's window is made of it.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.i0(nx.tensor([0.0, 1.0]))
+    tensor([1.    , 1.2661])
+    """
     return _with_slope("i0", input, Unary.I0, Unary.I1)
 
 
@@ -127,7 +154,14 @@ def i1e(input: Any) -> Tensor:
 
 
 def sinc(input: Any) -> Tensor:
-    """``sin(pi x) / (pi x)``, and 1 at 0."""
+    """``sin(pi x) / (pi x)``, and 1 at 0.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.sinc(nx.tensor([0.0, 0.5, 1.5]))
+    tensor([ 1.    ,  0.6366, -0.2122])
+    """
     x = as_floats("sinc", input)
     array = x._array
     at_zero = eq(x.detach(), 0)
@@ -231,7 +265,13 @@ def polygamma(n: int, input: Any) -> Tensor:
     Raises
     ------
     ArgumentError
-        For another order.
+        For another order, or of order 1 for an input that takes a gradient.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.polygamma(1, nx.tensor([1.0]))
+    tensor([1.6449])
     """
     if n not in (0, 1):
         raise ArgumentError(f"polygamma: expected an order of 0 or 1, got {n!r}; higher ones are not there")

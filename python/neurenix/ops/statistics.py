@@ -50,7 +50,14 @@ def var(input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool
 
 
 def std(input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None) -> Tensor:
-    """The square root of the variance over ``dim``; its gradient where it is 0 is 0."""
+    """The square root of the variance over ``dim``, see :func:`var` for the arguments; its gradient where it is 0 is 0.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.std(nx.tensor([[1.0, 3.0], [2.0, 2.0]]), dim=1), nx.std(nx.tensor([1.0, 3.0]), correction=0)
+    (tensor([1.4142, 0.    ]), tensor(1.))
+    """
     return _spread("std", Fold.STD, input, *_spread_arguments(dim, unbiased, keepdim, correction))
 
 
@@ -85,14 +92,30 @@ def _over_nonzero(g: Array, divisor: Array) -> Array:
 def var_mean(
     input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Variance and mean over ``dim``."""
+    """Variance and mean over ``dim``, see :func:`var` for the arguments.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.var_mean(nx.tensor([1.0, 2.0, 3.0]))
+    (tensor(1.), tensor(2.))
+    """
     return var(input, dim, unbiased, keepdim, correction=correction), mean(input, None if isinstance(dim, bool) else dim, keepdim)
 
 
 def std_mean(
     input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Standard deviation and mean over ``dim``."""
+    """Standard deviation and mean over ``dim``, see :func:`var` for the arguments.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> images = nx.tensor([[[0.0, 2.0], [4.0, 6.0]]])  # C, H, W
+    >>> deviation, mean = nx.std_mean(images, dim=(1, 2), correction=0)
+    >>> deviation, mean
+    (tensor([2.2361]), tensor([3.]))
+    """
     return std(input, dim, unbiased, keepdim, correction=correction), mean(input, None if isinstance(dim, bool) else dim, keepdim)
 
 
@@ -105,6 +128,13 @@ def vector_norm(input: Any, p: Any = "fro", dim: Dims = None, keepdim: bool = Fa
     ------
     ArgumentError
         For another name of an order.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> x = nx.tensor([[3.0, 4.0], [6.0, 8.0]])
+    >>> nx.norm(x, dim=1), nx.norm(x, 1, dim=1), nx.norm(x, float("inf"), dim=1)
+    (tensor([ 5., 10.]), tensor([ 7., 14.]), tensor([4., 8.]))
     """
     x = as_tensor(input) if dtype is None else cast(input, dtype)
     floats_only("norm", x)
@@ -167,13 +197,29 @@ def _norm_gradient(g: Array, x: Array, y: Array, order: float) -> Array:
 
 
 def normalize(input: Any, p: float = 2.0, dim: Dims = 1, eps: float = 1e-12) -> Tensor:
-    """The input over its norm along ``dim``, which counts as at least ``eps``."""
+    """The input over its norm of order ``p`` along ``dim``, which counts as at least ``eps``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.nn.functional.normalize(nx.tensor([[3.0, 4.0], [0.0, 0.0]]))
+    tensor([[0.6, 0.8],
+            [0. , 0. ]])
+    """
     x = as_tensor(input)
     return div(x, clamp_min(vector_norm(x, p, dim, keepdim=True), eps))
 
 
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    """The cosine of the angle between vectors along ``dim``; each length counts as at least ``eps``."""
+    """The cosine of the angle between vectors along ``dim``, broadcast; each length counts as at least ``eps``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> a, b = nx.tensor([[1.0, 0.0], [1.0, 1.0]]), nx.tensor([[0.0, 2.0], [2.0, 2.0]])
+    >>> nx.cosine_similarity(a, b)
+    tensor([0., 1.])
+    """
     x, y = operands("cosine_similarity", x1, x2)
     x, y = _together(x, y)
     a, b = clamp_min(vector_norm(x, 2, dim, keepdim=True), eps), clamp_min(vector_norm(y, 2, dim, keepdim=True), eps)
@@ -187,10 +233,24 @@ def _together(x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
 
 
 def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
-    """The norm of order ``p`` of ``x1 - x2 + eps`` along the last axis."""
+    """The norm of order ``p`` of ``x1 - x2 + eps`` along the last axis: (N, D) and (N, D) give (N,).
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.pairwise_distance(nx.tensor([[0.0, 0.0]]), nx.tensor([[3.0, 4.0]]))
+    tensor([5.])
+    """
     return vector_norm(add(sub(x1, x2), eps), p, -1, keepdim)
 
 
 def dist(input: Any, other: Any, p: float = 2) -> Tensor:
-    """The norm of order ``p`` of ``input - other``."""
+    """The norm of order ``p`` of ``input - other``, broadcast: one number.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.dist(nx.tensor([0.0, 0.0]), nx.tensor([3.0, 4.0])).item()
+    5.0
+    """
     return vector_norm(sub(input, other), p)

@@ -14,13 +14,27 @@ from neurenix.tensor import Tensor, as_tensor
 
 
 def any(input: Any, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    """Whether an element over ``dim`` is not zero; uint8 gives uint8."""
+    """Whether an element over ``dim`` (all axes for ``None``) is not zero: bools, of uint8 uint8; false of no elements.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.any(nx.isnan(nx.tensor([1.0, float("nan")]))).item()
+    True
+    """
     x = as_tensor(input)
     return _answer(layout.cast(_count(x, _axes("any", dim, x.ndim), keepdim), np.bool_), x)
 
 
 def all(input: Any, dim: Dims = None, keepdim: bool = False) -> Tensor:
-    """Whether no element over ``dim`` is zero; uint8 gives uint8."""
+    """Whether no element over ``dim`` (all axes for ``None``) is zero: bools, of uint8 uint8; true of no elements.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.all(nx.tensor([[True, False], [True, True]]), dim=1)
+    tensor([False,  True])
+    """
     x = as_tensor(input)
     axes = _axes("all", dim, x.ndim)
     zero = ask(Question.EQ, layout.cast(x._array, np.bool_), scalar(x._array, 0, np.bool_))
@@ -37,7 +51,15 @@ def _answer(truth: Array, x: Tensor) -> Tensor:
 
 
 def count_nonzero(input: Any, dim: Dims = None) -> Tensor:
-    """The number of elements over ``dim`` that are not zero."""
+    """The number (int64) of elements over ``dim`` (all axes for ``None``) that are not zero.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> mask = nx.tensor([[0, 1, 1], [0, 0, 1]])
+    >>> nx.count_nonzero(mask).item(), nx.count_nonzero(mask, dim=1)
+    (3, tensor([2, 1]))
+    """
     x = as_tensor(input)
     return Tensor._wrap(_count(x, axes_of("count_nonzero", dim, x.ndim), False))
 

@@ -73,14 +73,36 @@ def max_unpool2d(
 def max_unpool1d(
     input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Sequence[int] | None = None
 ) -> Tensor:
-    """Put each value of (N, C, L) or (C, L) where the maximum was; see :func:`max_unpool2d`."""
+    """Put each value of (N, C, L) or (C, L) where the maximum was; see :func:`max_unpool2d`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> functional = nx.nn.functional
+    >>> y, places = functional.max_pool1d(nx.tensor([[1.0, 3.0, 7.0, 5.0]]), 2, return_indices=True)
+    >>> functional.max_unpool1d(y, places, 2)
+    tensor([[0., 3., 7., 0.]])
+    """
     return _unpool("max_unpool1d", 1, input, indices, kernel_size, stride, padding, output_size)
 
 
 def max_unpool3d(
     input: Any, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Sequence[int] | None = None
 ) -> Tensor:
-    """Put each value of (N, C, D, H, W) or (C, D, H, W) where the maximum was; see :func:`max_unpool2d`."""
+    """Put each value of (N, C, D, H, W) or (C, D, H, W) where the maximum was; see :func:`max_unpool2d`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> functional, volume = nx.nn.functional, nx.arange(8).float().reshape(1, 2, 2, 2)
+    >>> y, places = functional.max_pool3d(volume, 2, return_indices=True)
+    >>> functional.max_unpool3d(y, places, 2)
+    tensor([[[[0., 0.],
+              [0., 0.]],
+    <BLANKLINE>
+             [[0., 0.],
+              [0., 7.]]]])
+    """
     return _unpool("max_unpool3d", 3, input, indices, kernel_size, stride, padding, output_size)
 
 

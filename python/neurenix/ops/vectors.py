@@ -11,8 +11,9 @@ from neurenix._typing import Dims, DTypeLike
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.ops.arithmetic import add, div, mul, operands, sub
 from neurenix.ops.convert import cast
+from neurenix.ops.diagonals import diagonal as diagonal_of
 from neurenix.ops.einsum import chain_matmul
-from neurenix.ops.layouts import diagonal as diagonal_of, roll
+from neurenix.ops.layouts import roll
 from neurenix.ops.matmul import dot, matmul, outer
 from neurenix.ops.parts import stack
 from neurenix.ops.power import clamp, pow as power
@@ -60,7 +61,14 @@ def vector_cross(input: Any, other: Any, *, dim: int = -1) -> Tensor:
 
 
 def trace(input: Any) -> Tensor:
-    """The sum of a matrix's diagonal."""
+    """The sum of a matrix's diagonal, a 0-d tensor; a :class:`ShapeError` for other numbers of axes.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.trace(nx.tensor([[1.0, 2.0], [3.0, 4.0]])).item()
+    5.0
+    """
     x = as_tensor(input)
     if x.ndim != 2:
         raise ShapeError(f"trace: expected a matrix, got shape {x.shape}; sum a diagonal")
@@ -68,7 +76,15 @@ def trace(input: Any) -> Tensor:
 
 
 def kron(input: Any, other: Any) -> Tensor:
-    """Every element of one times the whole other one, laid out as blocks."""
+    """Every element of one times the whole other one, laid out as blocks: (m, n) and (p, q) give (m p, n q).
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.kron(nx.tensor([[1, 2]]), nx.tensor([[1, 1], [0, 1]]))
+    tensor([[1, 1, 2, 2],
+            [0, 1, 0, 2]])
+    """
     x, y = as_tensor(input), as_tensor(other)
     ndim = max(x.ndim, y.ndim)
     a, b = (1,) * (ndim - x.ndim) + x.shape, (1,) * (ndim - y.ndim) + y.shape
@@ -78,12 +94,27 @@ def kron(input: Any, other: Any) -> Tensor:
 
 
 def vdot(input: Any, other: Any) -> Tensor:
-    """The product of two vectors, see :func:`neurenix.dot`: numbers are real here."""
+    """The product of two vectors, see :func:`neurenix.dot`: numbers are real here.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.vdot(nx.tensor([1.0, 2.0]), nx.tensor([3.0, 4.0])).item()
+    11.0
+    """
     return dot(input, other)
 
 
 def addr(input: Any, vec1: Any, vec2: Any, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """``beta * input + alpha * outer(vec1, vec2)``."""
+    """``beta * input + alpha * outer(vec1, vec2)``: (m, n), (m,) and (n,).
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.addr(nx.zeros(2, 3), nx.tensor([1.0, 2.0]), nx.tensor([1.0, 2.0, 3.0]))
+    tensor([[1., 2., 3.],
+            [2., 4., 6.]])
+    """
     product = outer(vec1, vec2)
     x = as_tensor(input)
     if beta == 0:
@@ -95,12 +126,24 @@ ger = outer
 
 
 def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Tensor:
-    """Covariances of variables (rows) over observations (columns), which may be counted or weighted.
+    """Covariances of variables (rows) over observations (columns): (V, O) gives (V, V), (O,) a number.
+
+    ``fweights`` (whole numbers) say how often an observation counts, ``aweights`` how much; sums are divided by the number of
+    observations less ``correction``.
 
     Raises
     ------
     ShapeError
         If there are more than two axes, or the weights are not one an observation.
+    ArgumentError
+        If weights are negative, or ``fweights`` not whole.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.cov(nx.tensor([[1.0, 2.0, 3.0], [2.0, 4.0, 6.0]]))
+    tensor([[1., 2.],
+            [2., 4.]])
     """
     x = as_floats("cov", input)
     if x.ndim > 2:
@@ -127,7 +170,15 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
 
 
 def corrcoef(input: Any) -> Tensor:
-    """Correlations of variables (rows) over observations (columns)."""
+    """Correlations of variables (rows) over observations (columns), from -1 to 1: (V, O) gives (V, V).
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.corrcoef(nx.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]))
+    tensor([[ 1., -1.],
+            [-1.,  1.]])
+    """
     c = cov(input)
     if not c.ndim:
         return div(c, c)
@@ -211,12 +262,19 @@ def multi_dot(tensors: Any) -> Tensor:
 
 
 def matrix_power(A: Any, n: int) -> Tensor:
-    """Square matrices to a whole power of at least 0.
+    """Square matrices (..., n, n) to a whole power of at least 0, which gives ones on the diagonal.
 
     Raises
     ------
     ArgumentError
         If ``n`` is negative: that would need an inverse.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.matrix_power(nx.tensor([[1.0, 1.0], [0.0, 1.0]]), 5)
+    tensor([[1., 5.],
+            [0., 1.]])
     """
     x = as_tensor(A)
     if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
