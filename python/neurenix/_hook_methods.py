@@ -64,7 +64,23 @@ class HookMethods:
         return HookHandle(place._grad_hooks, hook)
 
     def retain_grad(self) -> None:
-        """Keep the gradient of a result too: backward adds it to ``grad``, as it does for leaves."""
+        """Keep the gradient of a result too: backward adds it to ``grad``, as it does for leaves.
+
+        Raises
+        ------
+        GraphError
+            If the tensor takes no gradient.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> x = nx.tensor([3.0], requires_grad=True)
+        >>> y = x * x
+        >>> y.retain_grad()
+        >>> (2 * y).backward()
+        >>> y.grad, x.grad
+        (tensor([2.]), tensor([12.]))
+        """
         me = cast("Tensor", self)
         if not me.requires_grad:
             raise GraphError("retain_grad: expected a tensor that takes a gradient, got one that does not; call requires_grad_() first")

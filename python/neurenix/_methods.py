@@ -9,6 +9,7 @@ import neurenix
 from neurenix._compare_methods import CompareMethods
 from neurenix._dtype_methods import DTypeMethods
 from neurenix._elementwise_methods import ElementwiseMethods
+from neurenix._gradient_methods import GradientMethods
 from neurenix._hook_methods import HookMethods
 from neurenix._numeric_methods import NumericMethods
 from neurenix._numpy_methods import NumpyMethods
@@ -36,6 +37,7 @@ class TensorMethods(
     ReplaceMethods,
     NumpyMethods,
     TransferMethods,
+    GradientMethods,
     HookMethods,
 ):
     """Reductions and products, with all other operators and methods as methods of :class:`neurenix.Tensor`."""

@@ -44,7 +44,15 @@ class NumpyMethods:
     _array: Array
 
     def numpy(self) -> np.ndarray[Any, Any]:
-        """The values as a NumPy array; on the CPU a read-only view, from a GPU a copy."""
+        """The values as a NumPy array; on the CPU a read-only view, from a GPU a copy.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> array = nx.tensor([[1.0, 2.0]]).numpy()
+        >>> array, array.flags.writeable
+        (array([[1., 2.]], dtype=float32), False)
+        """
         array = backend.to_numpy(self._array).view()
         array.flags.writeable = False
         return array

@@ -158,20 +158,48 @@ class TensorOperators:
 
     @property
     def T(self) -> Tensor:  # noqa: N802 - PyTorch's name
-        """The matrix transposed."""
+        """The matrix transposed, a view; see :func:`neurenix.t`.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> nx.zeros(2, 3).T.shape
+        (3, 2)
+        """
         return neurenix.ops.t(self)
 
     @property
     def H(self) -> Tensor:  # noqa: N802 - PyTorch's name
-        """The matrix transposed: numbers are real."""
+        """The matrix transposed, as ``T``: numbers are real.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> nx.zeros(2, 3).H.shape
+        (3, 2)
+        """
         return neurenix.ops.t(self)
 
     @property
     def mH(self) -> Tensor:  # noqa: N802 - PyTorch's name
-        """The last two axes exchanged: numbers are real."""
+        """The last two axes exchanged, as ``mT``: numbers are real.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> nx.zeros(10, 2, 3).mH.shape
+        (10, 3, 2)
+        """
         return neurenix.ops.transpose(self, -2, -1)
 
     @property
     def mT(self) -> Tensor:  # noqa: N802 - PyTorch's name
-        """The last two axes exchanged."""
+        """The last two axes exchanged, a view: every matrix of a batch transposed.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> nx.zeros(10, 2, 3).mT.shape
+        (10, 3, 2)
+        """
         return neurenix.ops.transpose(self, -2, -1)

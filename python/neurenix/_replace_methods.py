@@ -94,7 +94,15 @@ class ReplaceMethods:
         return neurenix.ops.isin(self, test_elements, assume_unique=assume_unique, invert=invert)
 
     def where(self, condition: Any, other: Any) -> Tensor:
-        """The elements where ``condition``, else ``other``, see :func:`neurenix.ops.where`."""
+        """The elements where ``condition``, else ``other``, broadcast; see :func:`neurenix.where`.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> x = nx.tensor([-1.0, 2.0])
+        >>> x.where(x > 0, 0.0)
+        tensor([0., 2.])
+        """
         chosen: Tensor = neurenix.ops.where(condition, self, other)
         return chosen
 

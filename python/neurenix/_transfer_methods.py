@@ -1,23 +1,63 @@
-"""A tensor's ways out: DLPack to other libraries, copies and pickles to other places and processes."""
+"""A tensor's ways out: to other types and devices, DLPack to other libraries, copies and pickles to other places and processes."""
 
 from __future__ import annotations
 
 import copy
 from typing import TYPE_CHECKING, Any, cast
 
+import neurenix
 from neurenix import layout
-from neurenix._typing import Array
+from neurenix._typing import Array, DeviceLike, DTypeLike
 from neurenix.errors import GraphError
 
 if TYPE_CHECKING:
+    import neurenix.ops
     from neurenix.tensor import Tensor
 
 
 class TransferMethods:
-    """DLPack, ``copy`` and ``pickle`` for :class:`neurenix.Tensor`."""
+    """Other devices, DLPack, ``copy`` and ``pickle`` for :class:`neurenix.Tensor`."""
 
     __slots__ = ()
     _array: Array
+
+    def to(self, *args: Any, dtype: DTypeLike | None = None, device: DeviceLike | None = None, non_blocking: bool = False) -> Tensor:  # noqa: ARG002
+        """The tensor on another device or of another element type: ``x.to("cuda")``, ``x.to(nx.float64)``.
+
+        ``non_blocking`` has no effect; a loader with ``pin_memory=True`` and a ``device`` copies beside the computing.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> x = nx.tensor([1, 2]).to(nx.float64)
+        >>> x.dtype, x.to("cpu") is x
+        (dtype('float64'), True)
+        """
+        dtype, device = neurenix.ops.target(args, dtype, device)
+        out = cast("Tensor", self) if dtype is None else neurenix.ops.cast(self, dtype)
+        return out if device is None else neurenix.ops.to_device(out, device)
+
+    def cpu(self) -> Tensor:
+        """The tensor on the CPU.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> nx.zeros(2).cpu().device
+        'cpu'
+        """
+        return self.to(device="cpu")
+
+    def cuda(self, index: int = 0) -> Tensor:
+        """The tensor on a GPU, by number; a :class:`BackendUnavailableError` where it is not there.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> x = nx.zeros(2)
+        >>> y = x.cuda() if nx.cuda.is_available() else x
+        """
+        return self.to(device=f"cuda:{index}")
 
     def __dlpack__(
         self,

@@ -12,7 +12,7 @@ from neurenix.backend.devices import device as device_name
 from neurenix.errors import ArgumentError, DTypeError, GraphError, StateError
 from neurenix.half import autocast as autocast
 from neurenix.ops import mul
-from neurenix.ops.clip import all_finite, multiply
+from neurenix.ops.clipping import all_finite, multiply
 from neurenix.optim import Optimizer
 from neurenix.tensor import Tensor
 
@@ -85,7 +85,20 @@ class GradScaler:
     # --- a training step, in this order
 
     def scale(self, outputs: Any) -> Any:
-        """A tensor, or tensors in lists, tuples and other iterables, times the scale."""
+        """A tensor, or tensors in lists, tuples and other iterables, times the scale.
+
+        Raises
+        ------
+        DTypeError
+            For something else.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> scaler = nx.amp.GradScaler("cpu", init_scale=8.0)
+        >>> scaler.scale([nx.tensor([1.0]), nx.tensor([2.0])])
+        [tensor([8.]), tensor([16.])]
+        """
         if not self._enabled:
             return outputs
         if isinstance(outputs, Tensor):
@@ -103,6 +116,16 @@ class GradScaler:
         ------
         GraphError
             The second time between two updates, or after :meth:`step`.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> weight = nx.nn.Parameter(nx.tensor([1.0]))
+        >>> optimizer, scaler = nx.optim.SGD([weight], lr=0.1), nx.amp.GradScaler("cpu", init_scale=8.0)
+        >>> scaler.scale((3 * weight).sum()).backward()
+        >>> scaler.unscale_(optimizer)
+        >>> weight.grad
+        tensor([3.])
         """
         if not self._enabled:
             return
@@ -122,6 +145,16 @@ class GradScaler:
             The second time between two updates.
         ArgumentError
             With a closure, whose gradients nobody would unscale.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> weight = nx.nn.Parameter(nx.tensor([1.0]))
+        >>> optimizer, scaler = nx.optim.SGD([weight], lr=0.1), nx.amp.GradScaler("cpu")
+        >>> weight.grad = nx.tensor([float("inf")])  # an overflow
+        >>> scaler.step(optimizer)
+        >>> weight.item()
+        1.0
         """
         if not self._enabled:
             return optimizer.step(*args, **kwargs)
@@ -141,6 +174,17 @@ class GradScaler:
         ------
         GraphError
             If no gradients were looked at since the last call.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> weight = nx.nn.Parameter(nx.tensor([1.0]))
+        >>> optimizer, scaler = nx.optim.SGD([weight], lr=0.1), nx.amp.GradScaler("cpu", init_scale=8.0)
+        >>> weight.grad = nx.tensor([float("inf")])
+        >>> scaler.step(optimizer)
+        >>> scaler.update()
+        >>> scaler.get_scale()
+        4.0
         """
         if not self._enabled:
             return
@@ -165,45 +209,114 @@ class GradScaler:
     # --- settings
 
     def get_scale(self) -> float:
-        """The scale; 1 where it is not enabled."""
+        """The scale; 1 where it is not enabled.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> nx.amp.GradScaler("cpu").get_scale(), nx.amp.GradScaler("cpu", enabled=False).get_scale()
+        (65536.0, 1.0)
+        """
         return self._scale if self._enabled else 1.0
 
     def get_growth_factor(self) -> float:
-        """The factor after ``growth_interval`` good steps."""
+        """The factor after ``growth_interval`` good steps.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> nx.amp.GradScaler("cpu").get_growth_factor()
+        2.0
+        """
         return self._growth_factor
 
     def set_growth_factor(self, new_factor: float) -> None:
-        """Set the factor after ``growth_interval`` good steps, above 1."""
+        """Set the factor after ``growth_interval`` good steps; an :class:`ArgumentError` unless it is above 1.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> scaler = nx.amp.GradScaler("cpu")
+        >>> scaler.set_growth_factor(1.5)
+        >>> scaler.get_growth_factor()
+        1.5
+        """
         if not _is_number(new_factor) or not new_factor > 1.0:
             raise ArgumentError(f"GradScaler: expected a growth_factor above 1, got {new_factor!r}; pass e.g. 2.0")
         self._growth_factor = float(new_factor)
 
     def get_backoff_factor(self) -> float:
-        """The factor after an overflow."""
+        """The factor after an overflow.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> nx.amp.GradScaler("cpu").get_backoff_factor()
+        0.5
+        """
         return self._backoff_factor
 
     def set_backoff_factor(self, new_factor: float) -> None:
-        """Set the factor after an overflow, between 0 and 1."""
+        """Set the factor after an overflow; an :class:`ArgumentError` unless it is between 0 and 1.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> scaler = nx.amp.GradScaler("cpu")
+        >>> scaler.set_backoff_factor(0.25)
+        >>> scaler.get_backoff_factor()
+        0.25
+        """
         if not _is_number(new_factor) or not 0.0 < new_factor < 1.0:
             raise ArgumentError(f"GradScaler: expected a backoff_factor between 0 and 1, got {new_factor!r}; pass e.g. 0.5")
         self._backoff_factor = float(new_factor)
 
     def get_growth_interval(self) -> int:
-        """How many good steps in a row it takes to grow."""
+        """How many good steps in a row it takes to grow.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> nx.amp.GradScaler("cpu").get_growth_interval()
+        2000
+        """
         return self._growth_interval
 
     def set_growth_interval(self, new_interval: int) -> None:
-        """Set how many good steps in a row it takes to grow, at least 1."""
+        """Set how many good steps in a row it takes to grow; an :class:`ArgumentError` below 1.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> scaler = nx.amp.GradScaler("cpu")
+        >>> scaler.set_growth_interval(100)
+        >>> scaler.get_growth_interval()
+        100
+        """
         if isinstance(new_interval, bool) or not isinstance(new_interval, int) or new_interval < 1:
             raise ArgumentError(f"GradScaler: expected a growth_interval of at least 1, got {new_interval!r}; pass e.g. 2000")
         self._growth_interval = new_interval
 
     def is_enabled(self) -> bool:
-        """Whether it does anything."""
+        """Whether it does more than step the optimizer.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> nx.amp.GradScaler("cpu", enabled=False).is_enabled()
+        False
+        """
         return self._enabled
 
     def state_dict(self) -> dict[str, Any]:
-        """Scale, factors, interval and the count of good steps, under PyTorch's names; empty where it is not enabled."""
+        """Scale, factors, interval and the count of good steps, under PyTorch's names; empty where it is not enabled.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> nx.amp.GradScaler("cpu", init_scale=8.0).state_dict()["scale"]
+        8.0
+        """
         values = (self._scale, self._growth_factor, self._backoff_factor, self._growth_interval, self._growth_tracker)
         return dict(zip(_KEYS, values, strict=True)) if self._enabled else {}
 
@@ -216,6 +329,15 @@ class GradScaler:
             If something is missing, as in the state of a scaler that was not enabled.
         ArgumentError
             If a number is out of range; nothing is changed then.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> saved = nx.amp.GradScaler("cpu", init_scale=8.0).state_dict()
+        >>> scaler = nx.amp.GradScaler("cpu")
+        >>> scaler.load_state_dict(saved)
+        >>> scaler.get_scale()
+        8.0
         """
         if not self._enabled:
             return

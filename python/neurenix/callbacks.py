@@ -70,11 +70,33 @@ class EarlyStopping:
 
     @property
     def best(self) -> float | None:
-        """The best value so far."""
+        """The best value so far; ``None`` before the first step.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> stopping = nx.EarlyStopping(mode="max")
+        >>> _ = [stopping.step(score) for score in [0.5, 0.8, 0.7]]
+        >>> stopping.best, stopping.best_step
+        (0.8, 1)
+        """
         return self._best.value
 
     def step(self, value: Any) -> bool:
-        """Note a value, a number or a one-element tensor; True when it is time to stop. NaN is no improvement."""
+        """Note a value, a number or a one-element tensor; True when it is time to stop. NaN is no improvement.
+
+        Raises
+        ------
+        ArgumentError
+            If it is no number.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> stopping = nx.EarlyStopping(patience=1)
+        >>> stopping.step(nx.tensor(1.0)), stopping.step(float("nan"))
+        (False, True)
+        """
         better = self._best.improves(value)
         self.best_step = self._steps if better else self.best_step
         self._waited = 0 if better else self._waited + 1
@@ -82,11 +104,28 @@ class EarlyStopping:
         return self._waited >= self.patience
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs."""
+        """What a resumed run needs: plain numbers.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> stopping = nx.EarlyStopping()
+        >>> stopping.step(2.0), stopping.state_dict()
+        (False, {'best': 2.0, 'best_step': 0, 'steps': 1, 'waited': 0})
+        """
         return {"best": self.best, "best_step": self.best_step, "steps": self._steps, "waited": self._waited}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` gave."""
+        """Go on from what :meth:`state_dict` gave; an :class:`ArgumentError` if something is missing.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> stopping = nx.EarlyStopping(patience=3)
+        >>> stopping.load_state_dict({"best": 2.0, "best_step": 0, "steps": 3, "waited": 2})
+        >>> stopping.step(2.5)
+        True
+        """
         missing = {"best", "best_step", "steps", "waited"} - set(state)
         if missing:
             raise ArgumentError(
@@ -125,11 +164,32 @@ class ModelCheckpoint:
 
     @property
     def best(self) -> float | None:
-        """The best value so far."""
+        """The best value so far; ``None`` before the first step.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> nx.ModelCheckpoint(nx.nn.Linear(2, 1), "best.nx").best
+        """
         return self._best.value
 
     def step(self, value: Any) -> bool:
-        """Note a value and save the model if it is the best so far; True if it was saved."""
+        """Note a value and save the model if it is the best so far; True if it was saved.
+
+        Raises
+        ------
+        ArgumentError
+            If it is no number.
+        FileError
+            If the file cannot be written.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> checkpoint = nx.ModelCheckpoint(nx.nn.Linear(2, 1), "best.nx", mode="max")
+        >>> checkpoint.step(0.8), checkpoint.step(0.7)
+        (True, False)
+        """
         better = self._best.improves(value)
         if better:
             serialization.save(self.model, self.path)
@@ -142,17 +202,47 @@ class ModelCheckpoint:
         ------
         GraphError
             If nothing has been saved yet.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> model = nx.nn.Linear(2, 1)
+        >>> checkpoint = nx.ModelCheckpoint(model, "best.nx")
+        >>> best = model.weight.numpy().copy()
+        >>> _ = checkpoint.step(0.5)
+        >>> model.weight.assign_(nx.zeros(1, 2)).sum().item()
+        0.0
+        >>> checkpoint.restore()
+        >>> (model.weight.numpy() == best).all().item()
+        True
         """
         if self.best is None:
             raise GraphError("ModelCheckpoint.restore: expected a saved model, got none so far; call step(value) first")
         self.model.load_state_dict(serialization.load(self.path, classes=tuple({type(m) for m in self.model.modules()})).state_dict())
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs beside the file."""
+        """What a resumed run needs beside the file.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> checkpoint = nx.ModelCheckpoint(nx.nn.Linear(2, 1), "best.nx")
+        >>> checkpoint.step(0.5), checkpoint.state_dict()
+        (True, {'best': 0.5})
+        """
         return {"best": self.best}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` gave: only a better value replaces the file."""
+        """Go on from what :meth:`state_dict` gave: only a better value replaces the file. An :class:`ArgumentError` without it.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> checkpoint = nx.ModelCheckpoint(nx.nn.Linear(2, 1), "best.nx")
+        >>> checkpoint.load_state_dict({"best": 0.5})
+        >>> checkpoint.step(0.7)
+        False
+        """
         if "best" not in state:
             raise ArgumentError("ModelCheckpoint: expected a state from state_dict(), got one without 'best'; pass the whole dict")
         self._best.value = state["best"]

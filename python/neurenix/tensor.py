@@ -12,7 +12,7 @@ from neurenix._methods import TensorMethods
 from neurenix._typing import Array, DeviceLike, DTypeLike
 from neurenix.backend import devices
 from neurenix.backend.devices import default_device as default_device
-from neurenix.errors import ArgumentError, DTypeError, GraphError, ShapeError
+from neurenix.errors import ArgumentError, DTypeError, ShapeError
 
 _NUMBERS = "biuf"
 
@@ -131,7 +131,16 @@ class Tensor(TensorMethods):
 
     @property
     def data(self) -> Array:
-        """The array itself, without a copy; writing to it changes the tensor."""
+        """The array itself, without a copy; writing to it changes the tensor.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> x = nx.tensor([1.0, 2.0])
+        >>> x.data[0] = 5.0
+        >>> x
+        tensor([5., 2.])
+        """
         self._exposed = True
         return self._array
 
@@ -141,32 +150,76 @@ class Tensor(TensorMethods):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Sizes of the axes."""
+        """Sizes of the axes.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> nx.zeros(2, 3).shape
+        (2, 3)
+        """
         return tuple(self._array.shape)
 
     @property
     def ndim(self) -> int:
-        """Number of axes."""
+        """Number of axes.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> nx.zeros(2, 3).ndim
+        2
+        """
         return len(self.shape)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Element type."""
+        """Element type.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> nx.zeros(2).dtype == nx.float32
+        True
+        """
         dtype: np.dtype[Any] = self._array.dtype
         return dtype
 
     @property
     def device(self) -> devices.device:
-        """Where the array is: "cpu", "cuda:0", ...; a string with a ``type`` and an ``index``."""
+        """Where the array is: "cpu", "cuda:0", ...; a string with a ``type`` and an ``index``.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> x = nx.zeros(2, device="cpu")
+        >>> x.device, x.device.type
+        ('cpu', 'cpu')
+        """
         return devices.named(backend.device_of(self._array))
 
     @property
     def is_leaf(self) -> bool:
-        """Whether it was made by the user rather than by a recorded operation."""
+        """Whether it was made by the user rather than by a recorded operation.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> x = nx.tensor([1.0], requires_grad=True)
+        >>> x.is_leaf, (2 * x).is_leaf
+        (True, False)
+        """
         return self._node is None
 
     def is_floating_point(self) -> bool:
-        """Whether the elements are floats."""
+        """Whether the elements are floats.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> nx.zeros(2).is_floating_point(), nx.arange(2).is_floating_point()
+        (True, False)
+        """
         return self.dtype.kind == "f"
 
     def __len__(self) -> int:
@@ -210,93 +263,46 @@ class Tensor(TensorMethods):
         ------
         ShapeError
             If there is not exactly one element.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> (nx.tensor([1.0, 2.0, 6.0]).mean() / 2).item()
+        1.5
         """
         if self._array.size != 1:
             raise ShapeError(f"item: expected one element, got shape {self.shape}; reduce it first, e.g. with .mean()")
         return backend.to_numpy(self._array).reshape(()).item()
 
     def tolist(self) -> Any:
-        """The values as nested lists of Python numbers."""
+        """The values as nested lists of Python numbers.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> nx.tensor([[1, 2], [3, 4]]).tolist()
+        [[1, 2], [3, 4]]
+        """
         return self.numpy().tolist()
-
-    # --- gradients
-
-    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        """Ask for a gradient, or stop asking; only on tensors that no recorded operation made."""
-        if requires_grad and not self.is_floating_point():
-            raise DTypeError(f"requires_grad_: expected a float tensor, got {self.dtype}; convert it with .float()")
-        if self._node is not None and not requires_grad:
-            raise GraphError("requires_grad_: expected a leaf, got the result of an operation; use .detach()")
-        self.requires_grad = requires_grad
-        return self
-
-    def detach(self) -> Tensor:
-        """The same array, cut from the graph."""
-        self._exposed = True  # the other one's .data is this one's memory
-        return Tensor._wrap(self._array)
-
-    def backward(self, gradient: Any = None, retain_graph: bool = False) -> None:
-        """Add the gradient of this tensor to ``grad`` of every leaf it was made from.
-
-        Parameters
-        ----------
-        gradient : Tensor, optional
-            Weight of each element; 1 for a tensor of one element.
-        retain_graph : bool
-            Keep the graph for another call.
-
-        Raises
-        ------
-        GraphError
-            If nothing was recorded, the graph was freed, or an input was overwritten since.
-        ShapeError
-            If ``gradient`` is missing on a tensor of several elements, or has another shape.
-        """
-        autograd.backward([(self, autograd.cotangent(self, gradient))], retain_graph)
-
-    def assign_(self, value: Any) -> Tensor:
-        """Overwrite a leaf with other values of its shape and type.
-
-        Raises
-        ------
-        GraphError
-            If a recorded operation made this tensor.
-        ShapeError
-            If the value has another shape or type.
-        """
-        if self._node is not None:
-            raise GraphError("assign_: expected a leaf, got the result of an operation; use .detach()")
-        if lazy.is_loading():
-            return self  # its values come from a file
-        array = as_tensor(value, self)._array
-        if array.shape != self.shape or array.dtype != self.dtype:
-            raise ShapeError(f"assign_: expected {self.dtype}{self.shape}, got {array.dtype}{array.shape}; reshape or convert it")
-        self._array = backend.to_device(layout.copy(array), self.device)
-        self._version += 1
-        return self
-
-    # --- elsewhere
-
-    def to(self, *args: Any, dtype: DTypeLike | None = None, device: DeviceLike | None = None, non_blocking: bool = False) -> Tensor:  # noqa: ARG002
-        """The tensor on another device or of another element type: ``x.to("cuda")``, ``x.to(nx.float64)``.
-
-        ``non_blocking`` has no effect; a loader with ``pin_memory=True`` and a ``device`` copies beside the computing.
-        """
-        dtype, device = ops.target(args, dtype, device)
-        out = self if dtype is None else ops.cast(self, dtype)
-        return out if device is None else ops.to_device(out, device)
-
-    def cpu(self) -> Tensor:
-        """The tensor on the CPU."""
-        return self.to(device="cpu")
-
-    def cuda(self, index: int = 0) -> Tensor:
-        """The tensor on a GPU."""
-        return self.to(device=f"cuda:{index}")
 
 
 def set_default_device(device: DeviceLike) -> None:
-    """Set the device of tensors made from Python values from now on: "cpu", "cuda" or "cuda:N"."""
+    """Set the device of tensors made from Python values from now on: "cpu", "cuda" or "cuda:N"; :class:`device` does it for a block.
+
+    Raises
+    ------
+    ArgumentError
+        If it is no name of a device.
+    BackendUnavailableError
+        Where the device is not there.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.set_default_device("cpu")
+    >>> nx.zeros(2).device
+    'cpu'
+    """
     backend.empty((0,), np.float32, device)  # raises where the device is not there
     devices.set_everywhere(device)
 
@@ -380,6 +386,3 @@ def as_tensor(data: Any, like: Tensor | None = None) -> Tensor:
         return tensor(data)
     array = _from_sequence(data, like.dtype)
     return Tensor._wrap(backend.to_device(array, like.device))
-
-
-from neurenix import ops  # noqa: E402, the one knot: operators of Tensor live in ops, which needs Tensor first

@@ -45,7 +45,7 @@ ROOMS = (
 )
 RANK = {room: rank for rank, line in enumerate(ROOMS) for room in line}
 # A tensor's operators live in ops, which needs the tensor first, and a model has methods that run it on images: the only knots.
-KNOT = {("tensor", "ops"), ("_methods", "ops"), ("_methods", "__init__")}  # a method says `neurenix.ops.add(...)`
+KNOT = {("_methods", "ops"), ("_methods", "__init__")}  # a method says `neurenix.ops.add(...)`
 KNOT |= {("nn", "passes"), ("nn", "slides")}  # `model.receptive_field()` and `model.plan(...)`
 WITHOUT_ARRAYS = {"nn", "multiscale"}
 ARRAY_MODULES = {"numpy", "cupy", "neurenix.backend", "neurenix._rust"}

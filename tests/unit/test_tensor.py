@@ -1,5 +1,7 @@
 """Tensors: what they are made from, what they refuse, how they leave the library."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -131,3 +133,20 @@ def test_size_names_an_axis_that_is_there_and_none_equals_nothing():
     assert (x == None, x != None) == (False, True)  # noqa: E711 - the operators are meant
     assert x.H.shape == x.mH.shape == (2, 1)
     assert (x.char().dtype, x.byte().dtype) == (np.int8, np.uint8)
+
+
+def test_clip_is_clamp():
+    """A file of ops that has the name of a function hides the function."""
+    x = nx.tensor([-2.0, 0.5, 3.0])
+    assert x.clip(-1, 1).tolist() == nx.clip(x, -1, 1).tolist() == [-1.0, 0.5, 1.0]
+
+
+def test_every_operation_that_a_method_names_is_a_function():
+    named = {
+        found[1]
+        for base in nx.Tensor.__mro__
+        for member in vars(base).values()
+        if (found := re.match(r"See :func:`neurenix\.ops\.(\w+)`", getattr(member, "__doc__", None) or ""))
+    }
+    assert len(named) > 200
+    assert [name for name in sorted(named) if not callable(getattr(nx.ops, name))] == []

@@ -50,12 +50,26 @@ class device(str):  # noqa: N801 - PyTorch's name
 
     @property
     def type(self) -> str:
-        """The name without the number."""
+        """The name without the number.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> nx.device("cuda:1").type
+        'cuda'
+        """
         return self.partition(":")[0]
 
     @property
     def index(self) -> int | None:  # type: ignore[override]  # a number as PyTorch has it, where str has a method
-        """The number, or ``None`` for a name without one."""
+        """The number, or ``None`` for a name without one.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> nx.device("cuda:1").index, nx.device("cpu").index
+        (1, None)
+        """
         number = self.partition(":")[2]
         return int(number) if number else None
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from neurenix import ops
 from neurenix.errors import ArgumentError, DTypeError, GraphError, ShapeError
-from neurenix.ops.clip import clip_by_norm, clip_by_value
+from neurenix.ops.clipping import clip_by_norm, clip_by_value
 from neurenix.tensor import Tensor, as_tensor
 
 

@@ -316,6 +316,14 @@ def sliding_windows(input: Any, dimension: int, size: int, step: int = 1) -> Ten
         If the axis has fewer elements.
     ArgumentError
         If ``step`` is below 1.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.arange(5).unfold(0, size=3, step=1)
+    tensor([[0, 1, 2],
+            [1, 2, 3],
+            [2, 3, 4]])
     """
     x = as_tensor(input)
     at = axis_of("unfold", dimension, x.ndim)
@@ -341,6 +349,13 @@ def sum_to_size(input: Any, *size: Any) -> Tensor:
     ------
     ShapeError
         If it would not.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.ones(4, 2, 3).sum_to_size(2, 1)
+    tensor([[12.],
+            [12.]])
     """
     x, sizes = as_tensor(input), tuple(int(n) for n in given(size))
     lead = x.ndim - len(sizes)

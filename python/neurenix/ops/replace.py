@@ -140,7 +140,20 @@ def index_put(input: Any, indices: Sequence[Any], values: Any, accumulate: bool 
 
 
 def put(input: Any, index: Any, source: Any, accumulate: bool = False) -> Tensor:
-    """``input`` with ``source`` at places of the flattened input, or added there."""
+    """``input`` with ``source`` at places of the flattened input, or added there with ``accumulate``; the last of equals wins.
+
+    Raises
+    ------
+    ShapeError
+        If there are not as many values as places.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.zeros(2, 2).put(nx.tensor([0, 3]), nx.tensor([5.0, 6.0]))
+    tensor([[5., 0.],
+            [0., 6.]])
+    """
     x, i = as_tensor(input), as_tensor(index)
     s = as_tensor(source, x)
     if math.prod(s.shape) != math.prod(i.shape):
