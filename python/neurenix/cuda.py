@@ -56,7 +56,15 @@ def device_count() -> int:
 
 
 def current_device() -> int:
-    """The number of the GPU that "cuda" means here."""
+    """The number of the GPU that "cuda" means here; a :class:`BackendUnavailableError` where there is none.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> number = nx.cuda.current_device() if nx.cuda.is_available() else 0
+    >>> number < max(nx.cuda.device_count(), 1)
+    True
+    """
     return _door().current()
 
 
@@ -72,7 +80,22 @@ def _number(op: str, which: Any) -> int:
 
 
 def set_device(device: int | str) -> None:
-    """Let "cuda" mean this GPU in this thread from now on; :class:`device` does it for a block."""
+    """Let "cuda" mean this GPU in this thread from now on; :class:`device` does it for a block.
+
+    Raises
+    ------
+    ArgumentError
+        If it names no GPU.
+    BackendUnavailableError
+        Where the GPU is not there.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> if nx.cuda.is_available():
+    ...     nx.cuda.set_device(nx.cuda.device_count() - 1)
+    ...     nx.cuda.set_device("cuda:0")
+    """
     number = _number("set_device", device)
     _door().cupy.cuda.Device(number).use()
 
@@ -119,20 +142,44 @@ class device(ContextDecorator):  # noqa: N801 - PyTorch's name
 
 
 def get_device_name(device: int | str | None = None) -> str:
-    """The name of a card, e.g. "NVIDIA A100-SXM4-80GB"."""
+    """The name of a card, e.g. "NVIDIA A100-SXM4-80GB"; a :class:`BackendUnavailableError` where it is not there.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> card = nx.cuda.get_device_name() if nx.cuda.is_available() else "a CPU alone"
+    >>> isinstance(card, str)
+    True
+    """
     number = _number("get_device_name", device)
     return _door().name(number)
 
 
 def get_device_capability(device: int | str | None = None) -> tuple[int, int]:
-    """The compute capability of a card, e.g. (8, 0)."""
+    """The compute capability of a card, e.g. (8, 0); a :class:`BackendUnavailableError` where it is not there.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> major, minor = nx.cuda.get_device_capability() if nx.cuda.is_available() else (8, 0)
+    >>> major >= 7
+    True
+    """
     number = _number("get_device_capability", device)
     found = int(_door().cupy.cuda.Device(number).compute_capability)
     return found // 10, found % 10
 
 
 def mem_get_info(device: int | str | None = None) -> tuple[int, int]:
-    """Bytes that are free on a GPU, whoever uses the rest, and bytes in all."""
+    """Bytes that are free on a GPU, whoever uses the rest, and bytes in all.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> free, total = nx.cuda.mem_get_info() if nx.cuda.is_available() else (0, 0)
+    >>> free <= total
+    True
+    """
     number = _number("mem_get_info", device)
     room = _door().room(number)
     return room.free, room.total
@@ -144,29 +191,70 @@ def _stats(op: str, device: int | str | None) -> dict[str, int]:
 
 
 def memory_allocated(device: int | str | None = None) -> int:
-    """Bytes of arrays on a GPU, as ``nx.memory_stats("cuda")["live"]``."""
+    """Bytes of arrays on a GPU, as ``nx.memory_stats("cuda")["live"]``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> if nx.cuda.is_available():
+    ...     before = nx.cuda.memory_allocated()
+    ...     x = nx.zeros(1024, 1024, device="cuda")
+    ...     assert nx.cuda.memory_allocated() - before >= x.nbytes
+    """
     return _stats("memory_allocated", device)["live"]
 
 
 def max_memory_allocated(device: int | str | None = None) -> int:
-    """The largest number of bytes of arrays on a GPU since :func:`reset_peak_memory_stats`."""
+    """The largest number of bytes of arrays on a GPU since :func:`reset_peak_memory_stats`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> if nx.cuda.is_available():
+    ...     assert nx.cuda.max_memory_allocated() >= nx.cuda.memory_allocated()
+    """
     return _stats("max_memory_allocated", device)["peak"]
 
 
 def reset_peak_memory_stats(device: int | str | None = None) -> None:
-    """Start measuring the peak of a GPU anew."""
+    """Start measuring the peak of a GPU anew, from what is alive now.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> if nx.cuda.is_available():
+    ...     nx.cuda.reset_peak_memory_stats()
+    ...     assert nx.cuda.max_memory_allocated() == nx.cuda.memory_allocated()
+    """
     number = _number("reset_peak_memory_stats", device)
     _door().reset_peak(f"cuda:{number}")
 
 
 def empty_cache() -> None:
-    """Give cached memory of every GPU, and pinned memory, back; nothing where there is no GPU."""
+    """Give cached memory of every GPU, and pinned memory, back; nothing where there is no GPU.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.cuda.empty_cache()
+    """
     for number in range(device_count()):
         _door().empty_cache(f"cuda:{number}")
 
 
 def synchronize(device: int | str | None = None) -> None:
-    """Wait until all work of a GPU is done, on every stream; to measure time."""
+    """Wait until all work of a GPU is done, on every stream; to measure time.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> import time
+    >>> begun = time.perf_counter()
+    >>> y = nx.ones(64, 64) @ nx.ones(64, 64)
+    >>> if nx.cuda.is_available():
+    ...     nx.cuda.synchronize()
+    >>> seconds = time.perf_counter() - begun
+    """
     number = _number("synchronize", device)
     _door().cupy.cuda.Device(number).synchronize()
 
@@ -200,6 +288,12 @@ def warm_up(kernels: Iterable[str] | None = None, *, dtype: Any = None, architec
     Compiled kernels are kept in ``~/.cache/neurenix/kernels``, or where ``NEURENIX_CACHE_DIR`` says. Processes may share the folder,
     also over a network: files appear whole or not at all, and their names stand for source, headers, options, architecture and
     the versions of CuPy and NVRTC.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> if nx.cuda.is_available():
+    ...     compiled = nx.cuda.warm_up(["resize"], dtype=nx.float32)
     """
     suffixes = _COMMON if dtype is None else _suffixes(dtype)
     stems = _stems(kernels)

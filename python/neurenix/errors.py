@@ -2,55 +2,188 @@
 
 
 class NeurenixError(Exception):
-    """Every error that neurenix raises on purpose."""
+    """Every error that neurenix raises on purpose.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> try:
+    ...     nx.zeros(2) + nx.zeros(3)
+    ... except nx.errors.NeurenixError as error:
+    ...     print(type(error).__name__, isinstance(error, ValueError))
+    ShapeError True
+    """
 
 
 class ShapeError(NeurenixError, ValueError):
-    """Sizes or numbers of axes that do not fit."""
+    """Sizes or numbers of axes that do not fit.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.mm(nx.zeros(2, 3), nx.zeros(2, 3))
+    Traceback (most recent call last):
+        ...
+    neurenix.errors.ShapeError: matmul: expected as many columns as rows, got (2, 3) and (2, 3); transpose one
+    """
 
 
 class DTypeError(NeurenixError, TypeError):
-    """An element type, or a type of argument, that an operation does not take."""
+    """An element type, or a type of argument, that an operation does not take.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.mean(nx.tensor([1, 2]))
+    Traceback (most recent call last):
+        ...
+    neurenix.errors.DTypeError: mean: expected float32 or float64, got int64; convert it with .float()
+    """
 
 
 class ArgumentError(NeurenixError, ValueError):
-    """A value outside what an argument may be."""
+    """A value outside what an argument may be.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.set_num_threads(0)
+    Traceback (most recent call last):
+        ...
+    neurenix.errors.ArgumentError: set_num_threads: expected 1 to 1024 threads, got 0; pass the number of cores to use
+    """
 
 
 class RangeError(NeurenixError, IndexError):
-    """An index outside what there is."""
+    """An index outside what there is.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.narrow(nx.arange(3), 0, 2, 5)
+    Traceback (most recent call last):
+        ...
+    neurenix.errors.RangeError: narrow: expected a part of 0 to 3, got start 2 and length 5; shorten it
+    """
 
 
 class DeviceError(NeurenixError, RuntimeError):
-    """Arrays on devices that cannot work together, or a device that is not there."""
+    """Arrays on devices that cannot work together, or a device that is not there.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.from_dlpack(nx.zeros(2), device="cuda", copy=False)
+    Traceback (most recent call last):
+        ...
+    neurenix.errors.DeviceError: from_dlpack: expected memory on cuda with copy=False, got cpu; pass copy=None
+    """
 
 
 class GraphError(NeurenixError, RuntimeError):
-    """A gradient that cannot be had: no graph, a graph that is gone, an input overwritten."""
+    """A gradient that cannot be had: no graph, a graph that is gone, an input overwritten.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> x = nx.tensor([1.0], requires_grad=True)
+    >>> y = (x * x).sum()
+    >>> y.backward()
+    >>> try:
+    ...     y.backward()
+    ... except nx.errors.GraphError as error:
+    ...     print(str(error).partition(",")[0])
+    backward: expected the graph behind 'sum'
+    """
 
 
 class AnomalyError(NeurenixError, ArithmeticError, RuntimeError):
-    """A NaN, found under ``detect_anomaly``."""
+    """A NaN, found under ``detect_anomaly``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> x = nx.tensor([-1.0], requires_grad=True)
+    >>> try:
+    ...     with nx.detect_anomaly():
+    ...         nx.sqrt(x).backward()
+    ... except nx.errors.AnomalyError as error:
+    ...     print(str(error).partition(",")[0])
+    sqrt: expected numbers
+    """
 
 
 class FileError(NeurenixError, ValueError):
-    """A file that is not what it should be."""
+    """A file that is not what it should be.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> with open("weights.nx", "wb") as file:
+    ...     _ = file.write(b"not a model")
+    >>> try:
+    ...     nx.load("weights.nx")
+    ... except nx.errors.FileError as error:
+    ...     print(str(error).partition(":")[0])
+    load
+    """
 
 
 class StateError(NeurenixError, RuntimeError, ValueError):
-    """A state dict that does not fit its module; the text has every entry that is wrong."""
+    """A state dict that does not fit its module; the text has every entry that is wrong.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> try:
+    ...     nx.nn.ReLU().load_state_dict({"weight": nx.zeros(1)})
+    ... except nx.errors.StateError as error:
+    ...     print(str(error).partition(";")[0])
+    load_state_dict: expected the 0 entries of ReLU, got unexpected weight
+    """
 
 
 class BusyError(NeurenixError, RuntimeError):
-    """Something that another process is at work on; trying again later helps."""
+    """Something that another process is at work on; trying again later helps.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> issubclass(nx.errors.BusyError, RuntimeError)
+    True
+    """
 
 
 class BackendUnavailableError(NeurenixError, RuntimeError):
-    """A device whose library or driver is missing."""
+    """A device whose library or driver is missing.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> try:
+    ...     x = nx.zeros(2, device="cuda:1000")
+    ... except nx.errors.BackendUnavailableError:
+    ...     x = nx.zeros(2)
+    >>> x.device
+    'cpu'
+    """
 
 
 class OutOfMemoryError(NeurenixError, MemoryError):
-    """Memory could not be had."""
+    """Memory could not be had.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.set_memory_limit(2**20)
+    >>> try:
+    ...     nx.zeros(2**20)
+    ... except nx.errors.OutOfMemoryError:
+    ...     print("4 MiB do not fit")
+    ... finally:
+    ...     nx.set_memory_limit(None)
+    4 MiB do not fit
+    """
 
 
 class WindowError(ArgumentError):
@@ -60,6 +193,12 @@ class WindowError(ArgumentError):
     ----------
     multiple : int
         What the window's first pixel should be a multiple of; 1 where that is not what is wrong.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.errors.WindowError("predict: expected ...", multiple=16).multiple
+    16
     """
 
     def __init__(self, text: str, multiple: int = 1) -> None:
@@ -68,8 +207,28 @@ class WindowError(ArgumentError):
 
 
 class InternalError(NeurenixError, RuntimeError):
-    """A fault of neurenix itself; please report it."""
+    """A fault of neurenix itself; please report it.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> issubclass(nx.errors.InternalError, nx.errors.NeurenixError)
+    True
+    """
 
 
 class NeurenixWarning(UserWarning):
-    """What is likely a mistake, though it can be computed."""
+    """What is likely a mistake, though it can be computed.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> import warnings
+    >>> norm = nx.nn.BatchNorm2d(1)
+    >>> _ = norm(nx.ones(1, 1, 2, 2))
+    >>> with warnings.catch_warnings(record=True) as found:
+    ...     warnings.simplefilter("always")
+    ...     y = norm.eval()(nx.ones(1, 1, 2, 2))
+    >>> print(str(found[0].message).partition(";")[0])
+    BatchNorm2d: expected running statistics of 10 batches or more in evaluation, got 1
+    """

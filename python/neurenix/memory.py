@@ -30,12 +30,34 @@ def memory_stats(device: DeviceLike = "cpu") -> dict[str, int]:
 
 
 def reset_peak(device: DeviceLike = "cpu") -> None:
-    """Start measuring the peak anew from what is alive now."""
+    """Start measuring the peak anew from what is alive now.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> x = nx.zeros(1000, 1000)
+    >>> del x
+    >>> nx.reset_peak()
+    >>> stats = nx.memory_stats()
+    >>> stats["peak"] == stats["live"]
+    True
+    """
     door_named(device).reset_peak(device)
 
 
 def empty_cache(device: DeviceLike = "cpu") -> None:
-    """Give cached memory back to the system or driver."""
+    """Give cached memory back to the system or driver.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> x = nx.zeros(1000, 1000)
+    >>> del x
+    >>> before = nx.memory_stats()["cached"]
+    >>> nx.empty_cache()
+    >>> nx.memory_stats()["cached"] <= before
+    True
+    """
     door_named(device).empty_cache(device)
 
 
@@ -69,7 +91,14 @@ def set_memory_limit(limit: int | None) -> None:
 
 
 def get_memory_limit() -> int | None:
-    """Bytes that arrays on the CPU may take together, ``None`` without a limit; see :func:`set_memory_limit`."""
+    """Bytes that arrays on the CPU may take together, ``None`` without a limit; see :func:`set_memory_limit`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.get_memory_limit() is None
+    True
+    """
     return _limit
 
 

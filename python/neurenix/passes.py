@@ -32,7 +32,26 @@ Spans: TypeAlias = tuple[Span, Span]
 
 
 class ReceptiveField(NamedTuple):
-    """What one output pixel of a model depends on, in pixels of the input."""
+    """What one output pixel of a model depends on, in pixels of the input.
+
+    Attributes
+    ----------
+    before, behind : (int, int)
+        Rows above and columns to the left; rows below and columns to the right.
+    multiple : int
+        Windows of the image must begin at multiples of this.
+    scale : (Fraction, Fraction)
+        Output pixels for each pixel of the input, along rows and columns.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> model = nx.nn.Sequential(nx.nn.Conv2d(1, 1, 5, padding=2), nx.nn.AvgPool2d(2))
+    >>> with nx.set_float32_precision("ieee"):
+    ...     field = model.receptive_field()
+    >>> field.before, field.behind, field.multiple, field.scale[0] == 1 / 2
+    ((2, 2), (2, 2), 2, True)
+    """
 
     before: tuple[int, int]  # rows above, columns to the left
     behind: tuple[int, int]  # rows below, columns to the right

@@ -80,7 +80,15 @@ class set_float32_precision:  # noqa: N801 - read as a function
 
 
 def get_float32_precision() -> str:
-    """How float32 convolutions and products are computed here: "ieee", "fast" or "tf32"."""
+    """How float32 convolutions and products are computed here: "ieee", "fast" or "tf32".
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> with nx.set_float32_precision("ieee"):
+    ...     nx.get_float32_precision()
+    'ieee'
+    """
     return _here.get() or _everywhere
 
 

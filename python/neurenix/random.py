@@ -128,17 +128,44 @@ def manual_seed(seed: int) -> Generator:
 
 
 def initial_seed() -> int:
-    """The seed in use; a random one until :func:`manual_seed`."""
+    """The seed in use; a random one until :func:`manual_seed`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> _ = nx.manual_seed(7)
+    >>> nx.initial_seed()
+    7
+    """
     return generator().initial_seed()
 
 
 def get_rng_state() -> tuple[int, int]:
-    """Where the draws stand: (seed, number of the next draw)."""
+    """Where the draws stand: (seed, number of the next draw), two integers; see :func:`set_rng_state`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> _ = nx.manual_seed(7)
+    >>> _ = nx.rand(2), nx.rand(1000)
+    >>> nx.get_rng_state()
+    (7, 2)
+    """
     return generator().get_state()
 
 
 def set_rng_state(state: tuple[int, int]) -> None:
-    """Go on from a state that :func:`get_rng_state` gave."""
+    """Go on from a state that :func:`get_rng_state` gave.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> state = nx.get_rng_state()
+    >>> x = nx.rand(3)
+    >>> nx.set_rng_state(state)
+    >>> nx.rand(3).equal(x)
+    True
+    """
     generator().set_state(state)
 
 
@@ -310,18 +337,42 @@ def randperm(n: int, *, dtype: DTypeLike | None = None, device: DeviceLike | Non
 
 
 def rand_like(input: Tensor, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None, requires_grad: bool = False) -> Tensor:
-    """Uniform numbers of [0, 1) in the shape, type and device of ``input``."""
+    """Uniform numbers of [0, 1) in the shape, type and device of ``input``, which are floats.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> x = nx.rand_like(nx.zeros(2, 3, dtype=nx.float64))
+    >>> x.shape, x.dtype
+    ((2, 3), dtype('float64'))
+    """
     return rand(input.shape, dtype=dtype or input.dtype, device=device or input.device, requires_grad=requires_grad)  # type: ignore[arg-type]  # a shape
 
 
 def randn_like(input: Tensor, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None, requires_grad: bool = False) -> Tensor:
-    """Standard normal numbers in the shape, type and device of ``input``."""
+    """Standard normal numbers in the shape, type and device of ``input``, which are floats.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> image = nx.zeros(1, 3, 8, 8)
+    >>> (image + 0.1 * nx.randn_like(image)).shape
+    (1, 3, 8, 8)
+    """
     return randn(input.shape, dtype=dtype or input.dtype, device=device or input.device, requires_grad=requires_grad)  # type: ignore[arg-type]  # a shape
 
 
 def randint_like(
     input: Tensor, low: int, high: int | None = None, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None
 ) -> Tensor:
-    """Integers of [low, high), or of [0, low), in the shape, type and device of ``input``."""
+    """Integers of [low, high), or of [0, low), in the shape, type and device of ``input``.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> labels = nx.randint_like(nx.zeros(4, 4, dtype=nx.int64), 3)
+    >>> labels.shape, 0 <= labels.min().item() <= labels.max().item() < 3
+    ((4, 4), True)
+    """
     first, last = (0, low) if high is None else (low, high)
     return randint(first, last, input.shape, dtype=dtype or input.dtype, device=device or input.device)

@@ -54,7 +54,17 @@ class no_grad(ContextDecorator):  # noqa: N801 - PyTorch's name
 
 
 class enable_grad(no_grad):  # noqa: N801 - PyTorch's name
-    """Context manager and decorator under which operations are recorded, also inside :class:`no_grad`."""
+    """Context manager and decorator under which operations are recorded, also inside :class:`no_grad`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> x = nx.tensor([1.0], requires_grad=True)
+    >>> with nx.no_grad(), nx.enable_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    True
+    """
 
     _on = True
 
@@ -159,5 +169,13 @@ def _each_step(function: Callable[..., Any], context: Callable[[], no_grad]) -> 
 
 
 def is_grad_enabled() -> bool:
-    """Whether operations are recorded here."""
+    """Whether operations are recorded here.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> with nx.no_grad():
+    ...     nx.is_grad_enabled()
+    False
+    """
     return _recording.get()

@@ -50,6 +50,15 @@ def set_num_threads(n: int) -> None:
     ------
     ArgumentError
         Unless ``n`` is 1 to 1024.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> before = nx.get_num_threads()
+    >>> nx.set_num_threads(2)
+    >>> nx.get_num_threads()
+    2
+    >>> nx.set_num_threads(before)
     """
     if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= 1024:
         raise ArgumentError(f"set_num_threads: expected 1 to 1024 threads, got {n!r}; pass the number of cores to use")
@@ -57,7 +66,14 @@ def set_num_threads(n: int) -> None:
 
 
 def get_num_threads() -> int:
-    """Threads that operations compute on: what was set, else ``NEURENIX_NUM_THREADS``, else the cores this process may use."""
+    """Threads that operations compute on: what was set, else ``NEURENIX_NUM_THREADS``, else the cores this process may use.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.get_num_threads() >= 1
+    True
+    """
     return _rust.num_threads()
 
 
@@ -92,7 +108,16 @@ def allotted_threads(environment: Mapping[str, str], processes: int = 1) -> int 
 
 
 def show_config() -> None:
-    """Print versions, processor level, threads, precision and memory: what to add to a report of a problem."""
+    """Print versions, processor level, threads, precision and memory: what to add to a report of a problem.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.show_config()
+    neurenix ...
+    threads ...
+    memory ...
+    """
     stats = memory_stats()
     rows = {
         "neurenix": VERSION,

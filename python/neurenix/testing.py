@@ -18,7 +18,15 @@ HostArray = np.ndarray[Any, Any]
 
 
 def random_array(*shape: int, seed: int = 0, dtype: Any = np.float64) -> HostArray:
-    """Reproducible numbers of a standard normal distribution."""
+    """Reproducible numbers of a standard normal distribution, float64 unless ``dtype`` says otherwise.
+
+    Examples
+    --------
+    >>> from neurenix.testing import random_array
+    >>> x = random_array(2, 3)
+    >>> x.shape, bool((x == random_array(2, 3)).all())
+    ((2, 3), True)
+    """
     return np.asarray(np.random.default_rng([seed, *shape]).standard_normal(shape), dtype)
 
 
@@ -29,6 +37,18 @@ def assert_same_bits(got: Any, want: Any) -> None:
     ------
     AssertionError
         With the number of differing elements and the first of them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import neurenix as nx
+    >>> from neurenix.testing import assert_same_bits
+    >>> assert_same_bits(nx.tensor([1.0, 2.0]) * 2, np.array([2.0, 4.0], np.float32))
+    >>> try:
+    ...     assert_same_bits(nx.tensor([0.0, 1.0]), nx.tensor([-0.0, 1.0]))
+    ... except AssertionError as error:
+    ...     print(str(error).partition(":")[0])
+    1 elements differ in bits, first at flat index 0
     """
     a, b = np.ascontiguousarray(np.asarray(got)), np.ascontiguousarray(np.asarray(want))
     if a.shape != b.shape or a.dtype != b.dtype:
@@ -54,7 +74,29 @@ def _value(fn: Callable[..., Any], arrays: Sequence[HostArray], weights: Sequenc
 def gradients(
     fn: Callable[..., Any], arrays: Sequence[HostArray], weights: Sequence[HostArray] | None = None, device: str = "cpu"
 ) -> list[HostArray]:
-    """Gradients by our tape of the sum of the outputs, each weighted, with respect to every float input."""
+    """Gradients by our tape of the sum of the outputs, each weighted, with respect to every float input.
+
+    Parameters
+    ----------
+    fn : callable
+        Takes as many tensors as there are arrays; returns a tensor or several.
+    arrays : sequence of array
+    weights : sequence of array, optional
+        Of the outputs' shapes; random numbers if ``None``.
+    device : str
+
+    Returns
+    -------
+    list of array
+        One an input, of its shape; zeros where there is no gradient.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurenix.testing import gradients
+    >>> gradients(lambda x: x * x, [np.array([1.0, 2.0])], [np.ones(2)])
+    [array([2., 4.])]
+    """
     inputs = [Tensor(a.copy()).to(device=device) for a in arrays]
     for t in inputs:
         if t.is_floating_point():
@@ -84,6 +126,12 @@ def check_gradient(fn: Callable[..., Any], *arrays: HostArray, step: float = 1e-
     ------
     AssertionError
         With the number of the input and both derivatives.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> from neurenix.testing import check_gradient, random_array
+    >>> check_gradient(lambda x, w: nx.nn.functional.conv2d(x, w), random_array(1, 2, 5, 5), random_array(3, 2, 3, 3))
     """
     with autograd.no_grad():
         shapes = [o.shape for o in _outputs(fn(*(Tensor(a) for a in arrays)))]
@@ -107,6 +155,12 @@ def check_adjoint(fn: Callable[[Tensor], Tensor], x: HostArray, tolerance: float
     ------
     AssertionError
         With both products.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> from neurenix.testing import check_adjoint, random_array
+    >>> check_adjoint(lambda x: nx.nn.functional.interpolate(x, scale_factor=2), random_array(1, 1, 4, 4))
     """
     with autograd.no_grad():
         ax = fn(Tensor(x)).numpy()
@@ -125,6 +179,12 @@ def check_used_twice(fn: Callable[..., Any], *arrays: HostArray) -> None:
     ------
     AssertionError
         If a gradient is lost, overwritten or shared between the uses.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> from neurenix.testing import check_used_twice, random_array
+    >>> check_used_twice(nx.tanh, random_array(3))
     """
     once = gradients(fn, arrays)
     twice = gradients(lambda *ts: [*_outputs(fn(*ts)), *_outputs(fn(*ts))], arrays)

@@ -42,11 +42,33 @@ class _Crop(PairedTransform):
         scene.move(_shifted(top, left), self.size, self.rule if short else None)
 
     def corner(self, scene: Scene) -> tuple[int, int]:
-        """Row and column of the window's first pixel."""
+        """Row and column of the window's first pixel; what a subclass defines.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from neurenix.data import RandomCrop
+        >>> class TopLeft(RandomCrop):
+        ...     def corner(self, scene):
+        ...         return 0, 0
+        >>> TopLeft(2)(np.arange(16).reshape(4, 4)).tolist()
+        [[0, 1], [4, 5]]
+        """
         raise NotImplementedError(f"{type(self).__name__}: expected a method corner(self, scene), got none; define it")
 
     def anywhere(self, scene: Scene) -> tuple[int, int]:
-        """A corner at random; (0, 0) along an axis that is too short."""
+        """A corner at random; (0, 0) along an axis that is too short.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from neurenix.data import CenterCrop
+        >>> class Anywhere(CenterCrop):
+        ...     def corner(self, scene):
+        ...         return self.anywhere(scene)
+        >>> Anywhere(2)(np.zeros((4, 4))).shape
+        (2, 2)
+        """
         height, width = (max(have, want) - want + 1 for have, want in zip(scene.size, self.size, strict=True))
         return draws.below(height), draws.below(width)
 
@@ -56,7 +78,7 @@ def _shifted(top: int, left: int) -> Matrix:
 
 
 class RandomCrop(_Crop):
-    """A window at a random place.
+    """A window at a random place, the same for an image (..., H, W) and its labels.
 
     Parameters
     ----------
@@ -74,6 +96,14 @@ class RandomCrop(_Crop):
     ------
     ArgumentError
         If an argument is not what it should be.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurenix.data import RandomCrop
+    >>> image, mask = RandomCrop(64)(np.zeros((3, 200, 300)), np.zeros((1, 200, 300)))
+    >>> image.shape, mask.shape
+    ((3, 64, 64), (1, 64, 64))
     """
 
     def corner(self, scene: Scene) -> tuple[int, int]:

@@ -15,6 +15,17 @@ class Dataset:
     """Something with a length whose items are asked for by number.
 
     Subclassing is a convenience only: :class:`DataLoader` takes anything with ``__len__`` and ``__getitem__``.
+
+    Examples
+    --------
+    >>> from neurenix.data import DataLoader, Dataset
+    >>> class Squares(Dataset):
+    ...     def __len__(self):
+    ...         return 5
+    ...     def __getitem__(self, index):
+    ...         return index * index
+    >>> [batch.tolist() for batch in DataLoader(Squares(), batch_size=2)]
+    [[0, 1], [4, 9], [16]]
     """
 
     def __len__(self) -> int:

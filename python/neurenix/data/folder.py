@@ -71,6 +71,19 @@ class ImageMaskFolder(Dataset):
     -----
     A palette's numbers are the mask's numbers. Masks in grey that are stored as RGB are read as grey. In "instances", colours become
     numbers as ``red + 256 * green + 65536 * blue``. The check of a mask is made when it is read first.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pathlib import Path
+    >>> from neurenix.data import ImageMaskFolder
+    >>> for name in ("images", "masks"):
+    ...     Path(name).mkdir()
+    >>> np.save("images/a.npy", np.full((64, 64), 255, np.uint8))
+    >>> np.save("masks/a.npy", np.eye(64, dtype=np.uint8) * 255)
+    >>> image, mask = ImageMaskFolder("images", "masks", mask_type="binary")[0]
+    >>> image.shape, float(image.max()), mask.shape, float(mask.sum())
+    ((1, 64, 64), 1.0, (1, 64, 64), 64.0)
     """
 
     def __init__(
@@ -112,7 +125,25 @@ class ImageMaskFolder(Dataset):
         self._checked: set[int] = set()
 
     def items_of(self, pair: tuple[Path, Path]) -> list[tuple[Path, Path, int]]:
-        """A pair of files with the number of each of its pages."""
+        """A pair of files with the number of each of its pages; a subclass may choose among them.
+
+        Raises
+        ------
+        FileError
+            If the files hold different numbers of pages.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pathlib import Path
+        >>> from neurenix.data import ImageMaskFolder
+        >>> for name in ("images", "masks"):
+        ...     Path(name).mkdir()
+        ...     np.save(f"{name}/a.npy", np.eye(8, dtype=np.uint8))
+        >>> folder = ImageMaskFolder("images", "masks")
+        >>> folder.items_of((Path("images/a.npy"), Path("masks/a.npy")))[0][2]
+        0
+        """
         return [(*pair, page) for page in range(_pages(*pair))]
 
     def __len__(self) -> int:

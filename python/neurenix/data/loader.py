@@ -137,7 +137,17 @@ class DataLoader:
         return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
 
     def set_epoch(self, epoch: int) -> None:
-        """Make the next iteration that of ``epoch``, to go on where an earlier run stopped."""
+        """Make the next iteration that of ``epoch``, to go on where an earlier run stopped; an :class:`ArgumentError` below 0.
+
+        Examples
+        --------
+        >>> from neurenix.data import DataLoader
+        >>> loader, again = (DataLoader(range(6), batch_size=6, shuffle=True, seed=0) for _ in range(2))
+        >>> _, second = next(iter(loader)), next(iter(loader))
+        >>> again.set_epoch(1)
+        >>> next(iter(again)).tolist() == second.tolist()
+        True
+        """
         self.epoch = check_count("DataLoader", "epoch", epoch, 0)
         self._skip, self._running = 0, False
 
@@ -170,6 +180,14 @@ class DataLoader:
         ------
         StateError
             If ``state`` is not what :meth:`state_dict` gives.
+
+        Examples
+        --------
+        >>> from neurenix.data import DataLoader
+        >>> loader = DataLoader(range(6), batch_size=2)
+        >>> loader.load_state_dict({"epoch": 0, "batch": 2, "seed": 0})
+        >>> [batch.tolist() for batch in loader]
+        [[4, 5]]
         """
         found = dict(state) if isinstance(state, Mapping) else {}
         if found.keys() != {"epoch", "batch", "seed"} or not all(type(v) is int and v >= 0 for v in found.values()):

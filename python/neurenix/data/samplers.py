@@ -22,7 +22,17 @@ class _Epochs:
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Make the next iteration that of ``epoch``; a loader calls it with its own."""
+        """Make the next iteration that of ``epoch``; a loader calls it with its own.
+
+        Examples
+        --------
+        >>> from neurenix.data import RandomSampler
+        >>> sampler = RandomSampler(range(100), seed=0)
+        >>> first, second = list(sampler), list(sampler)
+        >>> sampler.set_epoch(1)
+        >>> list(sampler) == second
+        True
+        """
         self.epoch = check_count(type(self).__name__, "epoch", epoch, 0)
 
     def _next_epoch(self) -> int:

@@ -39,7 +39,16 @@ def turn(scene: Scene, quarters: int) -> None:
 
 
 class RandomHorizontalFlip(PairedTransform):
-    """Mirror left to right with probability ``p``; exact."""
+    """Mirror left to right with probability ``p``; exact.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurenix.data import RandomHorizontalFlip
+    >>> image, mask = RandomHorizontalFlip(p=1.0)(np.array([[1.0, 2.0]]), np.array([[0, 1]]))
+    >>> image.tolist(), mask.tolist()
+    ([[2.0, 1.0]], [[1, 0]])
+    """
 
     def __init__(self, p: float = 0.5) -> None:
         self.p = check_probability("RandomHorizontalFlip", "p", p)
@@ -50,7 +59,15 @@ class RandomHorizontalFlip(PairedTransform):
 
 
 class RandomVerticalFlip(PairedTransform):
-    """Mirror top to bottom with probability ``p``; exact."""
+    """Mirror top to bottom with probability ``p``; exact.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurenix.data import RandomVerticalFlip
+    >>> RandomVerticalFlip(p=1.0)(np.array([[1.0], [2.0]])).tolist()
+    [[2.0], [1.0]]
+    """
 
     def __init__(self, p: float = 0.5) -> None:
         self.p = check_probability("RandomVerticalFlip", "p", p)
@@ -69,6 +86,13 @@ class RandomRotate90(PairedTransform):
         How probably an item is turned.
     keep_shape : bool
         Turn oblong images by 0 or 180 degrees only, so that they can share a batch; else a quarter turn exchanges height and width.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurenix.data import RandomRotate90
+    >>> RandomRotate90(keep_shape=True)(np.zeros((3, 20, 30))).shape
+    (3, 20, 30)
     """
 
     def __init__(self, p: float = 1.0, keep_shape: bool = False) -> None:

@@ -82,16 +82,47 @@ class PairedTransform:
         return {**named, **dict(zip(maps, scene.arrays, strict=True))}
 
     def run(self, scene: Scene) -> None:
-        """Do it to a scene, or leave it, as the toss falls."""
+        """Do it to a scene, or leave it, as the toss falls: with probability ``p``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from neurenix.data import RandomHorizontalFlip
+        >>> RandomHorizontalFlip(p=0.0)(np.array([[1.0, 2.0]])).tolist()
+        [[1.0, 2.0]]
+        """
         if self.p >= 1 or draws.uniform() >= 1 - self.p:
             self.do(scene)
 
     def do(self, scene: Scene) -> None:
-        """Do it to a scene."""
+        """Do it to a scene: a subclass that makes no new arrays itself moves the scene, so that geometry is joined.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from neurenix.data import PairedTransform
+        >>> class Right(PairedTransform):
+        ...     def do(self, scene):
+        ...         scene.move(np.array([[1.0, 0, 0], [0, 1, 1], [0, 0, 1]]), (scene.size[0], scene.size[1] - 1))
+        >>> Right()(np.array([[1.0, 2.0, 3.0]])).tolist()
+        [[2.0, 3.0]]
+        """
         scene.replace(self.apply(tuple(scene.arrays)))
 
     def apply(self, images: tuple[Image, ...]) -> tuple[Image, ...]:
-        """The transformed arrays; what a subclass defines."""
+        """The transformed arrays, of one height and width; what a subclass defines.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from neurenix.data import PairedTransform
+        >>> class Halved(PairedTransform):
+        ...     def apply(self, images):
+        ...         return tuple(a[..., ::2, ::2] for a in images)
+        >>> image, mask = Halved()(np.zeros((3, 8, 8)), np.zeros((8, 8)))
+        >>> image.shape, mask.shape
+        ((3, 4, 4), (4, 4))
+        """
         raise NotImplementedError(f"{type(self).__name__}: expected an apply method; define apply(images)")
 
 

@@ -37,6 +37,16 @@ class Value:
     """What a node gives: a tensor of a known element type and number of axes, whose sizes are known when the graph runs.
 
     ``+ - * /`` and ``//`` (of integers of at least 0) make nodes; a Python number beside a value becomes a constant of its type.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> from neurenix.export import Graph
+    >>> graph = Graph(nx.nn.ReLU())
+    >>> x = graph.constant([1.0, 2.0])
+    >>> y = (x + 1) * x
+    >>> y.name, y.dtype, y.rank, [node.op for node in graph.nodes]
+    ('Mul.1', dtype('float32'), 1, ['Add', 'Mul'])
     """
 
     __slots__ = ("dtype", "graph", "name", "rank")
@@ -66,20 +76,57 @@ class Value:
         return self.graph.node("Mod", self, other)
 
     def at_least(self, other: Any) -> Value:
-        """The larger of both."""
+        """The larger of both, broadcast.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> from neurenix.export import Graph
+        >>> graph = Graph(nx.nn.ReLU())
+        >>> graph.constant([-1.0, 2.0]).at_least(0.0).name
+        'Max.0'
+        """
         return self.graph.node("Max", self, other)
 
     def at_most(self, other: Any) -> Value:
-        """The smaller of both."""
+        """The smaller of both, broadcast.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> from neurenix.export import Graph
+        >>> graph = Graph(nx.nn.ReLU())
+        >>> graph.constant([-1.0, 2.0]).at_most(6.0).name
+        'Min.0'
+        """
         return self.graph.node("Min", self, other)
 
     def to(self, dtype: np.dtype[Any]) -> Value:
-        """The same numbers in another type; floats to integers are cut off."""
+        """The same numbers in another type, of float32, float64, int64 and bool; floats to integers are cut off.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import neurenix as nx
+        >>> from neurenix.export import Graph
+        >>> graph = Graph(nx.nn.ReLU())
+        >>> graph.constant([1.5]).to(np.dtype("int64")).dtype
+        dtype('int64')
+        """
         types = {FLOAT: 1, INT: 7, BOOL: 9, DOUBLE: 11}
         return self if self.dtype == dtype else self.graph.node("Cast", self, dtype=dtype, to=types[dtype])
 
     def ask(self, op: str, other: Any) -> Value:
-        """``Equal``, ``Less``, ...: truth for each element."""
+        """``Equal``, ``Less``, ...: truth for each element, a value of bools.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> from neurenix.export import Graph
+        >>> graph = Graph(nx.nn.ReLU())
+        >>> graph.constant([1.5]).ask("Less", 2.0).dtype
+        dtype('bool')
+        """
         return self.graph.node(op, self, other, dtype=BOOL)
 
 
@@ -90,6 +137,16 @@ class Graph:
     ----------
     model : Module
         Its weights keep the names of its state dict.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> from neurenix.export import Graph
+    >>> model = nx.nn.Linear(2, 1)
+    >>> graph = Graph(model)
+    >>> y = graph.call(model, graph.constant([[1.0, 2.0]]))
+    >>> y.rank, sorted(name for name in graph.initializers if not name.startswith("constant"))
+    (2, ['bias', 'weight'])
     """
 
     def __init__(self, model: Module) -> None:
@@ -101,7 +158,16 @@ class Graph:
         self._place = ""
 
     def constant(self, value: Any, dtype: Any = None) -> Value:
-        """A number or array that does not depend on the input; int64 or float32 unless said otherwise."""
+        """A number or array that does not depend on the input; int64 or float32 unless said otherwise. Equal ones are stored once.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> from neurenix.export import Graph
+        >>> graph = Graph(nx.nn.ReLU())
+        >>> graph.constant(3).dtype, graph.constant([0.5]).dtype, graph.constant(3) is graph.constant(3)
+        (dtype('int64'), dtype('float32'), True)
+        """
         array = np.asarray(value)
         array = array.astype(dtype if dtype is not None else INT if array.dtype.kind in "iu" else FLOAT)
         key = ("constant", array.dtype.name, array.shape, array.tobytes())
@@ -112,7 +178,16 @@ class Graph:
         return self._made[key][0]
 
     def weight(self, t: Tensor) -> Value:
-        """A parameter or buffer, under its name in the model."""
+        """A parameter or buffer, under its name in the model.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> from neurenix.export import Graph
+        >>> model = nx.nn.Linear(2, 1)
+        >>> Graph(model).weight(model.weight).name
+        'weight'
+        """
         name = self._names.get(id(t))
         if name is None:
             return self.constant(t.numpy(), t.dtype)
@@ -121,11 +196,33 @@ class Graph:
         return Value(self, name, t.dtype, t.ndim)
 
     def node(self, op: str, *inputs: Any, dtype: Any = None, rank: int | None = None, **attributes: Any) -> Value:
-        """What one operator of one output makes; type and axes are those of its inputs unless said otherwise."""
+        """What one operator of one output makes; type and axes are those of its inputs unless said otherwise.
+
+        Tensors beside values become weights, numbers constants of the first value's type; keywords are the operator's attributes.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> from neurenix.export import Graph
+        >>> graph = Graph(nx.nn.ReLU())
+        >>> x = graph.constant([[1.0, 2.0]])
+        >>> graph.node("Softmax", x, axis=-1).name, graph.nodes[0].attributes
+        ('Softmax.0', {'axis': -1})
+        """
         return self.many(op, *inputs, dtype=dtype, rank=rank, outputs=1, **attributes)[0]
 
     def many(self, op: str, *inputs: Any, dtype: Any = None, rank: int | None = None, outputs: int, **attributes: Any) -> list[Value]:
-        """What one operator of several outputs makes."""
+        """What one operator of several outputs makes.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> from neurenix.export import Graph
+        >>> graph = Graph(nx.nn.ReLU())
+        >>> left, right = graph.many("Split", graph.constant([1.0, 2.0]), outputs=2, axis=0, num_outputs=2)
+        >>> left.name, right.name
+        ('Split.0.0', 'Split.0.1')
+        """
         like = next(i for i in inputs if isinstance(i, Value))
         values = [self._input(i, like) for i in inputs]
         names = ["" if v is None else v.name for v in values]
@@ -144,7 +241,16 @@ class Graph:
         return self.weight(given) if isinstance(given, Tensor) else self.constant(given, like.dtype)
 
     def output(self, value: Value, name: str) -> Value:
-        """A result of the whole graph under its name."""
+        """A result of the whole graph under its name.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> from neurenix.export import Graph
+        >>> graph = Graph(nx.nn.ReLU())
+        >>> graph.output(graph.constant([1.0]), "mask").name
+        'mask'
+        """
         self.nodes.append(Node("Identity", name, [value.name], [name], {}))
         return Value(self, name, value.dtype, value.rank)
 
@@ -155,6 +261,16 @@ class Graph:
         ------
         ArgumentError
             If there is no rule for its class, its ``forward`` is not its class's, or it has hooks; with its place in the model.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> from neurenix.export import Graph
+        >>> model = nx.nn.Sequential(nx.nn.ReLU(), nx.nn.Sigmoid())
+        >>> graph = Graph(model)
+        >>> _ = graph.call(model, graph.constant([1.0]))
+        >>> [node.op for node in graph.nodes]
+        ['Relu', 'Sigmoid']
         """
         before, self._place = self._place, self._places.get(id(module), self._place)
         try:
@@ -174,7 +290,15 @@ class Graph:
         raise self.refusal(f"{kind.__name__} with hooks or a forward of its own", where)
 
     def refusal(self, what: str, where: str = "", advice: str = ADVICE) -> ArgumentError:
-        """The error for something that no rule can say in ONNX."""
+        """The error, an :class:`ArgumentError`, for something that no rule can say in ONNX.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> from neurenix.export import Graph
+        >>> print(Graph(nx.nn.ReLU()).refusal("a sort", "at 'head'"))
+        export: expected modules that there are ONNX operators for, got a sort at 'head'; replace it, or say what it is with nx.export.rule
+        """
         where = where or f"at {self._place!r}"
         return ArgumentError(f"export: expected modules that there are ONNX operators for, got {what} {where}; {advice}")
 

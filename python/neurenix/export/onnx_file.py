@@ -217,6 +217,14 @@ def check_onnx(
         If the package ``onnxruntime`` is not installed.
     FileError
         If ONNX Runtime does not take the file, or gives other shapes.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> model = nx.nn.Sequential(nx.nn.Conv2d(1, 2, 3), nx.nn.ReLU())
+    >>> nx.export.onnx(model, "model.onnx")
+    >>> nx.export.check_onnx(model, "model.onnx", sizes=[(9, 8)]) < 1e-5
+    True
     """
     if not isinstance(model, Module):
         raise DTypeError(f"check_onnx: expected a module, got {type(model).__name__}; pass the model first, then the path")

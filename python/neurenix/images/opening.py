@@ -24,6 +24,15 @@ def count_images(path: Path) -> int:
         If the file cannot be read.
     BackendUnavailableError
         If what reads it is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pathlib import Path
+    >>> from neurenix.images import count_images
+    >>> np.save("slide.npy", np.zeros((30, 40)))
+    >>> count_images(Path("slide.npy"))
+    1
     """
     kind = path.suffix.lower()
     if kind in TIFFS:

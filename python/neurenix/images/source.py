@@ -14,7 +14,14 @@ Array: TypeAlias = "np.ndarray[Any, Any]"
 
 
 class Metadata(NamedTuple):
-    """What a file says about its image beside the pixels."""
+    """What a file says about its image beside the pixels.
+
+    Examples
+    --------
+    >>> from neurenix.images import Metadata
+    >>> Metadata(pixel_size=(0.25, 0.25), unit="µm")
+    Metadata(axes='YX', pixel_size=(0.25, 0.25), unit='µm', tags=(), resolution=None)
+    """
 
     axes: str = "YX"
     pixel_size: tuple[float, float] | None = None  # rows and columns, in ``unit``
@@ -40,6 +47,18 @@ class Source:
         If the pixels are no numbers.
     ShapeError
         If there are none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pathlib import Path
+    >>> from neurenix.images import Source
+    >>> class Black(Source):
+    ...     def read(self, rows, columns):
+    ...         return np.zeros((self.shape[0], rows.stop - rows.start, columns.stop - columns.start), self.dtype)
+    >>> with Black(Path("black.raw"), (3, 1000, 2000), "uint8") as image:
+    ...     image.read(slice(0, 10), slice(0, 20)).shape
+    (3, 10, 20)
     """
 
     sequential = False  # whether reading begins at the first row whatever is asked for
@@ -58,15 +77,44 @@ class Source:
         ------
         FileError
             If the file is damaged.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pathlib import Path
+        >>> from neurenix.images import open_image
+        >>> np.save("slide.npy", np.arange(12).reshape(3, 4))
+        >>> open_image(Path("slide.npy")).read(slice(0, 2), slice(2, 4)).tolist()
+        [[[2, 3], [6, 7]]]
         """
         raise NotImplementedError(f"{type(self).__name__}: expected a method read(self, rows, columns), got none; define it")
 
     def held_bytes(self, rows: int) -> int:
-        """Memory that reading windows of so many rows keeps between them."""
+        """Memory, in bytes, that reading windows of so many rows keeps between them; 0 where windows are read as they are asked for.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pathlib import Path
+        >>> from neurenix.images import open_image
+        >>> np.save("slide.npy", np.zeros((30, 40)))
+        >>> open_image(Path("slide.npy")).held_bytes(16)
+        0
+        """
         return 0 * rows
 
     def close(self) -> None:
-        """Let the file go."""
+        """Let the file go; also at the end of a ``with``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pathlib import Path
+        >>> from neurenix.images import open_image
+        >>> np.save("slide.npy", np.zeros((30, 40)))
+        >>> source = open_image(Path("slide.npy"))
+        >>> source.close()
+        """
 
     def __enter__(self) -> Self:
         return self
@@ -132,18 +180,57 @@ class Converted(Source):
 
 
 class Rows(Protocol):
-    """Pixels (K, H, W) that a writer asks for a band of rows at a time."""
+    """Pixels (K, H, W) that a writer asks for a band of rows at a time: anything with these three.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> class Ramp:
+    ...     shape, dtype = (1, 100, 50), np.dtype("uint8")
+    ...     def read(self, plane, rows):
+    ...         return np.tile(np.arange(rows.start, rows.stop, dtype="uint8")[:, None], 50)
+    >>> Ramp().read(0, slice(2, 4))[:, 0].tolist()
+    [2, 3]
+    """
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Planes, rows, columns."""
+        """Planes, rows, columns.
+
+        Examples
+        --------
+        >>> from typing import NamedTuple
+        >>> class Blank(NamedTuple):
+        ...     shape: tuple[int, int, int]
+        >>> Blank((1, 1000, 2000)).shape
+        (1, 1000, 2000)
+        """
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the pixels."""
+        """Element type of the pixels.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> class Mask:
+        ...     dtype = np.dtype("uint8")
+        >>> Mask().dtype
+        dtype('uint8')
+        """
 
     def read(self, plane: int, rows: slice, /) -> Array:
-        """Rows of one plane, (h, W)."""
+        """Rows of one plane, (h, W), of the element type that ``dtype`` says.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> class Mask:
+        ...     def read(self, plane, rows, /):
+        ...         return np.zeros((rows.stop - rows.start, 2000), "uint8")
+        >>> Mask().read(0, slice(0, 16)).shape
+        (16, 2000)
+        """
 
 
 def unreadable(path: Path, error: object) -> FileError:

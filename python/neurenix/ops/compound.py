@@ -192,6 +192,7 @@ def rad2deg(input: Any) -> Tensor:
 
     Examples
     --------
+    >>> import numpy as np
     >>> import neurenix as nx
     >>> nx.rad2deg(nx.tensor([np.pi / 2, np.pi]))
     tensor([ 90., 180.])

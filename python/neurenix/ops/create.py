@@ -320,6 +320,7 @@ def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
 
     Examples
     --------
+    >>> import numpy as np
     >>> import neurenix as nx
     >>> array = np.zeros(2)
     >>> x = nx.from_numpy(array)

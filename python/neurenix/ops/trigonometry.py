@@ -21,6 +21,7 @@ def sin(input: Any) -> Tensor:
 
     Examples
     --------
+    >>> import numpy as np
     >>> import neurenix as nx
     >>> nx.sin(nx.tensor([0.0, np.pi / 6, np.pi / 2]))
     tensor([0. , 0.5, 1. ])
@@ -33,6 +34,7 @@ def cos(input: Any) -> Tensor:
 
     Examples
     --------
+    >>> import numpy as np
     >>> import neurenix as nx
     >>> nx.cos(nx.tensor([0.0, np.pi / 3, np.pi]))
     tensor([ 1. ,  0.5, -1. ])
@@ -45,6 +47,7 @@ def tan(input: Any) -> Tensor:
 
     Examples
     --------
+    >>> import numpy as np
     >>> import neurenix as nx
     >>> nx.tan(nx.tensor([0.0, np.pi / 4, -np.pi / 4]))
     tensor([ 0.,  1., -1.])

@@ -39,34 +39,87 @@ class Ranks:
     ----------
     rank, size : int
         The number of this process, from 0, and how many there are.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> ranks = nx.parallel.ranks()
+    >>> f"rank {ranks.rank} of {ranks.size}"
+    'rank 0 of 1'
     """
 
     rank, size = 0, 1
 
     def gather(self, value: T, meanwhile: Callable[[], object] = int) -> list[T]:
-        """What every rank gave, in their order; ``meanwhile()`` is called again and again until all of them have."""
+        """What every rank gave, in their order; ``meanwhile()`` is called again and again until all of them have.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> nx.parallel.ranks().gather("here")
+        ['here']
+        """
         meanwhile()
         return [value]
 
     def send(self, _array: np.ndarray[Any, Any], rank: int, _tag: int) -> Any:
-        """Begin to send a dense array's bytes; the request has ``Test()``."""
+        """Begin to send a dense array's bytes; the request has ``Test()``. A :class:`StateError` where there is one rank only.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import neurenix as nx
+        >>> ranks = nx.parallel.ranks()
+        >>> if ranks.size > 1 and ranks.rank == 0:
+        ...     request = ranks.send(np.ones(3), 1, 0)
+        """
         raise StateError(f"Ranks.send: expected one of several ranks, got {rank} of one; call it where size is above 1")
 
     def receive(self, _array: np.ndarray[Any, Any], rank: int, _tag: int) -> Any:
-        """Begin to receive a dense array's bytes; the request has ``Test()``."""
+        """Begin to receive a dense array's bytes; the request has ``Test()``. A :class:`StateError` where there is one rank only.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import neurenix as nx
+        >>> ranks, array = nx.parallel.ranks(), np.empty(3)
+        >>> if ranks.size > 1 and ranks.rank == 1:
+        ...     request = ranks.receive(array, 0, 0)
+        """
         raise StateError(f"Ranks.receive: expected one of several ranks, got {rank} of one; call it where size is above 1")
 
     def end(self, text: str, status: int = 1) -> int:
-        """Tell why this process cannot go on, and end the others; the status to leave with."""
+        """Tell, on the error stream, why this process cannot go on, and end the others; the status to leave with.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> nx.parallel.ranks().end("no images left", status=2)
+        2
+        """
         print(text, file=sys.stderr)
         return status
 
     def leave(self, status: int) -> int:
-        """End what the ranks do together; the status to leave with, which the first one has for all."""
+        """End what the ranks do together; the status to leave with, which the first one has for all.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> nx.parallel.ranks().leave(0)
+        0
+        """
         return status
 
     def any(self, value: bool) -> bool:
-        """Whether any rank says so."""
+        """Whether any rank says so.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> nx.parallel.ranks().any(False)
+        False
+        """
         return any(self.gather(value))
 
     def agree(self, op: str, what: Mapping[str, Any]) -> None:
@@ -76,6 +129,11 @@ class Ranks:
         ------
         StateError
             On every rank, with the names of what differs.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> nx.parallel.ranks().agree("train", {"batch_size": 8, "seed": 0})
         """
         rows = self.gather((platform.node(), dict(what)))
         host, first = rows[0]
@@ -89,13 +147,27 @@ class Ranks:
             )
 
     def device(self, name: str) -> str:
-        """The device of this rank: of "cuda", where ranks of a machine see several GPUs, one for each in turn."""
+        """The device of this rank: of "cuda", where ranks of a machine see several GPUs, one for each in turn.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> nx.parallel.ranks().device("cpu")
+        'cpu'
+        """
         hosts = self.gather(platform.node())
         place = hosts[: self.rank].count(platform.node())
         return f"cuda:{place % cuda.device_count()}" if name == "cuda" and len(hosts) > 1 and cuda.is_available() else name
 
     def threads(self) -> int:
-        """How many threads this rank should compute on: its part of the cores that ranks of its machine share, or fewer in a job."""
+        """How many threads this rank should compute on: its part of the cores that ranks of its machine share, or fewer in a job.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> nx.parallel.ranks().threads() >= 1
+        True
+        """
         rows = self.gather((platform.node(), sorted(os.sched_getaffinity(0))))
         here = [cores for host, cores in rows if host == platform.node()]
         share = share_of_cores(here, rows[self.rank][1])

@@ -90,6 +90,15 @@ class Shards:
             If the shards do not divide the batch.
         GraphError
             If shards differ in what their losses sum over the batch, or in how many random numbers they draw.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> model, shards = nx.nn.Linear(2, 1), nx.parallel.Shards(4)
+        >>> input, target = nx.ones(8, 2), nx.zeros(8, 1)
+        >>> loss = shards.backward(model, nx.nn.MSELoss(), input, target)
+        >>> loss.shape, loss.requires_grad, model.bias.grad.shape
+        ((), False, (1,))
         """
         if self.count == 1:
             return _whole(model, criterion, input, targets)

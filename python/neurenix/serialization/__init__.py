@@ -79,6 +79,14 @@ def load(path: str | os.PathLike[str], *, classes: Iterable[type] = ()) -> Any:
     FileError
         If the file is cut, damaged, of another format, or names classes that are not known. No code in a file is run, and
         memory is taken only after every shape was compared with the file's size.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> nx.save({"model": nx.nn.Linear(2, 1), "epoch": 3}, "run.nx")
+    >>> run = nx.load("run.nx")
+    >>> run["epoch"], run["model"](nx.zeros(4, 2)).shape
+    (3, (4, 1))
     """
     known = modules.Classes(classes)
     with Path(path).open("rb") as file:

@@ -60,6 +60,13 @@ class Settings(NamedTuple):
         Compute nothing, make the files of the tiles that are there.
     progress : bool
         Show how many tiles are done.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> settings = nx.slides.Settings(kind="classes", memory="2GB")
+    >>> settings.kind, settings.image, settings._replace(resume=True).resume
+    ('classes', 0, True)
     """
 
     kind: Kind = "binary"

@@ -19,18 +19,47 @@ from neurenix.tensor import Tensor
 
 
 class Part(NamedTuple):
-    """One of several array jobs that share the tiles of an image."""
+    """One of several array jobs that share the tiles of an image.
+
+    Attributes
+    ----------
+    number : int
+        From 1.
+    of : int
+        How many there are.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> second = nx.slides.Part(2, of=3)
+    >>> second.tiles(10), second.name
+    (range(3, 6), 'part-2-of-3')
+    """
 
     number: int = 1
     of: int = 1
 
     def tiles(self, count: int) -> range:
-        """Its share: neighbours, so that little of the image is read twice."""
+        """Its share of ``count`` tiles: neighbours, so that little of the image is read twice.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> [list(nx.slides.Part(number, of=3).tiles(7)) for number in (1, 2, 3)]
+        [[0, 1], [2, 3], [4, 5, 6]]
+        """
         return range(count * (self.number - 1) // self.of, count * self.number // self.of)
 
     @property
     def name(self) -> str:
-        """Of its files."""
+        """Of its files.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> nx.slides.Part(2, of=3).name
+        'part-2-of-3'
+        """
         return f"part-{self.number}-of-{self.of}"
 
 

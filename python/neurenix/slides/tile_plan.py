@@ -49,6 +49,18 @@ class TilePlan(NamedTuple):
         Estimated from a small part that was computed; ``None`` where that was not asked for.
     maps : tuple of MapPlan
         The passes before the last, in order; none, where outputs depend on pixels near them.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> shape, tile = (3, 40000, 60000), (512, 2048)
+    >>> plan = nx.slides.TilePlan(shape, tile, 2400, 2**30, 123456789, 1.05, 5400.0)
+    >>> print(plan)
+    image          40000 x 60000, 3 channels
+    tile           512 x 2048, 2400 of them
+    memory         1,024 MiB
+    multiply-adds  123,456,789, 1.05 times the whole image's
+    time           1.5 h
     """
 
     shape: tuple[int, int, int]
