@@ -45,6 +45,13 @@ class HookMethods:
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> HookHandle:
         """Call ``hook(gradient)`` in every backward pass; what it returns, unless ``None``, replaces the gradient.
 
+        Raises
+        ------
+        DTypeError
+            If ``hook`` cannot be called.
+        GraphError
+            If the tensor takes no gradient.
+
         Examples
         --------
         >>> import neurenix as nx

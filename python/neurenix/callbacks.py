@@ -53,6 +53,11 @@ class EarlyStopping:
     best_step : int or None
         The number of the step, from 0, that gave it.
 
+    Raises
+    ------
+    ArgumentError
+        If ``patience`` is below 1, ``min_delta`` negative, or ``mode`` another.
+
     Examples
     --------
     >>> import neurenix as nx
@@ -147,6 +152,11 @@ class ModelCheckpoint:
         Whether smaller values are better, as of a loss, or larger, as of a score.
     min_delta : float
         A smaller change is no improvement.
+
+    Raises
+    ------
+    ArgumentError
+        If ``model`` is no module, ``min_delta`` negative, or ``mode`` another.
 
     Examples
     --------

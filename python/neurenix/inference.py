@@ -46,6 +46,8 @@ def predict(model: Module, image: Any, *, tta: bool = False, channel_axis: int |
     ------
     ShapeError
         If no axis can be the model's channels.
+    DTypeError
+        If ``model`` is no module.
 
     Examples
     --------

@@ -36,6 +36,11 @@ def connected_components(mask: Any, *, connectivity: int | None = None, min_size
     numpy.ndarray of the mask's shape, int64
         0 for background, 1, 2, ... in order of each region's first pixel, row by row.
 
+    Raises
+    ------
+    ArgumentError
+        If ``min_size`` is no integer.
+
     Notes
     -----
     Union and find in one pass, in about linear time.
@@ -121,6 +126,13 @@ def watershed(image: Any, markers: Any, *, mask: Any = None, connectivity: int |
     numpy.ndarray of the image's shape, int64
         The number of the marker whose flood came first; 0 where none came.
 
+    Raises
+    ------
+    DTypeError
+        If the markers are no integers.
+    ShapeError
+        If image, markers and mask differ in shape.
+
     Notes
     -----
     Of pixels of one value the one that was reached first is flooded first, as ``skimage.segmentation.watershed`` does.
@@ -165,6 +177,13 @@ def grow(labels: Any, mask: Any, steps: int | None = None) -> Mask:
         Where they may grow.
     steps : int, optional
         At most so many pixels far; as far as there is room if ``None``.
+
+    Raises
+    ------
+    ShapeError
+        If labels and mask are not (H, W) of one shape.
+    DTypeError
+        If ``steps`` is no integer of at least 0.
 
     Examples
     --------
@@ -296,6 +315,11 @@ def separation_weights(labels: Any, *, weight: float = 10.0, sigma: float = 5.0,
     Returns
     -------
     numpy.ndarray of the labels' shape, float32
+
+    Raises
+    ------
+    ArgumentError
+        If a number is not above 0.
 
     References
     ----------

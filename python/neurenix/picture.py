@@ -43,6 +43,8 @@ def overlay(image: Any, mask: Any, *, color: Colour | None = None, fill: float =
     ------
     ShapeError
         If mask and image differ in size.
+    ArgumentError
+        If ``thickness`` is no integer of at least 0.
 
     Examples
     --------

@@ -305,6 +305,13 @@ def randint(
 ) -> Tensor:
     """Integers of [low, high); ``randint(high, size)`` starts at 0.
 
+    Raises
+    ------
+    ArgumentError
+        Unless ``low`` is below ``high``, both integers of 64 bits.
+    ShapeError
+        If ``size`` is no shape.
+
     Examples
     --------
     >>> import neurenix as nx

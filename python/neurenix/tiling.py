@@ -80,6 +80,8 @@ def predict_tiled(
         If an operation of the model sees the whole image, by its name.
     ShapeError
         If ``x`` or ``out`` has other axes.
+    DTypeError
+        If ``model`` is no module.
 
     Notes
     -----

@@ -61,6 +61,8 @@ class TensorDataset(Dataset):
     ------
     ShapeError
         If the lengths differ, or a tensor has no axis.
+    ArgumentError
+        If there are no tensors.
 
     Examples
     --------
@@ -103,6 +105,8 @@ class ArrayDataset(Dataset):
     ------
     ShapeError
         If the lengths differ.
+    ArgumentError
+        If there are no arrays, ``transform`` cannot be called, or ``repeats`` is below 1.
 
     Examples
     --------

@@ -59,6 +59,8 @@ class PairedTransform:
             If heights and widths differ, or an array has fewer than two axes.
         DTypeError
             If an array does not hold numbers.
+        ArgumentError
+            If arrays and names are mixed.
         """
         owner = type(self).__name__
         if len(arrays) == 1 and isinstance(arrays[0], Mapping):

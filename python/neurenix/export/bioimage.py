@@ -80,6 +80,8 @@ def bioimageio(
         If a text is not what the format takes, or the model cannot be said in ONNX.
     ShapeError
         If the model's output is not one map of the image's size.
+    DTypeError
+        If ``model`` is no module.
 
     Notes
     -----

@@ -65,6 +65,8 @@ def onnx(
         If the weights are not float32.
     BackendUnavailableError
         If the package ``onnx`` is not installed.
+    FileError
+        If the weights are more than the 2 GB that an ONNX file may have.
 
     Notes
     -----
@@ -217,6 +219,8 @@ def check_onnx(
         If the package ``onnxruntime`` is not installed.
     FileError
         If ONNX Runtime does not take the file, or gives other shapes.
+    DTypeError
+        If ``model`` is no module.
 
     Examples
     --------

@@ -82,6 +82,11 @@ def to_torch(model: Module, names: Names | None = None) -> Arrays:
     dict of str to numpy.ndarray
         In PyTorch's shapes: weights of convolutions (O, I, kH, kW).
 
+    Raises
+    ------
+    DTypeError
+        If ``model`` is no module.
+
     Examples
     --------
     >>> import neurenix as nx
@@ -121,6 +126,8 @@ def load_torch(model: Module, source: Any, *, names: Names | None = None, strict
     ------
     StateError
         With every entry that does not fit; nothing has been written then.
+    DTypeError
+        If ``model`` is no module.
 
     Notes
     -----

@@ -120,7 +120,11 @@ def selu(input: Any, inplace: bool = False) -> Tensor:
 
 
 def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """``input`` where positive, else ``alpha * (exp(input / alpha) - 1)``.
+    """``input`` where positive, else ``alpha * (exp(input / alpha) - 1)``; an :class:`ArgumentError` for an ``alpha`` of 0.
+
+    References
+    ----------
+    .. [1] J. T. Barron, "Continuously differentiable exponential linear units", arXiv:1704.07483, 2017.
 
     Examples
     --------
@@ -240,7 +244,7 @@ def tanhshrink(input: Any) -> Tensor:
 
 
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
-    """``input`` kept from ``min_val`` to ``max_val``; the gradient at a bound is 0.
+    """``input`` kept from ``min_val`` to ``max_val``; the gradient at a bound is 0. An :class:`ArgumentError` if they are reversed.
 
     Examples
     --------
@@ -319,7 +323,7 @@ def hardshrink(input: Any, lambd: float = 0.5) -> Tensor:
 
 
 def softshrink(input: Any, lambd: float = 0.5) -> Tensor:
-    """``input`` moved towards 0 by ``lambd``, 0 between.
+    """``input`` moved towards 0 by ``lambd``, 0 between; an :class:`ArgumentError` if it is negative.
 
     Examples
     --------

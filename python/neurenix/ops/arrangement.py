@@ -32,6 +32,8 @@ def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple[Te
     ------
     ArgumentError
         If there are fewer than one section.
+    ShapeError
+        For a 0-d tensor.
 
     Examples
     --------
@@ -195,7 +197,7 @@ def atleast_3d(*tensors: Any) -> Any:
 
 
 def broadcast_shapes(*shapes: Any) -> tuple[int, ...]:
-    """The shape that all broadcast to.
+    """The shape that all broadcast to; a :class:`ShapeError` if there is none.
 
     Examples
     --------
@@ -372,6 +374,8 @@ def renorm(input: Any, p: float, dim: int, maxnorm: float) -> Tensor:
     ------
     ArgumentError
         If ``p`` is not above 0, or ``maxnorm`` negative.
+    ShapeError
+        If there are fewer than two axes.
 
     Examples
     --------

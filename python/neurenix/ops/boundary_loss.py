@@ -31,6 +31,11 @@ def signed_distance(target: Any, *, spacing: Any = None) -> Tensor:
         Outside, the distance to the nearest pixel inside; inside, 1 (the smallest spacing) less the distance to the nearest pixel outside,
         so that pixels on the boundary have 0. A mask without pixels, and one without any outside, give 0 everywhere: they have no boundary.
 
+    Raises
+    ------
+    ShapeError
+        If the target has fewer than three axes.
+
     References
     ----------
     .. [1] H. Kervadec et al., "Boundary loss for highly unbalanced segmentation", MIDL 2019.

@@ -198,6 +198,13 @@ def instance_norm(
 
     Running statistics move towards the average over the samples; ``use_input_stats=False`` normalises by them.
 
+    Raises
+    ------
+    ShapeError
+        If there are no pixels.
+    ArgumentError
+        If ``use_input_stats=False`` comes without running statistics.
+
     References
     ----------
     .. [1] D. Ulyanov et al., "Instance normalization: the missing ingredient for fast stylization", 2016.
@@ -228,6 +235,8 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
     ------
     ArgumentError
         If the groups do not divide the channels.
+    ShapeError
+        If there are no channels or pixels.
 
     References
     ----------

@@ -179,6 +179,11 @@ def arange(
 ) -> Tensor:
     """Numbers from ``start`` up to before ``end``; int64 if all three are integers, else float32.
 
+    Raises
+    ------
+    ArgumentError
+        If a number is not finite, or ``step`` does not lead from ``start`` to ``end``.
+
     Examples
     --------
     >>> import neurenix as nx

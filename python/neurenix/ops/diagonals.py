@@ -63,6 +63,11 @@ def _triangle(name: str, input: Any, diagonal: int, lower: bool) -> Tensor:
 def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """The diagonal of two axes, as the last axis; a view. A positive ``offset`` is above the main one.
 
+    Raises
+    ------
+    ArgumentError
+        If the axes are the same.
+
     Examples
     --------
     >>> import neurenix as nx

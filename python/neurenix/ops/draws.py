@@ -95,6 +95,8 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False) -> Tens
     ------
     ArgumentError
         If a row has fewer classes with weight than are to be drawn.
+    ShapeError
+        If the weights have other axes.
 
     Examples
     --------

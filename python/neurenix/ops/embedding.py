@@ -79,6 +79,8 @@ def one_hot(input: Any, num_classes: int = -1) -> Tensor:
     ------
     DTypeError, RangeError
         Unless the indices are integers from 0 to ``num_classes - 1``.
+    ArgumentError
+        For -1 classes of no elements.
 
     Examples
     --------

@@ -125,6 +125,11 @@ def focal_loss(
     mask, pixel_weight : Tensor, optional
         Where pixels count, and how much.
 
+    Raises
+    ------
+    ArgumentError
+        If a target of classes is not of integers.
+
     References
     ----------
     .. [1] T.-Y. Lin et al., "Focal loss for dense object detection", ICCV 2017.

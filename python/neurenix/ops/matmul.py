@@ -52,7 +52,16 @@ def _pair(op: str, input: Any, other: Any) -> tuple[Tensor, Tensor]:
 
 
 def matmul(input: Any, other: Any) -> Tensor:
-    """The matrix product; axes before the last two are broadcast, a vector counts as a row or a column.
+    """The matrix product: (..., m, k) and (..., k, n) give (..., m, n).
+
+    Axes before the last two are broadcast; a vector counts as a row or a column, and its axis is dropped from the result.
+
+    Raises
+    ------
+    DTypeError
+        Unless both are float32, or both float64.
+    ShapeError
+        If sizes do not fit, or one is a number.
 
     Examples
     --------
@@ -161,6 +170,11 @@ def dot(input: Any, tensor: Any) -> Tensor:
 
 def inner(input: Any, other: Any) -> Tensor:
     """Products summed over the last axes: (..., n) and (..., n) give the other axes of one, then of the other.
+
+    Raises
+    ------
+    ShapeError
+        If the last axes differ in size.
 
     Examples
     --------

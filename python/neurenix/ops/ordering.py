@@ -114,6 +114,11 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
 def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Extreme:
     """The ``k``-th smallest element along ``dim``, counted from 1, and where it is: a named pair (``values``, ``indices``).
 
+    Raises
+    ------
+    ArgumentError
+        If there are fewer than ``k`` elements, or ``k`` is below 1.
+
     Examples
     --------
     >>> import neurenix as nx
@@ -131,6 +136,11 @@ def kthvalue(input: Any, k: int, dim: int = -1, keepdim: bool = False) -> Extrem
 
 def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     """The middle element (the lower of two) of everything, or along ``dim`` with where it is; NaN if there is one.
+
+    Raises
+    ------
+    ShapeError
+        If there are no elements along ``dim``.
 
     Examples
     --------

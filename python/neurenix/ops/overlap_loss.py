@@ -123,6 +123,11 @@ def focal_tversky_loss(
     input, target, smooth, weight, activation, mask, ignore_index, per_sample, reduction
         As in :func:`dice_loss`.
 
+    Raises
+    ------
+    ArgumentError
+        If ``gamma`` is not above 0.
+
     References
     ----------
     .. [1] N. Abraham and N. Khan, "A novel focal Tversky loss function with improved attention U-Net for lesion segmentation", ISBI 2019.

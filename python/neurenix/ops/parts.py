@@ -100,6 +100,8 @@ def stack(tensors: Sequence[Any], dim: int = 0) -> Tensor:
     ------
     ShapeError
         If shapes differ.
+    ArgumentError
+        If there are no tensors.
 
     Examples
     --------
@@ -183,7 +185,7 @@ def split_with_sizes(input: Any, split_sizes: Sequence[int], dim: int = 0) -> tu
 
 
 def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """At most ``chunks`` parts of one size along ``dim``, views; the last may be smaller.
+    """At most ``chunks`` parts of one size along ``dim``, views; the last may be smaller. An :class:`ArgumentError` below 1.
 
     Examples
     --------
@@ -200,7 +202,7 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 
 
 def unbind(input: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """The slices along ``dim``, without that axis, views.
+    """The slices along ``dim``, without that axis, views; a :class:`ShapeError` for a 0-d tensor.
 
     Examples
     --------
@@ -229,6 +231,8 @@ def narrow(input: Any, dim: int, start: int, length: int) -> Tensor:
     ------
     RangeError
         If they do not lie inside.
+    ShapeError
+        For a 0-d tensor.
 
     Examples
     --------

@@ -88,7 +88,7 @@ def index_copy(input: Any, dim: int, index: Any, source: Any) -> Tensor:
 
 
 def index_fill(input: Any, dim: int, index: Any, value: Any) -> Tensor:
-    """``input`` with one value, a number or 0-d tensor, in the slices ``index`` along ``dim``.
+    """``input`` with one value, a number or 0-d tensor, in the slices ``index`` along ``dim``; a :class:`ShapeError` for other values.
 
     Examples
     --------
@@ -168,6 +168,8 @@ def masked_scatter(input: Any, mask: Any, source: Any) -> Tensor:
     ------
     ShapeError
         If the source has too few.
+    DTypeError
+        If the mask is not of bools, or the types differ.
 
     Examples
     --------
@@ -340,6 +342,11 @@ def select_scatter(input: Any, src: Any, dim: int, index: int) -> Tensor:
 
 def slice_scatter(input: Any, src: Any, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Tensor:
     """``input`` with ``src`` in the slice ``start:end:step`` along ``dim``; a :class:`ShapeError` if ``src`` has not its shape.
+
+    Raises
+    ------
+    ArgumentError
+        If ``step`` is below 1.
 
     Examples
     --------

@@ -118,6 +118,11 @@ def scattered(g: Array, index: Array, dim: int, n: int) -> Array:
 def index_select(input: Any, dim: int, index: Any) -> Tensor:
     """Slices ``index`` (1-d) along ``dim``.
 
+    Raises
+    ------
+    ShapeError
+        If the index has more than one axis.
+
     Examples
     --------
     >>> import neurenix as nx
@@ -301,6 +306,8 @@ def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = N
     ------
     ArgumentError
         For another ``reduce``.
+    DTypeError
+        If the types differ.
 
     Examples
     --------

@@ -41,6 +41,11 @@ def soft_skeleton(input: Any, iterations: int = 10) -> Tensor:
     iterations : int
         Erosions: at least the largest radius of the objects.
 
+    Raises
+    ------
+    ShapeError
+        If the input is neither (N, C, H, W) nor (N, C, D, H, W).
+
     References
     ----------
     .. [1] S. Shit et al., "clDice: a novel topology-preserving loss function for tubular structure segmentation", CVPR 2021.

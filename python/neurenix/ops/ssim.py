@@ -139,6 +139,13 @@ def ms_ssim(
     input, target, data_range, window_size, sigma, k1, k2, reduction
         As in :func:`ssim`.
 
+    Raises
+    ------
+    ArgumentError
+        If a weight is negative.
+    ShapeError
+        If there are too few pixels for the scales.
+
     Notes
     -----
     Each factor is taken for every channel; one that is not above 1e-6 counts as 1e-6, since a negative one has no power. With 5 scales

@@ -128,6 +128,8 @@ def vector_norm(input: Any, p: Any = "fro", dim: Dims = None, keepdim: bool = Fa
     ------
     ArgumentError
         For another name of an order.
+    ShapeError
+        If there are no elements and the order is negative, or for "nuc" without two axes.
 
     Examples
     --------

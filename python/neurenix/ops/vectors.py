@@ -268,6 +268,8 @@ def matrix_power(A: Any, n: int) -> Tensor:
     ------
     ArgumentError
         If ``n`` is negative: that would need an inverse.
+    ShapeError
+        If the last two axes differ in size.
 
     Examples
     --------

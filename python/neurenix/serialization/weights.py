@@ -56,6 +56,10 @@ def load_weights(
         With every entry that is wrong. Nothing has been written then.
     FileError
         If the file is not one of these, such as PyTorch's own format; the text says how to convert it.
+    DTypeError
+        If ``model`` is no module.
+    ArgumentError
+        If ``ignore`` is no list.
 
     Notes
     -----
