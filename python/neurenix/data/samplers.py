@@ -219,6 +219,13 @@ class BucketBatchSampler(_Epochs):
 class BucketSampler(BucketBatchSampler):
     """The items of :class:`BucketBatchSampler` one by one, for a loader's ``sampler=`` with the same ``batch_size``.
 
+    Parameters
+    ----------
+    sizes : sequence of (int, int)
+        Height and width of each item, in pixels.
+    batch_size, shuffle, drop_last, multiple, seed
+        As in :class:`BucketBatchSampler`.
+
     Examples
     --------
     >>> from neurenix.data import BucketSampler

@@ -38,6 +38,14 @@ class Value:
 
     ``+ - * /`` and ``//`` (of integers of at least 0) make nodes; a Python number beside a value becomes a constant of its type.
 
+    Attributes
+    ----------
+    graph : Graph
+    name : str
+    dtype : numpy.dtype
+    rank : int
+        Number of axes.
+
     Examples
     --------
     >>> import neurenix as nx
@@ -196,9 +204,10 @@ class Graph:
         return Value(self, name, t.dtype, t.ndim)
 
     def node(self, op: str, *inputs: Any, dtype: Any = None, rank: int | None = None, **attributes: Any) -> Value:
-        """What one operator of one output makes; type and axes are those of its inputs unless said otherwise.
+        """What the operator ``op`` of one output makes; type (``dtype``) and axes (``rank``) are those of its inputs unless said otherwise.
 
-        Tensors beside values become weights, numbers constants of the first value's type; keywords are the operator's attributes.
+        Tensors beside values become weights, numbers constants of the first value's type, ``None`` an input that is left out; keywords
+        are the operator's attributes.
 
         Examples
         --------
@@ -212,7 +221,7 @@ class Graph:
         return self.many(op, *inputs, dtype=dtype, rank=rank, outputs=1, **attributes)[0]
 
     def many(self, op: str, *inputs: Any, dtype: Any = None, rank: int | None = None, outputs: int, **attributes: Any) -> list[Value]:
-        """What one operator of several outputs makes.
+        """What one operator ``op`` makes, a list of ``outputs`` values; see :meth:`node` for the other arguments.
 
         Examples
         --------
@@ -241,7 +250,7 @@ class Graph:
         return self.weight(given) if isinstance(given, Tensor) else self.constant(given, like.dtype)
 
     def output(self, value: Value, name: str) -> Value:
-        """A result of the whole graph under its name.
+        """``value`` as a result of the whole graph under ``name``.
 
         Examples
         --------
@@ -255,7 +264,7 @@ class Graph:
         return Value(self, name, value.dtype, value.rank)
 
     def call(self, module: Any, *inputs: Any, **settings: Any) -> Any:
-        """What a module makes of values, by its rule.
+        """What a module makes of values, by its rule; ``settings`` are the rule's own.
 
         Raises
         ------

@@ -16,6 +16,18 @@ Array: TypeAlias = "np.ndarray[Any, Any]"
 class Metadata(NamedTuple):
     """What a file says about its image beside the pixels.
 
+    Attributes
+    ----------
+    axes : str
+        As the file names them.
+    pixel_size : (float, float), optional
+        Of rows and columns, in ``unit``.
+    unit : str
+    tags : tuple
+        Of a TIFF: number, type, count and value of what says where the image lies on earth.
+    resolution : tuple, optional
+        Of a TIFF: pixels a unit along columns and rows, and which unit.
+
     Examples
     --------
     >>> from neurenix.images import Metadata

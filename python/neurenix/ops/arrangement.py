@@ -267,7 +267,7 @@ def cartesian_prod(*tensors: Any) -> Tensor:
 
 
 def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Tensor:
-    """All ways to take ``r`` elements of a vector in order, one a row.
+    """All ways to take ``r`` elements of a vector in order, one a row; ``with_replacement`` the same one more than once.
 
     Raises
     ------

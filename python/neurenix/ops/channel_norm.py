@@ -261,6 +261,8 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
 def local_response_norm(input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
     """Divide by ``(k + alpha * mean of x^2 over size neighbouring channels)^beta``; channels beyond the ends count as zeros.
 
+    (N, C, ...) gives the same shape, of the input's float type.
+
     Raises
     ------
     ShapeError

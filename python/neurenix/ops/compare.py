@@ -141,7 +141,7 @@ def isfinite(input: Any) -> Tensor:
 def isclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
     """Whether ``|input - other| <= atol + rtol * |other|``, or both are equal: bools, broadcast.
 
-    An :class:`ArgumentError` if a tolerance is negative.
+    NaNs are close with ``equal_nan``. An :class:`ArgumentError` if a tolerance is negative.
 
     Examples
     --------

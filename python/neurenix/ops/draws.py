@@ -128,9 +128,9 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False) -> Tens
 
 
 def gumbel_softmax(logits: Any, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:  # noqa: ARG001 - as PyTorch
-    """Softmax of logits with Gumbel noise over ``tau``: a sample of classes with a gradient.
+    """Softmax of logits with Gumbel noise over ``tau``: a sample of classes along ``dim`` with a gradient.
 
-    With ``hard`` it is one-hot, with the gradient of the soft one.
+    With ``hard`` it is one-hot, with the gradient of the soft one. ``eps`` is accepted as in PyTorch and has no effect.
 
     References
     ----------

@@ -144,7 +144,7 @@ def dropout1d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
 
 
 def dropout2d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Set whole channels of (N, C, ...) to zero with probability ``p`` and scale the rest by 1 / (1 - p).
+    """Set whole channels of (N, C, ...) to zero with probability ``p`` and scale the rest by 1 / (1 - p); the input unless ``training``.
 
     Raises
     ------
@@ -175,7 +175,9 @@ def dropout3d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
 
 
 def alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:
-    """Dropout that keeps mean and variance of SELU's outputs: dropped elements become SELU's floor; the input unless ``training``.
+    """Dropout that keeps mean and variance of SELU's outputs: elements become SELU's floor with probability ``p``.
+
+    The input itself unless ``training``.
 
     References
     ----------

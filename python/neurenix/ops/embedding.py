@@ -27,8 +27,8 @@ def embedding(
 ) -> Tensor:
     """Rows of ``weight`` (count, D) by index: integers (...) give (..., D); row ``padding_idx`` takes no gradient.
 
-    With ``scale_grad_by_freq`` a row's gradient is divided by how often the row was taken. ``max_norm`` would change the
-    weight in place and is refused.
+    With ``scale_grad_by_freq`` a row's gradient is divided by how often the row was taken. ``max_norm`` (by ``norm_type``) would
+    change the weight in place and is refused; gradients are dense whatever ``sparse`` says.
 
     Raises
     ------

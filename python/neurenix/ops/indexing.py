@@ -194,7 +194,7 @@ def masked_select(input: Any, mask: Any) -> Tensor:
 
 
 def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
-    """Where elements are not zero, in logical order: (count, axes) int64, or one tensor an axis.
+    """Where elements are not zero, in logical order: (count, axes) int64, or with ``as_tuple`` one vector (count,) an axis.
 
     Examples
     --------

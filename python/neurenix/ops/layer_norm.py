@@ -151,7 +151,8 @@ def layer_norm(input: Any, normalized_shape: int | Sequence[int], weight: Any = 
 def rms_norm(input: Any, normalized_shape: int | Sequence[int], weight: Any = None, eps: float | None = None) -> Tensor:
     """Divide each sample by the root mean square of its trailing axes: ``x / sqrt(mean(x^2) + eps) * weight``.
 
-    ``eps`` is the element type's machine epsilon if None; see :func:`layer_norm` for the other arguments.
+    ``normalized_shape`` are the sizes of those axes; ``eps`` is the element type's machine epsilon if ``None``; see
+    :func:`layer_norm` for the other arguments.
 
     References
     ----------

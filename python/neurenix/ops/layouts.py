@@ -215,7 +215,7 @@ def _rolled(x: Tensor, axes: tuple[int, ...], moves: tuple[int, ...]) -> Tensor:
 
 
 def repeat(input: Any, *args: Any, repeats: Any = None) -> Tensor:
-    """The whole tensor repeated so many times along each axis, a copy; more numbers than axes put new ones in front.
+    """The whole tensor repeated so many times (``repeats``) along each axis, a copy; more numbers than axes put new ones in front.
 
     Raises
     ------
@@ -248,7 +248,7 @@ def repeat(input: Any, *args: Any, repeats: Any = None) -> Tensor:
 
 
 def tile(input: Any, *args: Any, dims: Any = None) -> Tensor:
-    """The tensor repeated along its last axes; fewer numbers than axes leave the first ones alone.
+    """The tensor repeated so many times (``dims``) along its last axes; fewer numbers than axes leave the first ones alone.
 
     Examples
     --------

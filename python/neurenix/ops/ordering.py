@@ -40,7 +40,9 @@ def _placed(name: str, x: Tensor, values: Array, indices: Array, dim: int) -> Ex
 
 
 def sort(input: Any, dim: int = -1, descending: bool = False, stable: bool = False) -> Extreme:  # noqa: ARG001 - always is
-    """The elements in order along ``dim``, and where each was; always stable, NaN is the largest.
+    """The elements in ascending (``descending=True``: descending) order along ``dim``, and where each was: (``values``, ``indices``).
+
+    The order of equals is kept whatever ``stable`` says; NaN is the largest.
 
     Examples
     --------

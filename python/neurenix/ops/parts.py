@@ -142,7 +142,7 @@ def _pieces(name: str, x: Tensor, dim: int, sizes: Sequence[int]) -> tuple[Tenso
 
 
 def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Parts of a size along ``dim`` (the last may be smaller), or of the sizes listed.
+    """Parts of one size along ``dim`` (the last may be smaller) for a number, of the listed sizes for a list; views.
 
     Raises
     ------

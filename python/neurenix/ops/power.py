@@ -162,7 +162,7 @@ clip = clamp
 
 
 def nan_to_num(input: Any, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None) -> Tensor:
-    """Numbers in the place of NaN and infinities: the largest finite ones unless given.
+    """``nan`` in the place of NaN (0 for ``None``), ``posinf`` and ``neginf`` of infinities: the largest finite numbers unless given.
 
     Examples
     --------

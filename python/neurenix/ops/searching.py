@@ -34,7 +34,9 @@ def _constant(like: Tensor, shape: tuple[int, ...], value: float, dtype: DTypeLi
 def searchsorted(
     sorted_sequence: Any, input: Any, *, out_int32: bool = False, right: bool = False, side: str | None = None, sorter: Any = None
 ) -> Tensor:
-    """Where ``input`` would go into values sorted along the last axis: before equals, or behind them with ``right``.
+    """Where ``input`` would go into values sorted along the last axis: before equals, or behind them with ``right`` (``side="right"``).
+
+    Places are int64, or int32 with ``out_int32``, of ``input``'s shape. ``sorter`` is the argsort of a sequence that is not sorted yet.
 
     Raises
     ------
@@ -180,6 +182,8 @@ def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Tensor
 def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Tensor:  # noqa: ARG001 - no need
     """Whether each element is among ``test_elements``: bools of ``elements``' shape; ``invert`` asks whether it is not.
 
+    ``assume_unique`` is accepted as in PyTorch and not needed.
+
     Examples
     --------
     >>> import neurenix as nx
@@ -201,7 +205,9 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
 
 
 def unique(input: Any, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None) -> Any:  # noqa: ARG001 - always is
-    """The different elements in order, or the different slices along ``dim``; where each went, and how often each occurs.
+    """The different elements in order, or the different slices along ``dim``; always sorted.
+
+    With ``return_inverse`` also where each element went, with ``return_counts`` how often each occurs (both int64).
 
     Examples
     --------

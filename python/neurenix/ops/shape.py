@@ -241,7 +241,7 @@ def unsqueeze(input: Any, dim: int) -> Tensor:
 
 
 def permute(input: Any, *args: Any, dims: Any = None) -> Tensor:
-    """The axes in another order, a view.
+    """The axes in another order, one by one or as ``dims``, a view.
 
     Raises
     ------
@@ -269,7 +269,7 @@ def _permuted(name: str, x: Tensor, order: tuple[int, ...]) -> Tensor:
 
 
 def transpose(input: Any, dim0: int, dim1: int) -> Tensor:
-    """Two axes exchanged, a view.
+    """Axes ``dim0`` and ``dim1`` exchanged, a view.
 
     Examples
     --------

@@ -38,7 +38,9 @@ def _spread_arguments(dim: Any, unbiased: Any, keepdim: Any, correction: Any) ->
 
 
 def var(input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None) -> Tensor:
-    """Variance over ``dim``: squares around the mean over ``count - correction``, which is 1 unless given.
+    """Variance over ``dim`` (all axes for ``None``): squares around the mean over ``count - correction``.
+
+    ``correction`` is 1 unless given, and 0 for ``unbiased=False``, PyTorch's older name.
 
     Examples
     --------

@@ -51,7 +51,7 @@ class Ranks:
     rank, size = 0, 1
 
     def gather(self, value: T, meanwhile: Callable[[], object] = int) -> list[T]:
-        """What every rank gave, in their order; ``meanwhile()`` is called again and again until all of them have.
+        """The ``value`` that every rank gave, in their order; ``meanwhile()`` is called again and again until all of them have.
 
         Examples
         --------
@@ -123,7 +123,7 @@ class Ranks:
         return any(self.gather(value))
 
     def agree(self, op: str, what: Mapping[str, Any]) -> None:
-        """Make sure that all ranks have the same.
+        """Make sure that all ranks have the same ``what``, names and values; ``op`` begins the error's text.
 
         Raises
         ------
