@@ -29,8 +29,13 @@ class detect_anomaly(ContextDecorator):  # noqa: N801 - PyTorch's name
     Examples
     --------
     >>> import neurenix as nx
-    >>> with nx.detect_anomaly():
-    ...     y = nx.tensor([1.0]).to(nx.float64)
+    >>> x = nx.tensor([0.0, 4.0], requires_grad=True)
+    >>> try:
+    ...     with nx.detect_anomaly():
+    ...         (nx.sqrt(x) * 0).sum().backward()  # 0 times an infinite slope
+    ... except nx.errors.AnomalyError as error:
+    ...     print(str(error).partition(",")[0])
+    backward of sqrt: expected numbers
     """
 
     def __init__(self) -> None:

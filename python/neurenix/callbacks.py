@@ -179,7 +179,10 @@ class ModelCheckpoint:
         Examples
         --------
         >>> import neurenix as nx
-        >>> nx.ModelCheckpoint(nx.nn.Linear(2, 1), "best.nx").best
+        >>> checkpoint = nx.ModelCheckpoint(nx.nn.Linear(2, 1), "best.nx")
+        >>> _ = checkpoint.step(0.5), checkpoint.step(0.7)
+        >>> checkpoint.best
+        0.5
         """
         return self._best.value
 

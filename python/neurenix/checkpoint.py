@@ -31,8 +31,15 @@ class enable_gradient_checkpointing(ContextDecorator):  # noqa: N801 - the API d
     Examples
     --------
     >>> import neurenix as nx
+    >>> model, image = nx.multiscale.UNet(1, 1, features=[4, 8]), nx.ones(1, 1, 16, 16)
+    >>> model(image).sum().backward()
+    >>> kept = [p.grad.numpy().copy() for p in model.parameters()]
+    >>> model.zero_grad()
     >>> with nx.enable_gradient_checkpointing():
-    ...     y = nx.nn.Sequential()(nx.tensor([1.0]))
+    ...     loss = model(image).sum()
+    >>> loss.backward()
+    >>> all((p.grad.numpy() == g).all() for p, g in zip(model.parameters(), kept))
+    True
     """
 
     def __init__(self) -> None:

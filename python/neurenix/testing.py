@@ -132,6 +132,11 @@ def check_gradient(fn: Callable[..., Any], *arrays: HostArray, step: float = 1e-
     >>> import neurenix as nx
     >>> from neurenix.testing import check_gradient, random_array
     >>> check_gradient(lambda x, w: nx.nn.functional.conv2d(x, w), random_array(1, 2, 5, 5), random_array(3, 2, 3, 3))
+    >>> try:
+    ...     check_gradient(lambda x: x.detach() * x, random_array(3))  # half of the gradient of x * x
+    ... except AssertionError:
+    ...     print("wrong")
+    wrong
     """
     with autograd.no_grad():
         shapes = [o.shape for o in _outputs(fn(*(Tensor(a) for a in arrays)))]
@@ -163,6 +168,11 @@ def check_adjoint(fn: Callable[[Tensor], Tensor], x: HostArray, tolerance: float
     >>> import neurenix as nx
     >>> from neurenix.testing import check_adjoint, random_array
     >>> check_adjoint(lambda x: nx.nn.functional.interpolate(x, scale_factor=2), random_array(1, 1, 4, 4))
+    >>> try:
+    ...     check_adjoint(lambda x: x + 1, random_array(3))
+    ... except AssertionError:
+    ...     print("not linear")
+    not linear
     """
     with autograd.no_grad():
         ax = fn(Tensor(x)).numpy()

@@ -142,8 +142,8 @@ def pad_collate(
     >>> pairs = [(np.ones((1, 5, 9)), np.ones((5, 9), int)), (np.ones((1, 7, 4)), np.ones((7, 4), int))]
     >>> loader = DataLoader(pairs, batch_size=2, collate_fn=partial(pad_collate, multiple=8))
     >>> images, masks, valid = next(iter(loader))
-    >>> images.shape, masks.shape, valid.sum(dim=(1, 2)).tolist(), masks.numpy().min()
-    ((2, 1, 8, 16), (2, 8, 16), [45, 28], np.int64(-100))
+    >>> images.shape, masks.shape, valid.sum(dim=(1, 2)).tolist(), masks.min().item()
+    ((2, 1, 8, 16), (2, 8, 16), [45, 28], -100)
     """
     _check_items("pad_collate", items)
     steps = integers("pad_collate", "multiple", multiple, 2, 1)

@@ -70,8 +70,12 @@ def item_seed() -> int:
     Examples
     --------
     >>> import numpy as np
-    >>> from neurenix.data import item_seed
-    >>> def brighten(image, mask):
-    ...     return image * np.random.default_rng(item_seed()).uniform(0.8, 1.2), mask
+    >>> from neurenix.data import ArrayDataset, DataLoader, item_seed
+    >>> def brighten(image):
+    ...     return image * np.random.default_rng(item_seed()).uniform(0.8, 1.2)
+    >>> dataset = ArrayDataset(np.ones((4, 1, 8, 8)), transform=brighten)
+    >>> first, again = (next(iter(DataLoader(dataset, batch_size=4, seed=0))) for _ in range(2))
+    >>> first.equal(again), len(first[:, 0, 0, 0].unique())
+    (True, 4)
     """
     return below((1 << 63) - 1)

@@ -130,7 +130,7 @@ class RandomRotation(PairedTransform):
     Parameters
     ----------
     degrees : float or (float, float)
-        Range of angles, against the clock; one number is from its negative to itself.
+        Range of angles in degrees, against the clock; one number is from its negative to itself.
     interpolation : {"nearest", "bilinear", "bicubic"}
         Of images; labels always take the nearest pixel.
     fill_mode : {"symmetric", "reflect", "replicate", "constant"}
@@ -152,8 +152,8 @@ class RandomRotation(PairedTransform):
     >>> import numpy as np
     >>> from neurenix.data import RandomRotation
     >>> image, mask = RandomRotation(180, ignore_index=255)(np.ones((1, 5, 5)), np.ones((5, 5), int))
-    >>> image.min(), sorted(set(mask.ravel().tolist())) in ([1], [1, 255])
-    (np.float64(1.0), True)
+    >>> float(image.min()), sorted(set(mask.ravel().tolist())) in ([1], [1, 255])
+    (1.0, True)
     """
 
     def __init__(
@@ -180,7 +180,7 @@ class RandomAffine(PairedTransform):
     Parameters
     ----------
     degrees : float or (float, float)
-        Range of angles, against the clock; one number is from its negative to itself, 0 for none.
+        Range of angles in degrees, against the clock; one number is from its negative to itself, 0 for none.
     translate : (float, float), optional
         The largest shift across and down, as parts of width and height.
     scale : (float, float), optional

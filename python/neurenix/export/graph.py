@@ -346,6 +346,10 @@ def rule(*kinds: type[Module]) -> Callable[[R], R]:
     >>> @nx.export.rule(Doubled)
     ... def doubled(graph, module, x):
     ...     return graph.call(module.conv, x) * 2
+    >>> model = Doubled()
+    >>> nx.export.onnx(model, "doubled.onnx")
+    >>> nx.export.check_onnx(model, "doubled.onnx", sizes=[(9, 8)]) < 1e-5
+    True
     """
     for kind in kinds:
         if not isinstance(kind, type) or not issubclass(kind, Module):
