@@ -65,8 +65,9 @@ misuses: .venv/built-test ## write what each line of tests/unit/misuses.txt rais
 	$(PY) tests/unit/test_misuses.py
 
 .PHONY: work
-work: .venv/built-test ## write tests/unit/work.txt: what a U-Net does, counted, after a change that costs more or less
+work: .venv/built-test ## write tests/unit/work.txt and tests/gpu/work.txt: what a U-Net does, counted, after a change that costs more or less
 	$(PY) tests/unit/test_work.py
+	$(PY) tests/gpu/test_work_on_a_gpu.py
 
 .PHONY: coverage
 coverage: .venv/built-test ## write docs/coverage.md: operation by operation, what it does and what checks it

@@ -226,7 +226,7 @@ def places(row, rule):
         at += 3 if inner == "Other" else 2 if role.startswith("Strided") or with_length else 1
     if rule.more:  # the first of several kernels writes nothing but what it hands over
         return (at,) if rule.scratch is not None else (), tuple(found["Scratch"])
-    return tuple(found["Out"]), tuple(found["Scratch"])
+    return () if rule.continues else tuple(found["Out"]), tuple(found["Scratch"])
 
 
 def _scramble(array):

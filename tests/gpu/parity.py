@@ -25,6 +25,7 @@ IN_ORDER = Distance(2e-6, 4e-15, "sums are added in another order")
 IN_PARTS = Distance(2e-6, 4e-15, "0 but for at most 8 outputs, whose sums a CPU adds in sixteen parts along the channels")
 PLATFORM = Distance(2.5e-7, 1e-15, "some expressions are the platform's functions in double, rounded once")
 CPU_ONLY = Distance(0.0, 0.0, "a CPU's own way: on a GPU another row computes the same")
+GPU_ONLY = Distance(0.0, 0.0, "a GPU's own way: on a CPU other rows compute the same; set beside those on a GPU, the same bits")
 CHECKSUM = Distance(0.0, 0.0, "not compared: checksums are set beside earlier ones of their own device")
 PACKED = Distance(0.0, 0.0, "not compared: each device has its own order of weights; its convolutions are")
 OWN = (CHECKSUM, PACKED)
@@ -52,6 +53,7 @@ _ROWS = {
     PLATFORM: "binary ternary unary",
     CHECKSUM: "checksum",
     PACKED: "conv_pack",
+    GPU_ONLY: "conv_weight_gradient_fused convolve_fused",
     CPU_ONLY: "convolve_winograd layer_norm_backward_whole winograd_pack winograd_weight_gradient",
 }
 DISTANCES: dict[str, Distance] = {row: distance for distance, rows in _ROWS.items() for row in rows.split()}

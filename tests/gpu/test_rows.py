@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from gpu import calls, emulated, kernel_list
-from gpu.parity import CPU_ONLY, DISTANCES, IN_PARTS, OWN, SAME
+from gpu.parity import CPU_ONLY, DISTANCES, GPU_ONLY, IN_PARTS, OWN, SAME
 
 import neurenix as nx
 from neurenix import backend
@@ -52,7 +52,11 @@ def test_rows_said_to_have_no_kernel_have_none():
     assert {name for name, distance in DISTANCES.items() if distance is CPU_ONLY} == set(KERNELS) - set(WITH_KERNELS)
 
 
-@pytest.mark.parametrize("name", WITH_KERNELS)
+def test_rows_said_to_be_a_gpus_own_are():
+    assert {name for name, distance in DISTANCES.items() if distance is GPU_ONLY} == {name for name, row in KERNELS.items() if row.gpu_only}
+
+
+@pytest.mark.parametrize("name", [name for name in WITH_KERNELS if not KERNELS[name].gpu_only])
 def test_rust_and_cuda_agree(door, name):
     row, distance = KERNELS[name], DISTANCES[name]
     if distance is IN_PARTS:

@@ -82,10 +82,10 @@ KERNELS: Final[dict[str, Kernel]] = {}
 class Kernel:
     """One row of the table; calling it runs the kernel where its arrays are."""
 
-    __slots__ = ("_cpu", "_first", "group", "name", "params", "stem", "text")
+    __slots__ = ("_cpu", "_first", "gpu_only", "group", "name", "params", "stem", "text")
 
-    def __init__(self, name: str, stem: str, group: str, params: tuple[tuple[str, str], ...], text: str) -> None:
-        self.name, self.stem, self.group, self.params, self.text = name, stem, group, params, text
+    def __init__(self, name: str, stem: str, group: str, params: tuple[tuple[str, str], ...], text: str, gpu_only: bool) -> None:
+        self.name, self.stem, self.group, self.params, self.text, self.gpu_only = name, stem, group, params, text, gpu_only
         self._first = next(i for i, (_, role) in enumerate(params) if role not in VALUES and not role.startswith("Optional"))
         self._cpu: Callable[..., None] | None = None
 
@@ -107,9 +107,11 @@ class Kernel:
         return f"{self.name}<{self.group}>({', '.join(f'{n}: {r}' for n, r in self.params)})"
 
 
-def kernel(group: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
+def kernel(group: str, *, gpu_only: bool = False) -> Callable[[Callable[P, None]], Callable[P, None]]:
     """Declare a row; ``group`` is the element types it ranges over: "floats", "wide" (also int64),
     "integers", "numbers", "every" (also float16) or "bytes" (moved as bits).
+
+    A ``gpu_only`` row has no Rust function: on a CPU other rows compute the same.
     """
 
     def declare(signature: Callable[P, None]) -> Callable[P, None]:
@@ -118,7 +120,7 @@ def kernel(group: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
             raise ValueError(f"kernel {name!r} is declared twice")
         params = tuple((word, role) for word, role in signature.__annotations__.items() if word != "return")  # text, in order
         stem = signature.__module__.rpartition(".")[2].lstrip("_")
-        row = KERNELS[name] = Kernel(name, stem, group, params, inspect.getdoc(signature) or "")
+        row = KERNELS[name] = Kernel(name, stem, group, params, inspect.getdoc(signature) or "", gpu_only)
         return cast(Callable[P, None], row)
 
     return declare

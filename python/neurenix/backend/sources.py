@@ -19,6 +19,7 @@ kernel has another name. Lines that begin with five spaces go on with the one be
 ``then name``               another kernel with the same arguments; what follows is said of it, else one thread an element of the first array
 ``if h * w > 255``          whether this kernel is launched at all
 ``times doublings(8, n)``   how often it is launched, the number of the round as its last argument; here until 8 has doubled to n
+``continues``               kernels before this one have written a part of the outputs
 ``unordered``               what this kernel leaves behind depends on the order of its threads; one after it makes that good
 ==========================  ====================================================================================
 
@@ -107,6 +108,7 @@ class Rule:
     when: ast.expr | None = None
     times: ast.expr | None = None
     unordered: bool = False
+    continues: bool = False
     more: bool = False  # whether another kernel follows
     kinds: tuple[str, ...] = ()
     precisions: tuple[str, ...] = ()
@@ -252,7 +254,7 @@ def _found(row: str, clauses: str) -> dict[str, Any]:
             found[{"type": "kinds", "precision": "precisions"}[word]] = tuple(rest.split())
         elif word in ("block", "sm"):
             found[{"block": "block", "sm": "capability"}[word]] = int(rest)
-        elif word in ("joined", "lengths", "entries", "unordered"):
+        elif word in ("joined", "lengths", "entries", "unordered", "continues"):
             found[word] = True
         else:
             raise InternalError(f"internal: {row}: expected a launch rule, got {clause!r}")

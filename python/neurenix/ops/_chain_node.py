@@ -1,8 +1,9 @@
 """A run of convolution, normalisation and ReLU on the tape: one node, which keeps the convolutions' own outputs and nothing else.
 
-Between two convolutions no normalised map exists where Winograd's kernels compute them: a convolution takes the moments of its output
-as it writes it, and the next one normalises as it reads, as does the gradient of its weights. Elsewhere the parts are passes of their
-own, and normalised maps are made a second time in backward. Same bits as the functions one by one, and contributions in their order.
+Between two convolutions no normalised map exists where their kernels take part (on a CPU Winograd's, on a GPU all but those by depth):
+a convolution takes the moments of its output as it writes it, and the next one normalises as it reads, as does the gradient of its
+weights. Elsewhere the parts are passes of their own, and normalised maps are made a second time in backward. Same bits as the functions
+one by one, and contributions in their order.
 """
 
 from __future__ import annotations
@@ -17,18 +18,8 @@ from neurenix._typing import Array
 from neurenix.errors import ArgumentError
 from neurenix.layout import contiguous
 from neurenix.ops import channel_norm, norm
-from neurenix.ops._conv import (
-    Epilogue,
-    Source,
-    Window,
-    by_winograd,
-    run,
-    run_winograd,
-    sides,
-    sum_pixels,
-    weight_gradient,
-    weight_gradient_winograd,
-)
+from neurenix.ops._conv import Epilogue, Source, Window, run, sides, sum_pixels, weight_gradient
+from neurenix.ops._conv_fused import convolve_into, is_fused, normalises, weight_gradient_of
 from neurenix.ops.conv import Fit, fit, operands
 from neurenix.ops.elementwise import NONE, RELU, Activation
 from neurenix.ops.norm import Sizes, Slopes, Tables, from_last, to_last
@@ -183,9 +174,15 @@ class _Link(NamedTuple):
         first, second = self.source[:2]
         return first if second is None else np.concatenate([first, second], axis=-1)
 
-    def by_winograd(self) -> bool:
-        """Whether Winograd's kernels compute it here."""
-        return by_winograd(self.after.raw, self.window, *sides(self.unit.weight, self.unit.groups, False))
+    def is_fused(self) -> bool:
+        """Whether its convolution has kernels that take part here."""
+        return is_fused(self.after.raw, self.window, *sides(self.unit.weight, self.unit.groups, False))
+
+    def read(self) -> Source:
+        """What the gradient of its weight reads: as the convolution did, or what that stands for."""
+        if self.is_fused() and (self.before is None or normalises(self.after.raw, self.unit.groups, self.unit.weight.shape[1])):
+            return self.source
+        return Source(self.whole_source())
 
 
 def source_of(parts: Sequence[Tensor]) -> Source:
@@ -212,10 +209,11 @@ def _forward(source: Source, before: _Map | None, parts: Sequence[Tensor], unit:
     end = Epilogue(None if unit.bias is None else contiguous(unit.bias._array))
     sizes = Sizes(n, *size, channels, 0)
     moments = None
-    if by_winograd(source.first, found.window, *sides(weight, unit.groups, False)):
+    if is_fused(source.first, found.window, *sides(weight, unit.groups, False)):
         raw = backend.new(source.first, (n, *size, channels))
         moments = norm.new_moments(raw, sizes) if how.is_own else None
-        run_winograd((raw, None), source, weight, found.window, False, end, moments or (None, None))
+        read = source if before is None or normalises(raw, unit.groups, weight.shape[1]) else Source(before.whole())
+        convolve_into((raw, None), read, weight, found.window, False, end, moments or (None, None))
     else:
         raw = run(source.first if before is None else before.whole(), weight, found.window, size, False, end)
     if how.watch is not None:
@@ -279,20 +277,18 @@ def _pulled(links: Sequence[_Link], held: list[Array]) -> list[Array | None]:
 def _convolution_gradients(link: _Link, held: list[Array], slopes: Slopes) -> tuple[list[Array | None], Array | None, Array | None]:
     """Gradients of a convolution's input, one an array, of its weight and of its bias, from that of the normalised output."""
     (raw, sizes, tables, relu), weight, window, needs = link.after, link.unit.weight, link.window, link.needs
-    dw, fast = None, link.by_winograd()
+    dw, fused = None, link.is_fused()
     dy = norm.backward_apply(held.pop(), raw, sizes, tables, slopes, relu)
-    if needs.weight and fast:
-        dw = weight_gradient_winograd(dy, link.source, weight, window)
-    elif needs.weight:
-        dw = weight_gradient(dy, link.whole_source(), weight, window)
+    if needs.weight:
+        dw = weight_gradient_of(dy, link.read(), weight, window) if fused else weight_gradient(dy, link.whole_source(), weight, window)
     db = sum_pixels(dy) if needs.bias else None
     first, second = link.source[:2]
     if not needs.x:
         return [None] if second is None else [None, None], dw, db
-    if second is None or not fast:
+    if second is None or not fused:
         dx = run(dy, weight, window, link.source.shape[1:3], True)
         c = first.shape[-1]
         return [dx] if second is None else [contiguous(dx[..., :c]), contiguous(dx[..., c:])], dw, db
     halves = backend.new(first, first.shape), backend.new(second, second.shape)
-    run_winograd(halves, Source(dy), weight, window, True)
+    convolve_into(halves, Source(dy), weight, window, True)
     return [*halves], dw, db

@@ -290,7 +290,7 @@ def run(
     elif by_winograd(x, window, outputs, channels):
         run_winograd((y, None), Source(x), weight, window, scatter, end)
     else:
-        packed = _packed(weight, window, outputs, channels, scatter)
+        packed = packed_weight(weight, window, outputs, channels, scatter)
         sizes = (n, h, w, *size, groups, outputs, channels, *window.numbers, channels if second is None else c)
         convolve(y, x, second, packed, *end[:3], *sizes, scatter, *end.activation)
     return y
@@ -351,7 +351,8 @@ def _points(weight: Tensor, outputs: int, channels: int, scatter: bool) -> tuple
     return derived(weight, ("winograd", scatter), make), True
 
 
-def _packed(weight: Tensor, window: Window, outputs: int, channels: int, scatter: bool) -> Array:
+def packed_weight(weight: Tensor, window: Window, outputs: int, channels: int, scatter: bool) -> Array:
+    """A weight in the device's own order for ``convolve``, made once for each of its values."""
     groups = window.groups
 
     def make() -> Array:

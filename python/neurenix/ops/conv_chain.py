@@ -98,7 +98,8 @@ def _reads_both(parts: Parts, unit: Unit) -> bool:
         return False  # windows are cut to what both hold where they are copied together
     if type(x._array) is not np.ndarray:
         one_device = backend.device_of(x._array) == backend.device_of(beside._array)
-        return one_device and unit.groups == 1 and x.shape[1] % 4 == 0 and not _is_recorded(parts, unit)
+        single = not _is_recorded(parts, unit) or unit.is_plain(x._array)  # else its gradient is one map's
+        return one_device and unit.groups == 1 and x.shape[1] % 4 == 0 and single
     if x.shape != beside.shape or x.shape[1] % LANE:
         return False
     return by_winograd(x._array, fitted(parts, unit).window, *sides(unit.weight, unit.groups, False))

@@ -2,7 +2,7 @@
 // number of groups, float32 and float64, without tensor cores.
 // It has never run on a GPU: it was compiled for each architecture and run in the emulator. Convolutions give the same bits as the
 // CPU's direct ones; weight gradients share the pixels out among blocks and add the parts in a second pass, 2e-6 apart.
-// max-registers: 168
+// max-registers: 176
 // launch conv_pack: threads packed
 // launch convolve: blocks n * (oh / (1 + scatter * (stride_h - 1))) * (ow / (1 + scatter * (stride_w - 1))) / 64,
 //     groups * (outputs / 64), 1 + scatter * (stride_h * stride_w - 1)
@@ -11,7 +11,7 @@
 //     let parts = max(1, min(1024 / (groups * (outputs / 64) * (channels / 64) * kh * kw), n * oh * ow / 512));
 //     blocks groups * (outputs / 64) * (channels / 64), kh * kw, parts; scratch parts * dw; then conv_weight_gradient_joined
 // launch bias_gradient: blocks k / 32
-#include "conv.cuh"
+#include "conv_direct.cuh"
 
 #ifdef NX_FLOATS
 // packed[g][tap][c][k]: outputs innermost, padded with zeros to a multiple of 16.
@@ -25,46 +25,6 @@ KERNEL NX_NAME(conv_pack)(element* packed, const element* weight, int64 groups, 
     }
 }
 
-constexpr int TILE = 64, DEPTH = 16, BLOCK = 64, SEGMENT = 256;
-
-struct alignas(16) Tile {
-    element x[DEPTH][TILE + 4], w[DEPTH][TILE];
-};
-
-// sums[i][j] += x[.][4 ty + i] w[.][4 tx + j], over the depth of the tiles.
-__device__ __forceinline__ void multiply(element (&sums)[4][4], const Tile& tile, int tx, int ty) {
-#pragma unroll
-    for (int d = 0; d < DEPTH; d++) {
-        const Quad a = *(const Quad*)&tile.x[d][ty * 4], b = *(const Quad*)&tile.w[d][tx * 4];
-#pragma unroll
-        for (int i = 0; i < 4; i++)
-#pragma unroll
-            for (int j = 0; j < 4; j++) sums[i][j] = mul_add(a.v[i], b.v[j], sums[i][j]);
-    }
-}
-
-// total += sums, and sums start anew.
-__device__ __forceinline__ void close(element (&total)[4][4], element (&sums)[4][4]) {
-#pragma unroll
-    for (int i = 0; i < 4; i++)
-#pragma unroll
-        for (int j = 0; j < 4; j++) {
-            total[i][j] = total[i][j] + sums[i][j];
-            sums[i][j] = 0;
-        }
-}
-
-// Four neighbours of which the first `count` are there.
-__device__ __forceinline__ Quad quad_at(const element* from, int count, bool together) {
-    if (together && count >= 4) return *(const Quad*)from;
-    Quad found;
-#pragma unroll
-    for (int i = 0; i < 4; i++) found.v[i] = i < count ? from[i] : (element)0;
-    return found;
-}
-
-// The order of a sum is the CPU's: blocks of 64 channels, in them the rows of taps, partial sums closed every 256 steps or so at
-// the end of a row of taps.
 KERNEL NX_NAME(convolve)(CONVOLVE) {
     __shared__ Tile tile;
     const Axis rows(h, oh, kh, stride_h, pad_h, dilation_h, scatter != 0), cols(w, ow, kw, stride_w, pad_w, dilation_w, scatter != 0);
@@ -74,50 +34,13 @@ KERNEL NX_NAME(convolve)(CONVOLVE) {
     if (first_pixel >= pixels) return;
     const int panels = (int)((outputs + TILE - 1) / TILE), padded = (int)((outputs + 15) / 16 * 16);
     const int group = blockIdx.y / panels, first_output = blockIdx.y % panels * TILE, tx = threadIdx.x % 16, ty = threadIdx.x / 16;
-    const int pitch = second ? (int)first : (int)(groups * channels);
 
-    // What a thread loads: four channels of one pixel, four outputs of one channel.
+    const Channels read = {x + group * channels, second, (int)first, second ? (int)first : (int)(groups * channels), (int)channels};
+    const Direct<AsTheyAre> direct(rows, cols, read, blockIdx.z, packed + group * kh * kw * channels * padded, padded, first_output, {});
     const int64 loaded = first_pixel + threadIdx.x / 4 < pixels ? first_pixel + threadIdx.x / 4 : first_pixel;
     const int row = rows.place(row_phase, (int)(loaded % plane / across)), col = cols.place(col_phase, (int)(loaded % across));
-    const int64 image = loaded / plane * h * w;
-    const int quad = threadIdx.x % 4 * 4, ahead = padded - first_output - tx * 4;
-    const bool together = channels % 4 == 0 && (unsigned long long)x % 16 == 0 && (unsigned long long)second % 16 == 0;
-    const element* panel = packed + group * kh * kw * channels * padded + first_output + tx * 4;
-
-    int met = 0;
-    for (int b = 0; b < cols.kernel; b++) met += cols.meets(col_phase, b);
-    const int steps = met * (int)(channels < BLOCK ? channels : BLOCK), segment = steps > 0 && SEGMENT / steps > 1 ? SEGMENT / steps : 1;
-
-    element sums[4][4] = {}, total[4][4] = {};
-    for (int from = 0; from < channels; from += BLOCK) {
-        const int to = from + BLOCK < channels ? from + BLOCK : (int)channels;
-        int done = 0;
-        for (int a = 0; a < rows.kernel; a++) {
-            const int row_tap = rows.ordered(a);
-            if (!rows.meets(row_phase, row_tap)) continue;
-            for (int b = 0; b < cols.kernel; b++) {
-                const int col_tap = cols.ordered(b);
-                if (!cols.meets(col_phase, col_tap)) continue;
-                const int r = rows.source(row, row_tap), s = cols.source(col, col_tap);
-                const bool inside = rows.inside(r) && cols.inside(s);
-                const int64 pixel = image + (int64)r * w + s;
-                const element* weights = panel + (int64)(row_tap * cols.kernel + col_tap) * channels * padded;
-                for (int c = from; c < to; c += DEPTH) {
-                    const bool beside = second && c + quad >= first;  // four channels are of one map
-                    const element* channel = beside ? second + pixel * (channels - first) - first : x + pixel * pitch + group * channels;
-                    const Quad found = quad_at(channel + c + quad, inside ? to - c - quad : 0, together);
-#pragma unroll
-                    for (int i = 0; i < 4; i++) tile.x[quad + i][threadIdx.x / 4] = found.v[i];
-                    *(Quad*)&tile.w[ty][tx * 4] = quad_at(weights + (int64)(c + ty) * padded, c + ty < to ? ahead : 0, true);
-                    __syncthreads();
-                    multiply(sums, tile, tx, ty);
-                    __syncthreads();
-                }
-            }
-            if (++done % segment == 0) close(total, sums);
-        }
-        if (done % segment != 0) close(total, sums);
-    }
+    element total[4][4] = {};
+    direct.run(total, tile, loaded / plane * h * w, row, col);
 
     const Epilogue<element> end = END;
 #pragma unroll
@@ -165,40 +88,11 @@ KERNEL NX_NAME(convolve_depthwise)(element* y, const element* x, const element* 
     }
 }
 
-// A tile of outputs times channels of one tap, over a part of the pixels; partial sums close every 512 pixels.
 KERNEL NX_NAME(conv_weight_gradient_part)(WEIGHT_GRADIENT, element* scratch, int64 parts) {
     __shared__ Tile tile;
     const Axis rows(h, oh, kh, stride_h, pad_h, dilation_h, false), cols(w, ow, kw, stride_w, pad_w, dilation_w, false);
-    const int across = (int)((channels + TILE - 1) / TILE), down = (int)((outputs + TILE - 1) / TILE);
-    const int first_channel = blockIdx.x % across * TILE, first_output = blockIdx.x / across % down * TILE, group = blockIdx.x / (across * down);
-    const int row_tap = blockIdx.y / cols.kernel, col_tap = blockIdx.y % cols.kernel, tx = threadIdx.x % 16, ty = threadIdx.x / 16;
-    const Share share(n * oh * ow, parts, blockIdx.z);
-    const bool left_together = outputs % 4 == 0 && (unsigned long long)small % 16 == 0;
-    const bool right_together = channels % 4 == 0 && (unsigned long long)large % 16 == 0;
-    element sums[4][4] = {}, total[4][4] = {};
-    for (int64 from = share.start; from < share.stop; from += DEPTH) {
-        const int64 p = from + ty;
-        const bool live = p < share.stop;
-        const int r = rows.source((int)(p / ow % oh), row_tap), s = cols.source((int)(p % ow), col_tap);
-        const bool inside = live && rows.inside(r) && cols.inside(s);
-        const element* left = small + (p * groups + group) * outputs + first_output + tx * 4;
-        const element* right = large + (((p / (oh * ow) * h + r) * w + s) * groups + group) * channels + first_channel + tx * 4;
-        *(Quad*)&tile.x[ty][tx * 4] = quad_at(left, live ? (int)outputs - first_output - tx * 4 : 0, left_together);
-        *(Quad*)&tile.w[ty][tx * 4] = quad_at(right, inside ? (int)channels - first_channel - tx * 4 : 0, right_together);
-        __syncthreads();
-        multiply(sums, tile, tx, ty);
-        __syncthreads();
-        if ((from + DEPTH) % 512 == 0) close(total, sums);
-    }
-    close(total, sums);
-    element* part = scratch + ((blockIdx.z * groups + group) * kh * kw + blockIdx.y) * outputs * channels;
-#pragma unroll
-    for (int i = 0; i < 4; i++)
-#pragma unroll
-        for (int j = 0; j < 4; j++) {
-            const int64 k = first_output + ty * 4 + i, c = first_channel + tx * 4 + j;
-            if (k < outputs && c < channels) part[k * channels + c] = total[i][j];
-        }
+    const Channels read = {large, nullptr, 0, (int)(groups * channels), (int)channels};
+    gradient_tile(tile, small, read, rows, cols, groups, outputs, scratch, Share(n * oh * ow, parts, blockIdx.z), AsTheyAre());
 }
 
 KERNEL NX_NAME(conv_weight_gradient_joined)(WEIGHT_GRADIENT, const element* scratch, int64 parts) {

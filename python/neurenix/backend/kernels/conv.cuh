@@ -46,6 +46,33 @@ struct Axis {
     }
 };
 
+// Which output pixels a block has, of one phase: so many in raster order; or, for a gathering convolution that also takes statistics,
+// those of a unit of them (moments.cuh), its eight 4x4 tiles one after the other, of which those at the edges have places beyond the map.
+struct Spots {
+    static constexpr int UNIT = 128;
+    const Axis &rows, &cols;
+    int row_phase, col_phase, across, plane, units;  // units of an image, 0: raster order
+    int64 places;
+    __device__ __forceinline__ Spots(const Axis& rows, const Axis& cols, int phase, int64 n, int64 units)
+        : rows(rows), cols(cols), row_phase(phase / cols.phases()), col_phase(phase % cols.phases()), across(cols.count(col_phase)),
+          plane(rows.count(row_phase) * across), units((int)units), places(n * (units ? units * UNIT : plane)) {}
+    // The pixel at a place, or the first one where there is none.
+    __device__ __forceinline__ bool find(int64 p, int& image, int& row, int& col) const {
+        const bool live = p < places;
+        if (!live) p = 0;
+        if (units == 0) {
+            image = (int)(p / plane);
+            row = rows.place(row_phase, (int)(p % plane / across)), col = cols.place(col_phase, (int)(p % across));
+            return live;
+        }
+        const int unit = (int)(p / UNIT), in = (int)(p % UNIT), wide = (cols.output + 3) / 4, tile = unit % units * 8 + in / 16;
+        image = unit / units, row = tile / wide * 4 + in % 16 / 4, col = tile % wide * 4 + in % 4;
+        const bool there = live && row < rows.output && col < cols.output;
+        if (!there) row = col = 0;
+        return there;
+    }
+};
+
 // (sum + bias) * scale + shift, then an activation of numbers a and b; 0 for none.
 template <typename T> struct Epilogue {
     const T *bias, *scale, *shift;

@@ -15,7 +15,7 @@
 
 #if defined(NX_TENSOR_CORES) && defined(NX_FLOAT32)
 // 64 lines of one matrix: rows of the left one, which lie by rows in the tile, columns of the right one, which lie by depth.
-template <class Tile, bool LEFT> struct Lines {
+template <class Tile, bool LEFT> struct Lines : AsCopied {
     const float* base;  // of the first line
     int64 line_stride, depth_stride;
     int lines, rest;

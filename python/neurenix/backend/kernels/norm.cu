@@ -1,8 +1,5 @@
 // norm.cu - normalisation over channels-last maps: batch, instance and group norm are one set of kernels.
 // It has never run on a GPU: it was compiled for each architecture and run in the emulator. Same bits as the CPU.
-//
-// Statistics are taken per fixed unit, eight 4x4 tiles of an image in raster order, as (mean, sum of squared distances) per
-// channel, by a thread each, and merged by Chan's formula in a fixed tree: of an image's units a thread merges a whole branch.
 // max-stack: 1200
 // max-registers: 144
 // launch norm_moments: let units = h / 4 * (w / 4) / 8; doubles 2 * n * units * c; threads n * units * c;
@@ -14,116 +11,14 @@
 //     then norm_backward_merged; blocks n * (c / 8)
 // launch norm_backward_tables: threads n * c + c
 // launch norm_backward_apply: threads n * pixels * c
-#include "common.cuh"
+#include "moments.cuh"
 
 #ifdef NX_FLOATS
-constexpr int TILE = 4, UNIT_TILES = 8, TEAM = 32;  // TEAM threads share the units of a channel
-
-// Two numbers over n elements: (mean, squares) or two sums.
-struct Part {
-    double n, first, second;
-};
-
-// Moments of the union (Chan's formula).
-struct Union {
-    static __device__ __forceinline__ Part merge(const Part& a, const Part& b) {
-        if (a.n == 0 || b.n == 0) return a.n == 0 ? b : a;
-        double n = a.n + b.n, share = b.n / n, product = a.n * b.n / n, d = b.first - a.first;
-        return {n, a.first + d * share, a.second + b.second + d * d * product};
-    }
-};
-struct Plus {
-    static __device__ __forceinline__ Part merge(const Part& a, const Part& b) { return {a.n + b.n, a.first + b.first, a.second + b.second}; }
-};
-
-// Merges parts in a binary tree that depends on their number only: neighbours first, like carrying in a counter.
-template <typename Rule> struct Tree {
-    Part stack[24];
-    int depth = 0;
-    unsigned count = 0;
-
-    __device__ __forceinline__ void add(Part part) {
-        for (unsigned bits = count++; bits & 1; bits >>= 1) part = Rule::merge(stack[--depth], part);
-        stack[depth++] = part;
-    }
-    __device__ __forceinline__ Part total() const {
-        if (depth == 0) return {0, 0, 0};
-        Part sum = stack[depth - 1];
-        for (int i = depth - 2; i >= 0; i--) sum = Rule::merge(stack[i], sum);
-        return sum;
-    }
-};
-
-// The pixels of a unit, row by row of each of its tiles: f(first pixel, pixels).
-template <typename F> __device__ __forceinline__ int each_run(int64 unit, int64 h, int64 w, F f) {
-    int64 wide = (w + TILE - 1) / TILE, last = (h + TILE - 1) / TILE * wide, pixels = 0;
-    if ((unit + 1) * UNIT_TILES < last) last = (unit + 1) * UNIT_TILES;
-    for (int64 tile = unit * UNIT_TILES; tile < last; tile++) {
-        int64 top = tile / wide * TILE, left = tile % wide * TILE;
-        int width = (int)(w - left < TILE ? w - left : TILE);
-        for (int64 y = top; y < top + TILE && y < h; y++) {
-            f(y * w + left, width);
-            pixels += width;
-        }
-    }
-    return (int)pixels;
-}
-
-// A thread a unit and channel: its two numbers, those of all units one after the other.
-template <typename F> __device__ __forceinline__ void each_unit(double* scratch, int64 n, int64 units, int64 c, F unit_part) {
-    for (EACH(i, n * units * c)) {
-        const Part part = unit_part(i / (units * c), i % c, i / c % units);
-        scratch[i] = part.first;
-        scratch[n * units * c + i] = part.second;
-    }
-}
-
-// Merges the units of one channel of one image; every eight channels are a block, TEAM threads each.
-template <typename Rule>
-__device__ __forceinline__ void per_image(double* first, double* second, const double* scratch, int64 n, int64 h, int64 w, int64 c,
-                                          int64 units) {
-    __shared__ Part parts[TEAM][8];
-    int64 blocks = (c + 7) / 8, image = blockIdx.x / blocks, channel = blockIdx.x % blocks * 8 + threadIdx.x % 8, branch = 1;
-    int lane = threadIdx.x / 8;
-    while (branch * TEAM < units) branch *= 2;
-    Tree<Rule> tree;
-    if (channel < c)
-        for (int64 unit = lane * branch; unit < (lane + 1) * branch && unit < units; unit++) {
-            const int64 i = (image * units + unit) * c + channel;
-            tree.add({(double)each_run(unit, h, w, [](int64, int) {}), scratch[i], scratch[n * units * c + i]});
-        }
-    parts[lane][threadIdx.x % 8] = tree.total();
-    __syncthreads();
-    if (lane > 0 || channel >= c) return;
-    tree = Tree<Rule>();
-    for (int64 i = 0; i * branch < units; i++) tree.add(parts[i][threadIdx.x % 8]);
-    Part total = tree.total();
-    first[image * c + channel] = total.first;
-    second[image * c + channel] = total.second;
-}
-
 #define MOMENTS const element* x, double* mean, double* square, int64 n, int64 h, int64 w, int64 c, double* scratch, int64 units
 
 KERNEL NX_NAME(norm_moments)(MOMENTS) {
     each_unit(scratch, n, units, c, [=](int64 image, int64 channel, int64 unit) {
-        const element* from = x + image * h * w * c + channel;
-        element sum = 0, squares = 0;
-        int pixels = each_run(unit, h, w, [&](int64 start, int count) {
-            const element* p = from + start * c;
-            if (count == TILE) sum = sum + ((p[0] + p[c]) + (p[2 * c] + p[3 * c]));
-            else for (int i = 0; i < count; i++) sum = sum + p[i * c];
-        });
-        element middle = sum * ((element)1 / (element)pixels);
-        each_run(unit, h, w, [&](int64 start, int count) {
-            const element* p = from + start * c;
-            if (count == TILE) {
-                element a = p[0] - middle, b = p[c] - middle, d = p[2 * c] - middle, e = p[3 * c] - middle;
-                squares = squares + (mul_add(a, a, b * b) + mul_add(d, d, e * e));
-            } else {
-                for (int i = 0; i < count; i++) { element a = p[i * c] - middle; squares = mul_add(a, a, squares); }
-            }
-        });
-        return Part{(double)pixels, (double)middle, (double)squares};
+        return moments_of(x + image * h * w * c + channel, unit, h, w, c);
     });
 }
 
@@ -144,7 +39,7 @@ KERNEL NX_NAME(norm_backward_sums)(BACKWARD_SUMS) {
         element middle = (element)mean[row], factor = scale[row], addend = shift[row], first = 0, second = 0;
         int pixels = each_run(unit, h, w, [&](int64 start, int count) {
             const element *gs = g + start_of + start * c, *xs = x + start_of + start * c;
-            if (count == TILE) {
+            if (count == SIDE) {
                 element p = passed(gs[0], xs[0], factor, addend, relu), q = passed(gs[c], xs[c], factor, addend, relu);
                 element r = passed(gs[2 * c], xs[2 * c], factor, addend, relu), s = passed(gs[3 * c], xs[3 * c], factor, addend, relu);
                 first = first + ((p + q) + (r + s));

@@ -2,6 +2,7 @@
 // A block multiplies a left tile (ROWS x depth) and a right one (depth x COLS) step by step: 64 bytes of depth are a stage, three
 // stages are on their way, and each warp owns 32 x 32 of the product. What the tiles are is the loaders' business.
 #pragma once
+#include "packs.cuh"
 #include "ptx.cuh"
 
 #ifdef NX_TENSOR_CORES
@@ -145,6 +146,46 @@ __device__ __forceinline__ void load_right(uint32 (&b)[2][2], const half_bits* t
 __device__ __forceinline__ void copy_element(float* to, const float* from, bool valid) { cp_async4(to, from, valid); }
 __device__ __forceinline__ void copy_element(half_bits* to, const half_bits* from, bool valid) { *to = valid ? *from : half_bits{0}; }
 
+// A loader whose copies are multiplied as they are.
+struct AsCopied {
+    template <typename T> __device__ __forceinline__ void ready(T*) const {}
+};
+
+// What a loader does to its copies once they are in shared memory: floats times scale, plus shift, then ReLU. A thread changes what it
+// has copied itself and has waited for, before the barrier that shows it to the others; zeros that stand for nothing stay zeros.
+template <class Tile, int LOADS, bool READS> struct Reading {
+    __device__ __forceinline__ void set(const float*, const float*, bool) {}
+    __device__ __forceinline__ void note(int, bool) {}
+    __device__ __forceinline__ int stages() const { return 0; }
+    template <typename T> __device__ __forceinline__ void apply(T*, int, int) const {}
+};
+template <class Tile, int LOADS> struct Reading<Tile, LOADS, true> {
+    const float *scale = nullptr, *shift = nullptr;
+    bool relu = false;
+    unsigned noted = 1;  // below the highest bit, for each copy on its way whether there was something to copy, the latest lowest
+    __device__ __forceinline__ void set(const float* s, const float* t, bool r) { scale = s, shift = t, relu = r; }
+    __device__ __forceinline__ void note(int, bool valid) { noted = noted << 1 | valid; }
+    // Stages on their way.
+    __device__ __forceinline__ int stages() const { return (31 - __clz(noted)) / LOADS; }
+    // The copies of the earliest stage on its way, of four channels from `channel` on, `apart` floats from one to the next.
+    __device__ __forceinline__ void apply(float* copied, int apart, int channel) {
+        const int later = (stages() - 1) * LOADS;
+        const unsigned mine = noted >> later;
+        noted = (noted & ((1u << later) - 1)) | 1u << later;
+        if (!scale) return;
+#pragma unroll 1  // rather fewer registers
+        for (int i = 0; i < LOADS; i++) {
+            if (!(mine >> (LOADS - 1 - i) & 1)) continue;
+            Some<float, 4>& four = *(Some<float, 4>*)(copied + i * apart);
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+                const float y = mul_add(four.v[j], scale[channel + j], shift[channel + j]);
+                four.v[j] = relu && y < 0 ? 0 : y;
+            }
+        }
+    }
+};
+
 template <class Way, int ROWS_, int COLS_, bool BY_ROWS> struct Block {
     typedef typename Way::stored T;
     static constexpr int ROWS = ROWS_, COLS = COLS_, THREADS = ROWS * COLS / 32, VECTOR = 16 / (int)sizeof(T), DEPTH = 64 / (int)sizeof(T);
@@ -210,7 +251,7 @@ template <class Way, int ROWS_, int COLS_, bool BY_ROWS> struct Block {
     }
 
     // The product over so many stages of depth; partial sums close every `part` of them, or ONCE at the end, which needs no registers
-    // for totals. A loader fills the next stage when called.
+    // for totals. A loader fills the next stage when called, and is told when what this thread has copied to a stage has arrived.
     template <bool ONCE = false, class Left, class Right>
     __device__ __forceinline__ void run(Stage (&stages)[STAGES], Left& left, Right& right, int steps, int part) {
 #pragma unroll 1
@@ -221,6 +262,7 @@ template <class Way, int ROWS_, int COLS_, bool BY_ROWS> struct Block {
         int done = 0, reading = 0;
         for (int k = 0; k < steps; k++) {
             cp_async_wait<STAGES - 2>();  // the stage that is read now
+            left.ready(stages[reading].left), right.ready(stages[reading].right);
             __syncthreads();              // for all threads; and all have read the stage that is written now
             Stage& next = stages[reading == 0 ? STAGES - 1 : reading - 1];
             if (k + STAGES - 1 < steps) left.load(next.left), right.load(next.right);

@@ -1,0 +1,140 @@
+"""Chains on a GPU: the bits of the operations one by one on the same device, forward and backward, and what is no longer launched."""
+
+import itertools
+
+import numpy as np
+import pytest
+from gpu.test_conv_tensor import arrays_of
+
+import neurenix as nx
+from neurenix import nn
+from neurenix.nn import functional as F
+from neurenix.ops.conv_chain import Norm, Unit, conv_chain
+from neurenix.testing import assert_same_bits
+
+
+def leaf(shape, seed, dtype, positive=False, wants=True):
+    (a,) = arrays_of([shape], dtype, seed)
+    return nx.tensor(np.abs(a) + 0.5 if positive else a).to("emulated").requires_grad_(wants)
+
+
+def units_of(widths, dtype="f4", *, training=True, relu=True, bias=False, kernel=3, **options):
+    """Units of convolution, batch norm and ReLU from one number of channels to the next."""
+    found = []
+    for i, (c, k) in enumerate(itertools.pairwise(widths)):
+        groups, seed = options.get("groups", 1), 10 * i
+        running = leaf((k,), seed + 7, dtype, wants=False), leaf((k,), seed + 8, dtype, positive=True, wants=False)
+        norm = Norm("batch", leaf((k,), seed + 1, dtype), leaf((k,), seed + 2, dtype), *running, training=training, momentum=0.3)
+        weight = leaf((k, c // groups, kernel, kernel), seed + 3, dtype)
+        own = leaf((k,), seed + 4, dtype) if bias else None
+        settings = {"padding": kernel // 2} | options
+        found.append(Unit(weight, own, norm=norm, activation="relu" if relu else None, **settings))
+    return found
+
+
+def one_by_one(x, units, beside=None):
+    x = x if beside is None else nx.cat([x, beside], 1)
+    for unit in units:
+        n, y = unit.norm, F.conv2d(x, unit.weight, unit.bias, unit.stride, unit.padding, unit.dilation, unit.groups)
+        y = F.batch_norm(y, n.running_mean, n.running_var, n.weight, n.bias, n.training, n.momentum, n.eps)
+        x = F.relu(y) if unit.relu else y
+    return x
+
+
+def results(run, shapes, units, dtype):
+    xs = [leaf(shape, 50 + i, dtype) for i, shape in enumerate(shapes)]
+    y = run(xs[0], units, *xs[1:])
+    y.backward(leaf(y.shape, 60, dtype, wants=False))
+    leaves = [*xs, *(t for unit in units for t in unit.leaves if t is not None)]
+    return [t.numpy() for t in (y, *(t.grad for t in leaves), *(t for unit in units for t in unit.norm.running))]
+
+
+def assert_same(shapes, widths, dtype="f4", **options):
+    want = results(one_by_one, shapes, units_of(widths, dtype, **options), dtype)
+    got = results(conv_chain, shapes, units_of(widths, dtype, **options), dtype)
+    for a, b in zip(got, want, strict=True):
+        assert_same_bits(a, b)
+
+
+# (capability, precision, processors): the direct kernel; tensor cores by whole sums, and by parts.
+CARDS = {"direct": (70, "ieee", 4), "fast": (80, "fast", 0), "tf32": (80, "tf32", 0), "in parts": (80, "fast", 4)}
+
+
+@pytest.fixture(params=CARDS)
+def card(request, door, monkeypatch):
+    """The emulated device as one or the other card, under a precision."""
+    capability, precision, processors = CARDS[request.param]
+    monkeypatch.setattr(door, "capability", capability)
+    monkeypatch.setattr(door, "processors", processors)
+    with nx.set_float32_precision(precision):
+        yield door
+
+
+@pytest.mark.parametrize("size", [(4, 4), (5, 9), (13, 17)])
+def test_a_run_has_the_bits_of_its_operations(card, size):
+    assert_same([(2, 8, *size)], [8, 12, 9], bias=True)
+
+
+@pytest.mark.parametrize(
+    ("shape", "widths", "options"),
+    [
+        ((1, 8, 7, 9), [8, 66, 8], {}),  # more outputs than a tile
+        ((1, 8, 9, 8), [8, 8, 12], {"stride": 2}),
+        ((1, 8, 6, 7), [8, 12, 8], {"dilation": 2, "padding": 2, "relu": False}),
+        ((2, 16, 5, 3), [16, 16, 16], {"groups": 2}),
+        ((1, 12, 4, 6), [12, 9, 8], {"kernel": 1, "bias": True}),  # nine channels are normalised in a pass of its own
+        ((2, 8, 5, 6), [8, 8, 8], {"training": False}),
+        ((1, 200, 4, 5), [200, 180, 8], {}),  # sums in parts
+    ],
+    ids=["wide", "strided", "dilated", "grouped", "1x1", "stored statistics", "deep"],
+)
+def test_other_layers(card, shape, widths, options):
+    assert_same([shape], widths, **options)
+
+
+@pytest.mark.parametrize("shapes", [((2, 8, 5, 6), (2, 8, 5, 6)), ((1, 12, 4, 5), (1, 20, 4, 5))], ids=str)
+def test_halves_of_the_channels_are_never_put_together(card, shapes, monkeypatch):
+    channels = sum(shape[1] for shape in shapes)
+    want = results(one_by_one, shapes, units_of([channels, 10]), "f4")
+    monkeypatch.setattr("neurenix.ops.conv_chain.cat", None)
+    monkeypatch.setattr("neurenix.ops._conv.convolve", None)  # it writes one map
+    for a, b in zip(results(conv_chain, shapes, units_of([channels, 10]), "f4"), want, strict=True):
+        assert_same_bits(a, b)
+
+
+def test_halves_in_parts(card):
+    assert_same([(1, 100, 3, 4), (1, 92, 3, 4)], [192, 8])
+
+
+def test_doubles(door):
+    assert_same([(2, 8, 5, 6)], [8, 12, 9], "f8", bias=True)
+    assert_same([(1, 8, 4, 9), (1, 4, 4, 9)], [12, 8], "f8")
+
+
+def test_launches_of_a_run(card):
+    x, units = leaf((1, 8, 5, 6), 0, "f4"), units_of([8, 12, 8])
+    conv_chain(x, units).sum().backward()
+    assert card.launched.count("norm_apply") == 1, "the last map only"
+    assert "norm_moments" not in card.launched
+    assert "conv_weight_gradient" not in card.launched
+
+
+def test_a_grouped_convolution_by_depth_keeps_its_own_kernel(door):
+    assert_same([(1, 8, 5, 6)], [8, 8, 8], groups=8)
+    assert "convolve_depthwise" in door.launched
+
+
+@pytest.mark.parametrize("norm", ["batch", "group", None])
+def test_a_unet_trains_as_layer_by_layer(card, norm):
+    """A chain's fused kernels against modules that are called one by one, which a hook makes of them."""
+    found = []
+    for hooked in (False, True):
+        nx.manual_seed(0)
+        model = nx.multiscale.UNet(2, 1, features=[8, 16], norm=norm).to("emulated")
+        for module in model.modules() if hooked else ():
+            if isinstance(module, nn.Conv2d):
+                module.register_forward_hook(lambda *_: None)
+        model(leaf((1, 2, 8, 12), 3, "f4", wants=False)).sum().backward()
+        found.append([p.grad.numpy() for p in model.parameters()])
+    for a, b in zip(*found, strict=True):
+        assert_same_bits(a, b)
