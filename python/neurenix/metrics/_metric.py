@@ -21,6 +21,16 @@ class Metric(ABC):
     Notes
     -----
     Counts are integers; values of single images are kept and summed exactly, so their order does not matter.
+
+    Examples
+    --------
+    >>> from neurenix.metrics import Dice, IoU
+    >>> scores = [Dice(), IoU()]
+    >>> for prediction, target in [([1, 1, 0], [1, 0, 0]), ([0, 0, 1], [0, 0, 1])]:  # batches
+    ...     for score in scores:
+    ...         _ = score.update(prediction, target)
+    >>> [round(score.compute(), 4) for score in scores]  # of all pixels together, not the mean over batches
+    [0.8, 0.6667]
     """
 
     _state: dict[str, Any]
@@ -31,14 +41,38 @@ class Metric(ABC):
 
     @abstractmethod
     def update(self, prediction: Any, target: Any) -> Self:
-        """Take in a batch; returns the metric itself."""
+        """Take in a batch; returns the metric itself.
+
+        Examples
+        --------
+        >>> from neurenix.metrics import PixelAccuracy
+        >>> PixelAccuracy(2).update([0, 1], [0, 1]).update([1, 1], [0, 0]).compute()
+        0.5
+        """
 
     @abstractmethod
     def compute(self) -> Any:
-        """The value over all that was seen."""
+        """The value over all that was seen.
+
+        Examples
+        --------
+        >>> from neurenix.metrics import PixelAccuracy
+        >>> accuracy = PixelAccuracy(2)
+        >>> accuracy.compute(), accuracy.update([0, 1], [0, 0]).compute()  # NaN before the first pixel
+        (nan, 0.5)
+        """
 
     def reset(self) -> None:
-        """Forget what was seen."""
+        """Forget what was seen.
+
+        Examples
+        --------
+        >>> from neurenix.metrics import Dice
+        >>> score = Dice().update([1, 0], [0, 1])
+        >>> score.reset()  # before the next epoch
+        >>> score.update([1, 0], [1, 0]).compute()
+        1.0
+        """
         self._state = self._nothing()
 
     def merge(self, other: Metric) -> Self:
@@ -48,6 +82,13 @@ class Metric(ABC):
         ------
         ArgumentError
             If it is another metric, or has other settings.
+
+        Examples
+        --------
+        >>> from neurenix.metrics import IoU
+        >>> here, there = IoU().update([1, 1], [1, 0]), IoU().update([1, 0], [1, 0])  # what two workers have seen
+        >>> here.merge(there).compute() == IoU().update([1, 1, 1, 0], [1, 0, 1, 0]).compute()
+        True
         """
         if type(other) is not type(self) or repr(self) != repr(other):  # NaN is not equal to itself, but reads alike
             raise ArgumentError(f"merge: expected {self!r}, got {other!r}; merge metrics of the same settings")

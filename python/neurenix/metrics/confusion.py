@@ -191,6 +191,14 @@ class Precision(_Score):
     """``TP / (TP + FP)``: how much of what was predicted is true; NaN for a class that was never predicted, unless ``empty`` says else.
 
     Settings as :class:`IoU`.
+
+    Examples
+    --------
+    >>> from neurenix.metrics import Precision
+    >>> Precision().update([True, True, True, False], [True, False, False, False]).compute()  # one of three is true
+    0.3333333333333333
+    >>> Precision(3, average="none").update([0, 1, 1], [0, 1, 0]).compute()  # class 2 was never predicted
+    array([1. , 0.5, nan])
     """
 
     def _quotient(self, tp: Any, fp: Any, fn: Any) -> tuple[Any, Any]:  # noqa: ARG002
@@ -201,6 +209,14 @@ class Recall(_Score):
     """``TP / (TP + FN)``: how much of what is true was predicted; NaN for a class that is never true, unless ``empty`` says else.
 
     With average "macro" it is balanced accuracy. Settings as :class:`IoU`.
+
+    Examples
+    --------
+    >>> from neurenix.metrics import Recall
+    >>> Recall().update([True, False, False], [True, True, False]).compute()  # one of two was found
+    0.5
+    >>> Recall(2).update([0, 0, 0, 0], [0, 0, 0, 1]).compute()  # balanced accuracy of never finding class 1
+    0.5
     """
 
     def _quotient(self, tp: Any, fp: Any, fn: Any) -> tuple[Any, Any]:  # noqa: ARG002
@@ -216,6 +232,22 @@ class FScore(_Score):
     beta : float
     average, empty, threshold, ignore_index
         As for :class:`IoU`.
+
+    Raises
+    ------
+    ArgumentError
+        If ``beta`` is not above 0.
+
+    References
+    ----------
+    .. [1] C. van Rijsbergen, "Information retrieval", 2nd ed., Butterworths, 1979.
+
+    Examples
+    --------
+    >>> from neurenix.metrics import FScore
+    >>> prediction, target = [True, False, False, False], [True, True, True, False]  # precision 1, recall 1 / 3
+    >>> [round(FScore(beta=b).update(prediction, target).compute(), 4) for b in (0.5, 1.0, 2.0)]
+    [0.7143, 0.5, 0.3846]
     """
 
     def __init__(self, num_classes: int = 1, beta: float = 1.0, **settings: Any) -> None:
@@ -248,7 +280,17 @@ class PixelAccuracy(ConfusionMatrix):
 def confusion_matrix(
     prediction: Any, target: Any, num_classes: int = 1, *, threshold: float = 0.5, mask: Any = None, ignore_index: float | None = None
 ) -> Mask:
-    """Pixels of each true class (rows) predicted as each class (columns); arguments as :class:`ConfusionMatrix`."""
+    """Pixels of each true class (rows) predicted as each class (columns); arguments as :class:`ConfusionMatrix`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurenix.metrics import confusion_matrix
+    >>> scores = np.array([[[0.9, 0.2, 0.1], [0.1, 0.8, 0.9]]])  # (N, C, L): two classes at three pixels
+    >>> confusion_matrix(scores, np.array([[0, 0, 1]]), 2)
+    array([[1, 1],
+           [0, 1]])
+    """
     found: Mask = ConfusionMatrix(num_classes, threshold=threshold, ignore_index=ignore_index).update(prediction, target, mask).compute()
     return found
 
@@ -295,20 +337,48 @@ def dice(prediction: Any, target: Any, num_classes: int = 1, *, mask: Any = None
 
 
 def precision(prediction: Any, target: Any, num_classes: int = 1, *, mask: Any = None, **settings: Any) -> Any:
-    """:class:`Precision` of one prediction; arguments as :func:`iou`."""
+    """:class:`Precision` of one prediction; arguments as :func:`iou`.
+
+    Examples
+    --------
+    >>> from neurenix.metrics import precision
+    >>> precision([0.9, 0.8, 0.7, 0.1], [1, 1, 0, 0], threshold=0.75)  # the two above it are true
+    1.0
+    """
     return Precision(num_classes, **settings).update(prediction, target, mask).compute()
 
 
 def recall(prediction: Any, target: Any, num_classes: int = 1, *, mask: Any = None, **settings: Any) -> Any:
-    """:class:`Recall` of one prediction; arguments as :func:`iou`."""
+    """:class:`Recall` of one prediction; arguments as :func:`iou`.
+
+    Examples
+    --------
+    >>> from neurenix.metrics import recall
+    >>> recall([0.9, 0.4, 0.1], [1, 1, 0]), recall([0.9, 0.4, 0.1], [1, 1, 0], threshold=0.3)
+    (0.5, 1.0)
+    """
     return Recall(num_classes, **settings).update(prediction, target, mask).compute()
 
 
 def f_score(prediction: Any, target: Any, num_classes: int = 1, beta: float = 1.0, *, mask: Any = None, **settings: Any) -> Any:
-    """:class:`FScore` of one prediction; arguments as :func:`iou`."""
+    """:class:`FScore` of one prediction; arguments as :func:`iou`.
+
+    Examples
+    --------
+    >>> from neurenix.metrics import f_score
+    >>> f_score([1, 1, 0, 0], [1, 0, 1, 0]), f_score([1, 1, 1, 1], [1, 0, 1, 0], beta=2.0)
+    (0.5, 0.8333333333333334)
+    """
     return FScore(num_classes, beta, **settings).update(prediction, target, mask).compute()
 
 
 def pixel_accuracy(prediction: Any, target: Any, num_classes: int = 1, *, mask: Any = None, **settings: Any) -> float:
-    """:class:`PixelAccuracy` of one prediction; ``settings`` are ``threshold`` and ``ignore_index``."""
+    """:class:`PixelAccuracy` of one prediction; ``settings`` are ``threshold`` and ``ignore_index``.
+
+    Examples
+    --------
+    >>> from neurenix.metrics import pixel_accuracy
+    >>> pixel_accuracy([0, 1, 2, 2], [0, 1, 1, 255], 3, ignore_index=255)  # two of the three that count
+    0.6666666666666666
+    """
     return PixelAccuracy(num_classes, **settings).update(prediction, target, mask).compute()

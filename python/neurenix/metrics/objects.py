@@ -134,7 +134,15 @@ class PanopticQuality(Metric):
         self._state["truths"] += found.truths
 
     def scores(self) -> tuple[float, float, float]:
-        """Panoptic quality, and its factors: segmentation quality (the mean IoU of matches) and recognition quality (F1)."""
+        """Panoptic quality, and its factors: segmentation quality (the mean IoU of matches) and recognition quality (F1).
+
+        Examples
+        --------
+        >>> from neurenix.metrics import PanopticQuality
+        >>> quality = PanopticQuality().update([[[1, 1, 1, 0, 2]]], [[[5, 5, 5, 5, 0]]])  # a match of IoU 3 / 4, an object too many
+        >>> [round(score, 4) for score in quality.scores()]
+        [0.5, 0.75, 0.6667]
+        """
         overlap, objects = self._state["iou"], self._state["predictions"] + self._state["truths"]
         if not objects:
             return 1.0, 1.0, 1.0
@@ -201,12 +209,26 @@ class _Matching(Metric):
         return self
 
     def counts(self) -> Mask:
-        """True positives, false positives and false negatives (images, thresholds, 3)."""
+        """True positives, false positives and false negatives (images, thresholds, 3).
+
+        Examples
+        --------
+        >>> from neurenix.metrics import ObjectF1
+        >>> ObjectF1([0.5, 0.9]).update([[[1, 1, 0, 2]]], [[[5, 5, 5, 0]]]).counts().tolist()  # IoU 2 / 3, an object too many
+        [[[1, 1, 0], [0, 2, 1]]]
+        """
         rows = [[(tp, p - tp, t - tp) for tp in hits] for hits, p, t in self._state["counts"]]
         return np.array(rows, np.int64).reshape(len(rows), len(self.thresholds), 3)
 
     def scores(self) -> Mask:
-        """The score at each threshold (thresholds,)."""
+        """The score at each threshold (thresholds,).
+
+        Examples
+        --------
+        >>> from neurenix.metrics import ObjectF1
+        >>> ObjectF1([0.5, 0.9]).update([[[1, 1, 0]]], [[[5, 5, 5]]]).scores()  # IoU 2 / 3
+        array([1., 0.])
+        """
         counts = self.counts()
         pooled = counts.sum(0, keepdims=True) if self.average == "objects" else counts
         single = [[self._of(*(int(n) for n in counts)) for counts in image] for image in pooled]
@@ -283,7 +305,15 @@ class ObjectAveragePrecision(_Matching):
 
 
 def object_f1(prediction: Any, target: Any, threshold: Any = 0.5, *, mask: Any = None, ignore_index: int | None = None) -> float:
-    """:class:`ObjectF1` of one image's labels."""
+    """:class:`ObjectF1` of one image's labels (H, W) or (D, H, W), 0 for background.
+
+    Examples
+    --------
+    >>> from neurenix.metrics import object_f1
+    >>> prediction, target = [[1, 1, 0, 2, 2]], [[7, 7, 7, 0, 9]]  # IoU 2 / 3 and 1 / 2
+    >>> object_f1(prediction, target, 0.5), object_f1(prediction, target, 0.6)
+    (1.0, 0.5)
+    """
     score = ObjectF1(threshold, ignore_index=ignore_index)
     return _of_one("object_f1", score, prediction, target, mask)
 
@@ -291,7 +321,14 @@ def object_f1(prediction: Any, target: Any, threshold: Any = 0.5, *, mask: Any =
 def object_average_precision(
     prediction: Any, target: Any, thresholds: Any = DSB_THRESHOLDS, *, mask: Any = None, ignore_index: int | None = None
 ) -> float:
-    """:class:`ObjectAveragePrecision` of one image's labels."""
+    """:class:`ObjectAveragePrecision` of one image's labels (H, W) or (D, H, W), 0 for background.
+
+    Examples
+    --------
+    >>> from neurenix.metrics import object_average_precision
+    >>> object_average_precision([[1, 1, 0]], [[5, 5, 5]])  # IoU 2 / 3 passes 4 of the 10 thresholds
+    0.4
+    """
     score = ObjectAveragePrecision(thresholds, ignore_index=ignore_index)
     return _of_one("object_average_precision", score, prediction, target, mask)
 

@@ -130,7 +130,15 @@ class AdaptedRandError(Metric):
         return self
 
     def scores(self) -> tuple[float, float, float]:
-        """Error, precision and recall."""
+        """Error, precision and recall.
+
+        Examples
+        --------
+        >>> from neurenix.metrics import AdaptedRandError
+        >>> error = AdaptedRandError().update([[[1, 1, 1, 1]]], [[[1, 1, 2, 2]]])  # two segments run together
+        >>> [round(score, 4) for score in error.scores()]
+        [0.5, 0.3333, 1.0]
+        """
         sums = self._state["sums"]
         if self.average == "pairs":
             both, p, t = (sum(s[i] for s in sums) for i in range(3))
@@ -215,7 +223,14 @@ class VariationOfInformation(Metric):
         return self
 
     def scores(self) -> tuple[float, float]:
-        """The means of the two halves."""
+        """The means of the two halves, in bits: what was split, what was merged.
+
+        Examples
+        --------
+        >>> from neurenix.metrics import VariationOfInformation
+        >>> VariationOfInformation().update([[[1, 1, 1, 1]]], [[[1, 1, 2, 2]]]).scores()  # two segments run together
+        (0.0, 1.0)
+        """
         return mean(h[0] for h in self._state["halves"]), mean(h[1] for h in self._state["halves"])
 
     def compute(self) -> float:

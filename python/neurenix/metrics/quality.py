@@ -31,6 +31,13 @@ def psnr(prediction: Any, target: Any, data_range: float = 1.0, *, mask: Any = N
     mask : bool array, optional
         Where pixels count; where the target is NaN they never do.
 
+    Raises
+    ------
+    ShapeError
+        If the shapes differ.
+    ArgumentError
+        If ``data_range`` is not above 0.
+
     Examples
     --------
     >>> from neurenix.metrics import psnr
@@ -118,6 +125,19 @@ class SSIM(Metric):
     data_range : float
     window_size, sigma
         As for :func:`neurenix.nn.functional.ssim`.
+
+    References
+    ----------
+    .. [1] Z. Wang et al., "Image quality assessment: from error visibility to structural similarity", IEEE Trans. Image Processing 13, 2004.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from neurenix.metrics import SSIM
+    >>> images = np.random.default_rng(0).random((2, 1, 32, 32))
+    >>> score = SSIM(data_range=1.0).update(images, images)
+    >>> round(score.compute(), 6), score.update(images, 0.5 * images).compute() < 1.0
+    (1.0, True)
     """
 
     def __init__(self, data_range: float = 1.0, *, window_size: int = 11, sigma: float = 1.5) -> None:

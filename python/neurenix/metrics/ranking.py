@@ -62,7 +62,15 @@ class _Ranking(Metric):
         return self
 
     def curves(self) -> list[tuple[Mask, Mask]]:
-        """For each class how many positives and negatives lie at or above each distinct score, the highest first."""
+        """For each class how many positives and negatives lie at or above each distinct score, the highest first.
+
+        Examples
+        --------
+        >>> from neurenix.metrics import ROCAUC
+        >>> score = ROCAUC().update([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])
+        >>> [(tp.tolist(), fp.tolist()) for tp, fp in score.curves()]  # at or above 0.8, 0.4, 0.35, 0.1
+        [([1, 1, 2, 2], [0, 1, 1, 2])]
+        """
         if self.bins is not None:
             return [(np.cumsum(c[1, ::-1]), np.cumsum(c[0, ::-1])) for c in self._state["counts"]]
         found = []
@@ -141,10 +149,24 @@ class ROCAUC(_Ranking):
 
 
 def average_precision(prediction: Any, target: Any, num_classes: int = 1, *, mask: Any = None, **settings: Any) -> Any:
-    """:class:`AveragePrecision` of one prediction; ``settings`` are those of the class."""
+    """:class:`AveragePrecision` of one prediction; ``settings`` are those of the class.
+
+    Examples
+    --------
+    >>> from neurenix.metrics import average_precision
+    >>> average_precision([0.9, 0.8, 0.3], [1, 1, 0]), round(average_precision([0.9, 0.8, 0.3], [0, 1, 1]), 4)
+    (1.0, 0.5833)
+    """
     return AveragePrecision(num_classes, **settings).update(prediction, target, mask).compute()
 
 
 def roc_auc(prediction: Any, target: Any, num_classes: int = 1, *, mask: Any = None, **settings: Any) -> Any:
-    """:class:`ROCAUC` of one prediction; ``settings`` are those of the class."""
+    """:class:`ROCAUC` of one prediction; ``settings`` are those of the class.
+
+    Examples
+    --------
+    >>> from neurenix.metrics import roc_auc
+    >>> roc_auc([0.9, 0.8, 0.3], [1, 1, 0]), roc_auc([0.5, 0.5], [1, 0])  # perfect; ties say nothing
+    (1.0, 0.5)
+    """
     return ROCAUC(num_classes, **settings).update(prediction, target, mask).compute()

@@ -174,7 +174,15 @@ def _fraction(op: str, name: str, value: Any) -> float:
 
 
 def convnext_tiny(*, weights: Weights = None, in_channels: int = 3, **settings: Any) -> ConvNeXtEncoder:
-    """A ConvNeXt-tiny encoder; ``weights`` and ``in_channels`` as in :func:`resnet18`, the rest as in :class:`ConvNeXtEncoder`."""
+    """A ConvNeXt-tiny encoder; ``weights`` and ``in_channels`` as in :func:`resnet18`, the rest as in :class:`ConvNeXtEncoder`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> encoder = nx.multiscale.convnext_tiny(out_indices=[0, 1])
+    >>> encoder.out_channels, encoder.strides
+    ([96, 192], [4, 8])
+    """
     encoder = ConvNeXtEncoder(in_channels, **settings)
     encoder._fill_from(weights)
     return encoder

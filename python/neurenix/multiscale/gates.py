@@ -66,7 +66,16 @@ class SqueezeExcitation(Module):
         return _checks.float_map("SqueezeExcitation", x, self.in_channels) * self.weights(x)
 
     def weights(self, x: Tensor) -> Tensor:
-        """Give the weight of each channel, (N, C, 1, 1), between 0 and 1."""
+        """Give the weight of each channel, (N, C, 1, 1), between 0 and 1.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> gate = nx.multiscale.SqueezeExcitation(8, 2)
+        >>> weights = gate.weights(nx.randn(2, 8, 5, 3))
+        >>> weights.shape, 0 < weights.min().item() <= weights.max().item() < 1
+        ((2, 8, 1, 1), True)
+        """
         x = _checks.float_map("SqueezeExcitation", x, self.in_channels)
         return functional.sigmoid(self.fc2(functional.relu(self.fc1(ops.mean(x, (2, 3), keepdim=True)))))
 
@@ -129,7 +138,16 @@ class AttentionGate(Module):
         return self.weights(x, g) * x
 
     def weights(self, x: Tensor, g: Tensor) -> Tensor:
-        """Give the weight of each place, (N, 1, H, W), between 0 and 1."""
+        """Give the weight of each place, (N, 1, H, W), between 0 and 1.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> gate = nx.multiscale.AttentionGate(4, 8)
+        >>> alpha = gate.weights(nx.randn(1, 4, 9, 6), nx.randn(1, 8, 5, 3))  # where the network looks, at the skip's size
+        >>> alpha.shape, 0 < alpha.min().item() <= alpha.max().item() < 1
+        ((1, 1, 9, 6), True)
+        """
         x = _checks.float_map("AttentionGate: x", x, self.in_channels)
         g = _same_images(x, _checks.float_map("AttentionGate: g", g, self.gating_channels))
         signal = resize_like(self.phi(g), x, "bilinear")

@@ -97,6 +97,13 @@ class GaussianPyramid(_Pyramid):
         ------
         ArgumentError, ShapeError
             If there are more or fewer levels, or sizes that do not follow.
+
+        Examples
+        --------
+        >>> import numpy as np, neurenix as nx
+        >>> pyramid, image = nx.multiscale.GaussianPyramid(3), np.arange(40, dtype=np.uint8).reshape(1, 5, 8)
+        >>> np.array_equal(pyramid.inverse(pyramid(image)), image)
+        True
         """
         self._returned(levels)
         return levels[0]
@@ -167,6 +174,19 @@ class LaplacianPyramid(_Pyramid):
             If there are more or fewer levels, or sizes that do not follow.
         DTypeError
             If their element types are not those that ``forward`` gives.
+
+        Examples
+        --------
+        >>> import numpy as np, neurenix as nx
+        >>> pyramid, image = nx.multiscale.LaplacianPyramid(3), np.arange(0, 240, 6, dtype=np.uint8).reshape(1, 5, 8)
+        >>> levels = pyramid(image)
+        >>> [(y.shape, y.dtype.name) for y in levels]
+        [((1, 5, 8), 'int16'), ((1, 3, 4), 'int16'), ((1, 2, 2), 'uint8')]
+        >>> np.array_equal(pyramid.inverse(levels), image)  # to the bit
+        True
+        >>> levels[0][:] = 0  # without the finest detail: a smoothed image
+        >>> pyramid.inverse(levels).shape
+        (1, 5, 8)
         """
         found = self._returned(levels)
         image, wide = found[-1], ops.difference_type("LaplacianPyramid", found[-1])

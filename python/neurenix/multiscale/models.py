@@ -91,6 +91,14 @@ class MultiScaleModel(Module):
         ------
         ArgumentError
             If it is not a finite number above 0, or there already.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> model = nx.multiscale.MultiScaleModel([1.0, 0.5])
+        >>> model.add_scale(0.25)
+        >>> model.scales, model(nx.zeros(1, 3, 8, 8)).shape
+        ([1.0, 0.5, 0.25], (1, 9, 8, 8))
         """
         value = _checks.scale("add_scale", "scale", scale)
         if _checks.position(self.scales, value) is not None:
@@ -104,6 +112,14 @@ class MultiScaleModel(Module):
         ------
         ArgumentError
             If it is not there, or the last one.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> model = nx.multiscale.MultiScaleModel([1.0, 0.5, 0.25])
+        >>> model.remove_scale(0.5)
+        >>> model.scales
+        [1.0, 0.25]
         """
         place = _checks.position(self.scales, _checks.scale("remove_scale", "scale", scale))
         if place is None:

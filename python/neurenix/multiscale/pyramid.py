@@ -123,5 +123,13 @@ class PyramidNetwork(Module):
         -----
         A pass keeps its input only: the first call computes the maps again, recorded where the pass was, so that a loss may use them.
         From then on every pass keeps its maps until the next one.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> model = nx.multiscale.PyramidNetwork(3, 2, num_levels=3, base_channels=4)
+        >>> y = model(nx.zeros(1, 3, 32, 32))
+        >>> [f.shape for f in model.get_features()]
+        [(1, 4, 32, 32), (1, 8, 16, 16), (1, 16, 8, 8)]
         """
         return self._memory.get(self, "get_features", "levels", self._compute)

@@ -211,10 +211,26 @@ def resnet18(*, weights: Weights = None, in_channels: int = 3, **settings: Any) 
 
 
 def resnet34(*, weights: Weights = None, in_channels: int = 3, **settings: Any) -> ResNetEncoder:
-    """A ResNet-34 encoder; the arguments are those of :func:`resnet18`."""
+    """A ResNet-34 encoder; the arguments are those of :func:`resnet18`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> encoder = nx.multiscale.resnet34(in_channels=4, out_indices=[0, 1, 2])  # without the layers behind
+    >>> encoder.out_channels, encoder.strides
+    ([64, 64, 128], [2, 4, 8])
+    """
     return _made(34, weights, in_channels, settings)
 
 
 def resnet50(*, weights: Weights = None, in_channels: int = 3, **settings: Any) -> ResNetEncoder:
-    """A ResNet-50 encoder; the arguments are those of :func:`resnet18`."""
+    """A ResNet-50 encoder; the arguments are those of :func:`resnet18`.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> encoder = nx.multiscale.resnet50(out_indices=[1, 2])
+    >>> [f.shape for f in encoder(nx.zeros(1, 3, 64, 64))]
+    [(1, 256, 16, 16), (1, 512, 8, 8)]
+    """
     return _made(50, weights, in_channels, settings)

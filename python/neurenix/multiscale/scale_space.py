@@ -99,7 +99,15 @@ class ScaleSpace(Module):
         self.mode = _checks.choice(op, "mode", mode, BORDERS)
 
     def sigmas(self) -> list[list[float]]:
-        """Standard deviation of every map, in pixels of the image or the unit of ``spacing``."""
+        """Standard deviation of every map, in pixels of the image or the unit of ``spacing``.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> space = nx.multiscale.ScaleSpace(num_octaves=2, levels_per_octave=1, sigma=2.0, extra=1)
+        >>> space.sigmas()  # an octave's last is the next one's first
+        [[2.0, 4.0], [4.0, 8.0]]
+        """
         steps = range(self.levels_per_octave + self.extra)
         return [[self.sigma * 2.0 ** (i + j / self.levels_per_octave) for j in steps] for i in range(self.num_octaves)]
 

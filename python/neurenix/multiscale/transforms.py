@@ -97,6 +97,20 @@ class Rescale(_Resizer):
         original_size : (int, int), optional
             Height and width to go back to. Without it: those of the last ``forward`` that gave ``x``'s size, otherwise
             ``round(size / scale_factor)``.
+
+        Raises
+        ------
+        ArgumentError
+            If ``original_size`` is not two integers of at least 1.
+
+        Examples
+        --------
+        >>> import numpy as np, neurenix as nx
+        >>> half, image = nx.multiscale.Rescale(0.5), np.zeros((3, 5, 8), np.float32)
+        >>> half.inverse(half(image)).shape  # the odd height is remembered
+        (3, 5, 8)
+        >>> half.inverse(half(image), original_size=(10, 16)).shape
+        (3, 10, 16)
         """
         h, w = self._size(x)
         if original_size is not None:
@@ -140,7 +154,20 @@ class MultiScaleTransform(_Resizer):
         return [self._resize(x, (_checks.scaled(h, s), _checks.scaled(w, s))) for s in self.scales]
 
     def inverse(self, x: Any, original_size: Size) -> Any:
-        """Resize one image, or every image of a list, to ``original_size`` = (H, W); the same kind comes back."""
+        """Resize one image, or every image of a list, to ``original_size`` = (H, W); the same kind comes back.
+
+        Raises
+        ------
+        ArgumentError
+            If ``original_size`` is not two integers of at least 1.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> transform, image = nx.multiscale.MultiScaleTransform([1.0, 0.5]), nx.zeros(1, 3, 5, 8)
+        >>> [y.shape for y in transform.inverse(transform(image), (5, 8))]
+        [(1, 3, 5, 8), (1, 3, 5, 8)]
+        """
         size = self._original(original_size)
         return [self._resize(y, size) for y in x] if isinstance(x, (list, tuple)) else self._resize(x, size)
 
@@ -198,6 +225,14 @@ class PyramidDownsample(_Resizer):
             Before any forward pass.
         RangeError
             If there is no such level.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> pyramid = nx.multiscale.PyramidDownsample(3)
+        >>> levels = pyramid(nx.zeros(1, 3, 5, 8))
+        >>> pyramid.get_level(2).shape
+        (1, 3, 2, 2)
         """
         index = integer("get_level", "level", level, -(1 << 62))
         if self._levels is None:

@@ -242,11 +242,33 @@ class UNet(Module):
         -----
         A pass keeps its input only: the first call computes the maps again, recorded where the pass was, so that a loss may use them.
         From then on every pass keeps its maps until the next one.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> model = nx.multiscale.UNet(1, 1, features=[4, 8])
+        >>> y = model(nx.zeros(1, 1, 16, 16))
+        >>> [f.shape for f in model.get_encoder_features()]
+        [(1, 4, 16, 16), (1, 8, 8, 8), (1, 16, 4, 4)]
         """
         return self._memory.get(self, "get_encoder_features", "encoder", self._compute)
 
     def get_decoder_features(self) -> list[Tensor]:
-        """Maps of the last forward pass: each decoder level's, finest first; see :meth:`get_encoder_features`."""
+        """Maps of the last forward pass: each decoder level's, finest first; see :meth:`get_encoder_features`.
+
+        Raises
+        ------
+        GraphError
+            Before any forward pass, or after the weights changed.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> model = nx.multiscale.UNet(1, 1, features=[4, 8])
+        >>> y = model(nx.zeros(1, 1, 16, 16))
+        >>> [f.shape for f in model.get_decoder_features()]
+        [(1, 4, 16, 16), (1, 8, 8, 8)]
+        """
         return self._memory.get(self, "get_decoder_features", "decoder", self._compute)
 
 

@@ -62,6 +62,16 @@ class _Wavelet(Module):
             If there are more or fewer bands, or sizes that do not follow.
         DTypeError
             If element types differ, or ``dtype`` is not one whose bands have this type.
+
+        Examples
+        --------
+        >>> import numpy as np, neurenix as nx
+        >>> transform, image = nx.multiscale.HaarWavelet(2), np.arange(40, dtype=np.uint8).reshape(1, 5, 8)
+        >>> bands = transform(image)
+        >>> np.array_equal(transform.inverse(bands), image), bands[-1].dtype.name  # to the bit; of the last image's type
+        (True, 'int16')
+        >>> nx.multiscale.HaarWavelet(2).inverse(bands, dtype=np.uint8).dtype.name  # another one has to be told
+        'uint8'
         """
         bands, low = self._returned(levels)
         for horizontal, vertical, diagonal in reversed(bands):

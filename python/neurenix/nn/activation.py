@@ -27,7 +27,13 @@ class ReLU(InPlace):
 
 
 class SELU(InPlace):
-    """Scaled ELU with the constants of self-normalising networks.
+    """Scaled ELU, ``scale * x`` where positive, else ``scale * alpha * (exp(x) - 1)``: mean 0 and variance 1 stay through many layers.
+
+    ``alpha`` is 1.6733 and ``scale`` 1.0507; for weights drawn with ``kaiming_normal_(nonlinearity="linear")``.
+
+    References
+    ----------
+    .. [1] G. Klambauer et al., "Self-normalizing neural networks", NeurIPS 2017.
 
     Examples
     --------
@@ -40,7 +46,13 @@ class SELU(InPlace):
 
 
 class SiLU(InPlace):
-    """``x * sigmoid(x)``.
+    """``x * sigmoid(x)``, also called swish.
+
+    References
+    ----------
+    .. [1] S. Elfwing et al., "Sigmoid-weighted linear units for neural network function approximation in reinforcement learning", Neural
+       Networks 107, 2018.
+    .. [2] P. Ramachandran et al., "Searching for activation functions", arXiv:1710.05941, 2017.
 
     Examples
     --------
@@ -54,6 +66,10 @@ class SiLU(InPlace):
 
 class Mish(InPlace):
     """``x * tanh(softplus(x))``.
+
+    References
+    ----------
+    .. [1] D. Misra, "Mish: a self regularized non-monotonic activation function", BMVC 2020.
 
     Examples
     --------
@@ -92,13 +108,13 @@ class Tanh(Elementwise):
 
 
 class LogSigmoid(Elementwise):
-    """``log(sigmoid(x))``.
+    """``log(sigmoid(x))``, finite for every x: it goes over to ``x`` where sigmoid would underflow.
 
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.LogSigmoid()(nx.tensor([-1.0, 0.0, 2.0]))
-    tensor([-1.3133, -0.6931, -0.1269])
+    >>> nx.nn.LogSigmoid()(nx.tensor([-20.0, 0.0, 2.0]))
+    tensor([-20.    ,  -0.6931,  -0.1269])
     """
 
     _function = staticmethod(ops.logsigmoid)
@@ -119,6 +135,10 @@ class Softsign(Elementwise):
 
 class LeakyReLU(InPlace):
     """``x`` where positive, else ``negative_slope * x``.
+
+    References
+    ----------
+    .. [1] A. Maas et al., "Rectifier nonlinearities improve neural network acoustic models", ICML 2013.
 
     Examples
     --------
@@ -141,6 +161,10 @@ class LeakyReLU(InPlace):
 class ELU(InPlace):
     """``x`` where positive, else ``alpha * (exp(x) - 1)``.
 
+    References
+    ----------
+    .. [1] D.-A. Clevert et al., "Fast and accurate deep network learning by exponential linear units (ELUs)", ICLR 2016.
+
     Examples
     --------
     >>> import neurenix as nx
@@ -160,12 +184,16 @@ class ELU(InPlace):
 
 
 class CELU(InPlace):
-    """``x`` where positive, else ``alpha * (exp(x / alpha) - 1)``.
+    """``x`` where positive, else ``alpha * (exp(x / alpha) - 1)``, smooth at 0 for every ``alpha``.
 
     Raises
     ------
     ArgumentError
-        For an argument outside what it may be.
+        If ``alpha`` is 0.
+
+    References
+    ----------
+    .. [1] J. Barron, "Continuously differentiable exponential linear units", arXiv:1704.07483, 2017.
 
     Examples
     --------
@@ -188,7 +216,7 @@ class CELU(InPlace):
 
 
 class Softplus(Module):
-    """``log(1 + exp(beta * x)) / beta``, ``x`` itself where ``beta * x`` is above ``threshold``.
+    """``log(1 + exp(beta * x)) / beta``, ``x`` itself where ``beta * x`` is above ``threshold``: a smooth ReLU, above 0 everywhere.
 
     Examples
     --------
@@ -214,7 +242,11 @@ class GELU(Module):
     Raises
     ------
     ArgumentError
-        For an argument outside what it may be.
+        If ``approximate`` is neither.
+
+    References
+    ----------
+    .. [1] D. Hendrycks and K. Gimpel, "Gaussian error linear units (GELUs)", arXiv:1606.08415, 2016.
 
     Examples
     --------
@@ -252,11 +284,17 @@ class PReLU(Module):
     ArgumentError
         If ``num_parameters`` is not an integer of at least 1.
 
+    References
+    ----------
+    .. [1] K. He et al., "Delving deep into rectifiers: surpassing human-level performance on ImageNet classification", ICCV 2015.
+
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.PReLU()(nx.tensor([-4.0, 4.0])).tolist()
-    [-1.0, 4.0]
+    >>> layer = nx.nn.PReLU(2)  # a slope for each of 2 channels
+    >>> _ = layer.weight.assign_([0.5, 0.25])
+    >>> layer(nx.tensor([[-4.0, -4.0], [4.0, 4.0]])).tolist()
+    [[-2.0, -1.0], [4.0, 4.0]]
     """
 
     def __init__(self, num_parameters: int = 1, init: float = 0.25, device: str | None = None, dtype: DTypeLike | None = None) -> None:
@@ -286,6 +324,10 @@ class RReLU(InPlace):
     ------
     ArgumentError
         If ``lower`` is above ``upper``.
+
+    References
+    ----------
+    .. [1] B. Xu et al., "Empirical evaluation of rectified activations in convolutional network", arXiv:1505.00853, 2015.
 
     Examples
     --------

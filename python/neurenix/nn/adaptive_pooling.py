@@ -23,18 +23,26 @@ def _check_bins(name: str, output_size: Any, axes: int) -> None:
 
 
 class AdaptiveAvgPool2d(Module):
-    """The average over a number of bins, whatever the size of the map.
+    """The average over a number of bins of (N, C, H, W) or (C, H, W), whatever the size of the map.
 
     Parameters
     ----------
     output_size : int or (int or None, int or None)
         Bins along height and width; ``None`` keeps the size.
 
+    Raises
+    ------
+    ArgumentError
+        If ``output_size`` is not one number of at least 0, or two.
+
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.AdaptiveAvgPool2d((1, 3))(nx.Tensor(shape=(1, 3, 8, 8))).shape
-    (1, 3, 1, 3)
+    >>> x = nx.arange(1, 13).reshape(1, 3, 4).float()
+    >>> nx.nn.AdaptiveAvgPool2d(1)(x).tolist()  # one bin: the mean of each channel
+    [[[6.5]]]
+    >>> nx.nn.AdaptiveAvgPool2d((None, 2))(x).tolist()
+    [[[1.5, 3.5], [5.5, 7.5], [9.5, 11.5]]]
     """
 
     def __init__(self, output_size: Any) -> None:
@@ -78,7 +86,7 @@ class AdaptiveAvgPool3d(AdaptiveAvgPool2d):
 
 
 class AdaptiveMaxPool2d(Module):
-    """The maximum over a number of bins, whatever the size of the map.
+    """The maximum over a number of bins of (N, C, H, W) or (C, H, W), whatever the size of the map.
 
     Parameters
     ----------
@@ -87,11 +95,18 @@ class AdaptiveMaxPool2d(Module):
     return_indices : bool
         Also give each maximum's place ``row * W + column``.
 
+    Raises
+    ------
+    ArgumentError
+        If ``output_size`` is not one number of at least 0, or two.
+
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.AdaptiveMaxPool2d(3)(nx.Tensor(shape=(1, 3, 8, 8))).shape
-    (1, 3, 3, 3)
+    >>> x = nx.arange(1, 13).reshape(1, 3, 4).float()
+    >>> y, where = nx.nn.AdaptiveMaxPool2d((1, 2), return_indices=True)(x)
+    >>> y.tolist(), where.tolist()
+    ([[[10.0, 12.0]]], [[[9, 11]]])
     """
 
     def __init__(self, output_size: Any, return_indices: bool = False) -> None:

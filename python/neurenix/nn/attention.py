@@ -58,10 +58,14 @@ class MultiheadAttention(Module):
     Examples
     --------
     >>> import neurenix as nx
-    >>> x = nx.Tensor(shape=(2, 5, 8))
-    >>> y, weights = nx.nn.MultiheadAttention(8, 2, batch_first=True)(x, x, x)
-    >>> y.shape, weights.shape
-    ((2, 5, 8), (2, 5, 5))
+    >>> x = nx.randn(2, 5, 8)  # (N, L, E)
+    >>> attention = nx.nn.MultiheadAttention(8, 2, batch_first=True)
+    >>> y, weights = attention(x, x, x)
+    >>> y.shape, weights.shape, nx.allclose(weights.sum(-1), nx.ones(2, 5))
+    ((2, 5, 8), (2, 5, 5), True)
+    >>> later = nx.ones(5, 5).triu(1).bool()  # True where a query may not look
+    >>> attention(x, x, x, attn_mask=later)[1][0, 0].tolist()  # the first one sees itself only
+    [1.0, 0.0, 0.0, 0.0, 0.0]
     """
 
     bias_k: Parameter | None

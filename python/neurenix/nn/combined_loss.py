@@ -114,9 +114,11 @@ class DeepSupervisionLoss(Module):
     --------
     >>> import neurenix as nx
     >>> model = nx.multiscale.UNet(1, 1, features=[4, 8], final_activation=None, deep_supervision=True)
-    >>> loss = nx.nn.DeepSupervisionLoss(nx.nn.BCEWithLogitsLoss())
-    >>> loss(model(nx.Tensor(shape=(1, 1, 16, 16))), nx.Tensor(shape=(1, 1, 16, 16))).shape
-    ()
+    >>> outputs = model(nx.zeros(1, 1, 16, 16))
+    >>> loss = nx.nn.DeepSupervisionLoss(nx.nn.BCEWithLogitsLoss(), weights=[1.0, 0.5])
+    >>> single = [loss.loss(y, nx.ones(1, 1, 16, 16)).item() for y in outputs]
+    >>> abs(loss(outputs, nx.ones(1, 1, 16, 16)).item() - (single[0] + 0.5 * single[1])) < 1e-5
+    True
     """
 
     def __init__(

@@ -121,8 +121,10 @@ class Conv1d(_Gather):
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.Conv1d(2, 4, 3, padding="same")(nx.Tensor(shape=(1, 2, 9))).shape
-    (1, 4, 9)
+    >>> layer = nx.nn.Conv1d(1, 1, 3, padding=1, bias=False)
+    >>> _ = layer.weight.assign_([[[1.0, 0.0, -1.0]]])
+    >>> layer(nx.tensor([[0.0, 1.0, 4.0, 9.0]])).tolist()  # correlation: left neighbour less the right one
+    [[-1.0, -4.0, -8.0, 4.0]]
     """
 
     _axes = 1
@@ -166,11 +168,11 @@ class Conv2d(_Gather):
     Examples
     --------
     >>> import neurenix as nx
-    >>> layer = nx.nn.Conv2d(3, 8, 3, padding=1)
-    >>> layer(nx.Tensor(shape=(1, 3, 5, 7))).shape
-    (1, 8, 5, 7)
-    >>> layer
-    Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))
+    >>> layer = nx.nn.Conv2d(3, 8, 3, stride=2, padding=1)
+    >>> layer(nx.zeros(1, 3, 5, 7)).shape, layer.weight.shape  # rounded up: (5 + 2 - 3) // 2 + 1 rows
+    ((1, 8, 3, 4), (8, 3, 3, 3))
+    >>> nx.nn.Conv2d(8, 8, 3, padding="same", groups=8, padding_mode="reflect")
+    Conv2d(8, 8, kernel_size=(3, 3), stride=(1, 1), padding=same, groups=8, padding_mode=reflect)
     """
 
     def forward(self, input: Any) -> Tensor:
@@ -188,8 +190,9 @@ class Conv3d(_Gather):
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.Conv3d(2, 4, 3, padding=1)(nx.Tensor(shape=(1, 2, 5, 6, 7))).shape
-    (1, 4, 5, 6, 7)
+    >>> layer = nx.nn.Conv3d(2, 4, (1, 3, 3), padding=(0, 1, 1))
+    >>> layer(nx.zeros(1, 2, 5, 6, 7)).shape, layer.weight.shape
+    ((1, 4, 5, 6, 7), (4, 2, 1, 3, 3))
     """
 
     _axes = 3

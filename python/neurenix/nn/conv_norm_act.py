@@ -47,9 +47,11 @@ class ConvNormAct(Sequential):
     Examples
     --------
     >>> import neurenix as nx
-    >>> block = nx.nn.ConvNormAct(3, 8)
-    >>> block(nx.Tensor(shape=(1, 3, 5, 7))).shape
-    (1, 8, 5, 7)
+    >>> block = nx.nn.ConvNormAct(3, 8, stride=2, norm="group", activation="silu")
+    >>> block(nx.zeros(1, 3, 6, 8)).shape
+    (1, 8, 3, 4)
+    >>> [type(layer).__name__ for layer in block]
+    ['Conv2d', 'GroupNorm', 'SiLU']
     """
 
     _runs_in_turn = True

@@ -47,8 +47,10 @@ class Embedding(Module):
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.Embedding(10, 4)(nx.tensor([[1, 2, 3]])).shape
-    (1, 3, 4)
+    >>> layer = nx.nn.Embedding(10, 4, padding_idx=0)
+    >>> y = layer(nx.tensor([[1, 2, 0]]))
+    >>> y.shape, y[0, 2].tolist()
+    ((1, 3, 4), [0.0, 0.0, 0.0, 0.0])
     """
 
     def __init__(

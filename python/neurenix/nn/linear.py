@@ -36,12 +36,18 @@ class Linear(Module):
     ------
     ArgumentError
         If a size is not an integer of at least 1.
+    ShapeError
+        In the call, if the last axis has another size.
 
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.Linear(16, 4)(nx.Tensor(shape=(2, 16))).shape
-    (2, 4)
+    >>> layer = nx.nn.Linear(3, 2)
+    >>> layer(nx.zeros(4, 5, 3)).shape  # any number of axes before the last
+    (4, 5, 2)
+    >>> _ = layer.weight.assign_([[1.0, 0.0, 0.0], [1.0, 1.0, 1.0]]), layer.bias.assign_([10.0, 0.0])
+    >>> layer(nx.tensor([1.0, 2.0, 3.0])).tolist()
+    [11.0, 6.0]
     """
 
     def __init__(
@@ -210,7 +216,7 @@ class Unflatten(Module):
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.Unflatten(1, (3, 4))(nx.Tensor(shape=(2, 12))).shape
+    >>> nx.nn.Unflatten(1, (3, -1))(nx.zeros(2, 12)).shape
     (2, 3, 4)
     """
 

@@ -60,8 +60,10 @@ class BCELoss(_WeightedLoss):
     Examples
     --------
     >>> import neurenix as nx
-    >>> round(nx.nn.BCELoss()(nx.tensor([0.5]), nx.tensor([1])).item(), 4)
-    0.6931
+    >>> loss = nx.nn.BCELoss()
+    >>> probabilities, mask = nx.tensor([[[[0.5, 0.9]]]]), nx.tensor([[[[1, 1]]]])  # (N, 1, H, W)
+    >>> round(loss(probabilities, mask).item(), 4)  # -(log 0.5 + log 0.9) / 2
+    0.3993
     """
 
     def __init__(
@@ -154,11 +156,22 @@ class CrossEntropyLoss(_WeightedLoss):
     label_smoothing : float
         The share of the target that is spread evenly over all classes.
 
+    Raises
+    ------
+    ArgumentError
+        In the call, if a class number is neither below C nor ``ignore_index``, or the prediction is the output of softmax.
+    ShapeError
+        In the call, if logits (N, C, ...) and target do not fit.
+
     Examples
     --------
     >>> import neurenix as nx
-    >>> round(nx.nn.CrossEntropyLoss()(nx.tensor([[0.0, 0.0]]), nx.tensor([1])).item(), 4)
-    0.6931
+    >>> logits = nx.tensor([[[[2.0, 0.0]], [[0.0, 0.0]]]])  # (N, C, H, W): two classes at two pixels
+    >>> loss = nx.nn.CrossEntropyLoss(ignore_index=255)
+    >>> round(loss(logits, nx.tensor([[[0, 1]]])).item(), 4)  # (log(1 + exp(-2)) + log 2) / 2
+    0.41
+    >>> round(loss(logits, nx.tensor([[[0, 255]]])).item(), 4)  # the second pixel does not count
+    0.1269
     """
 
     def __init__(

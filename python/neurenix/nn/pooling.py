@@ -31,8 +31,9 @@ class MaxPool2d(Module):
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.MaxPool2d(2)(nx.Tensor(shape=(1, 3, 8, 8))).shape
-    (1, 3, 4, 4)
+    >>> x = nx.tensor([[[1.0, 2.0, 3.0], [4.0, 9.0, 6.0]]])
+    >>> nx.nn.MaxPool2d(2)(x).tolist(), nx.nn.MaxPool2d(2, ceil_mode=True)(x).tolist()  # the odd column is dropped, or kept
+    ([[[9.0]]], [[[9.0, 6.0]]])
     """
 
     def __init__(
@@ -96,9 +97,10 @@ class MaxUnpool2d(Module):
     Examples
     --------
     >>> import neurenix as nx
-    >>> y, where = nx.nn.MaxPool2d(2, return_indices=True)(nx.Tensor(shape=(1, 3, 8, 8)))
-    >>> nx.nn.MaxUnpool2d(2)(y, where).shape
-    (1, 3, 8, 8)
+    >>> x = nx.tensor([[[1.0, 2.0], [4.0, 3.0]]])
+    >>> y, where = nx.nn.MaxPool2d(2, return_indices=True)(x)
+    >>> nx.nn.MaxUnpool2d(2)(y, where).tolist()
+    [[[0.0, 0.0], [4.0, 0.0]]]
     """
 
     def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0) -> None:
@@ -159,11 +161,20 @@ class AvgPool2d(Module):
     divisor_override : int, optional
         Divide every sum by this instead.
 
+    Raises
+    ------
+    ArgumentError
+        If a number is too small, or the padding more than half the window.
+
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.AvgPool2d(3, stride=1, padding=1)(nx.Tensor(shape=(1, 3, 8, 8))).shape
-    (1, 3, 8, 8)
+    >>> x = nx.ones(1, 2, 2)
+    >>> nx.nn.AvgPool2d(3, stride=1, padding=1)(x).numpy().round(4)  # four ones over nine pixels
+    array([[[0.4444, 0.4444],
+            [0.4444, 0.4444]]], dtype=float32)
+    >>> nx.nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)(x).tolist()
+    [[[1.0, 1.0], [1.0, 1.0]]]
     """
 
     def __init__(

@@ -18,13 +18,17 @@ def _axis(layer: str, dim: Any) -> int | None:
 
 
 class GLU(Module):
-    """The first half along ``dim`` times the sigmoid of the second.
+    """The first half along ``dim`` times the sigmoid of the second; the axis has an even size.
+
+    References
+    ----------
+    .. [1] Y. Dauphin et al., "Language modeling with gated convolutional networks", ICML 2017.
 
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.GLU()(nx.tensor([-1.0, 2.0])).shape
-    (1,)
+    >>> nx.nn.GLU(dim=1)(nx.tensor([[4.0, 6.0, 0.0, 100.0]])).tolist()  # 4 sigmoid(0), 6 sigmoid(100)
+    [[2.0, 6.0]]
     """
 
     _shown = ("dim",)
@@ -40,11 +44,17 @@ class GLU(Module):
 class Softmax(Module):
     """``exp(x)`` over its sum along ``dim``; the result carries its logits, so that a log loss of it is stable.
 
+    Raises
+    ------
+    DTypeError
+        If ``dim`` is not an integer.
+
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.Softmax(dim=1)(nx.tensor([[0.0, 0.0]])).shape
-    (1, 2)
+    >>> nx.nn.Softmax(dim=1)(nx.tensor([[0.0, 0.0, 1000.0], [1.0, 1.0, 1.0]])).numpy().round(4)
+    array([[0.    , 0.    , 1.    ],
+           [0.3333, 0.3333, 0.3333]], dtype=float32)
     """
 
     _shown = ("dim",)
@@ -58,13 +68,14 @@ class Softmax(Module):
 
 
 class LogSoftmax(Module):
-    """The logarithm of softmax along ``dim``.
+    """The logarithm of softmax along ``dim``, ``x - log(sum exp(x))``, without overflow.
 
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.LogSoftmax(dim=1)(nx.tensor([[0.0, 0.0]])).shape
-    (1, 2)
+    >>> nx.nn.LogSoftmax(dim=1)(nx.tensor([[0.0, 0.0], [0.0, 3.0]])).numpy().round(4)
+    array([[-0.6931, -0.6931],
+           [-3.0486, -0.0486]], dtype=float32)
     """
 
     _shown = ("dim",)
@@ -78,13 +89,13 @@ class LogSoftmax(Module):
 
 
 class Softmin(Module):
-    """Softmax of ``-x`` along ``dim``.
+    """Softmax of ``-x`` along ``dim``: the smallest weighs most.
 
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.Softmin(dim=1)(nx.tensor([[0.0, 0.0]])).shape
-    (1, 2)
+    >>> nx.nn.Softmin(dim=0)(nx.tensor([0.0, 1.0, 2.0])).numpy().round(4)
+    array([0.6652, 0.2447, 0.09  ], dtype=float32)
     """
 
     _shown = ("dim",)

@@ -12,20 +12,28 @@ from neurenix.tensor import Tensor
 
 
 class ReLU6(InPlace):
-    """The input kept from 0 to 6.
+    """The input kept from 0 to 6: what few bits can hold.
+
+    References
+    ----------
+    .. [1] A. Howard et al., "MobileNets: efficient convolutional neural networks for mobile vision applications", arXiv:1704.04861, 2017.
 
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.ReLU6()(nx.tensor([-1.0, 0.0, 2.0]))
-    tensor([0., 0., 2.])
+    >>> nx.nn.ReLU6()(nx.tensor([-1.0, 2.0, 8.0]))
+    tensor([0., 2., 6.])
     """
 
     _function = staticmethod(ops.relu6)
 
 
 class Hardswish(InPlace):
-    """``x * hardsigmoid(x)``.
+    """``x * hardsigmoid(x)``: :class:`SiLU` in straight pieces.
+
+    References
+    ----------
+    .. [1] A. Howard et al., "Searching for MobileNetV3", ICCV 2019.
 
     Examples
     --------
@@ -69,7 +77,7 @@ class Hardtanh(InPlace):
     Raises
     ------
     ArgumentError
-        For an argument outside what it may be.
+        If ``min_val`` is above ``max_val``.
 
     Examples
     --------
@@ -120,7 +128,7 @@ class Hardshrink(Module):
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.Hardshrink()(nx.tensor([-1.0, 0.0, 2.0]))
+    >>> nx.nn.Hardshrink(0.5)(nx.tensor([-1.0, 0.25, 2.0]))
     tensor([-1.,  0.,  2.])
     """
 
@@ -137,17 +145,17 @@ class Hardshrink(Module):
 
 
 class Softshrink(Module):
-    """``x`` moved towards 0 by ``lambd``.
+    """``x`` moved towards 0 by ``lambd``, 0 where it is nearer than that.
 
     Raises
     ------
     ArgumentError
-        For an argument outside what it may be.
+        If ``lambd`` is negative.
 
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.Softshrink()(nx.tensor([-1.0, 0.0, 2.0]))
+    >>> nx.nn.Softshrink(0.5)(nx.tensor([-1.0, 0.25, 2.0]))
     tensor([-0.5,  0. ,  1.5])
     """
 

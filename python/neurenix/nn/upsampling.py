@@ -36,8 +36,13 @@ class Upsample(Module):
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.Upsample(scale_factor=2, mode="bilinear")(nx.Tensor(shape=(1, 3, 8, 8))).shape
-    (1, 3, 16, 16)
+    >>> x = nx.tensor([[[0.0, 4.0]]])  # (N, C, L)
+    >>> nx.nn.Upsample(scale_factor=2)(x).tolist()
+    [[[0.0, 0.0, 4.0, 4.0]]]
+    >>> nx.nn.Upsample(scale_factor=2, mode="linear")(x).tolist()  # half-pixel aligned
+    [[[0.0, 1.0, 3.0, 4.0]]]
+    >>> nx.nn.Upsample(size=3, mode="linear", align_corners=True)(x).tolist()
+    [[[0.0, 2.0, 4.0]]]
     """
 
     def __init__(
@@ -101,11 +106,17 @@ class PixelShuffle(Module):
     upscale_factor : int
         The factor r.
 
+    References
+    ----------
+    .. [1] W. Shi et al., "Real-time single image and video super-resolution using an efficient sub-pixel convolutional neural network",
+       CVPR 2016.
+
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.PixelShuffle(2)(nx.Tensor(shape=(1, 12, 4, 4))).shape
-    (1, 3, 8, 8)
+    >>> x = nx.arange(4).reshape(1, 4, 1, 1)
+    >>> nx.nn.PixelShuffle(2)(x).tolist()  # four channels of one pixel: one channel of 2x2
+    [[[[0, 1], [2, 3]]]]
     """
 
     _shown = ("upscale_factor",)
@@ -129,8 +140,10 @@ class PixelUnshuffle(Module):
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.PixelUnshuffle(2)(nx.Tensor(shape=(1, 3, 8, 8))).shape
-    (1, 12, 4, 4)
+    >>> x = nx.arange(16).reshape(1, 1, 4, 4)
+    >>> y = nx.nn.PixelUnshuffle(2)(x)
+    >>> y.shape, y[0, 0].tolist()  # the first channel: every second row and column
+    ((1, 4, 2, 2), [[0, 2], [8, 10]])
     """
 
     _shown = ("downscale_factor",)
@@ -150,11 +163,15 @@ class ChannelShuffle(Module):
     ----------
     groups : int
 
+    References
+    ----------
+    .. [1] X. Zhang et al., "ShuffleNet: an extremely efficient convolutional neural network for mobile devices", CVPR 2018.
+
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.ChannelShuffle(2)(nx.Tensor(shape=(1, 4, 8, 8))).shape
-    (1, 4, 8, 8)
+    >>> nx.nn.ChannelShuffle(2)(nx.arange(6).reshape(1, 6, 1, 1)).ravel().tolist()
+    [0, 3, 1, 4, 2, 5]
     """
 
     _shown = ("groups",)
@@ -178,13 +195,14 @@ def _check_patches(name: str, kernel_size: Any, dilation: Any, padding: Any, str
 
 
 class Unfold(Module):
-    """Lay every patch of a map out as a column; see :func:`neurenix.nn.functional.unfold`.
+    """Lay every patch of a map (N, C, H, W) out as a column of (N, C kH kW, patches); see :func:`neurenix.nn.functional.unfold`.
 
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.Unfold(3, padding=1)(nx.Tensor(shape=(1, 2, 4, 4))).shape
-    (1, 18, 16)
+    >>> columns = nx.nn.Unfold(2)(nx.arange(6).reshape(1, 1, 2, 3).float())
+    >>> columns.shape, columns[0, :, 0].tolist(), columns[0, :, 1].tolist()  # both 2x2 patches
+    ((1, 4, 2), [0.0, 1.0, 3.0, 4.0], [1.0, 2.0, 4.0, 5.0])
     """
 
     _shown = ("kernel_size", "dilation", "padding", "stride")
@@ -199,13 +217,14 @@ class Unfold(Module):
 
 
 class Fold(Module):
-    """Add patches laid out as columns back into a map; see :func:`neurenix.nn.functional.fold`.
+    """Add patches laid out as columns (N, C kH kW, patches) back into a map; see :func:`neurenix.nn.functional.fold`.
 
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.Fold((4, 4), 3, padding=1)(nx.Tensor(shape=(1, 18, 16))).shape
-    (1, 2, 4, 4)
+    >>> columns = nx.ones(1, 4, 2)  # two patches of 2x2
+    >>> nx.nn.Fold((2, 3), 2)(columns).tolist()  # how many patches a pixel is in
+    [[[[1.0, 2.0, 1.0], [1.0, 2.0, 1.0]]]]
     """
 
     _shown = ("output_size", "kernel_size", "dilation", "padding", "stride")

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from neurenix.ops import optim as steps
-from neurenix.optim.optimizer import Batch, Group, Optimizer
+from neurenix.optim.batch import Batch
+from neurenix.optim.entries import Group
+from neurenix.optim.optimizer import Optimizer
 
 Betas = tuple[float, float]
 
@@ -100,6 +102,16 @@ class AdamW(Adam):
     References
     ----------
     .. [1] I. Loshchilov and F. Hutter, "Decoupled weight decay regularization", ICLR 2019.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> p, q = nx.tensor([1.0], requires_grad=True), nx.tensor([1.0], requires_grad=True)
+    >>> p.grad, q.grad = nx.tensor([0.0]), nx.tensor([0.0])
+    >>> nx.optim.AdamW([p], lr=0.5, weight_decay=0.5).step()
+    >>> nx.optim.Adam([q], lr=0.5, weight_decay=0.5, eps=0.0).step()  # here the decay is part of the gradient, and is scaled like it
+    >>> p.tolist(), q.tolist()
+    ([0.75], [0.5])
     """
 
     def __init__(
@@ -125,6 +137,19 @@ class Adamax(Optimizer):
     """Adam with the largest gradient in place of the second moment, see :class:`Adam` for the parameters.
 
     ``u = max(beta2 u, |g| + eps)``, ``p -= lr / (1 - beta1^t) * m / u``.
+
+    References
+    ----------
+    .. [1] D. Kingma and J. Ba, "Adam: a method for stochastic optimization", section 7.1, ICLR 2015.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> p = nx.tensor([1.0, 1.0], requires_grad=True)
+    >>> p.grad = nx.tensor([4.0, -0.5])
+    >>> nx.optim.Adamax([p], lr=0.25, eps=0.0).step()
+    >>> p.tolist()  # the first step has the rate's size, whatever the gradient's
+    [0.75, 1.25]
     """
 
     def __init__(
@@ -191,7 +216,19 @@ class NAdam(_Rectified):
 
     References
     ----------
-    .. [1] T. Dozat, "Incorporating Nesterov momentum into Adam", 2016.
+    .. [1] T. Dozat, "Incorporating Nesterov momentum into Adam", ICLR workshop 2016.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> p = nx.tensor([1.0], requires_grad=True)
+    >>> optimizer = nx.optim.NAdam([p], lr=0.1)
+    >>> for _ in range(100):
+    ...     optimizer.zero_grad()
+    ...     ((p - 3.0) ** 2).sum().backward()
+    ...     optimizer.step()
+    >>> round(p.item(), 1)
+    3.0
     """
 
     def __init__(
@@ -231,6 +268,15 @@ class RAdam(_Rectified):
     References
     ----------
     .. [1] L. Liu et al., "On the variance of the adaptive learning rate and beyond", ICLR 2020.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> p = nx.tensor([1.0], requires_grad=True)
+    >>> p.grad = nx.tensor([4.0])
+    >>> nx.optim.RAdam([p], lr=0.125).step()  # a first step by momentum alone, not divided by the root of v
+    >>> p.tolist()
+    [0.5]
     """
 
     def __init__(
@@ -270,11 +316,21 @@ class RAdam(_Rectified):
 class Lion(Optimizer):
     """Steps of one size along the sign of a momentum.
 
-    ``p = p (1 - lr * weight_decay) - lr * sign(beta1 m + (1 - beta1) g)``, then ``m += (1 - beta2) (g - m)``.
+    ``p = p (1 - lr * weight_decay) - lr * sign(beta1 m + (1 - beta1) g)``, then ``m += (1 - beta2) (g - m)``. Its rate is to be 3 to 10 times
+    smaller than Adam's, its decay as much larger; it keeps one array a parameter, not two.
 
     References
     ----------
     .. [1] X. Chen et al., "Symbolic discovery of optimization algorithms", NeurIPS 2023.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> p = nx.tensor([1.0, 1.0], requires_grad=True)
+    >>> p.grad = nx.tensor([1000.0, -0.001])
+    >>> nx.optim.Lion([p], lr=0.25).step()
+    >>> p.tolist()
+    [0.75, 1.25]
     """
 
     def __init__(

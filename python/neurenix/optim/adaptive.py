@@ -9,7 +9,9 @@ import numpy as np
 
 from neurenix.errors import ArgumentError
 from neurenix.ops import optim as steps
-from neurenix.optim.optimizer import Batch, Group, Optimizer, constant_like, is_pair
+from neurenix.optim.batch import Batch, constant_like
+from neurenix.optim.entries import Group, is_pair
+from neurenix.optim.optimizer import Optimizer
 
 
 class RMSprop(Optimizer):
@@ -32,7 +34,17 @@ class RMSprop(Optimizer):
 
     References
     ----------
-    .. [1] G. Hinton, "Neural networks for machine learning", lecture 6, 2012.
+    .. [1] T. Tieleman and G. Hinton, "RMSprop: divide the gradient by a running average of its recent magnitude", Neural networks for machine
+       learning, lecture 6.5, 2012.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> p = nx.tensor([1.0, 1.0], requires_grad=True)
+    >>> p.grad = nx.tensor([100.0, 0.01])
+    >>> nx.optim.RMSprop([p], lr=0.25, alpha=0.75, eps=0.0).step()
+    >>> p.numpy().round(4)  # 1 - 0.25 g / sqrt(0.25 g^2): small and large gradients step alike
+    array([0.5, 0.5], dtype=float32)
     """
 
     def __init__(
@@ -75,9 +87,23 @@ class RMSprop(Optimizer):
 class Adagrad(Optimizer):
     """Steps divided by the root of the sum of squares: ``p -= lr / (1 + (t - 1) lr_decay) * g / (sqrt(sum) + eps)``.
 
+    Steps shrink as the sum, which begins at ``initial_accumulator_value``, grows.
+
     References
     ----------
     .. [1] J. Duchi et al., "Adaptive subgradient methods for online learning and stochastic optimization", JMLR 12, 2011.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> p, seen = nx.tensor([0.0], requires_grad=True), []
+    >>> optimizer = nx.optim.Adagrad([p], lr=1.0)
+    >>> for _ in range(4):
+    ...     p.grad = nx.tensor([-1.0])
+    ...     optimizer.step()
+    ...     seen.append(round(p.item(), 3))
+    >>> seen  # steps of 1, 1 / sqrt(2), 1 / sqrt(3), 1 / 2
+    [1.0, 1.707, 2.284, 2.784]
     """
 
     def __init__(
@@ -109,11 +135,27 @@ class Adagrad(Optimizer):
 
 
 class Adadelta(Optimizer):
-    """Steps scaled by the ratio of running root mean squares of steps and gradients.
+    """Steps scaled by the ratio of running root mean squares of steps and gradients, so that a step has the parameter's unit.
+
+    ``s += (1 - rho) (g^2 - s)``, ``d = sqrt((a + eps) / (s + eps)) g``, ``a += (1 - rho) (d^2 - a)``, ``p -= lr * d``.
+
+    Raises
+    ------
+    ArgumentError
+        If ``rho`` is not in [0, 1].
 
     References
     ----------
-    .. [1] M. Zeiler, "ADADELTA: an adaptive learning rate method", 2012.
+    .. [1] M. Zeiler, "ADADELTA: an adaptive learning rate method", arXiv:1212.5701, 2012.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> p = nx.tensor([1.0], requires_grad=True)
+    >>> p.grad = nx.tensor([4.0])
+    >>> nx.optim.Adadelta([p], rho=0.75, eps=1.0).step()
+    >>> round(p.item(), 4)  # 1 - sqrt(1 / (0.25 * 16 + 1)) * 4
+    -0.7889
     """
 
     def __init__(
@@ -149,9 +191,38 @@ class Adadelta(Optimizer):
 class Rprop(Optimizer):
     """Steps by the gradient's sign; their sizes grow while it stays and shrink when it turns. For full batches.
 
+    Parameters
+    ----------
+    params : iterable of Tensor, or of dict
+    lr : float
+        Size of the first step.
+    etas : (float, float)
+        Factors of a step's size where the sign turned, and where it stayed.
+    step_sizes : (float, float)
+        The least and the largest step.
+    capturable, foreach, maximize, differentiable
+        As in :class:`RMSprop`.
+
+    Raises
+    ------
+    ArgumentError
+        If the factors or sizes are no such pairs.
+
     References
     ----------
     .. [1] M. Riedmiller and H. Braun, "A direct adaptive method for faster backpropagation learning", ICNN 1993.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> p, seen = nx.tensor([0.0], requires_grad=True), []
+    >>> optimizer = nx.optim.Rprop([p], lr=1.0, etas=(0.5, 2.0))
+    >>> for gradient in (-9.0, -0.1, -0.1, 5.0, 5.0):
+    ...     p.grad = nx.tensor([gradient])
+    ...     optimizer.step()
+    ...     seen.append(p.item())
+    >>> seen  # 1, 2, 4; none where the sign turns; 2 back
+    [1.0, 3.0, 7.0, 7.0, 5.0]
     """
 
     def __init__(
@@ -192,9 +263,33 @@ class Rprop(Optimizer):
 class ASGD(Optimizer):
     """Averaged stochastic gradient descent: the average of the parameters is in ``state[p]["ax"]``.
 
+    Parameters
+    ----------
+    params : iterable of Tensor, or of dict
+    lr : float
+        The rate decays as ``lr / (1 + lambd * lr * t) ** alpha``.
+    lambd, alpha : float
+        ``lambd`` shrinks the parameters too, by ``1 - lambd * rate`` a step.
+    t0 : float
+        Averaged is what steps after ``t0 + 1`` give, as PyTorch does; until then the average is the parameter itself.
+    weight_decay : float
+    foreach, maximize, differentiable, capturable
+        As in :class:`RMSprop`.
+
     References
     ----------
     .. [1] B. Polyak and A. Juditsky, "Acceleration of stochastic approximation by averaging", SIAM J. Control Optim. 30, 1992.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> p = nx.tensor([0.0], requires_grad=True)
+    >>> optimizer = nx.optim.ASGD([p], lr=1.0, lambd=0.0, t0=0)
+    >>> for gradient in (-1.0, -1.0, -1.0):
+    ...     p.grad = nx.tensor([gradient])
+    ...     optimizer.step()
+    >>> p.tolist(), optimizer.state[p]["ax"].tolist()  # the last, and the mean of 2 and 3
+    ([3.0], [2.5])
     """
 
     def __init__(

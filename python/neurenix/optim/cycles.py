@@ -12,11 +12,28 @@ from neurenix.optim.schedule import LRScheduler, Rate, begin_momentum, check_cou
 
 
 class CosineAnnealingLR(LRScheduler):
-    """From the initial rate to ``eta_min`` along half a cosine of ``T_max`` steps.
+    """From the initial rate to ``eta_min`` along half a cosine of ``T_max`` steps, and beyond them up again.
+
+    Raises
+    ------
+    ArgumentError
+        If ``T_max`` is not an integer of at least 1.
 
     References
     ----------
     .. [1] I. Loshchilov and F. Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> optimizer = nx.optim.SGD([nx.tensor([1.0])], lr=1.0)
+    >>> schedule = nx.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=4, eta_min=0.1)
+    >>> rates = []
+    >>> for _ in range(5):
+    ...     rates.append(round(optimizer.param_groups[0]["lr"], 3))
+    ...     schedule.step()
+    >>> rates
+    [1.0, 0.868, 0.55, 0.232, 0.1]
     """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
@@ -111,9 +128,26 @@ class OneCycleLR(LRScheduler):
     three_phase : bool
         Come down to the first rate, then further.
 
+    Raises
+    ------
+    ArgumentError
+        If the number of steps is not given, a setting is out of range, or it is stepped too often.
+
     References
     ----------
     .. [1] L. Smith and N. Topin, "Super-convergence: very fast training of neural networks using large learning rates", 2018.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> optimizer = nx.optim.SGD([nx.tensor([1.0])], lr=1.0, momentum=0.9)
+    >>> schedule = nx.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=6, pct_start=0.5, anneal_strategy="linear")
+    >>> rates = []
+    >>> for _ in range(6):
+    ...     rates.append((round(optimizer.param_groups[0]["lr"], 3), round(optimizer.param_groups[0]["momentum"], 3)))
+    ...     schedule.step()
+    >>> rates
+    [(0.04, 0.95), (0.52, 0.9), (1.0, 0.85), (0.667, 0.883), (0.333, 0.917), (0.0, 0.95)]
     """
 
     def __init__(
@@ -210,9 +244,27 @@ class CyclicLR(LRScheduler):
         Move momentum (or Adam's first beta) from ``max_momentum`` to ``base_momentum`` and back.
     base_momentum, max_momentum : float or list of float
 
+    Raises
+    ------
+    ArgumentError
+        For an unknown mode, steps below 1, or an optimizer that has no momentum to cycle.
+
     References
     ----------
     .. [1] L. Smith, "Cyclical learning rates for training neural networks", WACV 2017.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> optimizer = nx.optim.SGD([nx.tensor([1.0])], lr=1.0)
+    >>> settings = {"step_size_up": 2, "mode": "triangular2", "cycle_momentum": False}
+    >>> schedule = nx.optim.lr_scheduler.CyclicLR(optimizer, base_lr=0.0, max_lr=1.0, **settings)
+    >>> rates = []
+    >>> for _ in range(9):
+    ...     rates.append(round(optimizer.param_groups[0]["lr"], 4))
+    ...     schedule.step()
+    >>> rates
+    [0.0, 0.5, 1.0, 0.5, 0.0, 0.25, 0.5, 0.25, 0.0]
     """
 
     def __init__(
@@ -253,7 +305,16 @@ class CyclicLR(LRScheduler):
         self.base_lrs = lows
 
     def scale_fn(self, x: float) -> float:
-        """Height of the triangle: of a cycle's number, or of a step."""
+        """Height of the triangle: of a cycle's number, or of a step.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> optimizer = nx.optim.SGD([nx.tensor([1.0])], lr=1.0, momentum=0.9)
+        >>> schedule = nx.optim.lr_scheduler.CyclicLR(optimizer, base_lr=0.1, max_lr=1.0, mode="triangular2")
+        >>> [schedule.scale_fn(cycle) for cycle in (1, 2, 3)]
+        [1.0, 0.5, 0.25]
+        """
         if self._scale_fn_custom is not None:
             return self._scale_fn_custom(x)
         height: float = {"triangular": 1.0, "triangular2": 1 / 2.0 ** (x - 1)}[self.mode] if self.mode != "exp_range" else self.gamma**x

@@ -41,7 +41,33 @@ class _ByFunction(LRScheduler):
 
 
 class LambdaLR(_ByFunction):
-    """The initial rate times ``lr_lambda(epoch)``; one function, or one a group."""
+    """The initial rate times ``lr_lambda(epoch)``; one function, or one a group.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    lr_lambda : callable or list of callable
+        Of the epoch, counted from 0.
+    last_epoch : int
+        -1 to start.
+
+    Raises
+    ------
+    DTypeError
+        If one is not callable.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> optimizer = nx.optim.SGD([nx.tensor([1.0])], lr=0.5)
+    >>> schedule = nx.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1 / (1 + epoch))
+    >>> rates = []
+    >>> for _ in range(4):
+    ...     rates.append(round(optimizer.param_groups[0]["lr"], 4))
+    ...     schedule.step()
+    >>> rates
+    [0.5, 0.25, 0.1667, 0.125]
+    """
 
     def next_lr(self, at: Rate) -> float:
         """Learning rate of one group."""
@@ -50,7 +76,20 @@ class LambdaLR(_ByFunction):
 
 
 class MultiplicativeLR(_ByFunction):
-    """The rate before times ``lr_lambda(epoch)``; one function, or one a group."""
+    """The rate before times ``lr_lambda(epoch)``; one function, or one a group.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> optimizer = nx.optim.SGD([nx.tensor([1.0])], lr=1.0)
+    >>> schedule = nx.optim.lr_scheduler.MultiplicativeLR(optimizer, lambda epoch: 0.5 if epoch < 3 else 1.0)
+    >>> rates = []
+    >>> for _ in range(5):
+    ...     rates.append(optimizer.param_groups[0]["lr"])
+    ...     schedule.step()
+    >>> rates
+    [1.0, 0.5, 0.25, 0.25, 0.25]
+    """
 
     def next_lr(self, at: Rate) -> float:
         """Learning rate of one group."""
@@ -64,6 +103,11 @@ class MultiplicativeLR(_ByFunction):
 
 class StepLR(LRScheduler):
     """Times ``gamma`` every ``step_size`` epochs.
+
+    Raises
+    ------
+    ArgumentError
+        If ``step_size`` is not an integer of at least 1.
 
     Examples
     --------
@@ -89,7 +133,25 @@ class StepLR(LRScheduler):
 
 
 class MultiStepLR(LRScheduler):
-    """Times ``gamma`` at each of the ``milestones``."""
+    """Times ``gamma`` at each of the ``milestones``, epochs counted from 0; one that stands twice counts twice.
+
+    Raises
+    ------
+    DTypeError
+        If ``milestones`` is no list.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> optimizer = nx.optim.SGD([nx.tensor([1.0])], lr=1.0)
+    >>> schedule = nx.optim.lr_scheduler.MultiStepLR(optimizer, milestones=[2, 3], gamma=0.5)
+    >>> rates = []
+    >>> for _ in range(5):
+    ...     rates.append(optimizer.param_groups[0]["lr"])
+    ...     schedule.step()
+    >>> rates
+    [1.0, 1.0, 0.5, 0.25, 0.25]
+    """
 
     def __init__(self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1, last_epoch: int = -1) -> None:
         if not isinstance(milestones, Iterable):
@@ -111,7 +173,25 @@ class MultiStepLR(LRScheduler):
 
 
 class ConstantLR(LRScheduler):
-    """The initial rate times ``factor`` until ``total_iters`` steps are done, then the initial rate."""
+    """The initial rate times ``factor`` until ``total_iters`` steps are done, then the initial rate.
+
+    Raises
+    ------
+    ArgumentError
+        If ``factor`` is not in (0, 1].
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> optimizer = nx.optim.SGD([nx.tensor([1.0])], lr=1.0)
+    >>> schedule = nx.optim.lr_scheduler.ConstantLR(optimizer, factor=0.25, total_iters=2)
+    >>> rates = []
+    >>> for _ in range(4):
+    ...     rates.append(optimizer.param_groups[0]["lr"])
+    ...     schedule.step()
+    >>> rates
+    [0.25, 0.25, 1.0, 1.0]
+    """
 
     def __init__(self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1) -> None:
         if not 0.0 < factor <= 1.0:
@@ -127,7 +207,25 @@ class ConstantLR(LRScheduler):
 
 
 class LinearLR(LRScheduler):
-    """From ``start_factor`` to ``end_factor`` of the initial rate in a line of ``total_iters`` steps: a warm-up."""
+    """From ``start_factor`` to ``end_factor`` of the initial rate in a line of ``total_iters`` steps: a warm-up.
+
+    Raises
+    ------
+    ArgumentError
+        If ``start_factor`` is not in (0, 1], or ``end_factor`` not in [0, 1].
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> optimizer = nx.optim.SGD([nx.tensor([1.0])], lr=1.0)
+    >>> schedule = nx.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.25, total_iters=3)
+    >>> rates = []
+    >>> for _ in range(5):
+    ...     rates.append(round(optimizer.param_groups[0]["lr"], 4))
+    ...     schedule.step()
+    >>> rates
+    [0.25, 0.5, 0.75, 1.0, 1.0]
+    """
 
     def __init__(
         self, optimizer: Optimizer, start_factor: float = 1.0 / 3, end_factor: float = 1.0, total_iters: int = 5, last_epoch: int = -1
@@ -150,7 +248,20 @@ class LinearLR(LRScheduler):
 
 
 class ExponentialLR(LRScheduler):
-    """Times ``gamma`` every epoch."""
+    """Times ``gamma`` every epoch.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> optimizer = nx.optim.SGD([nx.tensor([1.0])], lr=1.0)
+    >>> schedule = nx.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
+    >>> rates = []
+    >>> for _ in range(4):
+    ...     rates.append(optimizer.param_groups[0]["lr"])
+    ...     schedule.step()
+    >>> rates
+    [1.0, 0.5, 0.25, 0.125]
+    """
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
         self.gamma = gamma
@@ -164,10 +275,27 @@ class ExponentialLR(LRScheduler):
 class PolynomialLR(LRScheduler):
     """Down to 0 in ``total_iters`` steps: the initial rate times ``(1 - epoch / total_iters) ** power``.
 
+    Raises
+    ------
+    ArgumentError
+        If ``total_iters`` is not an integer of at least 1.
+
     References
     ----------
     .. [1] L.-C. Chen et al., "DeepLab: semantic image segmentation with deep convolutional nets, atrous convolution, and fully
        connected CRFs", IEEE Trans. PAMI 40, 2018 (the "poly" policy).
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> optimizer = nx.optim.SGD([nx.tensor([1.0])], lr=1.0)
+    >>> schedule = nx.optim.lr_scheduler.PolynomialLR(optimizer, total_iters=4, power=2.0)
+    >>> rates = []
+    >>> for _ in range(6):
+    ...     rates.append(round(optimizer.param_groups[0]["lr"], 4))
+    ...     schedule.step()
+    >>> rates
+    [1.0, 0.5625, 0.25, 0.0625, 0.0, 0.0]
     """
 
     def __init__(self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1) -> None:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any
 
-import numpy as np
-
-from neurenix import backend, layout
+from neurenix import layout
 from neurenix._hook_methods import HookHandle
-from neurenix._typing import Array
 from neurenix.autograd import enable_grad
-from neurenix.backend.kernel import is_skipping
 from neurenix.errors import ArgumentError, DTypeError, FileError, ShapeError
+from neurenix.optim.batch import Batch, constant_like
+from neurenix.optim.entries import Group, is_number, is_pair, own, plain, restored, unrounded, view_of
 from neurenix.signals import undisturbed
 from neurenix.tensor import Tensor
 
-Group = dict[str, Any]
 _AT_LEAST_ZERO = (
     "lr",
     "weight_decay",
@@ -30,45 +26,6 @@ _AT_LEAST_ZERO = (
     "alpha",
     "rho",
 )
-_NUMBERS = ("step", "mu_product", "eta", "mu")  # entries of a state that are one number whatever the parameter
-
-
-class Batch(NamedTuple):
-    """Parameters of one group that take the same step in one kernel call."""
-
-    parameters: list[Tensor]
-    gradients: list[Array]
-    states: list[dict[str, Any]]
-    step: int  # of these parameters, counted from 1
-
-    @property
-    def arrays(self) -> list[Array]:
-        """The parameters' arrays."""
-        return [p._array for p in self.parameters]
-
-    def only(self, chosen: list[int]) -> Batch:
-        """Some of the parameters."""
-        parts = ([self.parameters[i] for i in chosen], [self.gradients[i] for i in chosen], [self.states[i] for i in chosen])
-        return Batch(*parts, self.step)
-
-    def state(self, name: str) -> list[Array]:
-        """One state array a parameter."""
-        return [s[name] for s in self.states]
-
-    def zeros(self, *names: str) -> None:
-        """Make states that are not there yet, all zero."""
-        for p, s in zip(self.parameters, self.states, strict=True):
-            for name in names:
-                if name not in s:
-                    s[name] = constant_like(p._array, 0.0)
-
-
-def constant_like(array: Array, value: float) -> Array:
-    """A new array beside ``array`` with one value in it."""
-    filled = backend.empty(array.shape, array.dtype, "cpu")
-    if not is_skipping():
-        filled.fill(value)
-    return backend.to_device(filled, backend.device_of(array))
 
 
 class Optimizer:
@@ -90,6 +47,28 @@ class Optimizer:
         Each with ``"params"`` and its settings; change ``group["lr"]`` at any time.
     state : dict
         What is remembered of a parameter, by the parameter.
+
+    Raises
+    ------
+    DTypeError
+        If ``params`` is no iterable of float tensors that no operation made.
+    ArgumentError
+        If there are none, one stands twice, or a setting is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np, neurenix as nx
+    >>> class SignSGD(nx.optim.Optimizer):
+    ...     def __init__(self, params, lr=0.01):
+    ...         super().__init__(params, {"lr": lr})
+    ...     def update(self, group, batch):  # arrays in place: parameters, gradients
+    ...         for array, gradient in zip(batch.arrays, batch.gradients):
+    ...             array -= group["lr"] * np.sign(gradient)
+    >>> p = nx.tensor([1.0, 2.0], requires_grad=True)
+    >>> (p * nx.tensor([3.0, -4.0])).sum().backward()
+    >>> SignSGD([p], lr=0.5).step()
+    >>> p.tolist()
+    [0.5, 2.5]
     """
 
     def __init__(self, params: Iterable[Any], defaults: Group) -> None:
@@ -113,14 +92,30 @@ class Optimizer:
     def add_param_group(self, param_group: Group) -> None:
         """Add parameters with settings of their own.
 
+        Parameters
+        ----------
+        param_group : dict
+            ``"params"``, a tensor or an iterable of tensors, and settings that differ from the defaults.
+
         Raises
         ------
         ArgumentError
             For a parameter given twice, or a setting out of range.
+        DTypeError
+            For what is no float tensor that no operation made.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> encoder, head = nx.nn.Linear(8, 4), nx.nn.Linear(4, 2)
+        >>> optimizer = nx.optim.SGD(head.parameters(), lr=0.1)
+        >>> optimizer.add_param_group({"params": encoder.parameters(), "lr": 0.001})  # a pretrained part moves slowly
+        >>> [(group["lr"], len(group["params"])) for group in optimizer.param_groups]
+        [(0.1, 2), (0.001, 2)]
         """
         if not isinstance(param_group, dict) or "params" not in param_group:
             raise ArgumentError(f"{self._name}: expected a dict with 'params', got {param_group!r}; pass {{'params': ..., 'lr': ...}}")
-        group = {k: v if k == "params" else _setting(v) for k, v in {**self.defaults, **param_group}.items()}
+        group = {k: v if k == "params" else plain(v) for k, v in {**self.defaults, **param_group}.items()}
         params, names = self._unnamed([group["params"]] if isinstance(group["params"], Tensor) else list(group["params"]))
         if names:
             group["param_names"] = names
@@ -146,10 +141,24 @@ class Optimizer:
         return ([p for _, p in given], [str(name) for name, _ in given]) if given and all(named) else (given, [])
 
     def check(self, group: Group) -> None:
-        """Refuse settings out of range."""
+        """Refuse settings out of range.
+
+        Raises
+        ------
+        ArgumentError
+            For the first that is. A subclass that has settings of its own checks them and calls this one too.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> nx.optim.SGD([nx.tensor([1.0])], lr=-1.0)
+        Traceback (most recent call last):
+            ...
+        neurenix.errors.ArgumentError: SGD: expected lr of at least 0, got -1.0; pass e.g. lr=0.001
+        """
         for name in _AT_LEAST_ZERO:
             value = group.get(name, 0.0)
-            if not _is_number(value) or not value >= 0:
+            if not is_number(value) or not value >= 0:
                 raise ArgumentError(f"{self._name}: expected {name} of at least 0, got {value!r}; pass e.g. {name}=0.001")
         betas = group.get("betas", (0.0, 0.0))
         if not is_pair(betas) or not all(0.0 <= b < 1.0 for b in betas):
@@ -160,7 +169,18 @@ class Optimizer:
             raise ArgumentError(f"{self._name}: expected at most one of fused and foreach, got both; leave both out, they change nothing")
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients, or with ``set_to_none=False`` set them to zero."""
+        """Forget the gradients, or with ``set_to_none=False`` set them to zero.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> p = nx.tensor([2.0], requires_grad=True)
+        >>> optimizer = nx.optim.SGD([p], lr=0.1)
+        >>> (p * p).sum().backward()
+        >>> optimizer.zero_grad()
+        >>> p.grad is None
+        True
+        """
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is not None:
@@ -183,7 +203,7 @@ class Optimizer:
             if p.grad is None:
                 continue
             if not (p._array.flags.c_contiguous and p._array.flags.writeable):
-                p._array = _own(p._array)
+                p._array = own(p._array)
             state = self.state.setdefault(p, {})
             step = state["step"] = state.get("step", 0) + 1
             batch = batches.setdefault((p.dtype, p.device, step), Batch([], [], [], step))
@@ -193,7 +213,35 @@ class Optimizer:
         yield from batches.values()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update every parameter that has a gradient, in place; ``closure`` computes the loss anew first."""
+        """Update every parameter that has a gradient, in place; ``closure`` computes the loss anew first.
+
+        Parameters
+        ----------
+        closure : callable, optional
+            Computes the loss and its gradients anew, with recording on; called once, before the update.
+
+        Returns
+        -------
+        What ``closure`` returned, or ``None``
+
+        Raises
+        ------
+        DTypeError, ShapeError
+            If a gradient does not fit its parameter; no parameter is changed then.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> layer = nx.nn.Linear(1, 1)
+        >>> optimizer = nx.optim.SGD(layer.parameters(), lr=0.1)
+        >>> x, target = nx.tensor([[0.0], [1.0], [2.0]]), nx.tensor([[1.0], [3.0], [5.0]])  # 2 x + 1
+        >>> for _ in range(200):
+        ...     optimizer.zero_grad()
+        ...     nx.nn.functional.mse_loss(layer(x), target).backward()
+        ...     optimizer.step()
+        >>> round(layer.weight.item(), 2), round(layer.bias.item(), 2)
+        (2.0, 1.0)
+        """
         if closure is not None and not callable(closure):
             raise DTypeError(f"{self._name}: expected a function of no argument as closure, got {type(closure).__name__}; call step()")
         for hook in tuple(self._before_step.values()):
@@ -214,7 +262,19 @@ class Optimizer:
         return loss
 
     def register_step_pre_hook(self, hook: Callable[..., Any]) -> HookHandle:
-        """Call ``hook(optimizer, args, kwargs)`` before every step."""
+        """Call ``hook(optimizer, args, kwargs)`` before every step, until ``remove()`` of the handle that this returns.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> p = nx.tensor([3.0], requires_grad=True)
+        >>> optimizer = nx.optim.SGD([p], lr=1.0)
+        >>> handle = optimizer.register_step_pre_hook(lambda *_: nx.nn.utils.clip_grad_value_([p], 0.5))
+        >>> p.grad = nx.tensor([100.0])
+        >>> optimizer.step()
+        >>> p.tolist()
+        [2.5]
+        """
         return HookHandle(self._before_step, self._callable(hook))
 
     def register_step_post_hook(self, hook: Callable[..., Any]) -> HookHandle:
@@ -240,13 +300,48 @@ class Optimizer:
         return function
 
     def update(self, group: Group, batch: Batch) -> None:
-        """Take one step of one batch of parameters."""
+        """Take one step of one batch of parameters, in place: what a subclass defines, and :meth:`step` calls.
+
+        Parameters
+        ----------
+        group : dict
+            The settings.
+        batch : Batch
+            ``arrays`` and ``gradients``, lists of NumPy or CuPy arrays; ``states``, a dict each; ``step``, counted from 1.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> class Decaying(nx.optim.Optimizer):
+        ...     def update(self, group, batch):
+        ...         for array, gradient in zip(batch.arrays, batch.gradients):
+        ...             array -= group["lr"] / batch.step * gradient
+        >>> p = nx.tensor([8.0], requires_grad=True)
+        >>> optimizer, seen = Decaying([p], {"lr": 2.0}), []
+        >>> for _ in range(3):
+        ...     p.grad = nx.tensor([1.0])
+        ...     optimizer.step()
+        ...     seen.append(round(p.item(), 4))
+        >>> seen
+        [6.0, 5.0, 4.3333]
+        """
         raise NotImplementedError(f"{self._name}: expected a method update(self, group, batch), got none; define it")
 
     def state_dict(self) -> dict[str, Any]:
         """Settings and states in PyTorch's layout: parameters are numbered in the order of the groups.
 
         Arrays are read-only views on the CPU, copies from a GPU; they change with the next step.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> p = nx.tensor([1.0], requires_grad=True)
+        >>> optimizer = nx.optim.SGD([p], lr=0.5, momentum=0.9)
+        >>> p.grad = nx.tensor([4.0])
+        >>> optimizer.step()
+        >>> state = optimizer.state_dict()
+        >>> state["state"][0]["momentum_buffer"].tolist(), state["param_groups"][0]["params"]
+        ([4.0], [0])
         """
         numbers: dict[int, int] = {}
         groups = []
@@ -254,7 +349,7 @@ class Optimizer:
             for p in group["params"]:
                 numbers[id(p)] = len(numbers)
             groups.append({**{k: v for k, v in group.items() if k != "params"}, "params": [numbers[id(p)] for p in group["params"]]})
-        state = {numbers[id(p)]: {k: _view(v) for k, v in s.items()} for p, s in self.state.items()}
+        state = {numbers[id(p)]: {k: view_of(v) for k, v in s.items()} for p, s in self.state.items()}
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -266,6 +361,15 @@ class Optimizer:
             If groups, their sizes or a state's shape do not fit; nothing is changed then.
         ArgumentError
             If a setting is out of range; nothing is changed then.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> p = nx.tensor([1.0], requires_grad=True)
+        >>> before, after = nx.optim.SGD([p], lr=0.5), nx.optim.SGD([p], lr=0.1)
+        >>> after.load_state_dict(before.state_dict())
+        >>> after.param_groups[0]["lr"]
+        0.5
         """
         try:
             groups, states = list(state_dict["param_groups"]), dict(state_dict["state"])
@@ -281,9 +385,9 @@ class Optimizer:
             for p, number in zip(mine["params"], theirs["params"], strict=True):
                 entry = states.get(number, states.get(str(number)))
                 if entry is not None:
-                    loaded[p] = {k: _restore(k, v, p) for k, v in entry.items()}
-            settings.append({k: _setting(v) for k, v in theirs.items() if k != "params"})
-            self.check({**mine, **settings[-1], **_unrounded(settings[-1])})
+                    loaded[p] = {k: restored(k, v, p) for k, v in entry.items()}
+            settings.append({k: plain(v) for k, v in theirs.items() if k != "params"})
+            self.check({**mine, **settings[-1], **unrounded(settings[-1])})
         for mine, new in zip(self.param_groups, settings, strict=True):
             mine.update(new)
         self.state = loaded
@@ -293,53 +397,3 @@ class Optimizer:
         for i, group in enumerate(self.param_groups):
             lines += [f"Parameter Group {i}", *(f"    {k}: {group[k]}" for k in sorted(group) if k not in ("params", "param_names"))]
         return "\n".join([*lines, ")"])
-
-
-def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def is_pair(values: Any) -> bool:
-    """Whether a setting is two numbers."""
-    return isinstance(values, (tuple, list)) and len(values) == 2 and all(_is_number(v) for v in values)
-
-
-def _unrounded(settings: Group) -> Group:
-    """A rate that a schedule brought down to 0 and rounding a little below it, as 0: a run that ends there can be resumed."""
-    rate, first = settings.get("lr"), settings.get("initial_lr")
-    return {"lr": 0.0} if _is_number(rate) and _is_number(first) and -1e-9 * abs(first) <= rate < 0 else {}
-
-
-def _own(array: Array) -> Array:
-    copy = backend.new(array, array.shape)
-    layout.copy_into(copy, array)
-    return copy
-
-
-def _view(value: Any) -> Any:
-    if not backend.is_array(value):
-        return value
-    view = backend.to_numpy(value).view()
-    view.flags.writeable = False
-    return view
-
-
-def _setting(value: Any) -> Any:
-    """A setting as plain numbers where it is one-element arrays or tensors, this or another library's."""
-    if isinstance(value, tuple):
-        return tuple(_setting(v) for v in value)
-    return value.item() if hasattr(value, "item") and math.prod(getattr(value, "shape", ())) == 1 else value
-
-
-def _restore(name: str, value: Any, p: Tensor) -> Any:
-    """One entry of a state: a number, or an array of the parameter's shape copied to its device and type."""
-    if value is None or isinstance(value, (int, float)):
-        return value
-    array = np.asarray(value.numpy() if isinstance(value, Tensor) else value)
-    if name in _NUMBERS:
-        return int(array.item()) if name == "step" else float(array.item())
-    if array.shape != p.shape:
-        raise FileError(
-            f"load_state_dict: expected {name} of shape {p.shape}, got {array.shape}; build the optimizer with the same parameters"
-        )
-    return backend.to_device(_own(layout.cast(np.ascontiguousarray(array), p.dtype)), p.device)

@@ -6,11 +6,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from neurenix.errors import ArgumentError, DTypeError, FileError
-from neurenix.optim.optimizer import Group, Optimizer
+from neurenix.optim.entries import Group
+from neurenix.optim.optimizer import Optimizer
 
 
 class Rate(NamedTuple):
-    """What a schedule goes by: the group's number, its rate of the step before, its initial rate."""
+    """What a schedule's ``next_lr`` goes by: the group's number, its rate of the step before, its initial rate.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> rate = nx.optim.lr_scheduler.Rate(group=0, lr=0.5, initial=1.0)
+    >>> schedule = nx.optim.lr_scheduler.ExponentialLR(nx.optim.SGD([nx.tensor([1.0])], lr=1.0), gamma=0.5)
+    >>> schedule.next_lr(rate)
+    0.25
+    """
 
     group: int
     lr: float
@@ -25,6 +35,13 @@ class LRScheduler:
     optimizer : Optimizer
     last_epoch : int
         -1 to start; when resuming, the number of the last step (the groups must hold ``"initial_lr"``).
+
+    Raises
+    ------
+    DTypeError
+        If ``optimizer`` is none.
+    ArgumentError
+        If it is to resume and the groups have no ``"initial_lr"``.
 
     Examples
     --------
@@ -55,11 +72,39 @@ class LRScheduler:
         self.begin()
 
     def next_lr(self, at: Rate) -> float:
-        """Learning rate of one group at ``last_epoch``."""
+        """Learning rate of one group at ``last_epoch``: what a subclass defines.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> class Warm(nx.optim.lr_scheduler.LRScheduler):
+        ...     def next_lr(self, at):
+        ...         return at.initial * min(1.0, (self.last_epoch + 1) / 4)
+        >>> optimizer = nx.optim.SGD([nx.tensor([1.0])], lr=1.0)
+        >>> schedule, rates = Warm(optimizer), []
+        >>> for _ in range(5):
+        ...     rates.append(optimizer.param_groups[0]["lr"])
+        ...     schedule.step()
+        >>> rates
+        [0.25, 0.5, 0.75, 1.0, 1.0]
+        """
         raise NotImplementedError(f"{type(self).__name__}: expected a method next_lr(self, at), got none; define it")
 
     def get_lr(self) -> list[float]:
-        """Learning rates of all groups at ``last_epoch``; ask :meth:`get_last_lr` for those in force."""
+        """Learning rates of all groups at ``last_epoch``; ask :meth:`get_last_lr` for those in force.
+
+        Raises
+        ------
+        ArgumentError
+            If the optimizer has other groups than at the schedule's start.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> schedule = nx.optim.lr_scheduler.ExponentialLR(nx.optim.SGD([nx.tensor([1.0])], lr=1.0), gamma=0.5)
+        >>> schedule.get_lr(), schedule.get_last_lr()  # one more factor of the rate in force, and that rate
+        ([0.5], [1.0])
+        """
         groups = self.optimizer.param_groups
         if len(groups) != len(self.base_lrs):
             raise ArgumentError(
@@ -69,19 +114,50 @@ class LRScheduler:
         return [self.next_lr(Rate(i, group["lr"], self.base_lrs[i])) for i, group in enumerate(groups)]
 
     def step(self) -> None:
-        """Go on to the next epoch's learning rates."""
+        """Go on to the next epoch's learning rates; call it after the optimizer's steps of an epoch.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> optimizer = nx.optim.SGD([nx.tensor([1.0])], lr=1.0)
+        >>> schedule = nx.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
+        >>> schedule.step()
+        >>> optimizer.param_groups[0]["lr"]
+        0.5
+        """
         self.last_epoch += 1
         self.apply()
 
     def apply(self) -> None:
-        """Put the rates of ``last_epoch`` into force."""
+        """Put the rates of ``last_epoch`` into force.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> optimizer = nx.optim.SGD([nx.tensor([1.0])], lr=1.0)
+        >>> schedule = nx.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.5**epoch)
+        >>> schedule.last_epoch = 3
+        >>> schedule.apply()
+        >>> optimizer.param_groups[0]["lr"]
+        0.125
+        """
         rates = self.get_lr()
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
         self._last_lr = rates
 
     def begin(self) -> None:
-        """Take the first step, which schedules that multiply the rate before leave it out of."""
+        """Take the first step, which schedules that multiply the rate before leave it out of; the constructor does.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> schedule = nx.optim.lr_scheduler.ExponentialLR(nx.optim.SGD([nx.tensor([1.0])], lr=1.0), gamma=0.5)
+        >>> schedule.rewind()
+        >>> schedule.begin()
+        >>> schedule.last_epoch, schedule.get_last_lr()
+        (0, [1.0])
+        """
         self._begins = True
         try:
             LRScheduler.step(self)
@@ -89,26 +165,74 @@ class LRScheduler:
             del self._begins
 
     def undo(self) -> None:
-        """Take back one step of the count."""
+        """Take back one step of the count; the rates in force stay.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> schedule = nx.optim.lr_scheduler.StepLR(nx.optim.SGD([nx.tensor([1.0])], lr=1.0), step_size=2)
+        >>> schedule.step()
+        >>> schedule.undo()
+        >>> schedule.last_epoch
+        0
+        """
         self.last_epoch -= 1
 
     def rewind(self) -> None:
-        """Set the count to before the start."""
+        """Set the count to before the start; the rates in force stay.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> schedule = nx.optim.lr_scheduler.StepLR(nx.optim.SGD([nx.tensor([1.0])], lr=1.0), step_size=2)
+        >>> schedule.rewind()
+        >>> schedule.last_epoch
+        -1
+        """
         self.last_epoch = -1
 
     def restart(self) -> None:
-        """Start again from the initial learning rates."""
+        """Start again from the initial learning rates.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> schedule = nx.optim.lr_scheduler.ExponentialLR(nx.optim.SGD([nx.tensor([1.0])], lr=1.0), gamma=0.5)
+        >>> schedule.step()
+        >>> schedule.restart()
+        >>> schedule.last_epoch, schedule.get_last_lr()
+        (0, [1.0])
+        """
         for group, base in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
             group["lr"] = base
         self.rewind()
         self.begin()
 
     def get_last_lr(self) -> list[float]:
-        """Learning rates in force, one a group."""
+        """Learning rates in force, one a group.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> a, b = nx.tensor([1.0]), nx.tensor([2.0])
+        >>> optimizer = nx.optim.SGD([{"params": [a]}, {"params": [b], "lr": 0.25}], lr=1.0)
+        >>> schedule = nx.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
+        >>> schedule.step()
+        >>> schedule.get_last_lr()
+        [0.5, 0.125]
+        """
         return list(self._last_lr)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the schedule stands: numbers, lists and strings, copied."""
+        """Where the schedule stands: numbers, lists and strings, copied.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> schedule = nx.optim.lr_scheduler.ExponentialLR(nx.optim.SGD([nx.tensor([1.0])], lr=1.0), gamma=0.5)
+        >>> schedule.state_dict()
+        {'gamma': 0.5, 'base_lrs': [1.0], 'last_epoch': 0, '_last_lr': [1.0]}
+        """
         return {k: list(v) if isinstance(v, list) else v for k, v in vars(self).items() if k != "optimizer" and not callable(v)}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -118,6 +242,17 @@ class LRScheduler:
         ------
         FileError
             If an entry is missing; nothing is changed then.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> optimizer = nx.optim.SGD([nx.tensor([1.0])], lr=1.0)
+        >>> before = nx.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
+        >>> before.step()
+        >>> schedule = nx.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.1)
+        >>> schedule.load_state_dict(before.state_dict())
+        >>> schedule.last_epoch, schedule.gamma
+        (1, 0.5)
         """
         own = self.state_dict()
         missing = [k for k in own if k not in state_dict] if isinstance(state_dict, Mapping) else list(own)

@@ -7,7 +7,9 @@ from typing import Any
 
 from neurenix.errors import ArgumentError
 from neurenix.ops import optim as steps
-from neurenix.optim.optimizer import Batch, Group, Optimizer
+from neurenix.optim.batch import Batch
+from neurenix.optim.entries import Group
+from neurenix.optim.optimizer import Optimizer
 
 
 class SGD(Optimizer):
