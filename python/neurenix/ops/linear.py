@@ -20,7 +20,9 @@ _POINT = Window((1, 1), (1, 1), (0, 0), (1, 1), 1)
 def _check(x: Tensor, w: Tensor, b: Tensor | None) -> None:
     if w.ndim not in (1, 2) or x.ndim < 1 or x.shape[-1] != w.shape[-1]:
         size = f"last axis {w.shape[-1]}" if w.ndim in (1, 2) else "a weight (out, in) or (in,)"
-        raise ShapeError(f"linear: expected {size} (weight is {w.shape}), got {x.shape}; flatten it or pass in_features={x.shape[-1] if x.ndim else 1}")
+        raise ShapeError(
+            f"linear: expected {size} (weight is {w.shape}), got {x.shape}; flatten it or pass in_features={x.shape[-1] if x.ndim else 1}"
+        )
     given = w.shape[0] if w.ndim == 2 else 1
     if b is not None and b.shape not in (((given,),) if w.ndim == 2 else ((), (1,))):
         raise ShapeError(f"linear: expected bias of shape ({given},) (weight is {w.shape}), got {b.shape}; give one value an output")
