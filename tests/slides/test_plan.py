@@ -12,10 +12,13 @@ import neurenix as nx
 from neurenix import autograd, nn
 from neurenix.command import main
 from neurenix.errors import ArgumentError, OutOfMemoryError, ShapeError
+from neurenix.inference import evaluating
 from neurenix.multiscale import UNet, predict_tiled
 from neurenix.nn.summary import products
-from neurenix.slides import Settings, ledger, predict_file
+from neurenix.passes import passes_of
+from neurenix.slides import Settings, ledger, planning, predict_file
 from neurenix.slides.job import work_folder
+from neurenix.slides.strips import tiles
 from neurenix.slides.tile_plan import memory_bytes
 
 MIB = 1 << 20
@@ -64,6 +67,26 @@ def test_the_work_is_that_which_is_done(tile: tuple[int, int]) -> None:
     found = model.plan((1000, 700), tile=tile, measure=False)
     assert found.multiply_adds == pytest.approx(tiled / 2, rel=0.03)  # every strip is followed once and computed once
     assert found.overhead == pytest.approx(found.multiply_adds / sum(done), rel=0.01)
+
+
+@pytest.mark.parametrize(("tile", "like_the_others"), [((64, 256), False), ((512, 256), True)])
+def test_a_run_that_goes_on_within_a_column_takes_no_more_than_its_plan(tile: tuple[int, int], like_the_others: bool) -> None:
+    """What its first tile depends on above it is read as a strip of its own; where that is more than a tile it is planned."""
+    model, image, size = UNet(1, 2, [8, 16, 32, 64]).eval(), nx.rand((1, 1, 2600, 200)), (2600, 200)
+    weights = sum(t._array.nbytes for t in (*model.parameters(), *model.buffers()))
+    with evaluating(model), autograd.no_grad():
+        trial = planning._Trial(model, (1, *size), passes_of(model, 1), np.dtype(np.float32), 0)
+        one, grid = trial._passes[0], trial.grid(tile)
+        assert (grid.tile[0] >= one.field.before[0]) is like_the_others
+        peaks = []
+        for first in (0, 1, 4, grid.down - 1):
+            nx.empty_cache()
+            nx.reset_peak()
+            made = dict(tiles(one, (), lambda rows, columns: image[:, :, rows, columns], grid, range(first, min(first + 3, grid.down))))
+            assert set(made) == set(range(first, min(first + 3, grid.down)))
+            peaks.append(nx.memory_stats()["peak"])
+        assert max(peaks) <= trial._column(0, grid, 0)[0] + weights + image._array.nbytes
+    assert (peaks[0] == max(peaks)) is like_the_others
 
 
 def test_a_job_takes_the_tile_that_fits_and_its_parts_the_same(tmp_path: Path) -> None:

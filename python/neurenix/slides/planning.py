@@ -24,7 +24,7 @@ from neurenix.nn.summary import products
 from neurenix.ops._arguments import integer
 from neurenix.passes import Made, Pass, passes_of
 from neurenix.slides import whole
-from neurenix.slides.strips import grid_of
+from neurenix.slides.strips import grid_of, outputs_of, rows_read
 from neurenix.slides.tile_plan import MapPlan, TilePlan, memory_bytes
 from neurenix.slides.tiles import Grid
 from neurenix.streaming import Column
@@ -249,40 +249,49 @@ class _Trial:
         return self._known[key]
 
     def _run(self, number: int, grid: Grid, column: int) -> tuple[int, list[int], int]:
-        """Follow the strips of a column of a shorter image: those at its ends, and some within, which are alike."""
-        field = self._passes[number].field
+        """Follow the strips of a column of a shorter image: those at its ends, and some within, which are alike; and those of a run that starts within it."""
+        one, field = self._passes[number], self._passes[number].field
         _, columns = grid.place(column * grid.down)
         left_out = max(0, grid.size[0] // grid.tile[0] - 4 - -(-field.behind[0] // grid.tile[0]))
         grid = Grid((grid.size[0] - left_out * grid.tile[0], grid.size[1]), grid.tile)
         reads = slice(max(0, columns.start - field.before[1]), min(grid.size[1], columns.stop + field.behind[1]))
-        stops = [min(grid.place(row)[0].stop + field.behind[0], grid.size[0]) for row in range(grid.down)]
         makes = slice(int(columns.start * field.scale[1]), None if columns.stop == grid.size[1] else int(columns.stop * field.scale[1]))
         known = [one.stand_ins for one in self._passes[:number]]
-        follow = partial(self._followed, full=grid.size, reads=reads, makes=makes, known=known, stops=sorted(set(stops)))
+        follow = partial(self._followed, full=grid.size, reads=reads, makes=makes, known=known)
+        made = outputs_of(one, grid)
+        within = min(made.down - 1, -(-field.before[0] // grid.tile[0]))
+        resumed = rows_read(one, grid, made, within, min(within + 1, made.down - 1))
+        start, stops = rows_read(one, grid, made, 0, made.down - 1)
         if self._weights is not None and self._weights.device != "cpu":
             with skipped():
-                return 0, follow(self._passes[number]), left_out
+                return 0, follow(one, start, stops), left_out
         weights = sum(t._array.nbytes for t in (*self.model.parameters(), *self.model.buffers()))
         with counted_memory(), skipped(but_memory=True):
-            strips = follow(self._passes[number].of(copy.deepcopy(self.model)))  # the copy in memory that is counted
+            run = one.of(copy.deepcopy(self.model))  # the copy in memory that is counted
+            if field.before[0] > grid.tile[0]:  # what a run within a column reads first is more than a strip
+                follow(run, *resumed, made.place(within)[0].start)
+            strips = follow(run, start, stops)
             peak, _, _ = counted_peak()
         return peak - weights, strips, left_out
 
     def _followed(
         self,
         one: Callable[[Tensor], Tensor],
+        start: int,
+        stops: list[int],
+        first: int = 0,
+        *,
         full: tuple[int, int],
         reads: slice,
         makes: slice,
         known: list[list[Tensor]],
-        stops: list[int],
     ) -> list[int]:
         """Multiply-adds of each strip of a column."""
         counted: list[int] = []
         strips: list[int] = []
         with autograd.watched(lambda op, data, inputs: counted.append(products(op, data.shape, inputs))), warnings.catch_warnings():
             warnings.simplefilter("ignore", NeurenixWarning)  # of values, which have no meaning here
-            for _ in Column(one, self._read, full, reads, makes, known).strips(0, stops):
+            for _ in Column(one, self._read, full, reads, makes, known).strips(start, stops, first):
                 strips.append(sum(counted) // 2)  # followed once and computed once
                 counted.clear()
         return strips

@@ -82,24 +82,35 @@ def _run(
     last: int,
 ) -> Iterator[tuple[int, Array]]:
     grid, made = grids
-    (above, left), (below, right) = one.field.before, one.field.behind
-    down, across = one.field.scale
+    (_, left), (_, right), (_, across) = one.field.before, one.field.behind, one.field.scale
     top, columns = made.place(first)
     start = int(columns.start / across)
     ends = columns.stop == made.size[1]
     reads = slice(max(0, start - left), grid.size[1] if ends else min(grid.size[1], int(columns.stop / across) + right))
     column = Column(one, read, grid.size, reads, slice(columns.start, None if ends else columns.stop), known)
-    stops = [made.place(tile)[0].stop for tile in range(first, last + 1)]
-    behind = [grid.size[0] if stop == made.size[0] else min(int(stop / down) + below, grid.size[0]) for stop in stops]
+    begin, stops = rows_read(one, grid, made, first, last)
     waiting: list[Array] = []  # rows that are computed and belong to the tile that is next
     tile = first
-    for strip in column.strips(max(0, int(top.start / down) - above), sorted(set(behind)), top.start):
+    for strip in column.strips(begin, stops, top.start):
         waiting.append(np.asarray(strip.output.detach().to(device="cpu").numpy())[0])
         while tile <= last and sum(part.shape[1] for part in waiting) >= (height := _height(made, tile)):
             rows = waiting[0] if len(waiting) == 1 else np.concatenate(waiting, axis=1)
             waiting = [rows[:, height:]]
             yield tile, rows[:, :height]
             tile += 1
+
+
+def rows_read(one: Pass, grid: Grid, made: Grid, first: int, last: int) -> tuple[int, list[int]]:
+    """The image's row from which on tiles below each other are read, and those to which they are, strip by strip.
+
+    Where they start within a column, what the first one depends on above it is a strip of its own, which makes no output: else that
+    tile's strip would be the largest of all, and a run that goes on would take more memory than one from the top.
+    """
+    above, below, down = one.field.before[0], one.field.behind[0], one.field.scale[0]
+    top = made.place(first)[0].start
+    ends = [top] * (top > 0) + [made.place(tile)[0].stop for tile in range(first, last + 1)]
+    stops = {grid.size[0] if end == made.size[0] else min(int(end / down) + below, grid.size[0]) for end in ends}
+    return max(0, int(top / down) - above), sorted(stops)
 
 
 def _height(grid: Grid, tile: int) -> int:
