@@ -305,7 +305,7 @@ class ObjectAveragePrecision(_Matching):
 
 
 def object_f1(prediction: Any, target: Any, threshold: Any = 0.5, *, mask: Any = None, ignore_index: int | None = None) -> float:
-    """:class:`ObjectF1` of one image's labels (H, W) or (D, H, W), 0 for background.
+    """:class:`ObjectF1` of one image's labels (H, W) or (D, H, W), 0 for background; ``mask`` says where pixels count.
 
     Examples
     --------
@@ -321,7 +321,7 @@ def object_f1(prediction: Any, target: Any, threshold: Any = 0.5, *, mask: Any =
 def object_average_precision(
     prediction: Any, target: Any, thresholds: Any = DSB_THRESHOLDS, *, mask: Any = None, ignore_index: int | None = None
 ) -> float:
-    """:class:`ObjectAveragePrecision` of one image's labels (H, W) or (D, H, W), 0 for background.
+    """:class:`ObjectAveragePrecision` of one image's labels (H, W) or (D, H, W), 0 for background; ``mask`` says where pixels count.
 
     Examples
     --------

@@ -62,6 +62,23 @@ def structural_similarity(prediction: Any, target: Any, data_range: float = 1.0,
 
     Computed in double. Channels are averaged.
 
+    Parameters
+    ----------
+    prediction, target : array or Tensor, one shape (H, W) or (C, H, W)
+    data_range : float
+        The largest possible value less the smallest: 1, 255, 65535.
+    window_size, sigma
+        Of the Gaussian window, in pixels.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes differ, or are not those of one image.
+
+    References
+    ----------
+    .. [1] Z. Wang et al., "Image quality assessment: from error visibility to structural similarity", IEEE Trans. Image Processing 13, 2004.
+
     Examples
     --------
     >>> import numpy as np

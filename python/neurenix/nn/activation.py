@@ -136,6 +136,12 @@ class Softsign(Elementwise):
 class LeakyReLU(InPlace):
     """``x`` where positive, else ``negative_slope * x``.
 
+    Parameters
+    ----------
+    negative_slope : float
+    inplace : bool
+        Accepted for PyTorch's sake; the result is a new tensor either way.
+
     References
     ----------
     .. [1] A. Maas et al., "Rectifier nonlinearities improve neural network acoustic models", ICML 2013.
@@ -160,6 +166,13 @@ class LeakyReLU(InPlace):
 
 class ELU(InPlace):
     """``x`` where positive, else ``alpha * (exp(x) - 1)``.
+
+    Parameters
+    ----------
+    alpha : float
+        Minus the value that it goes to far below 0.
+    inplace : bool
+        Accepted for PyTorch's sake; the result is a new tensor either way.
 
     References
     ----------

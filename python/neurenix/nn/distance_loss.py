@@ -15,6 +15,14 @@ class GaussianNLLLoss(_Loss):
 
     The network predicts a mean and a variance for each pixel, and so says how sure it is.
 
+    Parameters
+    ----------
+    full : bool
+        Whether to add the constant ``log(2 pi) / 2``.
+    eps : float
+        The least variance, above 0.
+    reduction : {"mean", "sum", "none"}
+
     Raises
     ------
     ShapeError
@@ -59,6 +67,14 @@ class _MarginLoss(_Loss):
 class HingeEmbeddingLoss(_MarginLoss):
     """Distances of pairs that belong together (1) or apart (-1), see :func:`neurenix.nn.functional.hinge_embedding_loss`.
 
+    Parameters
+    ----------
+    margin : float
+        The distance at which a pair counts as apart, 1 by default.
+    size_average, reduce : bool, optional
+        Old names of the reduction.
+    reduction : {"mean", "sum", "none"}
+
     Examples
     --------
     >>> import neurenix as nx
@@ -77,6 +93,13 @@ class HingeEmbeddingLoss(_MarginLoss):
 class MarginRankingLoss(_MarginLoss):
     """Whether the first of two scores is larger (1) or smaller (-1), see :func:`neurenix.nn.functional.margin_ranking_loss`.
 
+    Parameters
+    ----------
+    margin : float
+        By how much the one is to be larger, 0 by default.
+    size_average, reduce, reduction
+        As of :class:`HingeEmbeddingLoss`.
+
     Examples
     --------
     >>> import neurenix as nx
@@ -92,6 +115,13 @@ class MarginRankingLoss(_MarginLoss):
 
 class CosineEmbeddingLoss(_MarginLoss):
     """Angles of pairs of vectors that belong together (1) or apart (-1), see :func:`neurenix.nn.functional.cosine_embedding_loss`.
+
+    Parameters
+    ----------
+    margin : float
+        The cosine up to which a pair counts as apart, from -1 to 1, 0 by default.
+    size_average, reduce, reduction
+        As of :class:`HingeEmbeddingLoss`.
 
     Examples
     --------
@@ -109,6 +139,19 @@ class CosineEmbeddingLoss(_MarginLoss):
 
 class TripletMarginLoss(_MarginLoss):
     """An anchor nearer to a positive than to a negative by a margin, see :func:`neurenix.nn.functional.triplet_margin_loss`.
+
+    Parameters
+    ----------
+    margin : float
+        Above 0.
+    p : float
+        Order of the norm.
+    eps : float
+        Added to every difference: the gradient exists where they are equal.
+    swap : bool
+        The negative counts as near as it is to anchor or positive.
+    size_average, reduce, reduction
+        As of :class:`HingeEmbeddingLoss`.
 
     Raises
     ------
@@ -150,6 +193,13 @@ class TripletMarginLoss(_MarginLoss):
 
 class TripletMarginWithDistanceLoss(_MarginLoss):
     """:class:`TripletMarginLoss` with a distance of one's own: a function of two tensors (N, D) that gives (N,).
+
+    Parameters
+    ----------
+    distance_function : callable, optional
+        The Euclidean distance by default.
+    margin, swap, reduction
+        As of :class:`TripletMarginLoss`.
 
     Examples
     --------

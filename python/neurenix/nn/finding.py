@@ -55,6 +55,13 @@ class Finding:
     def named_modules(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
         """Itself and all modules below with their dotted names, a shared one once unless asked otherwise.
 
+        Parameters
+        ----------
+        prefix : str
+            Stands before every name.
+        remove_duplicate : bool
+            Give a module that stands at two places once.
+
         Examples
         --------
         >>> import neurenix as nx
@@ -111,9 +118,16 @@ class Finding:
         return iter(walking.tensors(self, Finding, remove_duplicate, prefix, recurse, kind))
 
     def named_parameters(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True) -> Iterator[tuple[str, Parameter]]:
-        """All parameters with their dotted names, in the order of the attributes, a shared one once unless asked otherwise.
+        """All parameters with their dotted names, in the order of the attributes.
 
-        ``prefix`` stands before every name; without ``recurse`` only the module's own are given.
+        Parameters
+        ----------
+        prefix : str
+            Stands before every name.
+        recurse : bool
+            Also those of modules below.
+        remove_duplicate : bool
+            Give a parameter that stands at two places once.
 
         Examples
         --------
@@ -125,7 +139,7 @@ class Finding:
         return self._named(Parameter, prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
-        """All parameters, each once.
+        """All parameters, each once; without ``recurse`` the module's own only.
 
         Examples
         --------
@@ -149,7 +163,7 @@ class Finding:
         return self._named(Buffer, prefix, recurse, remove_duplicate)
 
     def buffers(self, recurse: bool = True) -> Iterator[Buffer]:
-        """All buffers, each once.
+        """All buffers, each once; without ``recurse`` the module's own only.
 
         Examples
         --------
@@ -160,7 +174,7 @@ class Finding:
         return (b for _, b in self.named_buffers(recurse=recurse))
 
     def num_parameters(self, trainable_only: bool = False) -> int:
-        """Number of values in all parameters, or in those that take a gradient.
+        """Number of values in all parameters, or with ``trainable_only`` in those that take a gradient.
 
         Examples
         --------

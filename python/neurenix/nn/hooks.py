@@ -110,7 +110,7 @@ class Hooked:
         """Call ``hook(module, grad_input, grad_output)`` when gradients have passed the module.
 
         Both are tuples, ``grad_input`` with an entry for each positional argument, ``None`` where no gradient flows. What the hook
-        returns, unless ``None``, replaces ``grad_input``.
+        returns, unless ``None``, replaces ``grad_input``. With ``prepend`` it is called before those that are there.
 
         Examples
         --------

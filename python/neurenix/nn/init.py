@@ -110,6 +110,15 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
 def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0) -> Tensor:
     """Fill with normal numbers of this mean and deviation, those outside [a, b] drawn again.
 
+    Parameters
+    ----------
+    tensor : Tensor
+        Any float leaf.
+    mean, std : float
+        Of the normal distribution before it is cut.
+    a, b : float
+        The least and the largest number.
+
     Raises
     ------
     ArgumentError
@@ -129,7 +138,7 @@ def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float 
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
-    """Fill with one number, e.g. a bias that begins at the logit of a rare class.
+    """Fill with the number ``val``, e.g. a bias that begins at the logit of a rare class.
 
     Raises
     ------

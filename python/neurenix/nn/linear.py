@@ -183,11 +183,17 @@ class Identity(Module):
 class Flatten(Module):
     """Join the axes from ``start_dim`` to ``end_dim``; the batch axis stays by default.
 
+    Parameters
+    ----------
+    start_dim, end_dim : int
+        The first and the last axis that are joined; negative numbers count from the end.
+
     Examples
     --------
     >>> import neurenix as nx
-    >>> nx.nn.Flatten()(nx.Tensor(shape=(2, 3, 4, 5))).shape
-    (2, 60)
+    >>> x = nx.zeros(2, 3, 4, 5)
+    >>> nx.nn.Flatten()(x).shape, nx.nn.Flatten(2)(x).shape
+    ((2, 60), (2, 3, 20))
     """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:

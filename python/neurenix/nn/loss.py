@@ -319,7 +319,8 @@ class HuberLoss(_Loss):
 class KLDivLoss(_Loss):
     """Kullback and Leibler's divergence of log-probabilities, see :func:`neurenix.nn.functional.kl_div`.
 
-    ``reduction="batchmean"`` divides the sum by the batch's size, which is the divergence itself; "mean" divides by all elements.
+    ``reduction="batchmean"`` divides the sum by the batch's size, which is the divergence itself; "mean" divides by all elements. With
+    ``log_target`` the target is logarithms, too.
 
     Examples
     --------
@@ -344,6 +345,9 @@ class KLDivLoss(_Loss):
 
 class PoissonNLLLoss(_Loss):
     """Negative log likelihood of counts, such as photons in a pixel, see :func:`neurenix.nn.functional.poisson_nll_loss`.
+
+    The prediction is the logarithm of the rate, without ``log_input`` the rate itself, to which ``eps`` is added before the logarithm;
+    ``full`` adds Stirling's approximation of ``log t!``.
 
     Examples
     --------

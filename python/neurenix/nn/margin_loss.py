@@ -28,6 +28,18 @@ class SoftMarginLoss(_Loss):
 class MultiMarginLoss(_WeightedLoss):
     """The hinge loss over classes, see :func:`neurenix.nn.functional.multi_margin_loss`: scores (N, C), class numbers (N,).
 
+    Parameters
+    ----------
+    p : {1, 2}
+        Power of the hinge.
+    margin : float
+        By how much the true class is to lead.
+    weight : Tensor, shape (C,), optional
+        A weight a class.
+    size_average, reduce : bool, optional
+        Old names of the reduction.
+    reduction : {"mean", "sum", "none"}
+
     Raises
     ------
     ArgumentError

@@ -151,7 +151,7 @@ class Module(Moving, Registering, hooks.Hooked):
         return plan(self, image_shape, memory, **settings)
 
     def summary(self, *inputs: Any, depth: int | None = None) -> Any:
-        """A table of the layers, see :func:`neurenix.nn.summary`.
+        """A table of the layers, for inputs or their shapes, down to ``depth`` modules inside each other; see :func:`neurenix.nn.summary`.
 
         Examples
         --------
@@ -274,6 +274,8 @@ class Module(Moving, Registering, hooks.Hooked):
 
     def state_dict(self, *, prefix: str = "") -> dict[str, Tensor]:
         """Parameters and persistent buffers by dotted name, as views that cannot be written; they follow the module's values.
+
+        ``prefix`` stands before every name.
 
         Examples
         --------

@@ -101,7 +101,7 @@ class Moving(Finding):
         return self.to(dtype=dst_type)
 
     def cuda(self, index: int = 0) -> Self:
-        """Move parameters and buffers to the GPU of this number.
+        """Move parameters and buffers to the GPU ``cuda:index``.
 
         Raises
         ------

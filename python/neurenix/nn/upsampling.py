@@ -70,7 +70,7 @@ class Upsample(Module):
 
 
 class UpsamplingNearest2d(Upsample):
-    """Resample by the nearest pixel; see :class:`Upsample`.
+    """Resample (N, C, H, W) by the nearest pixel; ``size`` and ``scale_factor`` as of :class:`Upsample`.
 
     Examples
     --------
@@ -85,7 +85,7 @@ class UpsamplingNearest2d(Upsample):
 
 
 class UpsamplingBilinear2d(Upsample):
-    """Resample bilinearly, corners aligned; see :class:`Upsample`.
+    """Resample (N, C, H, W) bilinearly, corners aligned; ``size`` and ``scale_factor`` as of :class:`Upsample`.
 
     Examples
     --------
@@ -197,6 +197,16 @@ def _check_patches(name: str, kernel_size: Any, dilation: Any, padding: Any, str
 class Unfold(Module):
     """Lay every patch of a map (N, C, H, W) out as a column of (N, C kH kW, patches); see :func:`neurenix.nn.functional.unfold`.
 
+    Parameters
+    ----------
+    kernel_size, dilation, padding, stride : int or (int, int)
+        The patch, the distance of its pixels, zeros around the map, steps from patch to patch.
+
+    Raises
+    ------
+    ArgumentError
+        If a number is too small.
+
     Examples
     --------
     >>> import neurenix as nx
@@ -218,6 +228,18 @@ class Unfold(Module):
 
 class Fold(Module):
     """Add patches laid out as columns (N, C kH kW, patches) back into a map; see :func:`neurenix.nn.functional.fold`.
+
+    Parameters
+    ----------
+    output_size : int or (int, int)
+        Height and width of the map.
+    kernel_size, dilation, padding, stride
+        As of :class:`Unfold`, which it transposes.
+
+    Raises
+    ------
+    ArgumentError
+        If a number is too small.
 
     Examples
     --------

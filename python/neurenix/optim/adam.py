@@ -263,7 +263,7 @@ class NAdam(_Rectified):
 
 
 class RAdam(_Rectified):
-    """Adam whose first steps, while the second moment is not to be trusted, do without it, see :class:`Adam`.
+    """Adam whose first steps, while the second moment is not to be trusted, do without it, see :class:`Adam` for the parameters.
 
     References
     ----------
@@ -318,6 +318,17 @@ class Lion(Optimizer):
 
     ``p = p (1 - lr * weight_decay) - lr * sign(beta1 m + (1 - beta1) g)``, then ``m += (1 - beta2) (g - m)``. Its rate is to be 3 to 10 times
     smaller than Adam's, its decay as much larger; it keeps one array a parameter, not two.
+
+    Parameters
+    ----------
+    params : iterable of Tensor, or of dict
+    lr : float
+    betas : (float, float)
+        How much of the momentum goes into a step, and how much of it is kept.
+    weight_decay : float
+        Decoupled, as in :class:`AdamW`.
+    maximize : bool
+        Climb instead.
 
     References
     ----------

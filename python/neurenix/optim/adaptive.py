@@ -89,6 +89,13 @@ class Adagrad(Optimizer):
 
     Steps shrink as the sum, which begins at ``initial_accumulator_value``, grows.
 
+    Parameters
+    ----------
+    params : iterable of Tensor, or of dict
+    lr, lr_decay, weight_decay, initial_accumulator_value, eps : float
+    foreach, fused, differentiable, maximize
+        As in :class:`Adam`.
+
     References
     ----------
     .. [1] J. Duchi et al., "Adaptive subgradient methods for online learning and stochastic optimization", JMLR 12, 2011.
@@ -138,6 +145,17 @@ class Adadelta(Optimizer):
     """Steps scaled by the ratio of running root mean squares of steps and gradients, so that a step has the parameter's unit.
 
     ``s += (1 - rho) (g^2 - s)``, ``d = sqrt((a + eps) / (s + eps)) g``, ``a += (1 - rho) (d^2 - a)``, ``p -= lr * d``.
+
+    Parameters
+    ----------
+    params : iterable of Tensor, or of dict
+    lr : float
+        A factor of every step.
+    rho : float
+        How much of the running mean squares is kept each step.
+    eps, weight_decay : float
+    foreach, capturable, differentiable, maximize
+        As in :class:`Adam`.
 
     Raises
     ------

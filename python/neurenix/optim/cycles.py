@@ -14,6 +14,15 @@ from neurenix.optim.schedule import LRScheduler, Rate, begin_momentum, check_cou
 class CosineAnnealingLR(LRScheduler):
     """From the initial rate to ``eta_min`` along half a cosine of ``T_max`` steps, and beyond them up again.
 
+    Parameters
+    ----------
+    optimizer : Optimizer
+    T_max : int
+        Steps from the top to the bottom.
+    eta_min : float
+    last_epoch : int
+        -1 to start.
+
     Raises
     ------
     ArgumentError
@@ -54,6 +63,20 @@ class CosineAnnealingLR(LRScheduler):
 class CosineAnnealingWarmRestarts(LRScheduler):
     """From the initial rate to ``eta_min`` along half a cosine of ``T_0`` steps, and again from the top, each time ``T_mult`` times as long.
 
+    Parameters
+    ----------
+    optimizer : Optimizer
+    T_0 : int
+        Steps of the first cosine.
+    T_mult : int
+    eta_min : float
+    last_epoch : int
+        -1 to start.
+
+    References
+    ----------
+    .. [1] I. Loshchilov and F. Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017.
+
     Examples
     --------
     >>> import neurenix as nx
@@ -65,10 +88,6 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     ...     schedule.step()
     >>> rates
     [1.0, 0.5, 1.0, 0.854, 0.5, 0.146, 1.0]
-
-    References
-    ----------
-    .. [1] I. Loshchilov and F. Hutter, "SGDR: stochastic gradient descent with warm restarts", ICLR 2017.
     """
 
     def __init__(self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1) -> None:

@@ -78,6 +78,11 @@ class LambdaLR(_ByFunction):
 class MultiplicativeLR(_ByFunction):
     """The rate before times ``lr_lambda(epoch)``; one function, or one a group.
 
+    Parameters
+    ----------
+    optimizer, lr_lambda, last_epoch
+        As of :class:`LambdaLR`.
+
     Examples
     --------
     >>> import neurenix as nx
@@ -103,6 +108,15 @@ class MultiplicativeLR(_ByFunction):
 
 class StepLR(LRScheduler):
     """Times ``gamma`` every ``step_size`` epochs.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    step_size : int
+        Epochs between two changes.
+    gamma : float
+    last_epoch : int
+        -1 to start.
 
     Raises
     ------
@@ -134,6 +148,14 @@ class StepLR(LRScheduler):
 
 class MultiStepLR(LRScheduler):
     """Times ``gamma`` at each of the ``milestones``, epochs counted from 0; one that stands twice counts twice.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    milestones : sequence of int
+    gamma : float
+    last_epoch : int
+        -1 to start.
 
     Raises
     ------
@@ -175,6 +197,15 @@ class MultiStepLR(LRScheduler):
 class ConstantLR(LRScheduler):
     """The initial rate times ``factor`` until ``total_iters`` steps are done, then the initial rate.
 
+    Parameters
+    ----------
+    optimizer : Optimizer
+    factor : float
+        In (0, 1].
+    total_iters : int
+    last_epoch : int
+        -1 to start.
+
     Raises
     ------
     ArgumentError
@@ -208,6 +239,15 @@ class ConstantLR(LRScheduler):
 
 class LinearLR(LRScheduler):
     """From ``start_factor`` to ``end_factor`` of the initial rate in a line of ``total_iters`` steps: a warm-up.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    start_factor, end_factor : float
+        Of the initial rate.
+    total_iters : int
+    last_epoch : int
+        -1 to start.
 
     Raises
     ------
@@ -250,6 +290,13 @@ class LinearLR(LRScheduler):
 class ExponentialLR(LRScheduler):
     """Times ``gamma`` every epoch.
 
+    Parameters
+    ----------
+    optimizer : Optimizer
+    gamma : float
+    last_epoch : int
+        -1 to start.
+
     Examples
     --------
     >>> import neurenix as nx
@@ -274,6 +321,15 @@ class ExponentialLR(LRScheduler):
 
 class PolynomialLR(LRScheduler):
     """Down to 0 in ``total_iters`` steps: the initial rate times ``(1 - epoch / total_iters) ** power``.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    total_iters : int
+    power : float
+        1 for a straight line; 0.9 in the paper.
+    last_epoch : int
+        -1 to start.
 
     Raises
     ------

@@ -65,6 +65,23 @@ class _Several(LRScheduler):
 class SequentialLR(_Several):
     """One schedule after the other, changing at the ``milestones``: a warm-up, then a decay.
 
+    Parameters
+    ----------
+    optimizer : Optimizer
+    schedulers : sequence of LRScheduler
+        All of this optimizer.
+    milestones : sequence of int
+        The steps at which to change, one fewer than schedules.
+    last_epoch : int
+        -1 to start.
+
+    Raises
+    ------
+    ArgumentError
+        If there are not as many milestones, or a schedule is of another optimizer.
+    DTypeError
+        If one is no schedule, or :class:`ReduceLROnPlateau`, which goes by a metric.
+
     Examples
     --------
     >>> import neurenix as nx
@@ -119,6 +136,20 @@ class SequentialLR(_Several):
 
 class ChainedScheduler(_Several):
     """All schedules at once, each changing the rate that the one before left.
+
+    Parameters
+    ----------
+    schedulers : sequence of LRScheduler
+        All of one optimizer.
+    optimizer : Optimizer, optional
+        The first schedule's where ``None``.
+
+    Raises
+    ------
+    ArgumentError
+        If there are none, or one is of another optimizer.
+    DTypeError
+        If one is no schedule, or :class:`ReduceLROnPlateau`, which goes by a metric.
 
     Examples
     --------

@@ -21,19 +21,36 @@ class SGD(Optimizer):
     Parameters
     ----------
     params : iterable of Tensor, or of dict
-    lr, momentum, dampening, weight_decay : float
-    nesterov, maximize : bool
+    lr : float
+    momentum : float
+        How much of the buffer is kept each step.
+    dampening : float
+        What is taken off a gradient before it joins the buffer.
+    weight_decay : float
+        Added to the gradient as ``weight_decay * p``.
+    nesterov : bool
+        Needs momentum and no dampening.
+    maximize : bool
+        Climb instead.
     foreach, differentiable, fused
         As in :class:`Adam`.
+
+    Raises
+    ------
+    ArgumentError
+        If a setting is out of range.
 
     Examples
     --------
     >>> import neurenix as nx
-    >>> p = nx.tensor([1.0, 2.0], requires_grad=True)
-    >>> p.grad = nx.tensor([1.0, 1.0])
-    >>> nx.optim.SGD([p], lr=0.5).step()
-    >>> p.tolist()
-    [0.5, 1.5]
+    >>> p, seen = nx.tensor([0.0], requires_grad=True), []
+    >>> optimizer = nx.optim.SGD([p], lr=1.0, momentum=0.5)
+    >>> for _ in range(3):
+    ...     p.grad = nx.tensor([-1.0])
+    ...     optimizer.step()
+    ...     seen.append(p.item())
+    >>> seen  # steps of 1, 1.5, 1.75: on towards 2
+    [1.0, 2.5, 4.25]
     """
 
     def __init__(
