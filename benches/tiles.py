@@ -22,6 +22,7 @@ import numpy as np
 from _harness import HERE, machine, report
 
 import neurenix as nx
+from neurenix.memory import held_by_process
 from neurenix.slides.tile_plan import duration, memory_bytes
 
 BAND = 256
@@ -85,7 +86,7 @@ class Spent:
         child = subprocess.Popen([sys.executable, "-m", "neurenix", *command], env=ENVIRONMENT)
         try:
             while child.poll() is None:
-                self.peak = max(self.peak, held(child.pid))
+                self.peak = max(self.peak, held_by_process(child.pid, most=True))
                 self.seconds = before + time.perf_counter() - begun
                 self._save()
                 time.sleep(POLL)
@@ -100,15 +101,6 @@ class Spent:
         beside = self._path.with_suffix(".part")
         beside.write_text(json.dumps([self.seconds, self.peak, self.runs]))
         beside.replace(self._path)
-
-
-def held(pid: int) -> int:
-    """The most bytes of memory that a process held so far, as the system counts them."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmHWM")), 0)
 
 
 def measured(files: tuple[Path, Path, Path], memory: str, precision: str, settings: list[str]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ import numpy as np
 
 from neurenix import png
 from neurenix.examples.shared import load_nuclei
+from neurenix.memory import held_by_process
 
 ROOT = Path(__file__).resolve().parents[1]
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1)
@@ -93,7 +94,7 @@ class Soak:
         self.rounds += 1
         begun, sent = time.monotonic(), None
         while child.poll() is None:
-            self.peak = max(self.peak, held(child.pid))
+            self.peak = max(self.peak, held_by_process(child.pid, most=True))
             if sent is None and stop_after is not None and time.monotonic() - begun > stop_after:
                 sent = self.rng.choice(SIGNALS)
                 child.send_signal(sent)
@@ -107,15 +108,6 @@ class Soak:
     def goes_on(self, end: float) -> bool:
         """Whether there are signals to send: until the time is over, and a few on a slow machine."""
         return time.monotonic() < end or sum(self.sent.values()) < LEAST
-
-
-def held(pid: int) -> int:
-    """The most bytes of memory that a process held so far."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmHWM")), 0)
 
 
 def digests(run: Path) -> dict[str, str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeAlias
 
 from neurenix import _rust
@@ -134,6 +136,23 @@ def counted_peak() -> tuple[int, list[Block], int]:
 def resident() -> int:
     """Bytes that arrays add to the size of the process, those cached for reuse among them."""
     return _rust.memory_resident()
+
+
+def held_by_process(pid: int | None = None, *, most: bool = False) -> int:
+    """Bytes of memory that a process holds, or held at most so far; of this one where no number is given.
+
+    0 of another process that has ended; the most so far of this one where the system does not say.
+    """
+    name = "VmHWM" if most else "VmRSS"
+    try:
+        status = Path(f"/proc/{'self' if pid is None else pid}/status").read_text(encoding="ascii")
+        return next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith(name))
+    except (OSError, StopIteration):
+        if pid is not None:
+            return 0
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1 << 10)
 
 
 def require_room(op: str, shape: Sequence[int], itemsize: int) -> None:

@@ -7,14 +7,12 @@ the same size classes as the real one, keeps and gives back as that does, and to
 from __future__ import annotations
 
 import copy
-import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -169,14 +167,7 @@ def _title(run: _Run, shape: tuple[int, ...]) -> str:
 
 def _base() -> int:
     """Bytes of the process now that are not the pool's."""
-    try:
-        with Path("/proc/self/status").open(encoding="ascii") as status:
-            now = next(int(line.split()[1]) << 10 for line in status if line.startswith("VmRSS"))
-    except (OSError, StopIteration):  # a system that does not say; the most so far is the best guess
-        import resource
-
-        now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1 << 10)
-    return max(0, now - memory.resident()) + _FIRST_USE
+    return max(0, memory.held_by_process() - memory.resident()) + _FIRST_USE
 
 
 def _mean(output: Any) -> Tensor:

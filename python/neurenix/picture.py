@@ -139,6 +139,8 @@ def scaled(pixels: Pixels) -> Pixels:
 def read_picture(path: str | os.PathLike[str], channels: int | None = None) -> Pixels:
     """Pixels of a picture file, (H, W) or (H, W, C), in the file's element type; PNG and ``.npy`` also without Pillow.
 
+    Photographs are turned as their camera says (EXIF), inks (CMYK) become RGB.
+
     Parameters
     ----------
     path : path
@@ -161,7 +163,8 @@ def read_picture(path: str | os.PathLike[str], channels: int | None = None) -> P
             data = path.read_bytes()
             if not has_pillow() or png.read_header(data).is_deep_colour:
                 return converted(*png.decode(data), channels)
-        with pillow(f"reading {path.name}").open(path) as picture:
+        with pillow(f"reading {path.name}").open(path) as opened:
+            picture = _upright(opened)
             deep = picture.mode in ("I", "F", "1") or picture.mode.startswith("I;")
             if channels is None or deep:  # Pillow would cut deep pixels at 255
                 pixels = np.asarray(picture)
@@ -171,6 +174,12 @@ def read_picture(path: str | os.PathLike[str], channels: int | None = None) -> P
         raise
     except Exception as error:  # decoders fail in ways of their own at damaged files
         raise FileError(f"read_picture: expected a picture, got {str(path)!r}: {error}; check that the file is whole") from error
+
+
+def _upright(picture: Any) -> Any:
+    """A picture as programs show it, and as masks are drawn on it: turned as a camera says, inks as colours."""
+    turned = load("PIL.ImageOps", "pictures", "demo").exif_transpose(picture)
+    return turned.convert("RGB") if turned.mode in ("CMYK", "YCCK") else turned
 
 
 def converted(pixels: Pixels, palette: Pixels | None, channels: int | None) -> Pixels:

@@ -24,6 +24,8 @@ class Progress(Generic[T]):
         Between two plain lines.
     stream : text file, optional
         Where it is shown; standard error if ``None``.
+    patient : bool
+        Show nothing where all is done within ``seconds``.
 
     Examples
     --------
@@ -37,10 +39,14 @@ class Progress(Generic[T]):
     True
     """
 
-    def __init__(self, items: Iterable[T], name: str = "step", *, seconds: float = 5.0, stream: TextIO | None = None) -> None:
-        self.items, self.name, self.seconds = items, name, seconds
+    def __init__(
+        self, items: Iterable[T], name: str = "step", *, seconds: float = 5.0, stream: TextIO | None = None, patient: bool = False
+    ) -> None:
+        self.items, self.name, self.seconds, self.patient = items, name, seconds, patient
         self.stream = sys.stderr if stream is None else stream
-        self._text, self._bar = "", None if not _is_terminal(self.stream) else _bar(items, name, self.stream)
+        self._text, self._bar = "", None
+        if _is_terminal(self.stream):
+            self._bar = _bar(items, name, self.stream, seconds if patient else 0.0)
 
     def note(self, text: str) -> None:
         """What is shown beside the numbers."""
@@ -61,7 +67,8 @@ class Progress(Generic[T]):
             if now - shown >= self.seconds and done != total:
                 self._line(done, total, now - begun)
                 shown = now
-        self._line(done, total, time.monotonic() - begun)
+        if not self.patient or shown > begun:
+            self._line(done, total, time.monotonic() - begun)
 
     def _line(self, done: int, total: int | None, seconds: float) -> None:
         count = f"{done}" if total is None else f"{done}/{total}"
@@ -89,7 +96,7 @@ def _is_terminal(stream: TextIO) -> bool:
     return hasattr(stream, "isatty") and stream.isatty()
 
 
-def _bar(items: Iterable[Any], name: str, stream: TextIO) -> Any:
+def _bar(items: Iterable[Any], name: str, stream: TextIO, delay: float) -> Any:
     if not has("tqdm"):
         return None
-    return load("tqdm", "a bar", "demo").tqdm(items, desc=name, file=stream)
+    return load("tqdm", "a bar", "demo").tqdm(items, desc=name, file=stream, delay=delay)

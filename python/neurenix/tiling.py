@@ -7,7 +7,6 @@ image. How wide, and where parts may begin, is not guessed: a dry run of the mod
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from fractions import Fraction
 from functools import partial
 from typing import Any, NamedTuple
@@ -15,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neurenix import autograd, layout
-from neurenix.errors import ArgumentError, DTypeError, ShapeError
+from neurenix.blending import laps
+from neurenix.errors import DTypeError, ShapeError
 from neurenix.inference import evaluating, output_of
 from neurenix.nn import Module
 from neurenix.ops._arguments import integer
@@ -185,42 +185,27 @@ def _place(out: Any, y: Tensor, images: int, sizes: list[int]) -> Any:
 
 def _blended(model: Module, x: Any, tile: Any, overlap: int | None, out: Any, progress: bool) -> Any:
     """Tiles by themselves, weighted by a ramp over their overlap."""
-    sizes = _sizes(tile)
-    lap = min(sizes) // 4 if overlap is None else integer("predict_tiled", "overlap", overlap, 0)
-    if lap * 2 > min(sizes):
-        raise ArgumentError(f"predict_tiled: expected an overlap of at most half the tile {tile}, got {lap}; use a smaller one")
-    rows, columns = (list(_steps(n, size, lap)) for n, size in zip(x.shape[2:], sizes, strict=True))
-    jobs = [(n, row, column) for n in range(len(x)) for row in rows for column in columns]
+    cut = laps("predict_tiled", (x.shape[2], x.shape[3]), _sizes(tile), overlap)
+    jobs = [(n, row, column) for n in range(len(x)) for row in cut.rows for column in cut.columns]
     total: Host | None = None
     for n, row, column in Progress(jobs, "tile") if progress else jobs:
-        y = output_of(model, _read(model, x, n, row, column))
-        if y.shape[2:] != (row.stop - row.start, column.stop - column.start):
-            raise ShapeError(
-                f"predict_tiled: expected an output of the tile's size for approximate=True, got {y.shape}; run the image whole"
-            )
+        y = output_of_tile("predict_tiled", model, _read(model, x, n, row, column))
         total = _place(out, y, len(x), list(x.shape[2:])) if total is None else total
-        weight = np.outer(_ramp(row, x.shape[2], lap), _ramp(column, x.shape[3], lap)).astype(y.dtype)
-        part = _host(y)[0] * weight
         if (row.start, column.start) == (0, 0):
             total[n] = 0
-        total[n, :, row, column] += part
+        total[n, :, row, column] += _host(y)[0] * cut.weight(row, column, y.dtype)
     return total
 
 
-def _steps(full: int, tile: int, lap: int) -> Iterator[slice]:
-    start = 0
-    while start + tile < full:
-        yield slice(start, start + tile)
-        start += tile - lap
-    yield slice(start, full)
+def output_of_tile(op: str, model: Module, x: Tensor) -> Tensor:
+    """What a model makes of a tile that is its own image.
 
-
-def _ramp(part: slice, full: int, lap: int) -> Host:
-    """Weights along one axis: up over the overlap with the tile before, down over that with the next; two of them add to one."""
-    weight = np.ones(part.stop - part.start)
-    up = (np.arange(lap) + 0.5) / max(lap, 1)
-    if part.start > 0:
-        weight[:lap] = up[: len(weight)]
-    if part.stop < full:
-        weight[-lap:] *= 1 - up if lap else 1
-    return weight
+    Raises
+    ------
+    ShapeError
+        If that is of another size.
+    """
+    y = output_of(model, x)
+    if y.ndim != 4 or y.shape[2:] != x.shape[2:]:
+        raise ShapeError(f"{op}: expected an output of the tile's size for approximate=True, got {y.shape}; run the image whole")
+    return y

@@ -17,8 +17,9 @@ import pytest
 
 import neurenix as nx
 from neurenix import png
-from neurenix.command import main
+from neurenix.command import COMMANDS, main
 from neurenix.command.predict import load_model
+from neurenix.errors import BusyError
 from neurenix.examples.shared import load_nuclei
 
 SMALL = ["--features", "4", "8", "--crop", "48", "--looks", "2"]
@@ -215,13 +216,81 @@ def test_results_are_one_line_of_json(folders: tuple[Path, Path], tmp_path: Path
         (["info", model], {"model", "task", "parameters", "multiply_adds", "receptive_field"}),
         (["plan", model, images], {"seconds", "memory"}),
         (["eval", model, images, masks], {"IoU"}),
+        (["export", model, "--to", "safetensors", "--out", str(tmp_path / "model.safetensors")], {"out", "bytes"}),
     ):
         assert main([*words, "--json"]) == 0
         (line,) = capsys.readouterr().out.splitlines()
         assert names <= set(json.loads(line)), line
 
 
-@pytest.mark.parametrize("command", ["train", "predict", "eval", "info", "doctor"])
+def test_dry_runs_say_what_would_be_done_and_write_nothing(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, masks = map(str, folders)
+    nx.manual_seed(0)
+    nx.save(nx.multiscale.UNet(1, 1, [4]).eval(), tmp_path / "model.nx")
+    model, out = str(tmp_path / "model.nx"), tmp_path / "found"
+
+    def said(*words: str) -> dict[str, object]:
+        assert main([*words, "--dry-run"]) == 0
+        assert capsys.readouterr().out.endswith("\n")
+        assert main([*words, "--dry-run", "--json"]) == 0
+        found: dict[str, object] = json.loads(capsys.readouterr().out)
+        return found
+
+    (folders[0] / "large.png").write_bytes(png.encode(np.zeros((70, 90), np.uint8)))
+    predict = ["predict", model, images, "--out", str(out), "--tile", "80"]
+    assert said(*predict) == {"out": str(out), "images": 7, "there": 0, "tiled": 1, "whole": 6, "failed": []}
+    assert not out.exists()
+    assert main([*predict[:2], str(folders[0] / "3.png"), *predict[3:]]) == 0
+    assert said(*predict, "--resume")["there"] == 1
+    assert said(*predict, "--part", "2/2")["images"] == 3
+    assert [p.name for p in out.iterdir()] == ["3.png"]
+    (folders[0] / "large.png").write_bytes(b"no picture")
+    assert main([*predict, "--dry-run"]) == 1
+    assert main([*predict, "--dry-run", "--on-error", "skip"]) == 1
+    assert "1 would be left out" in capsys.readouterr().out
+    (folders[0] / "large.png").unlink()
+    assert said("eval", model, images, masks, "--out", str(tmp_path / "scores.csv")) == {"images": 6, "task": "binary"}
+    assert not (tmp_path / "scores.csv").exists()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_exit_statuses(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """2 for words that the command does not know, 1 for an error, 75 for an end before the end: with what to do."""
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--nonsense"])
+    assert ended.value.code == 2
+    assert "usage: neurenix" in capsys.readouterr().err
+    gone = str(tmp_path / "gone")
+    words = {
+        "train": [gone, gone, "--out", str(tmp_path / "run")],
+        "predict": [gone, gone, "--out", str(tmp_path / "found")],
+        "plan": [gone, gone],
+        "eval": [gone, gone, gone],
+        "export": [gone, "--to", "onnx", "--out", str(tmp_path / "model.onnx")],
+        "info": [gone],
+        "doctor": ["--threads", "0"],
+    }[command]
+    assert main([command, *words]) == 1
+    assert capsys.readouterr().err.startswith(f"neurenix {command}: ")
+    for error, status, text in (
+        (KeyboardInterrupt(), 75, "run the same command again"),
+        (BusyError("predict: expected a free folder"), 75, "expected a free folder"),
+        (OSError(28, "No space left on device", "x.nx"), 75, "No space left on device"),
+        (OSError(13, "Permission denied", "x.nx"), 1, "Permission denied"),
+    ):
+
+        def run(_: object, error: BaseException = error) -> None:
+            raise error
+
+        monkeypatch.setattr(COMMANDS[command], "run", run)
+        assert main([command, *words]) == status
+        assert text in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_shows_an_example(command: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "neurenix", command, "--help"],

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -74,6 +76,27 @@ def test_ten_thousand_small_files(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "9994 images to train on, 5 to validate by; masks are binary; 1 channels, windows of 8 pixels" in said.err
     assert said.err.count("without a partner") == 1
     assert json.loads(said.out)["step"] == 2
+
+
+@pytest.mark.parametrize("command", ["train", "predict", "plan"])
+def test_a_folder_that_takes_long_to_read_says_how_far_it_is(
+    command: str, folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line every few seconds; here every look at the clock is six seconds later than the one before."""
+    now = itertools.count(0, 6)
+    nx.manual_seed(0)
+    nx.save(nx.multiscale.UNet(1, 1, [4]).eval(), tmp_path / "model.nx")
+    monkeypatch.setattr("neurenix.progress.time", SimpleNamespace(monotonic=lambda: float(next(now))))
+    if command == "train":
+        assert dry(folders) == 0
+        wanted = ["counting images", "reading masks", "reading images"]
+    else:
+        out = ["--out", str(tmp_path / "found")] if command == "predict" else []
+        assert main([command, str(tmp_path / "model.nx"), str(folders[0]), *out]) == 0
+        wanted = ["counting images"] if command == "predict" else ["reading images"]
+    said = capsys.readouterr().err
+    for what in wanted:
+        assert f"{what} 2/5, 12 s, about 18 s to go" in said, said
 
 
 def test_files_without_a_partner_are_listed(folders: Folders, capsys: pytest.CaptureFixture[str]) -> None:

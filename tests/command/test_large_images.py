@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -17,7 +15,7 @@ import pytest
 
 import neurenix as nx
 from neurenix import png
-from neurenix.command import main
+from neurenix.command import main, predict as predict_command
 from neurenix.slides.ledger import Ledger
 from neurenix.slides.lock import Lock
 
@@ -74,6 +72,25 @@ def test_a_signal_stops_after_a_tile(number: int, model: Path, slide: Path, tmp_
     assert predict(model, slide, tmp_path / "out") == 1  # without --resume
     assert predict(model, slide, tmp_path / "out", "--resume") == 0
     assert np.array_equal(png.decode((tmp_path / "out" / "one 1.png").read_bytes())[0], mask(model))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+def test_a_signal_before_the_first_tile_says_what_to_do(
+    number: int, model: Path, slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While images are counted there is nothing that --resume could go on with; a job that was begun before is."""
+    count = predict_command.count_images
+
+    def counted(path: Path) -> int:
+        os.kill(os.getpid(), number)
+        return count(path)
+
+    monkeypatch.setattr(predict_command, "count_images", counted)
+    assert predict(model, slide, tmp_path / "found", "--tile", "40") == 75
+    assert "interrupted; nothing was written yet, run the same command again" in capsys.readouterr().err
+    (tmp_path / "found" / ".one 1.job").mkdir(parents=True)
+    assert predict(model, slide, tmp_path / "found", "--tile", "40") == 75
+    assert "interrupted; run the same command with --resume" in capsys.readouterr().err
 
 
 def test_bad_files_are_named_and_left_out_or_end_it(model: Path, slide: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -229,26 +246,3 @@ def test_two_images_that_want_one_name(model: Path, slide: Path, tmp_path: Path,
     np.save(slide.with_suffix(".npy"), IMAGE)
     assert predict(model, slide.parent, tmp_path / "out") == 1
     assert "expected images of different names, got one 1.npy and one 1.png" in capsys.readouterr().err
-
-
-def test_the_page_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page's commands, in order, in a folder that holds what its first blocks of Python saved.
-
-    Each in a process of its own: what this one holds would count in a plan of memory.
-    """
-    monkeypatch.chdir(tmp_path)
-    text = (Path(__file__).resolve().parents[2] / "docs" / "large_images.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```python\n(.*?)```", text, re.S)
-    saving = next(i for i, block in enumerate(blocks) if "nx.save" in block)
-    exec("\n".join(blocks[: saving + 1]), {"__name__": "__main__"})
-    commands = [line for block in re.findall(r"```text\n(.*?)```", text, re.S) for line in block.splitlines()]
-    assert len(commands) >= 6
-    said = ""
-    for command in commands:
-        program, *words = shlex.split(command)
-        assert program == "neurenix"
-        done = subprocess.run([sys.executable, "-m", "neurenix", *words], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, command + done.stderr
-        said += done.stdout
-    assert (tmp_path / "found" / "slide.png").read_bytes() == (tmp_path / "parts" / "slide.png").read_bytes()
-    assert "times the whole image's" in said

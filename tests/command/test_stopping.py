@@ -68,7 +68,7 @@ def test_a_second_ctrl_c_does_not_wait(
     with monkeypatch.context() as patch:
         patch.setattr(command, "_look", twice)
         assert train(folders, tmp_path / "run", *STEPS) == 75
-    assert "interrupted" in capsys.readouterr().err
+    assert "interrupted; run the same command with --resume" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGINT) is before
     assert nx.load(tmp_path / "run" / "last.nx")["run"]["done"] == 3
     assert train(folders, tmp_path / "run", *STEPS, "--resume") == 0
@@ -90,7 +90,7 @@ def test_a_signal_before_the_first_step_ends_it_at_once(
     with monkeypatch.context() as patch:
         patch.setattr(command, "data", read)
         assert train(folders, tmp_path / "run", *STEPS) == 75
-    assert "interrupted" in capsys.readouterr().err
+    assert "interrupted; nothing was trained yet, run the same command again" in capsys.readouterr().err
     assert signal.getsignal(number) is before
     assert train(folders, tmp_path / "run", "--steps", "1", "--looks", "1") == 0
 

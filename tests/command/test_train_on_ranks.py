@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -112,14 +111,3 @@ def test_ranks_and_shards_that_do_not_fit_are_refused(folders: list[str], tmp_pa
     _, err = job.communicate(timeout=60)
     assert job.returncode not in (0, 75)  # which of the ranks ends first, mpiexec decides
     assert "Shards: expected shards that 3 ranks divide evenly, got 4; use a multiple of 3" in err
-
-
-def test_the_command_of_the_page_runs(folders: list[str], tmp_path: Path) -> None:
-    page = (Path(__file__).resolve().parents[2] / "docs" / "cluster.md").read_text()
-    (line,) = [line for line in page.splitlines() if line.startswith("mpiexec -n 2 neurenix train ")]
-    _, _, number, *words = line.split()
-    assert folders == [str(tmp_path / words[2].rstrip("/")), str(tmp_path / words[3].rstrip("/"))]
-    job = start(int(number), Path(sys.executable).with_name(words[0]), *words[1:], *SETTINGS, folder=tmp_path)
-    _, err = job.communicate(timeout=120)
-    assert job.returncode == 0, err
-    assert (tmp_path / "run" / "best.nx").exists()

@@ -1,5 +1,4 @@
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -272,29 +271,14 @@ def test_pages_are_items(tmp_path, monkeypatch, without):
 
 
 def test_zarr_arrays(tmp_path, monkeypatch):
-    class Array:
-        """What of a Zarr array is used."""
-
-        def __init__(self, values):
-            self.shape, self.values = values.shape, values
-
-        def __getitem__(self, index):
-            return self.values[index]
-
-    class Group:
-        def array_keys(self):
-            return ["labels", "image"]
-
+    zarr = pytest.importorskip("zarr")
     images = np.random.default_rng(0).integers(0, 255, (3, 2, 8, 9), np.uint8)
-    stored = {
-        "images.zarr": Array(images),
-        "masks.zarr": Array(images[:, 0] // 128),
-        "one.zarr": Array(images[0, 0]),
-        "group.zarr": Group(),
-    }
-    for name in stored:
-        (tmp_path / name).mkdir()
-    monkeypatch.setitem(sys.modules, "zarr", SimpleNamespace(open=lambda path, mode: stored[path.rpartition("/")[2]]))
+    zarr.save_array(str(tmp_path / "images.zarr"), images)
+    zarr.save_array(str(tmp_path / "masks.zarr"), images[:, 0] // 128)
+    zarr.save_array(str(tmp_path / "one.zarr"), images[0, 0])
+    group = zarr.open_group(str(tmp_path / "group.zarr"), mode="w")
+    for name in ("labels", "image"):
+        group.create_array(name, shape=(2, 2), dtype="u1")
     dataset = ImageMaskFolder(tmp_path / "images.zarr", tmp_path / "masks.zarr")
     image, mask = dataset[2]
     assert len(dataset) == 3
@@ -304,7 +288,7 @@ def test_zarr_arrays(tmp_path, monkeypatch):
     with pytest.raises(FileError, match=r"expected a Zarr array, got the group group.zarr with arrays image, labels; pass the path of one"):
         ImageMaskFolder(tmp_path / "group.zarr", tmp_path / "masks.zarr")
     monkeypatch.setitem(sys.modules, "zarr", None)
-    with pytest.raises(BackendUnavailableError, match=r"expected the package for reading images.zarr, .*neurenix-multiscale\[zarr\]"):
+    with pytest.raises(BackendUnavailableError, match=r"expected the package for images.zarr, .*neurenix-multiscale\[zarr\]"):
         ImageMaskFolder(tmp_path / "images.zarr", tmp_path / "masks.zarr")
 
 
@@ -323,3 +307,13 @@ def test_files_of_what_is_no_image(tmp_path, image, mask, error, text):
         np.save(tmp_path / kind / "a.npy", values)
     with pytest.raises(error, match=text):
         ImageMaskFolder(tmp_path / "images", tmp_path / "masks")[0]
+
+
+def test_channels_of_a_file_are_one_image_as_they_are_where_it_is_predicted(tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    image = np.random.default_rng(0).integers(0, 255, (5, 20, 30), np.uint8)
+    tifffile.imwrite(tmp_path / "images.ome.tif", image, metadata={"axes": "CYX"})
+    tifffile.imwrite(tmp_path / "masks.tif", np.eye(20, 30, dtype=np.uint8))
+    dataset = ImageMaskFolder(tmp_path / "images.ome.tif", tmp_path / "masks.tif")
+    assert len(dataset) == 1
+    assert np.array_equal(np.rint(dataset[0][0] * 255), image)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from neurenix import png
 from neurenix.errors import FileError, NeurenixError, ShapeError
 from neurenix.images import Metadata, count_images, open_image
-from neurenix.images.opening import write_image
+from neurenix.images.opening import read_image, write_image
 from neurenix.images.pngs import PngSource
 
 tifffile = pytest.importorskip("tifffile")
@@ -243,3 +245,70 @@ def test_place_on_earth_and_pixel_size_are_carried_over(tmp_path: Path) -> None:
         for ending in ("out.ome.tif", "out.zarr"):
             write_image(tmp_path / ending, mask, about)
             assert metadata(tmp_path / ending)[1:3] == about[1:3]
+
+
+def test_inks_become_colours_and_photographs_stand_upright(tmp_path: Path) -> None:
+    """As programs show them, and as masks are drawn."""
+    image = pytest.importorskip("PIL.Image")
+    inks = np.random.default_rng(0).integers(0, 256, (20, 30, 4), np.uint8)
+    want = np.asarray(image.fromarray(inks, "CMYK").convert("RGB")).astype(int)
+    for name, settings in (("plain", {}), ("packed", {"compression": "zlib", "tile": (16, 16)})):
+        tifffile.imwrite(tmp_path / f"{name}.tif", inks, photometric="separated", **settings)
+        with open_image(tmp_path / f"{name}.tif") as source:
+            assert source.shape == (3, 20, 30)
+            got = source.read(slice(3, 17), slice(5, 30))
+        assert np.abs(got.transpose(1, 2, 0) - want[3:17, 5:30]).max() <= 1
+    seen = np.add.outer(np.arange(16) * 8, np.arange(24) * 4).astype(np.uint8)
+    turned = image.Exif()
+    turned[0x0112] = 6  # a quarter turn to the right shows it
+    image.fromarray(np.rot90(seen)).save(tmp_path / "a.jpg", quality=100, exif=turned)
+    with open_image(tmp_path / "a.jpg", channels=1) as source:
+        assert source.shape == (1, 16, 24)
+        assert np.abs(source.read(slice(0, 16), slice(0, 24))[0].astype(int) - seen).max() < 6
+    image.fromarray(inks, "CMYK").save(tmp_path / "inks.jpg", quality=100)
+    with open_image(tmp_path / "inks.jpg") as source:
+        assert source.shape == (3, 20, 30)
+
+
+def test_what_is_no_file_is_named_and_nothing_waits_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    os.mkfifo(tmp_path / "pipe.tif")
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    (tmp_path / "gone.npy").symlink_to("nowhere")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "file.zarr").write_text("no folder")
+    said = {
+        "pipe.png": "it is a pipe or a device",
+        "pipe.tif": "it is a pipe or a device",
+        "loop.png": "symbolic links",
+        "gone.npy": "which is not there",
+        "folder.png": "it is a folder",
+        "file.zarr": "it is a file and no folder",
+    }
+    for name, text in said.items():
+        for opened in (open_image, read_image):
+            with pytest.raises(FileError, match=f"{name}.*{text}"):
+                opened(tmp_path / name)
+    with pytest.raises(FileError, match="it is a pipe"):
+        count_images(tmp_path / "pipe.tif")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
+def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((3, 4)))
+    (tmp_path / "a.npy").chmod(0)
+    with pytest.raises(FileError, match="Permission denied"):
+        open_image(tmp_path / "a.npy")
+
+
+def test_headers_that_promise_more_than_a_file_can_hold_take_no_memory(tmp_path: Path) -> None:
+    body = bytearray(png.encode(np.zeros((4, 4, 3), np.uint8)))
+    body[16:24] = (2**31 - 1).to_bytes(4, "big") * 2
+    body[29:33] = zlib.crc32(body[12:29]).to_bytes(4, "big")
+    (tmp_path / "a.png").write_bytes(body)
+    with pytest.raises(FileError, match="more than can be packed"):
+        open_image(tmp_path / "a.png")
+    with (tmp_path / "b.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (1 << 40, 1 << 40)})
+    with pytest.raises(FileError, match="shorter than its header says"):
+        open_image(tmp_path / "b.npy")

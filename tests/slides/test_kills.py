@@ -52,19 +52,20 @@ def contents(folder: Path) -> dict[str, str]:
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())}
 
 
-@pytest.mark.parametrize("kind", ["binary", "instances", "passes"])
+@pytest.mark.parametrize("kind", ["binary", "instances", "passes", "blended"])
 def test_killed_anywhere_nothing_is_lost(kind: str, tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", IMAGE)
     nx.manual_seed(0)
     outputs, last = (3, None) if kind == "instances" else (1, "sigmoid")
-    model = nx.multiscale.UNet(1, outputs, [4], final_activation=last, squeeze_excitation=kind == "passes").eval()
-    kind = "binary" if kind == "passes" else kind
+    norm = "instance" if kind == "blended" else "batch"
+    model = nx.multiscale.UNet(1, outputs, [4], final_activation=last, norm=norm, squeeze_excitation=kind == "passes").eval()
+    settings = Settings("instances" if kind == "instances" else "binary", tile=(32, 64), resume=True, approximate=kind == "blended")
 
     def job(name: str, part: Part) -> Callable[[], object]:
         folder = tmp_path / name
         folder.mkdir(exist_ok=True)
         outputs = {k: folder / f"{k}.{e}" for k, e in (("mask", "png"), ("probabilities", "npy"))}
-        return lambda: predict_file(model, tmp_path / "a.npy", outputs, Settings(kind, tile=(32, 64), resume=True, part=part))
+        return lambda: predict_file(model, tmp_path / "a.npy", outputs, settings._replace(part=part))
 
     calls = forked(job("straight", Part()))
     straight = contents(tmp_path / "straight")

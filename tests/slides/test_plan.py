@@ -94,7 +94,7 @@ def test_a_job_takes_the_tile_that_fits_and_its_parts_the_same(tmp_path: Path) -
     model, out = UNet(1, 1, [4, 8]), {"mask": tmp_path / "a.png"}
     least = model.plan((700, 900), tile=(64, 64), measure=False).memory
     assert predict_file(model, tmp_path / "a.npy", out, Settings(memory=least + 30 * MIB), lambda: True) == "stopped"
-    begun = ledger.begun_with(work_folder(out) / "job.json")
+    begun = ledger.begun_with(work_folder(out) / "job.json").tile
     assert begun is not None
     assert begun[0] % 64 == begun[1] % 64 == 0
     assert predict_file(model, tmp_path / "a.npy", out, Settings(memory=1 << 40, resume=True)) == "written"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import signal
 import subprocess
@@ -23,7 +24,8 @@ from neurenix.examples.shared import load_nuclei
 
 STEPS = ["--steps", "240", "--features", "4", "8", "--crop", "48", "--looks", "3"]
 FILL = {"cpus": 1, "memory": "1G", "options": STEPS}
-PATIENCE = 300  # seconds for a job
+PATIENCE = 300  # seconds in which a job says nothing: other work may have the cores
+ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
 DEATH = 30  # seconds within which a job ends when one of its ranks is killed
 
 
@@ -64,6 +66,7 @@ class Job:
     def __init__(self, script: str, place: Path, environment: dict[str, str], *options: str) -> None:
         self.place, self.environment = place, environment
         (place / "job.sbatch").write_text(script)
+        self.said, self.heard = 0, time.monotonic()
         self.number = self.call("sbatch", "--parsable", *options, "job.sbatch").strip()
 
     def call(self, *command: str) -> str:
@@ -76,20 +79,25 @@ class Job:
         """What SLURM knows of it."""
         return dict(word.split("=", 1) for word in self.call("scontrol", "-o", "show", "job", self.number).split() if "=" in word)
 
-    def wait(self, seconds: float = PATIENCE) -> dict[str, str]:
+    def wait(self, seconds: float | None = None) -> dict[str, str]:
         """Until it has ended."""
-        end = time.monotonic() + seconds
-        while (found := self.fields())["JobState"] not in ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY"):
+        end = time.monotonic() + (math.inf if seconds is None else seconds)
+        while (found := self.fields())["JobState"] not in ENDED:
             assert time.monotonic() < end, f"{found}\n{self.log()}"
-            time.sleep(1)
+            self.pause(1)
         return found
 
     def wait_for(self, text: str) -> None:
         """Until it has said something."""
-        end = time.monotonic() + PATIENCE
         while text not in self.log():
-            assert time.monotonic() < end, f"{self.fields()}\n{self.log()}"
-            time.sleep(0.2)
+            self.pause(0.2)
+
+    def pause(self, seconds: float) -> None:
+        """A while, in a job that is alive: that has said something not long ago."""
+        time.sleep(seconds)
+        if (said := len(self.log())) != self.said:
+            self.said, self.heard = said, time.monotonic()
+        assert time.monotonic() - self.heard < PATIENCE, f"{self.fields()}\n{self.log()}"
 
     def log(self) -> str:
         """All that it said."""

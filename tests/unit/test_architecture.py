@@ -22,6 +22,7 @@ ROOMS = (
     ("linalg", "memory_plan", "nn", "serialization", "special", "testing"),
     (
         "amp",
+        "blending",
         "callbacks",
         "data",
         "images",

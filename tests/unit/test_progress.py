@@ -53,3 +53,15 @@ def test_a_terminal_without_tqdm_gets_lines(monkeypatch):
     out = Terminal()
     assert list(Progress(range(2), stream=out)) == [0, 1]
     assert out.getvalue() == "step 2/2, 0 s\n"
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_what_is_over_soon_says_nothing_where_that_is_asked_for(stream):
+    pytest.importorskip("tqdm")
+    out = stream()
+    assert list(Progress(range(4), "file", stream=out, patient=True)) == [0, 1, 2, 3]
+    assert out.getvalue() == ""
+    for _ in Progress(range(4), "file", stream=out, patient=True, seconds=0.01):
+        time.sleep(0.12)  # a bar is drawn every tenth of a second
+    assert "file 1/4" in out.getvalue() or "1/4 [" in out.getvalue()
+    assert "4/4" in out.getvalue()

@@ -13,7 +13,7 @@ from neurenix.command.together import set_threads
 from neurenix.errors import BusyError, NeurenixError
 from neurenix.parallel.ranks import Ranks, end, speaks
 
-AGAIN: Final = 75  # sysexits.h's EX_TEMPFAIL: stopped before its end; the same command with --resume goes on
+AGAIN: Final = 75  # sysexits.h's EX_TEMPFAIL: stopped before its end
 FULL: Final = (errno.ENOSPC, errno.EDQUOT)  # a disk: once there is room the same command goes on
 COMMANDS: Final[dict[str, Any]] = {
     "train": train,
@@ -24,7 +24,9 @@ COMMANDS: Final[dict[str, Any]] = {
     "info": info.MODEL,
     "doctor": info.MACHINE,
 }
-EPILOG = """exit status: 0 done, 1 an error, 2 a wrong command line, 75 stopped before the end (run again with --resume)"""
+EPILOG = (
+    """exit status: 0 done, 1 an error, 2 a wrong command line, 75 stopped before the end (run again, with --resume where it says so)"""
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -50,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
             metavar="N",
             help="processor threads; by default all that this process may use, or its part of them beside other ranks",
         )
-        sub.set_defaults(run=command.run, grammar=sub)
+        sub.set_defaults(run=command.run, grammar=sub, how_to_go_on=getattr(command, "how_to_go_on", _again))
     return top
 
 
@@ -64,9 +66,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except NeurenixError as error:
         return end(f"neurenix {given.command}: {error}", AGAIN if isinstance(error, BusyError) else 1)
     except KeyboardInterrupt:
-        return end(f"neurenix {given.command}: interrupted; what was written is whole, --resume goes on", AGAIN)
+        return end(f"neurenix {given.command}: interrupted; {given.how_to_go_on(given)}", AGAIN)
     except OSError as error:
         return end(f"neurenix {given.command}: {error.strerror or error}: {error.filename or ''}", AGAIN if error.errno in FULL else 1)
+
+
+def _again(_: argparse.Namespace) -> str:
+    """What to do after a command that was interrupted."""
+    return "run the same command again"
 
 
 def _run(run: Callable[[argparse.Namespace], tuple[int, dict[str, Any]]], given: argparse.Namespace) -> int:

@@ -11,7 +11,9 @@ from typing import Any, Final
 
 from neurenix.errors import ArgumentError, FileError
 
-_NOT_SETTINGS: Final = frozenset({"help", "run", "command", "grammar", "needs", "config", "json", "resume", "dry_run", "threads"})
+_NOT_SETTINGS: Final = frozenset(
+    {"help", "run", "command", "grammar", "how_to_go_on", "needs", "config", "json", "resume", "dry_run", "threads"}
+)
 _ECHOED: Final = ("task", "made_by")  # what a run wrote about itself beside its settings
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 import neurenix as nx
 from neurenix.command.files import write_rows
-from neurenix.command.predict import add_inputs, load_model, output_of
+from neurenix.command.predict import add_inputs, load_model, naming_options, output_of, require_approximate
 from neurenix.command.report import pictures_of, write_report
 from neurenix.command.tasks import Task
 from neurenix.data import ImageMaskFolder
@@ -35,10 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--report", type=Path, metavar="FILE", help="write a page with the table and pictures of image, truth and prediction"
     )
+    parser.add_argument("--dry-run", action="store_true", help="say how many images have masks; nothing is computed or written")
 
 
 def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     """Judge; exit status and result."""
+    require_approximate(given)
     for path in (given.out, given.report):
         if path is not None and not path.parent.is_dir():
             raise FileError(f"eval: expected a folder for {path.name!r}, got {str(path.parent)!r}, which is none; make it first")
@@ -47,12 +49,15 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     settings: dict[str, Any] = {"mask_suffix": given.mask_suffix, "channels": wanted if wanted in (1, 3) else None}
     settings |= {"num_classes": task.classes} if task.kind == "classes" else {}
     folder = ImageMaskFolder(given.images, given.masks, mask_type=task.kind, **settings)
+    if given.dry_run:
+        print("" if given.json else f"{len(folder)} images with masks would be judged: {task.kind}\n", end="")
+        return 0, {"images": len(folder), "task": task.kind}
     rows: list[dict[str, Any]] = []
     pictures: list[tuple[str, str, str]] = []
     every = _Scores(task)
     for i in Progress(range(len(folder)), "image"):
         image, mask = folder[i]
-        with nx.set_float32_precision(given.precision):
+        with nx.set_float32_precision(given.precision), naming_options():
             found = task.decide(output_of(model, _prepared(model, image, folder.items[i][0], given), given))
         one = _Scores(task)
         for scores in (one, every):

@@ -13,9 +13,10 @@ import numpy as np
 import neurenix as nx
 from neurenix.command.predict import load_model
 from neurenix.command.tasks import Task
-from neurenix.data.files import planes, read_page
 from neurenix.errors import ArgumentError, FileError
 from neurenix.export import bioimageio, check_onnx, onnx, safetensors, to_torch
+from neurenix.images.channels import planes
+from neurenix.images.opening import read_image
 
 HELP: Final = "write a model as an ONNX file, a BioImage.IO package or a safetensors file, for other programs"
 EXAMPLE: Final = "neurenix export run/best.nx --to onnx --out nuclei.onnx --check"
@@ -83,7 +84,7 @@ def _bioimageio(given: argparse.Namespace, model: nx.nn.Module, _: Task, classes
     if given.name is None:
         raise ArgumentError("export: expected --name for a BioImage.IO package, got none; pass e.g. --name 'nuclei in fluorescence'")
     wanted = getattr(model, "in_channels", None)
-    image = None if given.image is None else planes(read_page(given.image, 0, wanted), given.image, wanted)
+    image = None if given.image is None else planes(read_image(given.image, 0, wanted), given.image, wanted)
     texts = {"description": given.description, "authors": given.author, "license": given.license}
     bioimageio(model, given.out, name=given.name, image=image, class_names=classes, **texts)
 

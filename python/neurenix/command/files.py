@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from neurenix.data.files import ENDINGS
 from neurenix.errors import FileError
+from neurenix.images.opening import ENDINGS
 from neurenix.images.placing import put
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import numpy as np
 
 from neurenix.command.tasks import Task, numbers_of, recognise
-from neurenix.command.together import tell
+from neurenix.command.together import tell, watched
 from neurenix.data import (
     Compose,
     DataLoader,
@@ -57,6 +57,10 @@ class _Folder(ImageMaskFolder):
         """Read masks as those of a task from now on."""
         self.mask_type, self.rule = task.kind, mask_rule(task.kind, task.classes if task.kind == "classes" else None, None, None, None)
 
+    def items_of_all(self) -> list[tuple[Path, Path, int]]:
+        """Files are opened for that, which may take long where there are many."""
+        return [item for pair in watched(self.pairs, "counting images", ranks()) for item in self.items_of(pair)]
+
     def items_of(self, pair: tuple[Path, Path]) -> list[tuple[Path, Path, int]]:
         """One item a page."""
         try:
@@ -80,7 +84,7 @@ def data(given: argparse.Namespace) -> Data:
         tell(f"left out, without a partner: {path}", ranks())
     if len(folder.unpaired) > 10:
         tell(f"left out, without a partner: {len(folder.unpaired) - 10} files more", ranks())
-    found = recognise(_each(given, lost, folder, lambda i: numbers_of(*folder.items[i][1:])))
+    found = recognise(_each(given, lost, folder, "masks", lambda i: numbers_of(*folder.items[i][1:])))
     kind = found.kind if given.masks_are == "auto" else given.masks_are
     task = found if kind == found.kind else Task(kind, max(found.classes, 2) if kind == "classes" else 1)
     folder.take(task)
@@ -91,10 +95,10 @@ def data(given: argparse.Namespace) -> Data:
     return Data(folder, _part(folder, held, inside=False), _part(folder, held, inside=True), task, channels, smallest, lost)
 
 
-def _each(given: argparse.Namespace, lost: list[Path], folder: ImageMaskFolder, read: Callable[[int], T]) -> Iterator[T]:
+def _each(given: argparse.Namespace, lost: list[Path], folder: ImageMaskFolder, what: str, read: Callable[[int], T]) -> Iterator[T]:
     """What is read of each item; one that cannot be ends the command, or leaves the folder."""
     whole = []
-    for number, item in enumerate(folder.items):
+    for number, item in enumerate(watched(folder.items, f"reading {what}", ranks())):
         try:
             found = read(number)
         except (*_FAULTS, OSError) as error:
@@ -135,7 +139,7 @@ def _look_at(given: argparse.Namespace, lost: list[Path], folder: ImageMaskFolde
         first.setdefault(image.shape[0], path.name)
         smallest.append(min(image.shape[1:]))
 
-    for _ in _each(given, lost, folder, look):
+    for _ in _each(given, lost, folder, "images", look):
         pass
     if len(first) > 1:
         seen = ", ".join(f"{channels} in {name}" for channels, name in sorted(first.items()))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import neurenix as nx
 from neurenix.command import slurm
 from neurenix.command.files import images_in
-from neurenix.command.predict import load_model, tile_of
+from neurenix.command.predict import add_approximate, load_model, naming_options, require_approximate, tile_of
 from neurenix.errors import ArgumentError
 from neurenix.images import count_images, open_image
+from neurenix.progress import Progress
+from neurenix.slides.blended_plan import plan_blended_source
 from neurenix.slides.planning import plan_source
 from neurenix.slides.tile_plan import TilePlan, duration
 from neurenix.system import get_num_threads
@@ -26,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", type=Path, nargs="?", help="an image, or a folder of them")
     parser.add_argument("--memory", metavar="SIZE", help="that the process may take, e.g. 4GB: the largest tile that fits is chosen")
     parser.add_argument("--tile", type=int, nargs="+", metavar="N", help="rows and columns, or one number as of predict (1024)")
+    add_approximate(parser)
     parser.add_argument("--precision", choices=("fast", "ieee"), default="fast", help="of float32; ieee reads less around a tile (fast)")
     parser.add_argument("--parts", type=int, default=1, metavar="N", help="array jobs that share the work (1)")
     parser.add_argument(
@@ -43,19 +47,21 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
         return 0, {"script": script}
     if given.images is None:
         raise ArgumentError("plan: expected a model and images, got too little; pass e.g. run/best.nx slides/")
+    require_approximate(given)
     model, _ = load_model(given.model)
     tile = tile_of(given.tile)
     kinds: dict[tuple[tuple[int, int, int], str, str], list[tuple[Path, int]]] = {}
     channels = getattr(model, "in_channels", None)
-    for path in images_in(given.images):
+    for path in Progress(images_in(given.images), "reading images", patient=True):
         for number in range(count_images(path)):
             with open_image(path, number, channels) as source:
                 kinds.setdefault((source.shape, source.dtype.str, path.suffix), []).append((path, number))
     plans: list[tuple[int, TilePlan]] = []
-    with nx.set_float32_precision(given.precision):
+    planned = partial(plan_blended_source, overlap=given.overlap) if given.approximate else plan_source
+    with nx.set_float32_precision(given.precision), naming_options():
         for alike in kinds.values():
             with open_image(*alike[0], channels) as source:
-                plans.append((len(alike), plan_source(model, source, given.memory, tile=tile)))
+                plans.append((len(alike), planned(model, source, given.memory, tile=tile)))
     seconds = sum(count * (found.seconds or 0.0) for count, found in plans)
     memory = max(found.memory for _, found in plans)
     result = {"seconds": seconds, "memory": memory, "parts": given.parts, "seconds_a_part": seconds / given.parts}
@@ -76,6 +82,8 @@ def _filled(given: argparse.Namespace, memory: int, seconds: float) -> dict[str,
     """What a plan says to a job script: twice the time and ten minutes, a gibibyte more memory, and the tile or memory asked for."""
     minutes = 10 + -(-2 * seconds // 60)
     options = ["--tile", *given.tile] if given.tile else ["--memory", given.memory] if given.memory else []
+    options += ["--approximate"] if given.approximate else []
+    options += [] if given.overlap is None else ["--overlap", given.overlap]
     options += [] if given.precision == "fast" else ["--precision", given.precision]
     filled = {"model": given.model, "images": given.images, "parts": given.parts, "options": options, "cpus": get_num_threads()}
     return filled | {"memory": f"{1 + -(-memory // 2**30)}G", "time": f"{int(minutes // 60):02d}:{int(minutes % 60):02d}:00"}

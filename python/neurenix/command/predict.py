@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -14,9 +15,9 @@ import numpy as np
 
 import neurenix as nx
 from neurenix.command.files import images_in
-from neurenix.command.stopping import asked_to_stop
+from neurenix.command.stopping import asked_to_stop, interrupted_by_signals
 from neurenix.command.tasks import Task
-from neurenix.errors import ArgumentError, DTypeError, FileError, NeurenixError, ShapeError
+from neurenix.errors import ArgumentError, DTypeError, FileError, NeurenixError, ShapeError, WindowError
 from neurenix.images import count_images, open_image
 from neurenix.images.opening import FORMATS, require, write_image
 from neurenix.images.placing import put
@@ -31,6 +32,7 @@ from neurenix.slides.outputs import Output
 from neurenix.slides.planning import TILE
 from neurenix.slides.statistics import percentiles, require_finite_band
 from neurenix.slides.tile_plan import memory_bytes
+from neurenix.tiling import predict_tiled
 
 HELP: Final = "find in images what a model was trained to find"
 EXAMPLE: Final = "neurenix predict run/best.nx images/ --out found"
@@ -58,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--part", default="1/1", metavar="I/N", help="one of N array jobs: every Nth image, or an Nth of few images' tiles (1/1)"
     )
     parser.add_argument("--join", action="store_true", help="compute nothing: make the files of large images whose parts are done")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done: images are opened, nothing is computed or written")
     parser.add_argument("--on-error", choices=("stop", "skip"), default="stop", help="at an image that cannot be read (stop)")
     parser.add_argument("--skip-errors", dest="on_error", action="store_const", const="skip", help="as --on-error skip")
 
@@ -73,12 +76,41 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"larger images are run in tiles, with the same bits: rows and columns, or N for N / 2 and 2 N ({TILE})",
     )
+    add_approximate(parser)
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (cpu)")
     parser.add_argument("--average", action="store_true", help="average over the eight flips and turns (images up to a tile)")
     parser.add_argument("--precision", choices=("fast", "ieee"), default="fast", help="of float32; ieee reads less around a tile (fast)")
     parser.add_argument(
         "--percentiles", type=float, nargs=2, metavar=("LOW", "HIGH"), help="map these of each channel of the whole image to 0 and 1"
     )
+
+
+def add_approximate(parser: argparse.ArgumentParser) -> None:
+    """Options for models of which no tile can have the bits of the whole image."""
+    parser.add_argument(
+        "--approximate", action="store_true", help="for models that see the whole image: square tiles by themselves, blended; not exact"
+    )
+    parser.add_argument("--overlap", type=int, metavar="N", help="pixels that such tiles overlap by (a quarter of a tile)")
+
+
+def require_approximate(given: argparse.Namespace) -> None:
+    """Refuse an overlap of tiles that have none.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    if given.overlap is not None and not given.approximate:
+        raise ArgumentError(f"{given.command}: expected --overlap with --approximate, got {given.overlap} alone; tiles are exact without")
+
+
+@contextmanager
+def naming_options() -> Iterator[None]:
+    """What to pass in the command's words, where a model sees the whole image."""
+    try:
+        yield
+    except WindowError as error:
+        raise WindowError(str(error).replace("approximate=True", "--approximate")) from None
 
 
 def load_model(path: Path, device: str = "cpu") -> tuple[nx.nn.Module, Task]:
@@ -127,9 +159,11 @@ class Item(NamedTuple):
     outputs: dict[Output, Path]
 
 
+@interrupted_by_signals()
 def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     """Predict; exit status and result."""
-    with nx.set_float32_precision(given.precision):
+    require_approximate(given)
+    with nx.set_float32_precision(given.precision), naming_options():
         return _run(given)
 
 
@@ -145,9 +179,12 @@ def _run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     failed: list[str] = []
     items = _items(given, failed)
     spread = part if len(items) < part.of else Part()  # few images: every part does some tiles of each
+    mine = items if spread == part else items[part.number - 1 :: part.of]
+    if given.dry_run:
+        return _would(model, mine, given, failed)
     states: list[str] = []
     with asked_to_stop() as seen:
-        for item in Progress(items if spread == part else items[part.number - 1 :: part.of], "image"):
+        for item in Progress(mine, "image"):
             try:
                 states.append("stopped" if seen else _predict(model, task, item, given, spread, lambda: bool(seen)))
             except NeurenixError as error:
@@ -157,11 +194,40 @@ def _run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     return _told(given, states, failed)
 
 
+def _would(model: nx.nn.Module, items: list[Item], given: argparse.Namespace, failed: list[str]) -> tuple[int, dict[str, Any]]:
+    """Say what would be done."""
+    counts = {"there": 0, "tiled": 0, "whole": 0}
+    for item in Progress(items, "reading images", patient=True):
+        try:
+            counts["there" if _is_there(item, given) else "tiled" if _is_tiled(model, item, given) else "whole"] += 1
+        except NeurenixError as error:
+            _failed(item.path, error, given, failed)
+    if not given.json:
+        left = f", {len(failed)} would be left out" if failed else ""
+        print(
+            f"{counts['whole']} images would be predicted whole, {counts['tiled']} in tiles, to {given.out}; {counts['there']} are there{left}"
+        )
+    return int(bool(failed)), {"out": str(given.out), "images": len(items), **counts, "failed": failed}
+
+
+def _is_there(item: Item, given: argparse.Namespace) -> bool:
+    """Whether nothing is left to do."""
+    done = all(path.exists() for path in item.outputs.values())
+    return (given.resume or given.join) and done and not work_folder(item.outputs).exists()
+
+
+def _is_tiled(model: nx.nn.Module, item: Item, given: argparse.Namespace) -> bool:
+    """Whether an image goes from file to file."""
+    with open_image(item.path, item.number, getattr(model, "in_channels", None)) as source:
+        size = source.shape[1:]
+    return _exceeds(size, tile_of(given.tile) or (SMALL if given.memory else TILE)) or given.join or work_folder(item.outputs).exists()
+
+
 def _items(given: argparse.Namespace, failed: list[str]) -> list[Item]:
     """All images with their outputs; two must not want the same file."""
     items: list[Item] = []
     taken: dict[Path, Path] = {}
-    for path in images_in(given.images):
+    for path in Progress(images_in(given.images), "counting images", patient=True):
         try:
             count = count_images(path)
         except NeurenixError as error:
@@ -204,7 +270,7 @@ def _told(given: argparse.Namespace, states: list[str], failed: list[str]) -> tu
     counts = {state: states.count(state) for state in ("written", "there", "part done", "pass done", "stopped")}
     waiting = counts["part done"] + counts["pass done"]
     if counts["stopped"]:
-        print("stopped before the end; run the same command with --resume", file=sys.stderr)
+        print(f"stopped before the end; {how_to_go_on(given)}", file=sys.stderr)
     if counts["pass done"]:
         print("the next pass needs all parts of this one; run the same command with --resume when they are done", file=sys.stderr)
     if not given.json:
@@ -215,18 +281,22 @@ def _told(given: argparse.Namespace, states: list[str], failed: list[str]) -> tu
     return status, {"out": str(given.out), "written": counts["written"], "waiting": waiting, "failed": failed}
 
 
+def how_to_go_on(given: argparse.Namespace) -> str:
+    """What to do after a command that was stopped: there may be nothing yet that --resume goes on with."""
+    begun = given.out.is_dir() and any(given.out.iterdir())
+    return "run the same command with --resume" if begun else "nothing was written yet, run the same command again"
+
+
 def _predict(model: nx.nn.Module, task: Task, item: Item, given: argparse.Namespace, part: Part, stop: Callable[[], bool]) -> str:
     """One image, in memory or from file to file; what became of it."""
-    given.out.mkdir(parents=True, exist_ok=True)
-    begun = work_folder(item.outputs).exists()
-    if (given.resume or given.join) and not begun and all(path.exists() for path in item.outputs.values()):
+    if _is_there(item, given):
         return "there"
-    with open_image(item.path, item.number, getattr(model, "in_channels", None)) as source:
-        size = source.shape[1:]
-    tile = tile_of(given.tile)
-    if _exceeds(size, tile or (SMALL if given.memory else TILE)) or begun or given.join:
+    tiled = _is_tiled(model, item, given)
+    given.out.mkdir(parents=True, exist_ok=True)
+    if tiled:
         limits = None if given.percentiles is None else (given.percentiles[0], given.percentiles[1])
-        settings = Settings(task.kind, item.number, tile, given.memory, limits, given.resume, part, given.join, progress=True)
+        settings = Settings(task.kind, item.number, tile_of(given.tile), given.memory, limits, given.resume, part, given.join, True)
+        settings = settings._replace(approximate=given.approximate, overlap=given.overlap)
         return predict_file(model, item.path, item.outputs, settings, stop)
     if part.number > 1:
         return "part done"  # by the first
@@ -254,7 +324,10 @@ def output_of(model: nx.nn.Module, x: nx.Tensor, given: argparse.Namespace) -> A
     tile = tile_of(given.tile) or TILE
     large = _exceeds(x.shape[2:], tile)
     with evaluating(model), nx.no_grad():
-        found = computed(model, x, given.average and not large, tile if large else None)
+        if large and given.approximate:
+            found = predict_tiled(model, x, tile=tile, approximate=True, overlap=given.overlap)
+        else:
+            found = computed(model, x, given.average and not large, tile if large else None)
     return np.asarray(found.to(device="cpu").numpy()[0])
 
 

@@ -10,8 +10,8 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 
 import neurenix as nx
-from neurenix.data.files import read_page
 from neurenix.errors import FileError
+from neurenix.images.opening import read_image
 from neurenix.labelling import border_classes, connected_components, objects_of_classes
 from neurenix.metrics import iou, panoptic_quality
 from neurenix.nn import BCELoss, CrossEntropyLoss, DiceLoss
@@ -80,7 +80,7 @@ def numbers_of(path: Path, page: int) -> Array:
     FileError
         If it holds something else than whole numbers.
     """
-    mask = read_page(path, page)
+    mask = read_image(path, page)
     mask = mask if mask.ndim == 2 else mask[..., 0]
     if mask.dtype.kind not in "biu":
         raise FileError(f"train: expected masks of whole numbers, got {mask.dtype} in {path.name}; store one integer a pixel")

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
 import neurenix as nx
 from neurenix.command.config import settings
 from neurenix.data import ImageMaskFolder
-from neurenix.parallel import Ranks
+from neurenix.parallel import Ranks, ranks
+from neurenix.progress import Progress
 
+T = TypeVar("T")
 _OWN: Final = ("images", "masks", "out", "device")  # may differ between ranks
 _PIECE: Final = 1 << 16  # bytes
 
@@ -33,6 +36,11 @@ def tell(text: str, here: Ranks) -> None:
     """Say something once, whatever the number of ranks."""
     if here.rank == 0:
         print(text, file=sys.stderr)
+
+
+def watched(items: Collection[T], name: str, here: Ranks) -> Progress[T]:
+    """Files on their way through something that may take long: then how far it is is shown, once whatever the number of ranks."""
+    return Progress(items, name, stream=io.StringIO() if here.rank else None, patient=True)
 
 
 def agree(here: Ranks, given: argparse.Namespace, folder: ImageMaskFolder) -> None:
@@ -53,7 +61,8 @@ def agree(here: Ranks, given: argparse.Namespace, folder: ImageMaskFolder) -> No
 
 def digest_of(folder: ImageMaskFolder) -> str:
     """A number of the names of all files and what they hold."""
-    return hashlib.sha256(repr([(p.name, *_sample(p)) for item in folder.items for p in item[:2]]).encode()).hexdigest()
+    items = watched(folder.items, "comparing files", ranks())
+    return hashlib.sha256(repr([(p.name, *_sample(p)) for item in items for p in item[:2]]).encode()).hexdigest()
 
 
 def _sample(path: Path) -> tuple[int, str]:

@@ -139,6 +139,12 @@ def _told(given: argparse.Namespace, training: Run, *, stopped: bool, validated:
     return result
 
 
+def how_to_go_on(given: argparse.Namespace) -> str:
+    """What to do after a command that was stopped: there may be nothing yet that --resume goes on with."""
+    begun = given.out is not None and Checkpoints(given.out, given.keep).exist()
+    return "run the same command with --resume" if begun else "nothing was trained yet, run the same command again"
+
+
 def _check(given: argparse.Namespace) -> None:
     """Refuse numbers that make no sense, and what this machine has not."""
     given.looks = given.looks if given.looks is not None else 10 if given.epochs is None else given.epochs

@@ -10,11 +10,12 @@ from typing import Any, Literal
 from neurenix.data._checks import check_choice
 from neurenix.data.crops import RandomCrop
 from neurenix.data.dataset import Dataset, Transform, check_count, check_transform, item_number
-from neurenix.data.files import ENDINGS, count_pages, planes, read_page
 from neurenix.data.masks import mask_rule, read_mask
 from neurenix.data.spatial import RandomHorizontalFlip, RandomRotate90, RandomVerticalFlip
 from neurenix.data.transforms import Compose
 from neurenix.errors import FileError, ShapeError
+from neurenix.images.channels import planes
+from neurenix.images.opening import ENDINGS, count_images, read_image
 from neurenix.picture import scaled
 
 _NAMED = 5  # so many file names in a message
@@ -121,8 +122,12 @@ class ImageMaskFolder(Dataset):
             raise FileError(
                 f"ImageMaskFolder: expected images in {images} with masks in {masks}, got no pair; check the folders and mask_suffix="
             )
-        self.items = [item for pair in self.pairs for item in self.items_of(pair)]
+        self.items = self.items_of_all()
         self._checked: set[int] = set()
+
+    def items_of_all(self) -> list[tuple[Path, Path, int]]:
+        """The items of all pairs, in order; read once, when a folder is made."""
+        return [item for pair in self.pairs for item in self.items_of(pair)]
 
     def items_of(self, pair: tuple[Path, Path]) -> list[tuple[Path, Path, int]]:
         """A pair of files with the number of each of its pages; a subclass may choose among them.
@@ -152,8 +157,8 @@ class ImageMaskFolder(Dataset):
     def __getitem__(self, index: int) -> Any:
         number = item_number("ImageMaskFolder", index, len(self)) % len(self.items)
         image_path, mask_path, page = self.items[number]
-        image = scaled(planes(read_page(image_path, page, self.channels), image_path, self.channels))
-        pixels = read_page(mask_path, page)
+        image = scaled(planes(read_image(image_path, page, self.channels), image_path, self.channels))
+        pixels = read_image(mask_path, page)
         if pixels.shape[:2] != image.shape[-2:]:
             raise ShapeError(
                 f"ImageMaskFolder: expected a mask of {image.shape[-2:]} pixels for {image_path.name}, "
@@ -200,7 +205,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
 
 def _pages(image: Path, mask: Path) -> int:
     """How many items a pair of files holds."""
-    count, other = count_pages(image), count_pages(mask)
+    count, other = count_images(image), count_images(mask)
     if count != other:
         raise FileError(
             f"ImageMaskFolder: expected as many masks in {mask.name} as images in {image.name} ({count}), got {other}; "

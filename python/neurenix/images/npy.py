@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ class NpySource(Source):
             self._stored = shape[::-1] if fortran else shape
             sizes = dict(zip(self._axes, shape, strict=True))
             super().__init__(path, (sizes.get("C", 1), sizes["Y"], sizes["X"]), dtype, Metadata(self._axes))
-            if os.fstat(self._file).st_size < self._offset + int(np.prod(shape, dtype=np.int64)) * dtype.itemsize:
+            if os.fstat(self._file).st_size < self._offset + math.prod(shape) * dtype.itemsize:
                 raise unreadable(path, "it is shorter than its header says")
         except BaseException:
             self.close()
@@ -46,7 +47,7 @@ class NpySource(Source):
         part = {"C": slice(0, self.shape[0]), "Y": rows, "X": columns}
         try:
             found = read_box(self._file, self._offset, self._stored, self.dtype, tuple(part[a] for a in self._order))
-        except EOFError as error:
+        except (EOFError, OSError) as error:
             raise unreadable(self.path, error) from error
         if "C" not in self._order:
             return (found if self._order == "YX" else found.T)[None]

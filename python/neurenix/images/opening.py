@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from neurenix.data.files import TIFFS, count_pages, planes, read_page
 from neurenix.errors import FileError, ShapeError
 from neurenix.images import npy, pngs, tiffs, zarrs
-from neurenix.images.source import Converted, Held, Metadata, Rows, Source
+from neurenix.images.channels import planes
+from neurenix.images.source import Array, Converted, Held, Metadata, Rows, Source, unreadable
 from neurenix.optional import has
 from neurenix.picture import converted, has_pillow, read_picture
 
 FORMATS: Final = ("png", "npy", "tif", "zarr")
+PICTURES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".npy")
+TIFFS: Final = (".tif", ".tiff")
+ENDINGS: Final = (*PICTURES, *TIFFS, ".zarr")
 
 
 def count_images(path: Path) -> int:
@@ -35,9 +41,65 @@ def count_images(path: Path) -> int:
     1
     """
     kind = path.suffix.lower()
-    if kind in TIFFS:
-        return tiffs.count_tiff(path) if has("tifffile") else count_pages(path)
-    return zarrs.count_zarr(path) if kind == ".zarr" else 1
+    if kind not in (*TIFFS, ".zarr"):
+        return 1
+    with _readable(path):
+        if kind == ".zarr":
+            return zarrs.count_zarr(path)
+        return tiffs.count_tiff(path) if has("tifffile") else tiffs.count_by_pillow(path)
+
+
+def read_image(path: Path, image: int = 0, channels: int | None = None) -> Array:
+    """Image number ``image`` of a file in memory, (H, W) or (H, W, C), in the file's element type.
+
+    Parameters
+    ----------
+    path : path
+        As of :func:`open_image`.
+    image : int
+    channels : {1, 3}, optional
+        Convert pictures to grey or RGB; as stored if ``None``, and a palette's numbers stay numbers.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read.
+    BackendUnavailableError
+        If what reads it is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile
+    >>> from pathlib import Path
+    >>> from neurenix.images.opening import read_image
+    >>> path = Path(tempfile.mkdtemp()) / "mask.npy"
+    >>> np.save(path, np.eye(3))
+    >>> read_image(path).shape
+    (3, 3)
+    """
+    if path.suffix.lower() not in (*TIFFS, ".zarr"):
+        with _readable(path):
+            return read_picture(path, channels)
+    with open_image(path, image) as source:
+        pixels = source.read(slice(0, source.shape[1]), slice(0, source.shape[2]))
+    return pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """What the system says of a file that cannot be opened, as an error of that file; what would wait for ever is not opened."""
+    try:
+        mode = path.stat().st_mode
+        folder = stat.S_ISDIR(mode)
+        if folder != (path.suffix.lower() == ".zarr") and (folder or stat.S_ISREG(mode)):
+            raise unreadable(path, "it is a folder" if folder else "it is a file and no folder")
+        if not folder and not stat.S_ISREG(mode):
+            raise unreadable(path, "it is a pipe or a device")
+        yield
+    except FileNotFoundError:
+        raise FileError(f"open_image: expected an image file, got {str(path)!r}, which is not there; check the path") from None
+    except OSError as error:
+        raise unreadable(path, error.strerror or error) from error
 
 
 def open_image(path: Path, image: int = 0, channels: int | None = None) -> Source:
@@ -72,7 +134,8 @@ def open_image(path: Path, image: int = 0, channels: int | None = None) -> Sourc
             [8, 9]]])
     """
     wanted = channels if channels in (1, 3) else None
-    source = _opened(path, image, channels, wanted)
+    with _readable(path):
+        source = _opened(path, image, channels, wanted)
     have = source.shape[0]
     if channels is None or have == channels:
         return source
@@ -84,12 +147,10 @@ def open_image(path: Path, image: int = 0, channels: int | None = None) -> Sourc
 
 def _opened(path: Path, image: int, channels: int | None, wanted: int | None) -> Source:
     kind = path.suffix.lower()
-    if not path.exists():
-        raise FileError(f"open_image: expected an image file, got {str(path)!r}, which is not there; check the path")
     if kind == ".npy":
         return npy.NpySource(path, channels)
     if kind in TIFFS:
-        return tiffs.open_tiff(path, image) if has("tifffile") else Held(path, read_page(path, image, wanted))
+        return tiffs.open_tiff(path, image) if has("tifffile") else Held(path, tiffs.read_by_pillow(path, image))
     if kind == ".zarr":
         return zarrs.ZarrSource(path, image)
     if kind == ".png" and not (has_pillow() and pngs.is_interlaced(path)):

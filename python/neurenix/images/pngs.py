@@ -13,6 +13,7 @@ from neurenix.errors import FileError, NeurenixError
 from neurenix.images.source import Array, Metadata, Rows, Source, unreadable
 
 _BLOCK = 1 << 23  # bytes of rows that are decoded together: undoing their filters is one sweep over the diagonals
+_MOST_PACKED = 1032  # bytes that a byte of a compressed stream can stand for
 _PORTION = 1 << 20  # bytes of a file read at once
 
 
@@ -43,6 +44,7 @@ class PngSource(Source):
             self._header = png.read_header(self._file.read(33))
             if self._header.interlaced:
                 raise ValueError("an interlaced PNG, which needs Pillow")
+            self._require_bytes(path.stat().st_size)
             self._convert = convert or (lambda pixels, _: pixels)
             self._begin()
             self._palette = self._palette_before_pixels()
@@ -54,6 +56,13 @@ class PngSource(Source):
             if isinstance(error, (ValueError, zlib.error)) and not isinstance(error, NeurenixError):
                 raise unreadable(path, error) from error
             raise
+
+    def _require_bytes(self, size: int) -> None:
+        """Refuse a header that says more than the file can hold, before memory is taken for it."""
+        header = self._header
+        pixels = header.height * (header.width * header.channels * header.depth // 8 + 1)
+        if pixels > _MOST_PACKED * size + _BLOCK:
+            raise ValueError(f"a PNG of {header.height} x {header.width} pixels in {size} bytes, which is more than can be packed in them")
 
     def _begin(self) -> None:
         """Back to the first row."""
@@ -114,7 +123,7 @@ class PngSource(Source):
                 self._drop(rows.start)
                 self._rows = np.concatenate([self._rows, self._decoded()])
             self._drop(rows.start)
-        except (ValueError, zlib.error) as error:
+        except (ValueError, zlib.error, OSError) as error:
             raise unreadable(self.path, error) from error
         lines = self._rows[rows.start - self._first : rows.stop - self._first]
         if self._header.depth >= 8:  # a pixel is whole bytes: only the window's are unpacked

@@ -13,12 +13,14 @@ from neurenix.errors import NeurenixError
 from neurenix.images import axes as named
 from neurenix.images.source import Array, Held, Metadata, Rows, Source, read_box, unreadable
 from neurenix.optional import load
+from neurenix.picture import pillow
 
 _KEPT = 1 << 27  # bytes of decoded strips and tiles that are kept for the next window
 _TILE = 256  # pixels of a written tile's side
 # ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory, GeoDoubleParams, GeoAsciiParams, GDAL's own two
 _PLACES = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
 _JPEG = (6, 7, 34892, 33007)  # compressions whose tables may stand beside the pixels
+_SEPARATED = 5  # the photometric interpretation of inks
 _WITHOUT_IMAGECODECS = "imagecodecs"
 
 
@@ -54,6 +56,41 @@ def count_tiff(path: Path) -> int:
     except NeurenixError:
         raise
     except Exception as error:  # readers fail in ways of their own at damaged files
+        raise unreadable(path, error) from error
+
+
+def count_by_pillow(path: Path) -> int:
+    """The same without tifffile: pages.
+
+    Raises
+    ------
+    FileError
+        If it cannot be read.
+    """
+    try:
+        with pillow(f"reading {path.name}").open(path) as picture:
+            return int(getattr(picture, "n_frames", 1))
+    except NeurenixError:
+        raise
+    except Exception as error:  # as above
+        raise unreadable(path, error) from error
+
+
+def read_by_pillow(path: Path, image: int) -> Array:
+    """A page, (H, W) or (H, W, C), in memory.
+
+    Raises
+    ------
+    FileError
+        If it cannot be read.
+    """
+    try:
+        with pillow(f"reading {path.name} (or imagecodecs)").open(path) as picture:
+            picture.seek(image)
+            return np.asarray(picture)
+    except NeurenixError:
+        raise
+    except Exception as error:  # as above
         raise unreadable(path, error) from error
 
 
@@ -112,10 +149,16 @@ class TiffSource(Source):
             each = series.keyframe.samplesperpixel
             shape = (len(pages) * each, series.keyframe.imagelength, series.keyframe.imagewidth)
             dtype = series.keyframe.dtype
+        self._inks = int(series.keyframe.photometric) == _SEPARATED and shape[0] == 4 and dtype.kind == "u"
+        shape = (3, *shape[1:]) if self._inks else shape
         super().__init__(path, shape, dtype, _metadata(file, series))
 
     def read(self, rows: slice, columns: slice) -> Array:
-        """As :meth:`Source.read`."""
+        """As :meth:`Source.read`; inks (CMYK) as RGB."""
+        found = self._read(rows, columns)
+        return _colours(found) if self._inks else found
+
+    def _read(self, rows: slice, columns: slice) -> Array:
         if self._held is not None:
             return self._held.read(rows, columns)
         try:
@@ -163,14 +206,17 @@ def _decoded(page: Any, key: Any, index: int) -> tuple[Any, Any, Any]:
 def _whole(path: Path, series: Any, image: int) -> Array:
     """An image that cannot be read in parts, (H, W) or (H, W, C)."""
     if _needs_pillow(series):
-        from neurenix.picture import pillow
-
-        with pillow(f"reading {path.name} (or imagecodecs)").open(path) as picture:
-            picture.seek(image)
-            return np.asarray(picture)
+        return read_by_pillow(path, image)
     at = named.place(series.axes, series.shape, path, image)
     pixels = np.asarray(series.asarray())[tuple(at.get(a, slice(None)) for a in series.axes)]
     return named.ordered(pixels, "".join(a for a in series.axes if a not in at)).transpose(1, 2, 0)
+
+
+def _colours(inks: Array) -> Array:
+    """Cyan, magenta, yellow and black (4, h, w) as red, green and blue: light that passes colour and black."""
+    most = np.iinfo(inks.dtype).max
+    passed = (most - inks).astype(np.float64)
+    return np.rint(passed[:3] * passed[3:] / most).astype(inks.dtype)
 
 
 class _Plane:

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from neurenix import autograd, precision
+from neurenix.blending import Laps
 from neurenix.errors import ArgumentError, DTypeError, FileError
 from neurenix.images import Source, open_image
 from neurenix.images.npy import Unpacked, unpack
@@ -22,15 +23,15 @@ from neurenix.inference import evaluating
 from neurenix.memory import empty_cache
 from neurenix.nn import Module
 from neurenix.normalization import Normalization
-from neurenix.passes import passes_of
 from neurenix.picture import scaled
-from neurenix.slides import ledger, statistics, whole
+from neurenix.slides import ledger, statistics
+from neurenix.slides.blended_plan import plan_blended_source
 from neurenix.slides.identity import image_hash, model_hash
 from neurenix.slides.lock import Lock
 from neurenix.slides.outputs import OUTPUTS, Assembly, Kind, Output, kept, layers
 from neurenix.slides.planning import TILE, plan_source
-from neurenix.slides.stage import Part, Stage
-from neurenix.slides.strips import grid_of
+from neurenix.slides.stage import Part
+from neurenix.slides.ways import Approximate, Exact, Way
 from neurenix.system import VERSION
 from neurenix.tensor import Tensor
 
@@ -60,6 +61,11 @@ class Settings(NamedTuple):
         Compute nothing, make the files of the tiles that are there.
     progress : bool
         Show how many tiles are done.
+    approximate : bool
+        For models with operations that see the whole image otherwise than by averages and maxima: each tile is its own image, of as
+        many rows as columns where ``tile`` is one number, and tiles are blended where they overlap. The result depends on ``tile``.
+    overlap : int, optional
+        Of approximate tiles, in pixels; a quarter of ``tile`` by default.
 
     Examples
     --------
@@ -78,6 +84,8 @@ class Settings(NamedTuple):
     part: Part = Part()
     join: bool = False
     progress: bool = False
+    approximate: bool = False
+    overlap: int | None = None
 
 
 def predict_file(
@@ -155,7 +163,7 @@ def predict_file(
         job = _Job(model, source, outputs, settings, folder)
         try:
             state = "part done" if settings.join else job.run(stop)
-            return job.join(retired) if state == "part done" else state
+            return job.join(retired, stop) if state == "part done" else state
         finally:
             job.source.close()
             if job.unreadable and settings.part.of == 1:  # a mended image is another: nothing here is of use to it
@@ -181,6 +189,8 @@ def _check(model: Module, outputs: dict[Output, Path], settings: Settings) -> No
         raise ArgumentError(f"predict_file: expected a part from 1 to their number, got {settings.part}; pass e.g. Part(1, 4)")
     if settings.memory is not None and settings.tile is not None:
         raise ArgumentError("predict_file: expected memory or tile, got both; leave one out")
+    if settings.overlap is not None and not settings.approximate:
+        raise ArgumentError("predict_file: expected overlap with approximate=True, got it alone; tiles are exact without")
     check_percentiles(settings.percentiles)
 
 
@@ -230,14 +240,12 @@ class _Job:
         self.model, self.source, self.outputs, self.settings, self.folder = model, source, outputs, settings, folder
         self.unreadable = False
         self.device = str(next((p.device for p in model.parameters()), "cpu"))
-        size = (source.shape[1], source.shape[2])
-        passes = passes_of(model, source.shape[0])
-        made = [one.made(size) for one in passes]
-        self.layers = layers(settings.kind, list(outputs), made[-1].channels, made[-1].dtype)
+        self.way: Way = Approximate(model, source.shape) if settings.approximate else Exact(model, source.shape, self.device)
         folder.mkdir(parents=True, exist_ok=True)
         try:
             with Lock(folder / "header.lock", "the job", wait=True):
-                self.grid = grid_of(passes[-1], size, self._tile())
+                self._cut()
+                self.layers = layers(settings.kind, list(outputs), *self.way.made())
                 self.source = self._unpacked()
                 found = ledger.agree(folder / "job.json", self._identity(), self._statistics)
         except BaseException:
@@ -245,26 +253,27 @@ class _Job:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
         self.limits = None if settings.percentiles is None else np.array(found["limits"])
-        name, keeps = source.path.name, partial(kept, settings.kind, self.layers)
-        self.last = Stage(passes[-1], folder, self.grid, self.layers, keeps, name)
-        self.maps = [
-            Stage(one, folder / f"pass-{number}", grid_of(one, size, self.grid.tile), whole.layers(m.channels, m.dtype), whole.keep, name)
-            for number, (one, m) in enumerate(zip(passes[:-1], made[:-1], strict=True), 1)
-        ]
-        for stage in self.maps:
-            stage.require_resume(settings.part, settings.resume or settings.join)
+        self.way.begin(folder, self.layers, partial(kept, settings.kind, self.layers), source.path.name)
+        self.way.require_resume(settings.part, settings.resume or settings.join)
 
-    def _tile(self) -> int | tuple[int, int]:
-        """The tile that is asked for, that of the job which was begun, or one that fits."""
-        begun = self.settings.tile or ledger.begun_with(self.folder / "job.json")
-        if begun is not None or self.settings.memory is None:
-            return begun or TILE
-        return plan_source(self.model, self.source, self.settings.memory, measure=False).tile
+    def _cut(self) -> None:
+        """Into tiles as asked for, else as those of the job that was begun, or ones that fit."""
+        begun, settings = ledger.begun_with(self.folder / "job.json"), self.settings
+        overlap = begun.overlap if settings.approximate and settings.overlap is None else settings.overlap
+        tile = settings.tile or begun.tile
+        if tile is None and settings.memory is not None:
+            tile = self._fitting(settings.memory, overlap)
+        self.way.cut(tile or TILE, overlap)
+
+    def _fitting(self, memory: int | str, overlap: int | None) -> tuple[int, int]:
+        if self.settings.approximate:
+            return plan_blended_source(self.model, self.source, memory, overlap=overlap, measure=False).tile
+        return plan_source(self.model, self.source, memory, measure=False).tile
 
     def _unpacked(self) -> Source:
         """The image; one that can only be read from its first row on is unpacked once for all columns of tiles, and all parts."""
         path = self.folder / "pixels.npy"
-        if not self.source.sequential or self.grid.across == 1:
+        if not self.source.sequential or self.way.grid.across == 1:
             return self.source
         if not path.exists():
             put(path, partial(unpack, source=self.source))
@@ -279,7 +288,8 @@ class _Job:
             "kind": self.settings.kind,
             "keeps": [list(layer) for layer in self.layers],
             "percentiles": self.settings.percentiles,
-            "tile": self.grid.tile,
+            "tile": self.way.grid.tile,
+            **({"overlap": self.way.grid.overlap} if isinstance(self.way.grid, Laps) else {}),
             "precision": precision.get_float32_precision(),
             "device": self.device.partition(":")[0],
             "neurenix": VERSION,
@@ -293,22 +303,8 @@ class _Job:
         return {"limits": statistics.percentiles(self.source, self.settings.percentiles).tolist()}
 
     def run(self, stop: Callable[[], bool]) -> State:
-        """Compute this part's tiles of every pass that are not there, as far as other parts' tiles are."""
-        settings = self.settings
-        known: list[list[Tensor]] = []
-        for number, stage in enumerate((*self.maps, self.last), 1):
-            found = None if stage is self.last else whole.read_made(stage.folder, self.device)
-            if found is None:
-                shown = f"pass {number} of {len(self.maps) + 1}, tile" if self.maps else "tile"
-                if not stage.run(self._read, known, settings.part, settings.resume, stop, shown if settings.progress else None):
-                    return "stopped"
-            if stage is self.last:
-                break
-            found = found or whole.make(stage, self.device)
-            if found is None:
-                return "pass done"
-            known.append(found)
-        return "part done"
+        """Compute this part's tiles that are not there, as far as other parts' tiles are."""
+        return self.way.run(self._read, self.settings.part, self.settings.resume, stop, self.settings.progress)
 
     def _read(self, rows: slice, columns: slice) -> Tensor:
         try:
@@ -319,7 +315,7 @@ class _Job:
             raise
         return prepared(self.model, window, self.limits)
 
-    def join(self, retired: Path) -> State:
+    def join(self, retired: Path, stop: Callable[[], bool]) -> State:
         """Make the files, where all tiles are there and nobody else makes them."""
         if not self.folder.exists():
             return "written"  # by the part that was last
@@ -328,7 +324,7 @@ class _Job:
                 held.enter_context(Lock(self.folder / "join.lock", f"the files of {self.source.path.name}", wait=True))
             except FileNotFoundError:
                 return "written"  # while this one waited
-            missing, count = self.last.missing(), len(self.last.tiles)
+            missing, count = self.way.last.missing(), len(self.way.last.tiles)
             if missing and self.settings.join:
                 raise FileError(
                     f"predict: expected all {count} tiles of {self.source.path.name}, got {count - missing}; run the missing parts"
@@ -336,7 +332,10 @@ class _Job:
             if missing:
                 return "part done"
             empty_cache()
-            assembly = Assembly(self.last.tiles, self.settings.kind, self.source, self.folder)
+            tiles = self.way.whole(stop, self.settings.progress)
+            if tiles is None:
+                return "stopped"
+            assembly = Assembly(tiles, self.settings.kind, self.source, self.folder)
             for output, path in self.outputs.items():
                 assembly.make(output, path)
             self.folder.rename(retired)

@@ -11,7 +11,7 @@ import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from neurenix.errors import FileError, StateError
 
@@ -137,10 +137,18 @@ def done(folder: Path) -> dict[int, int]:
     return {tile: check for path in sorted(folder.glob("*.ledger")) for tile, check, _ in _entries(path)}
 
 
-def begun_with(path: Path) -> tuple[int, int] | None:
-    """The tile of a job that was begun."""
+class Begun(NamedTuple):
+    """The tiles of a job that was begun, and by how much they overlap."""
+
+    tile: tuple[int, int] | None = None
+    overlap: int | None = None
+
+
+def begun_with(path: Path) -> Begun:
+    """What a job was begun with; nothing where there is none."""
     try:
-        rows, columns = json.loads(path.read_text(encoding="utf-8"))["job"]["tile"]
+        job = json.loads(path.read_text(encoding="utf-8"))["job"]
+        (rows, columns), overlap = job["tile"], job.get("overlap")
+        return Begun((int(rows), int(columns)), None if overlap is None else int(overlap))
     except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return int(rows), int(columns)
+        return Begun()

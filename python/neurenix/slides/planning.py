@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import copy
-import resource
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -18,7 +16,7 @@ from neurenix.backend.kernel import skipped
 from neurenix.errors import ArgumentError, NeurenixWarning, OutOfMemoryError, ShapeError
 from neurenix.images import Source
 from neurenix.inference import evaluating, output_of
-from neurenix.memory import counted as counted_memory, counted_peak, empty_cache
+from neurenix.memory import counted as counted_memory, counted_peak, empty_cache, held_by_process
 from neurenix.nn import Module
 from neurenix.nn.summary import products
 from neurenix.ops._arguments import integer
@@ -31,11 +29,11 @@ from neurenix.streaming import Column
 from neurenix.tensor import Tensor
 
 TILE: Final = 1024
-_STEP: Final = 64  # tiles are multiples of so many pixels
+STEP: Final = 64  # tiles are multiples of so many pixels
 _HEIGHTS: Final = (64, 128, 256, 512)
 _TRIAL: Final = 256  # pixels of the side of what is computed to learn the speed
-_SPARE: Final = 1.03  # of what is counted: what was measured was up to 2% more
-_ASSEMBLY: Final = 160 << 20  # bytes that joining tiles takes, a band of rows at a time
+SPARE: Final = 1.03  # of what is counted: what was measured was up to 2% more
+ASSEMBLY: Final = 160 << 20  # bytes that joining tiles takes, a band of rows at a time
 Array = np.ndarray[Any, Any]
 
 
@@ -95,14 +93,14 @@ def plan(
     >>> found.memory < 400e6, found.overhead < 1.1
     (True, True)
     """
-    shape = _shape(model, image_shape)
+    shape = image_shape_of(model, image_shape)
     if memory is not None and tile is not None:
         raise ArgumentError("plan: expected memory or tile, got both; leave one out")
     with evaluating(model), autograd.no_grad():
         trial = _Trial(model, shape, passes_of(model, shape[0]), np.dtype(dtype), held)
         grid = trial.grid(tile or TILE) if memory is None else _largest(trial, memory_bytes(memory))
         work = trial.work(grid.tile)
-        seconds = work / trial.speed() if measure else None
+        seconds = work / speed_of(model, shape[0], trial.side()) if measure else None
         peak, maps = trial.peak(grid.tile), tuple(trial.maps(grid.tile))
         return TilePlan(shape, grid.tile, grid.down * grid.across, peak, work, work / trial.whole(), seconds, maps)
 
@@ -126,7 +124,8 @@ def plan_source(
     return found
 
 
-def _shape(model: Module, given: Sequence[int]) -> tuple[int, int, int]:
+def image_shape_of(model: Module, given: Sequence[int]) -> tuple[int, int, int]:
+    """Channels, rows and columns of what a caller says."""
     sizes = tuple(given)
     if len(sizes) == 2:
         channels = next((c for m in model.modules() if isinstance(c := getattr(m, "in_channels", None), int)), 1)
@@ -141,24 +140,24 @@ def _largest(trial: _Trial, limit: int) -> Grid:
     """Of the widest tiles that fit, one for each height, that with the least work."""
     fitting = [grid for grid in (_widest(trial, height, limit) for height in _HEIGHTS) if grid is not None]
     if not fitting:
-        least = _SPARE * trial.peak((_STEP, _STEP))
+        least = SPARE * trial.peak((STEP, STEP))
         raise OutOfMemoryError(
-            f"plan: expected memory for a tile of {_STEP} pixels, got {limit / 2**20:.0f} MiB where it takes {least / 2**20:.0f}; allow more"
+            f"plan: expected memory for a tile of {STEP} pixels, got {limit / 2**20:.0f} MiB where it takes {least / 2**20:.0f}; allow more"
         )
     return min(fitting, key=lambda grid: (trial.work(grid.tile), -grid.tile[0]))
 
 
 def _widest(trial: _Trial, height: int, limit: int) -> Grid | None:
-    low, high = 0, -(-trial.shape[2] // _STEP)
+    low, high = 0, -(-trial.shape[2] // STEP)
     while low < high:
         middle = (low + high + 1) // 2
-        fits = _SPARE * trial.peak((height, middle * _STEP)) <= limit
+        fits = SPARE * trial.peak((height, middle * STEP)) <= limit
         low, high = (middle, high) if fits else (low, middle - 1)
     if not low:
         return None
-    columns = -(-trial.shape[2] // (low * _STEP))
-    even = -(-trial.shape[2] // (columns * _STEP))  # as many columns, of equal widths
-    return trial.grid((height, even * _STEP))
+    columns = -(-trial.shape[2] // (low * STEP))
+    even = -(-trial.shape[2] // (columns * STEP))  # as many columns, of equal widths
+    return trial.grid((height, even * STEP))
 
 
 class _Trial:
@@ -168,7 +167,7 @@ class _Trial:
         self.model, self.shape, self._passes, self._dtype, self._held = model, shape, passes, dtype, held
         self._weights = next(iter(model.parameters()), None)
         empty_cache()
-        self._base = _base()
+        self._base = held_by_process()
         self._known: dict[tuple[int, int, int, int], tuple[int, list[int], int]] = {}
 
     def grid(self, tile: int | tuple[int, int]) -> Grid:
@@ -187,7 +186,7 @@ class _Trial:
         read = self.shape[0] * first * (self._dtype.itemsize + 12)  # of the largest window: in the file's type, and as floats on their way
         outputs = min(rows, grid.size[0]) * min(columns, grid.size[1]) * field.scale[0] * field.scale[1] * made.channels
         kept = int(outputs * 12)  # softmax and what is kept, or a map's tile on its way
-        joined = _ASSEMBLY if one.asks is None else whole.held_bytes(one, made[:3], made.dtype.itemsize)
+        joined = ASSEMBLY if one.asks is None else whole.held_bytes(one, made[:3], made.dtype.itemsize)
         return max(joined, arrays + read + kept + self._held)
 
     def work(self, tile: tuple[int, int]) -> int:
@@ -216,24 +215,14 @@ class _Trial:
 
     def whole(self) -> float:
         """Multiply-adds of the image at once."""
-        side = self._side()
+        side = self.side()
         counted: list[int] = []
         with skipped(), autograd.watched(lambda op, data, inputs: counted.append(products(op, data.shape, inputs))):
             output_of(self.model, self._zeros(side, side))
         return sum(counted) * self.shape[1] * self.shape[2] / side**2
 
-    def speed(self) -> float:
-        """Multiply-adds a second, of a part that is computed twice."""
-        side = self._side()
-        x = self._zeros(side, side)
-        counted: list[int] = []
-        output_of(self.model, x)
-        begun = time.perf_counter()
-        with autograd.watched(lambda op, data, inputs: counted.append(products(op, data.shape, inputs))):
-            output_of(self.model, x)
-        return max(sum(counted), 1) / (time.perf_counter() - begun)
-
-    def _side(self) -> int:
+    def side(self) -> int:
+        """Of a part that stands for the image."""
         return max(_TRIAL, *(2 * one.field.multiple for one in self._passes))
 
     def _zeros(self, height: int, width: int) -> Tensor:
@@ -310,11 +299,13 @@ def _columns(grid: Grid) -> dict[int, int]:
     return found
 
 
-def _base() -> int:
-    """Bytes that the process holds now."""
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-        now = next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmRSS"))
-    except (OSError, StopIteration):  # a system that does not say: the most so far
-        now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-    return now
+def speed_of(model: Module, channels: int, side: int = _TRIAL) -> float:
+    """Multiply-adds a second, of a square of so many pixels a side that is computed twice."""
+    like, shape = next(iter(model.parameters()), None), (1, channels, side, side)
+    x = Tensor(shape=shape) if like is None else Tensor(shape=shape, dtype=like.dtype, device=like.device)
+    counted: list[int] = []
+    output_of(model, x)
+    begun = time.perf_counter()
+    with autograd.watched(lambda op, data, inputs: counted.append(products(op, data.shape, inputs))):
+        output_of(model, x)
+    return max(sum(counted), 1) / (time.perf_counter() - begun)

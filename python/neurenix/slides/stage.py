@@ -1,11 +1,12 @@
-"""One pass over an image: its tiles in a folder, shared by parts, each with a ledger of those that it has done."""
+"""One piece of a job that makes tiles: its tiles in a folder, shared by parts, each with a ledger of those that it has done."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from neurenix.errors import FileError, StateError
 from neurenix.images.source import Array
@@ -16,6 +17,8 @@ from neurenix.slides.lock import Lock
 from neurenix.slides.strips import outputs_of, tiles
 from neurenix.slides.tiles import Grid, Layer, Tiles
 from neurenix.tensor import Tensor
+
+Make: TypeAlias = Callable[[Sequence[int]], Iterator[tuple[int, Array]]]
 
 
 class Part(NamedTuple):
@@ -64,28 +67,21 @@ class Part(NamedTuple):
 
 
 class Stage:
-    """The tiles of what one pass makes.
+    """Tiles that are made once, and known to be there.
 
     Parameters
     ----------
-    one : Pass
-    folder : path
-        Made where it is missing.
-    grid : Grid
-        Of the image.
-    layers : list of Layer
+    tiles : Tiles
+        In a folder that is made where it is missing, beside which the ledgers lie.
     keep : callable
-        From a tile's outputs (K, h, w) to these layers.
+        From a tile's outputs (K, h, w) to the layers of the tiles.
     image : str
         Its name, for errors.
     """
 
-    def __init__(
-        self, one: Pass, folder: Path, grid: Grid, layers: list[Layer], keep: Callable[[Array], dict[str, Array]], image: str
-    ) -> None:
-        (folder / "tiles").mkdir(parents=True, exist_ok=True)
-        self.one, self.folder, self.grid, self._keep, self._image = one, folder, grid, keep, image
-        self.tiles = Tiles(folder / "tiles", outputs_of(one, grid), layers)
+    def __init__(self, tiles: Tiles, keep: Callable[[Array], dict[str, Array]], image: str) -> None:
+        tiles.folder.mkdir(parents=True, exist_ok=True)
+        self.tiles, self.folder, self._keep, self._image = tiles, tiles.folder.parent, keep, image
 
     def require_resume(self, part: Part, resume: bool) -> None:
         """Refuse to go on with what was begun unless that is asked for.
@@ -101,23 +97,13 @@ class Stage:
                 f"predict: expected nothing begun, got tiles of {self._image} in {self.folder}; pass --resume to go on, or delete it"
             )
 
-    def run(
-        self,
-        read: Callable[[slice, slice], Tensor],
-        known: Sequence[Sequence[Tensor]],
-        part: Part,
-        resume: bool,
-        stop: Callable[[], bool],
-        shown: str | None,
-    ) -> bool:
+    def run(self, make: Make, part: Part, resume: bool, stop: Callable[[], bool], shown: str | None) -> bool:
         """Compute the tiles of this part that are not there; whether all of them are now.
 
         Parameters
         ----------
-        read : callable
-            Rows and columns of the image, as slices, to what the model takes.
-        known : sequence of sequences of Tensor
-            What operations make of the maps of earlier passes.
+        make : callable
+            Numbers of tiles, in ascending order, to each with its outputs (K, h, w).
         part : Part
         resume : bool
         stop : callable
@@ -133,7 +119,7 @@ class Stage:
             left = [t for t in mine if t not in done or self.tiles.check(t) != done[t]]
             lines = ledger.Ledger(self.folder / f"{part.name}.ledger")
             try:
-                made = tiles(self.one, known, read, self.grid, left)
+                made = make(left)
                 for _ in Progress(left, shown) if shown and left else left:
                     if stop():
                         return False
@@ -168,3 +154,28 @@ class Stage:
         if bad:
             raise FileError(f"predict: expected whole tiles in {self.folder}, got {len(bad)} that are not; run their parts with --resume")
         return 0
+
+
+class PassStage(Stage):
+    """The tiles of what one pass over an image makes.
+
+    Parameters
+    ----------
+    one : Pass
+    folder : path
+    grid : Grid
+        Of the image.
+    layers : list of Layer
+    keep, image
+        As of :class:`Stage`.
+    """
+
+    def __init__(
+        self, one: Pass, folder: Path, grid: Grid, layers: list[Layer], keep: Callable[[Array], dict[str, Array]], image: str
+    ) -> None:
+        super().__init__(Tiles(folder / "tiles", outputs_of(one, grid), layers), keep, image)
+        self.one, self.grid = one, grid
+
+    def make(self, read: Callable[[slice, slice], Tensor], known: Sequence[Sequence[Tensor]]) -> Make:
+        """What computes tiles, out of the image and of what operations make of the maps of earlier passes."""
+        return partial(tiles, self.one, known, read, self.grid)

@@ -49,6 +49,8 @@ class TilePlan(NamedTuple):
         Estimated from a small part that was computed; ``None`` where that was not asked for.
     maps : tuple of MapPlan
         The passes before the last, in order; none, where outputs depend on pixels near them.
+    disk : int
+        Bytes of outputs that lie on the disk until tiles are blended; none of exact tiles.
 
     Examples
     --------
@@ -71,6 +73,7 @@ class TilePlan(NamedTuple):
     overhead: float
     seconds: float | None
     maps: tuple[MapPlan, ...] = ()
+    disk: int = 0
 
     def __str__(self) -> str:
         channels, height, width = self.shape
@@ -82,6 +85,7 @@ class TilePlan(NamedTuple):
         ]
         lines += [("passes", f"{len(self.maps) + 1}, of which the last makes the output")] if self.maps else []
         lines += [(f"pass {number}", self._map(one)) for number, one in enumerate(self.maps, 1)]
+        lines += [("blended", f"{self.disk / 2**20:,.0f} MiB on the disk until then; the result depends on the tile")] if self.disk else []
         lines += [] if self.seconds is None else [("time", duration(self.seconds))]
         return "\n".join(f"{name:<14} {text}" for name, text in lines)
 

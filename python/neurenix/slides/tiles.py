@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import zlib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -37,6 +37,29 @@ class Grid(NamedTuple):
         return slice(row * height, min((row + 1) * height, most_down)), slice(column * width, min((column + 1) * width, most_across))
 
 
+class Cut(Protocol):
+    """How an image is cut into tiles, which may overlap."""
+
+    @property
+    def tile(self) -> tuple[int, int]:
+        """Rows and columns of a tile that does not end at the image's border."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of the image."""
+
+    @property
+    def down(self) -> int:
+        """Tiles of a column."""
+
+    @property
+    def across(self) -> int:
+        """Columns of tiles."""
+
+    def place(self, tile: int, /) -> tuple[slice, slice]:
+        """Rows and columns of a tile by its number."""
+
+
 class Layer(NamedTuple):
     """One of a result's arrays: its name, how many planes it has and of what type."""
 
@@ -51,11 +74,11 @@ class Tiles:
     Parameters
     ----------
     folder : path
-    grid : Grid
+    grid : Cut
     layers : list of Layer
     """
 
-    def __init__(self, folder: Path, grid: Grid, layers: list[Layer]) -> None:
+    def __init__(self, folder: Path, grid: Cut, layers: list[Layer]) -> None:
         self.folder, self.grid, self.layers = folder, grid, {layer.name: layer for layer in layers}
 
     def __len__(self) -> int:
@@ -93,7 +116,7 @@ class Tiles:
         return rows.stop - rows.start, columns.stop - columns.start
 
     def rows(self, name: str, plane: int, wanted: slice) -> Array:
-        """Rows of one plane over the whole width: (h, W)."""
+        """Rows of one plane over the whole width, of tiles that do not overlap: (h, W)."""
         layer = self.layers[name]
         out = np.empty((wanted.stop - wanted.start, self.grid.size[1]), layer.dtype)
         height = self.grid.tile[0]
@@ -102,11 +125,12 @@ class Tiles:
             rows, columns = self.grid.place(tile)
             first, last = max(rows.start, wanted.start), min(rows.stop, wanted.stop)
             if first < last:
-                part = self._part(tile, layer, plane, slice(first - rows.start, last - rows.start))
+                part = self.part(tile, layer, plane, slice(first - rows.start, last - rows.start))
                 out[first - wanted.start : last - wanted.start, columns] = part
         return out
 
-    def _part(self, tile: int, layer: Layer, plane: int, rows: slice) -> Array:
+    def part(self, tile: int, layer: Layer, plane: int, rows: slice) -> Array:
+        """Rows of one plane of one tile, counted from the tile's first: (h, w)."""
         height, width = self._size(tile)
         item = np.dtype(layer.dtype).itemsize * width
         path = self._path(tile, layer.name)

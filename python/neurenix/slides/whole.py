@@ -15,7 +15,7 @@ from neurenix.images.source import Array
 from neurenix.passes import Pass
 from neurenix.slides.ledger import sync_folder, write_durably
 from neurenix.slides.lock import Lock
-from neurenix.slides.stage import Stage
+from neurenix.slides.stage import PassStage
 from neurenix.slides.tiles import Layer, TileRows
 from neurenix.streaming import Compute
 from neurenix.tensor import Tensor
@@ -47,7 +47,7 @@ def read_made(folder: Path, device: str) -> list[Tensor] | None:
         return None
 
 
-def make(stage: Stage, device: str) -> list[Tensor] | None:
+def make(stage: PassStage, device: str) -> list[Tensor] | None:
     """What operations make of a pass's map, kept on the disk instead of the map; ``None`` where tiles are missing."""
     with Lock(stage.folder / "join.lock", "a map", wait=True):
         found = read_made(stage.folder, device)
@@ -87,7 +87,7 @@ def _treats_channels_alike(compute: Compute) -> bool:
     return [shape[1:2] for shape in shapes] == [(2,), (3,)]
 
 
-def _computed(stage: Stage, compute: Compute, device: str) -> Tensor:
+def _computed(stage: PassStage, compute: Compute, device: str) -> Tensor:
     one, rows = stage.one, TileRows(stage.tiles, LAYER)
     last = one.made(stage.grid.size).channels_last
     parts = groups(one, rows.shape, rows.dtype.itemsize)[one.computes.index(compute)]
