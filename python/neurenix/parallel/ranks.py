@@ -29,6 +29,7 @@ _SIZES: Final = (  # what launchers say
     "JSM_NAMESPACE_SIZE",  # jsrun of LSF
 )
 _PAUSES: Final = (2e-5, 1e-3)  # seconds between two looks at what is under way: a waiting process leaves its core to others
+_SOON: Final = 3e-4  # seconds in which it only lets others go first: a pause ends late by as much as most messages take
 _PATIENCE: Final = 2.0  # seconds that other ranks leave the first one to tell an error that all of them have
 
 
@@ -178,7 +179,11 @@ def wait_until(done: Callable[[], bool]) -> None:
     """Look again and again, the more seldom the longer it takes: by a part of the time that has passed."""
     begun = time.perf_counter()
     while not done():
-        time.sleep(min(_PAUSES[1], max(_PAUSES[0], (time.perf_counter() - begun) / 200)))
+        passed = time.perf_counter() - begun
+        if passed < _SOON:
+            os.sched_yield()
+        else:
+            time.sleep(min(_PAUSES[1], max(_PAUSES[0], passed / 200)))
 
 
 def share_of_cores(every: list[list[int]], own: list[int]) -> int:
