@@ -169,9 +169,7 @@ from neurenix.ops.channel_norm import (
 from neurenix.ops.layer_norm import layer_norm as layer_norm, rms_norm as rms_norm
 
 # loss
-from neurenix.ops.loss import (
-    binary_cross_entropy as binary_cross_entropy,
-    binary_cross_entropy_with_logits as binary_cross_entropy_with_logits,
+from neurenix.ops.error_loss import (
     huber_loss as huber_loss,
     kl_div as kl_div,
     l1_loss as l1_loss,
@@ -180,6 +178,10 @@ from neurenix.ops.loss import (
     poisson_nll_loss as poisson_nll_loss,
     smooth_l1_loss as smooth_l1_loss,
     soft_margin_loss as soft_margin_loss,
+)
+from neurenix.ops.loss import (
+    binary_cross_entropy as binary_cross_entropy,
+    binary_cross_entropy_with_logits as binary_cross_entropy_with_logits,
 )
 from neurenix.ops.dice import dice_loss as dice_loss
 from neurenix.ops.boundary_loss import boundary_loss as boundary_loss, signed_distance as signed_distance
@@ -194,10 +196,9 @@ from neurenix.ops.overlap_loss import (
 from neurenix.ops.skeleton_loss import soft_cldice_loss as soft_cldice_loss, soft_skeleton as soft_skeleton
 from neurenix.ops.ssim import ms_ssim as ms_ssim, ssim as ssim
 from neurenix.ops.resize_labels import resize_labels as resize_labels
+from neurenix.ops.margin_loss import multi_margin_loss as multi_margin_loss, multilabel_margin_loss as multilabel_margin_loss
 from neurenix.ops.class_loss import (
     cross_entropy as cross_entropy,
-    multi_margin_loss as multi_margin_loss,
-    multilabel_margin_loss as multilabel_margin_loss,
     nll_loss as nll_loss,
 )
 

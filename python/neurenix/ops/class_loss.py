@@ -1,4 +1,4 @@
-"""Losses over classes: cross entropy, negative log likelihood, margins."""
+"""Losses over classes: cross entropy, negative log likelihood; rows of margins too."""
 
 from __future__ import annotations
 
@@ -121,7 +121,14 @@ def _labels(op: str, target: Tensor, x: Tensor) -> Array:
     return layout.contiguous(layout.cast(target._array, np.int64))
 
 
-def _class_weight(op: str, weight: Any, x: Tensor) -> Array | None:
+def class_weight(op: str, weight: Any, x: Tensor) -> Array | None:
+    """Weights (C,) of the classes, or none.
+
+    Raises
+    ------
+    ShapeError
+        If they are not one a class, of the input's type.
+    """
     if weight is None:
         return None
     w, classes = as_tensor(weight, x), x.shape[1] if x.ndim > 1 else (x.shape or (1,))[0]
@@ -157,7 +164,7 @@ def _smoothing(label_smoothing: float) -> float:
 
 
 def _from_logits(op: str, x: Tensor, target: Tensor, weight: Any, how: str, ignore: int, smoothing: float, most: float) -> Tensor:
-    labels, w = _labels(op, target, x), _class_weight(op, weight, x)
+    labels, w = _labels(op, target, x), class_weight(op, weight, x)
     buffer, rows, classes, inner = as_it_lies(x._array)
     loss, lse, share = (backend.new(buffer, (rows,)) for _ in range(3))
     cross_entropy_rows(loss, lse, share, buffer, labels, w, rows, classes, inner, smoothing, ignore, most)
@@ -175,7 +182,7 @@ def _from_logits(op: str, x: Tensor, target: Tensor, weight: Any, how: str, igno
 
 
 def _with_probabilities(x: Tensor, target: Any, weight: Any, how: str, smoothing: float) -> Tensor:
-    t, w = target_like("cross_entropy", target, x), _class_weight("cross_entropy", weight, x)
+    t, w = target_like("cross_entropy", target, x), class_weight("cross_entropy", weight, x)
     buffer, rows, classes = classes_last(x._array)
     if isinstance(weight, Tensor) and weight.requires_grad:  # it reaches its gradient as part of the probabilities
         spread = weight.to(x.dtype).reshape(classes, *(1,) * (x.ndim - 2))
@@ -309,7 +316,7 @@ def nll_loss(
         if kind != "softmax" or axis % x.ndim != min(1, x.ndim - 1):
             raise ArgumentError(f"nll_loss: expected log-probabilities, got the output of {kind}; use log_softmax over axis 1")
         return _from_logits(op, z, t, weight, how, ignore_index, 0.0, 100.0)
-    labels, w = _labels(op, t, x), _class_weight(op, weight, x)
+    labels, w = _labels(op, t, x), class_weight(op, weight, x)
     buffer, rows, classes = classes_last(x._array)
     loss, share = (backend.new(buffer, (rows,)) for _ in range(2))
     likelihood_rows(loss, share, buffer, labels, w, rows, classes, ignore_index)
@@ -323,78 +330,3 @@ def nll_loss(
 
     found = autograd.record(op, y, (x,), vjp)
     return _mean_over_batch(found, share) if in_parts else found
-
-
-def _margins(op: str, x: Tensor, loss: Array, slope: Array, how: str, shape: tuple[int, ...]) -> Tensor:
-    """Record a loss whose gradient was computed with it."""
-    rows, classes = loss.shape[0], max(slope.size // max(loss.shape[0], 1), 1)
-    divisor = float(rows) if how == "mean" else 1.0
-    y = loss.reshape(shape)
-    if how != "none":
-        y = backend.new(loss, (1,))
-        loss_sum(y, loss, divisor)
-        y = y.reshape(())
-
-    def vjp(g: Array) -> tuple[Array]:
-        dx = backend.new(slope, slope.shape)
-        scale_rows(dx, slope, layout.contiguous(g), rows, classes, divisor)
-        return (dx,)
-
-    return autograd.record(op, y, (x,), vjp)
-
-
-def _decisions(op: str, x: Tensor) -> tuple[int, int]:
-    if x.ndim > 2:
-        raise ShapeError(f"{op}: expected (C,) or (N, C), got {x.shape}; flatten the other axes into the first")
-    return (x.shape[0] if x.ndim == 2 else 1), (x.shape[-1] if x.ndim else 1)
-
-
-def multi_margin_loss(
-    input: Any,
-    target: Any,
-    p: int = 1,
-    margin: float = 1.0,
-    weight: Any = None,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """``sum over c != t of w[t] max(0, margin - x[t] + x[c])^p / C``: the hinge loss over classes.
-
-    Parameters
-    ----------
-    input : Tensor, shape (C,) or (N, C)
-    target : Tensor of int, shape () or (N,)
-    p : {1, 2}
-    margin : float
-    weight : Tensor, shape (C,), optional
-    reduction : {"mean", "sum", "none"}
-    """
-    op = "multi_margin_loss"
-    how, x, t = reduction_of(op, reduction, size_average, reduce), prediction(op, input), as_tensor(target)
-    if p not in (1, 2):
-        raise ArgumentError(f"{op}: expected p of 1 or 2, got {p!r}; pass one of them")
-    backend.same_device(op, x._array, t._array)
-    rows, classes = _decisions(op, x)
-    if t._array.size != rows or t.dtype.kind not in "iu":
-        raise ShapeError(f"{op}: expected {rows} class numbers, got {t.dtype}{t.shape}; give one a row")
-    data, labels = layout.contiguous(x._array), layout.contiguous(layout.cast(t._array, np.int64))
-    loss, slope = backend.new(data, (rows,)), backend.new(data, data.shape)
-    multi_margin_rows(loss, slope, data, labels, _class_weight(op, weight, x), rows, classes, p, float(margin))
-    return _margins(op, x, loss, slope, how, t.shape)
-
-
-def multilabel_margin_loss(
-    input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
-) -> Tensor:
-    """``sum over listed j and unlisted i of max(0, 1 - x[j] + x[i]) / C``; a row of targets lists classes and ends at -1."""
-    op = "multilabel_margin_loss"
-    how, x, t = reduction_of(op, reduction, size_average, reduce), prediction(op, input), as_tensor(target)
-    if t.shape != x.shape or t.dtype.kind not in "iu":
-        raise ShapeError(f"{op}: expected class numbers of shape {x.shape}, got {t.dtype}{t.shape}; fill rows up with -1")
-    backend.same_device(op, x._array, t._array)
-    rows, classes = _decisions(op, x)
-    data, labels = layout.contiguous(x._array), layout.contiguous(layout.cast(t._array, np.int64))
-    loss, slope = backend.new(data, (rows,)), backend.new(data, data.shape)
-    multilabel_margin_rows(loss, slope, data, labels, rows, classes)
-    return _margins(op, x, loss, slope, how, (rows,) if x.ndim == 2 else ())

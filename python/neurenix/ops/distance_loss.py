@@ -43,6 +43,15 @@ def gaussian_nll_loss(input: Any, target: Any, var: Any, full: bool = False, eps
         If the variances do not fit.
     RangeError
         If one is negative.
+    ArgumentError
+        If ``eps`` is not above 0.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> mean, target, variance = nx.tensor([0.0, 0.0]), nx.tensor([1.0, 1.0]), nx.tensor([1.0, 4.0])
+    >>> nx.nn.functional.gaussian_nll_loss(mean, target, variance, reduction="none")
+    tensor([0.5   , 0.8181])
     """
     how, x = reduction_of("gaussian_nll_loss", reduction, None, None), prediction("gaussian_nll_loss", input)
     if eps <= 0:
@@ -71,7 +80,15 @@ def _variances(x: Tensor, var: Any) -> Tensor:
 def hinge_embedding_loss(
     input: Any, target: Any, margin: float = 1.0, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
 ) -> Tensor:
-    """The distance ``input`` where the target is 1, ``max(0, margin - input)`` where it is -1."""
+    """The distance ``input`` where the target is 1, ``max(0, margin - input)`` where it is -1, element by element.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> distances, alike = nx.tensor([0.2, 0.2, 3.0]), nx.tensor([1, -1, -1])
+    >>> nx.nn.functional.hinge_embedding_loss(distances, alike, reduction="none")
+    tensor([0.2, 0.8, 0. ])
+    """
     how, x = reduction_of("hinge_embedding_loss", reduction, size_average, reduce), prediction("hinge_embedding_loss", input)
     t = as_tensor(target, x).detach()
     apart = where(ne(t, 1), clamp_min(sub(margin, x), 0.0), 0.0)
@@ -93,6 +110,13 @@ def margin_ranking_loss(
     ------
     ShapeError
         If they have different numbers of axes.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> better, worse = nx.tensor([2.0, 1.0]), nx.tensor([1.0, 1.5])
+    >>> nx.nn.functional.margin_ranking_loss(better, worse, nx.tensor([1.0, 1.0]), margin=0.1, reduction="none")
+    tensor([0. , 0.6])
     """
     op = "margin_ranking_loss"
     how, x, y = reduction_of(op, reduction, size_average, reduce), prediction(op, input1), prediction(op, input2)
@@ -117,6 +141,13 @@ def cosine_embedding_loss(
     ------
     ShapeError
         Unless the inputs are (N, D) and the target (N,), or (D,) and ().
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> x, y = nx.tensor([[1.0, 0.0], [1.0, 0.0]]), nx.tensor([[0.0, 2.0], [3.0, 0.0]])
+    >>> nx.nn.functional.cosine_embedding_loss(x, y, nx.tensor([1, -1]), reduction="none")
+    tensor([1., 1.])
     """
     op = "cosine_embedding_loss"
     how, x, y = reduction_of(op, reduction, size_average, reduce), prediction(op, input1), prediction(op, input2)
@@ -156,6 +187,13 @@ def triplet_margin_loss(
     References
     ----------
     .. [1] V. Balntas et al., "Learning local feature descriptors with triplets and shallow convolutional neural networks", BMVC 2016.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> anchor, positive, negative = nx.tensor([[0.0, 0.0]]), nx.tensor([[0.0, 1.0]]), nx.tensor([[3.0, 4.0]])
+    >>> nx.nn.functional.triplet_margin_loss(anchor, positive, negative, margin=6.0)  # 6 + 1 - 5
+    tensor(2.)
     """
     how = reduction_of("triplet_margin_loss", reduction, size_average, reduce)
 
@@ -175,7 +213,24 @@ def triplet_margin_with_distance_loss(
     swap: bool = False,
     reduction: str = "mean",
 ) -> Tensor:
-    """:func:`triplet_margin_loss` with a distance of one's own."""
+    """:func:`triplet_margin_loss` with a distance of one's own: ``distance_function(a, b)`` gives one number a row.
+
+    Raises
+    ------
+    ArgumentError
+        If ``margin`` is not above 0.
+
+    Examples
+    --------
+    >>> import neurenix as nx
+    >>> def blocks(a, b):
+    ...     return (a - b).abs().sum(-1)
+    >>> anchor, positive, negative = nx.tensor([[0.0, 0.0]]), nx.tensor([[0.0, 1.0]]), nx.tensor([[3.0, 4.0]])
+    >>> nx.nn.functional.triplet_margin_with_distance_loss(
+    ...     anchor, positive, negative, distance_function=blocks, margin=8.0
+    ... )  # 8 + 1 - 7
+    tensor(2.)
+    """
     how = reduction_of("triplet_margin_with_distance_loss", reduction, None, None)
     distance = distance_function or pairwise_distance
     return _triplets("triplet_margin_with_distance_loss", (anchor, positive, negative), distance, margin, swap, how)

@@ -1,4 +1,4 @@
-"""Losses of one element at a time: squared and absolute errors, binary cross entropy, divergences."""
+"""Losses of one element at a time: their rows, masks and weights, and binary cross entropy."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any
 from neurenix import autograd, backend, layout, ops
 from neurenix._typing import Array
 from neurenix.backend.kernel import Enum, In, Optional, Out, Real, Size, kernel
-from neurenix.errors import ArgumentError
 from neurenix.ops._over_batch import ratio
-from neurenix.ops._reduction import prediction, reduced_as, reduction_of, refuse_probabilities, spread_over, target_like
+from neurenix.ops._reduction import prediction, reduction_of, refuse_probabilities, spread_over, target_like
 from neurenix.tensor import Tensor, as_tensor
 
 
@@ -72,7 +71,7 @@ class Way(IntEnum):
     SOFT_MARGIN = 11
 
 
-def _elementwise(
+def elementwise(
     op: str,
     way: Way,
     x: Tensor,
@@ -132,7 +131,7 @@ def kept_weights(
     return layout.contiguous(weights._array), kept.sum()
 
 
-def _with_mask(
+def with_mask(
     op: str,
     way: Way,
     x: Tensor,
@@ -144,10 +143,11 @@ def _with_mask(
     pixel_weight: Any = None,
     **more: Any,
 ) -> Tensor:
+    """A loss of the elements that are not left out; a mean is over those."""
     weight, count = kept_weights(op, x, t, weight, mask, ignore, pixel_weight)
     if count is None or reduction != "mean":
-        return _elementwise(op, way, x, t, reduction, weight=weight, **more)
-    return ratio(_elementwise(op, way, x, t, "sum", weight=weight, **more), count)
+        return elementwise(op, way, x, t, reduction, weight=weight, **more)
+    return ratio(elementwise(op, way, x, t, "sum", weight=weight, **more), count)
 
 
 def binary_cross_entropy(
@@ -203,7 +203,7 @@ def binary_cross_entropy(
     t, way = target_like(op, target, x), Way.BCE
     if x._logits is not None and x._logits[0] == "sigmoid" and not (x.is_leaf and x.requires_grad):
         x, way = x._logits[1], Way.BCE_OF_SIGMOID
-    return _with_mask(op, way, x, t, how, spread_over(op, "weight", weight, x), mask, ignore_index, pixel_weight)
+    return with_mask(op, way, x, t, how, spread_over(op, "weight", weight, x), mask, ignore_index, pixel_weight)
 
 
 def binary_cross_entropy_with_logits(
@@ -240,160 +240,4 @@ def binary_cross_entropy_with_logits(
     t = target_like(op, target, x)
     positive = spread_over(op, "pos_weight", pos_weight, x)
     left_out = mask, ignore_index, pixel_weight
-    return _with_mask(op, Way.BCE_LOGITS, x, t, how, spread_over(op, "weight", weight, x), *left_out, positive=positive)
-
-
-def _weighted_error(op: str, way: Way, input: Any, target: Any, how: str, weight: Any, mask: Any, a: float = 0.0) -> Tensor:
-    """An error with weights as PyTorch has them: a mean is divided by the sum of the weights."""
-    x = prediction(op, input)
-    t = target_like(op, target, x)
-    if weight is None:
-        return _with_mask(op, way, x, t, how, None, mask, None, a=a)
-    if mask is not None:
-        raise ArgumentError(f"{op}: expected weight or mask, got both; multiply them")
-    w = as_tensor(weight, x)
-    spread_over(op, "weight", w, x)
-    w = w.expand(x.shape)
-    y = _elementwise(op, way, x, t, "none", a) * w
-    return y if how == "none" else y.sum() if how == "sum" else y.sum() / w.sum()
-
-
-def mse_loss(
-    input: Any,
-    target: Any,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-    weight: Any = None,
-    *,
-    mask: Any = None,
-) -> Tensor:
-    """``(x - t)^2``; with ``weight`` a mean is divided by the sum of the weights, with ``mask`` by the number of kept elements.
-
-    Raises
-    ------
-    ShapeError
-        If the shapes differ.
-
-    Examples
-    --------
-    >>> import neurenix as nx
-    >>> nx.nn.functional.mse_loss(nx.tensor([1.0, 3.0]), nx.tensor([1.0, 1.0])).item()
-    2.0
-    """
-    how = reduction_of("mse_loss", reduction, size_average, reduce)
-    return _weighted_error("mse_loss", Way.MSE, input, target, how, weight, mask)
-
-
-def l1_loss(
-    input: Any,
-    target: Any,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-    weight: Any = None,
-    *,
-    mask: Any = None,
-) -> Tensor:
-    """``|x - t|``, see :func:`mse_loss` for the arguments; the gradient is 0 where they are equal."""
-    how = reduction_of("l1_loss", reduction, size_average, reduce)
-    return _weighted_error("l1_loss", Way.L1, input, target, how, weight, mask)
-
-
-def smooth_l1_loss(
-    input: Any,
-    target: Any,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-    beta: float = 1.0,
-    *,
-    mask: Any = None,
-) -> Tensor:
-    """``d^2 / (2 beta)`` for ``d = |x - t|`` below ``beta``, else ``d - beta / 2``, see :func:`mse_loss` for the arguments."""
-    how = reduction_of("smooth_l1_loss", reduction, size_average, reduce)
-    if not beta >= 0:
-        raise ArgumentError(f"smooth_l1_loss: expected beta of at least 0, got {beta!r}; pass e.g. 1.0")
-    way = Way.SMOOTH_L1 if beta > 0 else Way.L1
-    return _weighted_error("smooth_l1_loss", way, input, target, how, None, mask, beta)
-
-
-def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None, *, mask: Any = None) -> Tensor:
-    """``d^2 / 2`` for ``d = |x - t|`` up to ``delta``, else ``delta (d - delta / 2)``, see :func:`mse_loss` for the arguments.
-
-    References
-    ----------
-    .. [1] P. Huber, "Robust estimation of a location parameter", Ann. Math. Stat. 35, 1964.
-    """
-    how = reduction_of("huber_loss", reduction, None, None)
-    if not delta > 0:
-        raise ArgumentError(f"huber_loss: expected delta above 0, got {delta!r}; pass e.g. 1.0")
-    return _weighted_error("huber_loss", Way.HUBER, input, target, how, weight, mask, delta)
-
-
-def kl_div(
-    input: Any,
-    target: Any,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-    log_target: bool = False,
-) -> Tensor:
-    """Kullback and Leibler's divergence ``t (log t - x)`` of log-probabilities ``x``; ``exp(t) (t - x)`` with ``log_target``.
-
-    ``reduction`` may also be "batchmean": the sum over the size of the first axis, which is the divergence's definition.
-    """
-    batch = reduction == "batchmean"
-    how = reduction_of("kl_div", "sum" if batch else reduction, size_average, reduce)
-    x = prediction("kl_div", input)
-    t, way = target_like("kl_div", target, x), Way.KL_LOG if log_target else Way.KL
-    return _elementwise("kl_div", way, x, t, how, divisor=float(x.shape[0]) if batch and x.ndim else None)
-
-
-def poisson_nll_loss(
-    input: Any,
-    target: Any,
-    log_input: bool = True,
-    full: bool = False,
-    size_average: bool | None = None,
-    eps: float = 1e-8,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """``exp(x) - t x`` for counts ``t`` of rate ``exp(x)``, or ``x - t log(x + eps)`` without ``log_input``.
-
-    ``full`` adds Stirling's approximation of ``log t!`` where ``t > 1``.
-    """
-    how = reduction_of("poisson_nll_loss", reduction, size_average, reduce)
-    x = prediction("poisson_nll_loss", input)
-    way = Way.POISSON_LOG if log_input else Way.POISSON
-    return _elementwise("poisson_nll_loss", way, x, target_like("poisson_nll_loss", target, x), how, 1.0 if full else 0.0, eps)
-
-
-def soft_margin_loss(
-    input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
-) -> Tensor:
-    """``log(1 + exp(-t x))`` for targets 1 and -1."""
-    how = reduction_of("soft_margin_loss", reduction, size_average, reduce)
-    x = prediction("soft_margin_loss", input)
-    return _elementwise("soft_margin_loss", Way.SOFT_MARGIN, x, target_like("soft_margin_loss", target, x), how)
-
-
-def multilabel_soft_margin_loss(
-    input: Any,
-    target: Any,
-    weight: Any = None,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-) -> Tensor:
-    """Binary cross entropy of logits, averaged over the classes in the last axis."""
-    op = "multilabel_soft_margin_loss"
-    how, x = reduction_of(op, reduction, size_average, reduce), prediction(op, input)
-    refuse_probabilities(op, x, "binary_cross_entropy (BCELoss)")
-    t = target_like(op, target, x)
-    y = _elementwise(op, Way.BCE_LOGITS, x, t, "none")
-    if weight is not None:
-        spread_over(op, "weight", weight, x)
-        y = y * as_tensor(weight, x)  # which may want a gradient
-    return reduced_as(y.mean(-1), how)
+    return with_mask(op, Way.BCE_LOGITS, x, t, how, spread_over(op, "weight", weight, x), *left_out, positive=positive)
