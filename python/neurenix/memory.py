@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TypeAlias
 
 from neurenix import _rust
@@ -143,6 +142,8 @@ def held_by_process(pid: int | None = None, *, most: bool = False) -> int:
 
     0 of another process that has ended; the most so far of this one where the system does not say.
     """
+    from pathlib import Path  # costs an import of the library a millisecond
+
     name = "VmHWM" if most else "VmRSS"
     try:
         status = Path(f"/proc/{'self' if pid is None else pid}/status").read_text(encoding="ascii")
