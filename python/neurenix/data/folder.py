@@ -126,7 +126,21 @@ class ImageMaskFolder(Dataset):
         self._checked: set[int] = set()
 
     def items_of_all(self) -> list[tuple[Path, Path, int]]:
-        """The items of all pairs, in order; read once, when a folder is made."""
+        """The items of all pairs, in order; read once, when a folder is made. A subclass that knows them otherwise overrides it.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pathlib import Path
+        >>> from neurenix.data import ImageMaskFolder
+        >>> for name in ("images", "masks"):
+        ...     Path(name).mkdir()
+        ...     np.save(f"{name}/a.npy", np.eye(8, dtype=np.uint8))
+        ...     np.save(f"{name}/b.npy", np.eye(8, dtype=np.uint8))
+        >>> folder = ImageMaskFolder("images", "masks")
+        >>> [(image.name, mask.name, page) for image, mask, page in folder.items_of_all()]
+        [('a.npy', 'a.npy', 0), ('b.npy', 'b.npy', 0)]
+        """
         return [item for pair in self.pairs for item in self.items_of(pair)]
 
     def items_of(self, pair: tuple[Path, Path]) -> list[tuple[Path, Path, int]]:
