@@ -2,18 +2,34 @@
 //! holds one element of many columns in either memory order.
 
 use crate::blocks::Buffer;
+use crate::conv::scratch;
 use crate::error::Result;
 use crate::math::Math;
-use crate::simd::LANES;
+use crate::simd::{LANES, prefetch};
 use crate::threads::{Shared, parallel};
-use crate::turning::{collect, spread};
+use crate::turning::{collect, rows_to_spread, spread};
 
 /// Columns that are taken together where they lie side by side, at most: their rows stay in the first cache.
 pub(crate) const WIDE: usize = 256;
+/// Columns of one task: a page of each row.
+const RUN: usize = 1024;
 /// Columns that are collected together are a multiple of this, of up to so many elements; longer ones are [`LANES`].
 const COLLECTED: (usize, usize) = (64, 256);
 /// Elements of a block of collected columns, unless that is fewer than [`COLLECTED`] columns.
 const BLOCK: usize = 3072;
+
+/// Tasks that blocks of collected columns are divided among, at most.
+const TASKS: usize = 64;
+
+/// Elements a column above which the next ones are asked for: rows are more streams than a processor follows, and columns are
+/// turned over in bursts.
+const STREAMS: usize = 4;
+
+/// Asks for some elements of `x`, those that are there.
+fn ask_for<T>(x: &[T], first: usize, len: usize) {
+    let part = &x[first.min(x.len())..(first + len).min(x.len())];
+    part.iter().step_by((64 / size_of::<T>()).max(1)).for_each(|x| prefetch(x));
+}
 
 /// Some columns side by side: row `k` begins at `start + k * pitch`.
 #[derive(Clone, Copy)]
@@ -44,6 +60,9 @@ impl Columns {
     /// Collects `width` columns from `first` on as rows.
     fn load<T: Math>(self, block: &mut [T], x: &[T], first: usize, width: usize) {
         if self.inner == 1 {
+            if self.n > STREAMS {
+                ask_for(x, (first + width) * self.n, width * self.n);
+            }
             return collect(block, &x[first * self.n..(first + width) * self.n], self.n, width);
         }
         for lane in 0..width {
@@ -80,47 +99,66 @@ impl Columns {
             return Ok(());
         }
         let shared = y.map(Shared::new);
-        if let (Some(shared), true) = (&shared, self.inner >= LANES) {
-            self.in_place(|place, first, width| f(shared, place, x, place, first, width));
-            return Ok(());
-        }
         if self.inner >= LANES {
-            self.in_place(|place, first, width| f(&Shared::new(&mut []), place, x, place, first, width));
+            let nothing = Shared::new(&mut []);
+            let asked = if self.n > STREAMS { self.n } else { 0 };
+            self.in_place(|place, first, width| {
+                for k in 0..asked {
+                    x.iter().for_each(|x| ask_for(x, place.start + k * self.inner + width, width));
+                }
+                f(shared.as_ref().unwrap_or(&nothing), place, x, place, first, width);
+            });
             return Ok(());
         }
         let few = (BLOCK / self.n / COLLECTED.0 * COLLECTED.0).clamp(COLLECTED.0, WIDE);
         let width = if self.n <= COLLECTED.1 { few } else { LANES };
-        let blocks = self.positions.div_ceil(width);
-        let tasks = blocks.min(64);
-        let size = self.n.next_multiple_of(LANES) * width;
-        let mut scratch = Buffer::<T>::new(tasks * size * (N + 1))?;
-        let scratch = Shared::new(&mut scratch);
-        // Each of at most 64 tasks has its own scratch and every 64th block.
-        parallel(tasks, blocks.div_ceil(tasks) * size * 8, |task| {
-            // SAFETY: each task has its own part.
-            let (out, held) = unsafe { scratch.slice(task * size * (N + 1), size * (N + 1)) }.split_at_mut(size);
-            for first in (task..blocks).step_by(tasks).map(|block| block * width) {
-                let width = width.min(self.positions - first);
-                held.chunks_exact_mut(size).zip(x).for_each(|(held, x)| self.load(held, x, first, width));
-                let mut inputs = [&[][..]; N];
-                held.chunks_exact(size).zip(&mut inputs).for_each(|(held, input)| *input = held);
-                let place = Place { start: 0, pitch: width };
-                f(&Shared::new(out), place, inputs, place, first, width);
-                if let Some(shared) = &shared {
-                    self.store(shared, out, first, width);
-                }
+        let size = rows_to_spread(self.n) * width;
+        let block = |memory: &mut [T], first: usize, width: usize| {
+            let (out, held) = memory.split_at_mut(size);
+            held.chunks_exact_mut(size).zip(x).for_each(|(held, x)| self.load(held, x, first, width));
+            let mut inputs = [&[][..]; N];
+            held.chunks_exact(size).zip(&mut inputs).for_each(|(held, input)| *input = held);
+            let place = Place { start: 0, pitch: width };
+            f(&Shared::new(out), place, inputs, place, first, width);
+            if let Some(shared) = &shared {
+                self.store(shared, out, first, width);
             }
-        });
+        };
+        self.in_blocks(size * (N + 1), width, block)
+    }
+
+    /// Calls `block(memory, first, width)` for all blocks of at most `wide` columns, each with `room` elements of memory.
+    fn in_blocks<T: Math>(self, room: usize, wide: usize, block: impl Fn(&mut [T], usize, usize) + Sync) -> Result {
+        let blocks = self.positions.div_ceil(wide);
+        let some = blocks.div_ceil(TASKS);
+        let (tasks, work) = (blocks.div_ceil(some), some * room * 4);
+        let run = |memory: &mut [T], task: usize| {
+            for first in (task * some..blocks.min((task + 1) * some)).map(|i| i * wide) {
+                block(memory, first, wide.min(self.positions - first));
+            }
+        };
+        if self.n <= COLLECTED.1 {
+            let failed = scratch::Failure::new();
+            parallel(tasks, work, |task| failed.note(scratch::with(room, |memory| run(memory, task))));
+            return failed.result();
+        }
+        // Threads do not keep what long columns need.
+        let mut memory = Buffer::<T>::new(tasks * room)?;
+        let memory = Shared::new(&mut memory);
+        // SAFETY: each task has its own part.
+        parallel(tasks, work, |task| run(unsafe { memory.slice(task * room, room) }, task));
         Ok(())
     }
 
     /// Calls `f(place, first, width)` for columns that lie side by side.
     fn in_place(self, f: impl Fn(Place, usize, usize) + Sync) {
-        let pieces = self.inner.div_ceil(WIDE);
-        parallel(self.positions / self.inner * pieces, self.inner.min(WIDE) * self.n * 8, |task| {
-            let (o, first) = (task / pieces, task % pieces * WIDE);
-            let place = Place { start: o * self.n * self.inner + first, pitch: self.inner };
-            f(place, o * self.inner + first, WIDE.min(self.inner - first));
+        let runs = self.inner.div_ceil(RUN);
+        parallel(self.positions / self.inner * runs, self.inner.min(RUN) * self.n * 8, |task| {
+            let (o, start) = (task / runs, task % runs * RUN);
+            for first in (start..self.inner.min(start + RUN)).step_by(WIDE) {
+                let place = Place { start: o * self.n * self.inner + first, pitch: self.inner };
+                f(place, o * self.inner + first, WIDE.min(self.inner - first));
+            }
         });
     }
 }

@@ -7,7 +7,7 @@ use crate::class_loss::{SHORT, check_gradient, check_targets, check_weight, fact
 use crate::columns::{Columns, Place, WIDE, row};
 use crate::error::{Result, expect_len};
 use crate::math::Math;
-use crate::softmax::largest_into;
+use crate::softmax::largest;
 use crate::threads::{self, Shared};
 use crate::{ensure_shape, levels};
 
@@ -18,6 +18,29 @@ levels! {
     fn add_exponentials<T: Math>(sum: &mut [T], x: &[T], shift: &[T]) {
         for ((sum, &x), &shift) in sum.iter_mut().zip(x).zip(shift) {
             *sum += (x - shift).exp_();
+        }
+    }
+}
+
+levels! {
+    /// Those of four classes, one after the other.
+    fn add_four_exponentials<T: Math>(sum: &mut [T], x: &[T], x1: &[T], x2: &[T], x3: &[T], shift: &[T]) {
+        let n = sum.len();
+        let (x, x1, x2, x3, shift) = (&x[..n], &x1[..n], &x2[..n], &x3[..n], &shift[..n]);
+        for i in 0..n {
+            let s = shift[i];
+            let e = T::exps_([x[i] - s, x1[i] - s, x2[i] - s, x3[i] - s]);
+            sum[i] = sum[i] + e[0] + e[1] + e[2] + e[3];
+        }
+    }
+}
+
+levels! {
+    /// Zero for what is infinite.
+    fn without_infinity<T: Math>(shift: &mut [T]) {
+        for s in shift {
+            let finite = (*s > T::LOWEST) & (*s < T::HIGHEST) | s.is_nan();
+            *s = if finite { *s } else { T::ZERO };
         }
     }
 }
@@ -37,9 +60,11 @@ pub(crate) fn totals<T: Math>(lse: &mut [T], x: &[T], place: Place, classes: usi
     let width = lse.len();
     let (mut shift, mut sum) = ([T::LOWEST; WIDE], [T::ZERO; WIDE]);
     let (shift, sum) = (&mut shift[..width], &mut sum[..width]);
-    (0..classes).for_each(|c| largest_into(shift, row(x, place, c, width)));
-    shift.iter_mut().filter(|s| **s == T::LOWEST || **s == T::HIGHEST).for_each(|s| *s = T::ZERO);
-    (0..classes).for_each(|c| add_exponentials(sum, row(x, place, c, width), shift));
+    largest(shift, x, place, classes);
+    without_infinity(shift);
+    let (class, fours) = (|c: usize| row(x, place, c, width), classes / 4 * 4);
+    (0..fours).step_by(4).for_each(|c| add_four_exponentials(sum, class(c), class(c + 1), class(c + 2), class(c + 3), shift));
+    (fours..classes).for_each(|c| add_exponentials(sum, class(c), shift));
     add_logarithms(lse, shift, sum);
 }
 
@@ -73,6 +98,39 @@ impl<T: Math> Rule<'_, T> {
             Some(weight) => lanes(classes, |c| weight[c] * (total - x(c))),
         };
         (value + self.spread_by * spread, w)
+    }
+}
+
+/// The targets of some positions, -1 for what is ignored.
+fn narrow<'a>(held: &'a mut [i32; WIDE], target: &[i64], ignore: i64) -> &'a [i32] {
+    let held = &mut held[..target.len()];
+    held.iter_mut().zip(target).for_each(|(held, &t)| *held = if t == ignore { -1 } else { t as i32 });
+    held
+}
+
+levels! {
+    /// Where `c` is the target: its logits to `own`, its weight to `share`.
+    fn take_own<T: Math>(own: &mut [T], share: &mut [T], x: &[T], target: &[i32], c: i32, weight: T) {
+        let n = own.len();
+        let (share, x, target) = (&mut share[..n], &x[..n], &target[..n]);
+        for i in 0..n {
+            let (x, before, shared) = (x[i], own[i], share[i]);
+            own[i] = if target[i] == c { x } else { before };
+            share[i] = if target[i] == c { weight } else { shared };
+        }
+    }
+}
+
+levels! {
+    /// The losses from the targets' logits, in their place.
+    fn losses<T: Math>(own: &mut [T], share: &[T], lse: &[T], target: &[i32], rest: T, most: T) {
+        let n = own.len();
+        let (share, lse, target) = (&share[..n], &lse[..n], &target[..n]);
+        for i in 0..n {
+            let value = lse[i] - own[i];
+            let value = rest * share[i] * if value > most { most } else { value };
+            own[i] = if target[i] < 0 { T::ZERO } else { value };
+        }
     }
 }
 
@@ -119,9 +177,20 @@ pub fn cross_entropy<T: Math>(
         // SAFETY: each position is given out once.
         let (loss, lse, share) = unsafe { (loss.slice(first, width), lse.slice(first, width), share.slice(first, width)) };
         totals(lse, x, place, classes);
-        for (i, (loss, share)) in loss.iter_mut().zip(share).enumerate() {
-            (*loss, *share) = rule.value(first + i, lse[i], classes, |c| x[place.start + c * place.pitch + i]);
+        if rule.smooth {
+            for (i, (loss, share)) in loss.iter_mut().zip(share).enumerate() {
+                (*loss, *share) = rule.value(first + i, lse[i], classes, |c| x[place.start + c * place.pitch + i]);
+            }
+            return;
         }
+        let mut target = [0; WIDE];
+        let target = narrow(&mut target, &rule.target[first..first + width], rule.ignore);
+        loss.fill(T::ZERO);
+        share.fill(T::ZERO);
+        for c in 0..classes {
+            take_own(loss, share, row(x, place, c, width), target, c as i32, weight.map_or(T::ONE, |w| w[c]));
+        }
+        losses(loss, share, lse, target, rule.rest, rule.most);
     })
 }
 
@@ -141,26 +210,62 @@ fn over_long_rows<T: Math>(
     Ok(())
 }
 
-/// What the gradient at one position is made of: f ((1 - s) w[t] + s / classes sum w), f s / classes, f (1 - s) w[t], t; a
-/// target of -1 is ignored.
+/// What the gradient at some positions is made of: f ((1 - s) w[t] + s / classes sum w), f s / classes, f (1 - s) w[t].
 struct Factors<T> {
     by_softmax: [T; WIDE],
     by_weight: [T; WIDE],
     own: [T; WIDE],
-    target: [i32; WIDE],
+}
+
+impl<T: Math> Factors<T> {
+    /// Of `width` positions; `of(i)` are those of one.
+    fn new(width: usize, of: impl Fn(usize) -> [T; 3]) -> Self {
+        let zero = [T::ZERO; WIDE];
+        let mut f = Self { by_softmax: zero, by_weight: zero, own: zero };
+        (0..width).for_each(|i| [f.by_softmax[i], f.by_weight[i], f.own[i]] = of(i));
+        f
+    }
+}
+
+/// The gradient of class `c` at one position from its softmax.
+#[inline(always)]
+fn class_gradient<T: Math>(e: T, by_softmax: T, spread: T, own: T, target: i32, c: i32) -> T {
+    let all = by_softmax * e - spread;
+    let less = all - own;
+    let d = if target == c { less } else { all };
+    if target < 0 { T::ZERO } else { d }
 }
 
 levels! {
     /// The gradients of class `c`.
-    fn class_gradients<T: Math>(dx: &mut [T], x: &[T], lse: &[T], f: &Factors<T>, c: i32, weight: T) {
+    fn class_gradients<T: Math>(dx: &mut [T], x: &[T], lse: &[T], f: &Factors<T>, target: &[i32], c: i32, weight: T) {
         let n = dx.len();
-        let (x, lse, by_softmax, by_weight) = (&x[..n], &lse[..n], &f.by_softmax[..n], &f.by_weight[..n]);
-        let (own, target) = (&f.own[..n], &f.target[..n]);
+        let (x, lse, target) = (&x[..n], &lse[..n], &target[..n]);
+        let (by_softmax, by_weight, own) = (&f.by_softmax[..n], &f.by_weight[..n], &f.own[..n]);
         for i in 0..n {
-            let all = by_softmax[i] * (x[i] - lse[i]).exp_() - by_weight[i] * weight;
-            let less = all - own[i];
-            let d = if target[i] == c { less } else { all };
-            dx[i] = if target[i] < 0 { T::ZERO } else { d };
+            let e = (x[i] - lse[i]).exp_();
+            dx[i] = class_gradient(e, by_softmax[i], by_weight[i] * weight, own[i], target[i], c);
+        }
+    }
+}
+
+levels! {
+    /// Those of four classes from `c` on.
+    fn four_class_gradients<T: Math>(
+        dx: &mut [T], dx1: &mut [T], dx2: &mut [T], dx3: &mut [T], x: &[T], x1: &[T], x2: &[T], x3: &[T],
+        lse: &[T], f: &Factors<T>, target: &[i32], c: i32, weight: [T; 4]
+    ) {
+        let n = dx.len();
+        let (dx1, dx2, dx3) = (&mut dx1[..n], &mut dx2[..n], &mut dx3[..n]);
+        let (x, x1, x2, x3, lse, target) = (&x[..n], &x1[..n], &x2[..n], &x3[..n], &lse[..n], &target[..n]);
+        let (by_softmax, by_weight, own) = (&f.by_softmax[..n], &f.by_weight[..n], &f.own[..n]);
+        for i in 0..n {
+            let (l, t, s, b, o) = (lse[i], target[i], by_softmax[i], by_weight[i], own[i]);
+            let e = T::exps_([x[i] - l, x1[i] - l, x2[i] - l, x3[i] - l]);
+            dx[i] = class_gradient(e[0], s, b * weight[0], o, t, c);
+            dx1[i] = class_gradient(e[1], s, b * weight[1], o, t, c + 1);
+            dx2[i] = class_gradient(e[2], s, b * weight[2], o, t, c + 2);
+            dx3[i] = class_gradient(e[3], s, b * weight[3], o, t, c + 3);
         }
     }
 }
@@ -209,18 +314,65 @@ pub fn cross_entropy_backward<T: Math>(
         });
         return Ok(());
     }
+    // The same for all positions, unless those have their own gradients or weights.
+    let same = (g.len() == 1 && weight.is_none() && rows > 0).then(|| Factors::new(WIDE, |_| parts(0)));
     Columns { n: classes, inner, positions: rows }.each(Some(dx), [x], |dx, to, [x], place, first, width| {
-        let zero = [T::ZERO; WIDE];
-        let mut f = Factors { by_softmax: zero, by_weight: zero, own: zero, target: [0; WIDE] };
-        for i in 0..width {
-            let t = target[first + i];
-            f.target[i] = if t == ignore as i64 { -1 } else { t as i32 };
-            [f.by_softmax[i], f.by_weight[i], f.own[i]] = parts(first + i);
+        let (mut made, mut target_) = (None, [0; WIDE]);
+        let f = same.as_ref().unwrap_or_else(|| made.insert(Factors::new(width, |i| parts(first + i))));
+        let target = narrow(&mut target_, &target[first..first + width], ignore as i64);
+        let (lse, fours) = (&lse[first..first + width], classes / 4 * 4);
+        let class = |c: usize| row(x, place, c, width);
+        // SAFETY: each position is given out once.
+        let to = |c: usize| unsafe { dx.slice(to.start + c * to.pitch, width) };
+        for c in (0..fours).step_by(4) {
+            let weights = [of(c), of(c + 1), of(c + 2), of(c + 3)];
+            let (dx, dx1, dx2, dx3) = (to(c), to(c + 1), to(c + 2), to(c + 3));
+            four_class_gradients(dx, dx1, dx2, dx3, class(c), class(c + 1), class(c + 2), class(c + 3), lse, f, target, c as i32, weights);
         }
-        for c in 0..classes {
-            // SAFETY: each position is given out once.
-            let dx = unsafe { dx.slice(to.start + c * to.pitch, width) };
-            class_gradients(dx, row(x, place, c, width), &lse[first..first + width], &f, c as i32, of(c));
-        }
+        (fours..classes).for_each(|c| class_gradients(to(c), class(c), lse, f, target, c as i32, of(c)));
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Losses, shares and gradients of logits `x`, in the memory order that `inner` says.
+    fn both(x: &[f32], target: &[i64], weight: Option<&[f32]>, classes: usize, inner: usize, smoothing: f64) -> [Vec<f32>; 3] {
+        let rows = target.len();
+        let (mut loss, mut lse, mut share, mut dx) = (vec![0.0; rows], vec![0.0; rows], vec![0.0; rows], vec![0.0; x.len()]);
+        cross_entropy(&mut loss, &mut lse, &mut share, x, target, weight, rows, classes, inner, smoothing, 1, 4.0).unwrap();
+        let d = Some(&[7.0][..]);
+        cross_entropy_backward(&mut dx, x, &lse, target, weight, &[2.0], d, rows, classes, inner, smoothing, 1).unwrap();
+        [loss, share, dx]
+    }
+
+    #[test]
+    fn memory_orders_and_levels_give_the_same_bits_and_the_losses_of_double_precision() {
+        for (classes, inner) in [(2usize, 37usize), (3, 70), (4, 300), (5, 33), (21, 37)] {
+            let x: Vec<f32> = (0..classes * inner).map(|i| ((i * 7919) % 1000) as f32 / 100.0 - 5.0).collect();
+            let last: Vec<f32> = (0..x.len()).map(|i| x[i % classes * inner + i / classes]).collect();
+            let target: Vec<i64> = (0..inner).map(|i| (i * 31 % classes) as i64).collect();
+            let weights: Vec<f32> = (0..classes).map(|c| 0.5 + c as f32 / 4.0).collect();
+            for (weight, smoothing) in [(None, 0.0), (Some(&weights[..]), 0.0), (None, 0.1), (Some(&weights[..]), 0.1)] {
+                crate::simd::set_level(0);
+                let want = both(&x, &target, weight, classes, inner, smoothing);
+                for level in 0..3 {
+                    crate::simd::set_level(level);
+                    assert_eq!(both(&x, &target, weight, classes, inner, smoothing), want, "{classes} {level}");
+                    let [loss, share, dx] = both(&last, &target, weight, classes, 1, smoothing);
+                    let dx: Vec<f32> = (0..dx.len()).map(|i| dx[i % inner * classes + i / inner]).collect();
+                    assert_eq!([loss, share, dx], want, "{classes} {level}");
+                }
+                for i in (0..inner).filter(|_| smoothing == 0.0) {
+                    let logit = |c: usize| f64::from(x[c * inner + i]);
+                    let total = (0..classes).map(|c| logit(c).exp()).sum::<f64>().ln();
+                    let w = weight.map_or(1.0, |w| f64::from(w[target[i] as usize]));
+                    let exact = if target[i] == 1 { 0.0 } else { w * (total - logit(target[i] as usize)).min(4.0) };
+                    assert!((f64::from(want[0][i]) - exact).abs() < 1e-5, "{classes} {i}: {} {exact}", want[0][i]);
+                }
+            }
+        }
+        crate::simd::set_level(2);
+    }
 }

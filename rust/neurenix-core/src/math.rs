@@ -253,6 +253,32 @@ pub trait Math: Bits {
         let (p, a, b) = self.exp_parts(Self::EXP_RANGE.0, Self::EXP_RANGE.1);
         (Self::ONE + p) * a * b
     }
+    /// e to the power of each, step by step side by side: where a processor waits for one, it has the others to do.
+    #[inline(always)]
+    fn exps_<const N: usize>(x: [Self; N]) -> [Self; N] {
+        let (mut t, mut r, c) = (x, x, &EXP[..Self::TERMS.0]);
+        for i in 0..N {
+            let v = if x[i] < Self::EXP_RANGE.0 { Self::EXP_RANGE.0 } else { x[i] };
+            r[i] = if v > Self::EXP_RANGE.1 { Self::EXP_RANGE.1 } else { v };
+            t[i] = r[i].mul_add(Self::of(std::f64::consts::LOG2_E), Self::MAGIC);
+        }
+        for i in 0..N {
+            let n = t[i] - Self::MAGIC;
+            r[i] = n.mul_add(-Self::LN2.1, n.mul_add(-Self::LN2.0, r[i]));
+        }
+        let (mut k, mut y) = (c.len() - 1, [Self::of(c[c.len() - 1]); N]);
+        while k > 0 {
+            k -= 1;
+            for i in 0..N {
+                y[i] = y[i].mul_add(r[i], Self::of(c[k]));
+            }
+        }
+        for i in 0..N {
+            let (a, b) = Self::powers(t[i]);
+            y[i] = (Self::ONE + (r[i] * r[i]).mul_add(y[i], r[i])) * a * b;
+        }
+        y
+    }
     /// `exp(self) - 1` without cancellation.
     #[inline(always)]
     fn expm1_(self) -> Self {
@@ -358,6 +384,15 @@ mod tests {
         within("tanh", worst::<T>(sweep(-12.0, 12.0), T::tanh_, libm::tanh));
         within("sigmoid", worst::<T>(sweep(-30.0, 30.0), T::sigmoid_, |x| 1.0 / (1.0 + libm::exp(-x))));
         within("erf", worst::<T>(sweep(-7.0, 7.0), T::erf, libm::erf));
+    }
+
+    #[test]
+    fn exponentials_side_by_side_have_the_same_bits() {
+        for x in sweep(-110.0, 95.0).map(|x| x as f32).chain([f32::NAN, f32::INFINITY, f32::NEG_INFINITY]) {
+            let [a, b] = f32::exps_([x, -x]);
+            assert_eq!((a.to_bits(), b.to_bits()), (x.exp_().to_bits(), (-x).exp_().to_bits()), "{x}");
+            assert_eq!(f64::exps_([f64::from(x)])[0].to_bits(), f64::from(x).exp_().to_bits(), "{x}");
+        }
     }
 
     #[test]

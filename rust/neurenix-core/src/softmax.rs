@@ -18,6 +18,28 @@ levels! {
 }
 
 levels! {
+    fn largest_of_four<T: Math>(most: &mut [T], x: &[T], x1: &[T], x2: &[T], x3: &[T]) {
+        let n = most.len();
+        let (x, x1, x2, x3) = (&x[..n], &x1[..n], &x2[..n], &x3[..n]);
+        for i in 0..n {
+            let mut m = most[i];
+            for x in [x[i], x1[i], x2[i], x3[i]] {
+                m = if x > m || x.is_nan() { x } else { m };
+            }
+            most[i] = m;
+        }
+    }
+}
+
+/// The largest of each of `most.len()` columns of `n` rows, and of what `most` holds.
+pub(crate) fn largest<T: Math>(most: &mut [T], x: &[T], place: Place, n: usize) {
+    let (width, fours) = (most.len(), n / 4 * 4);
+    let at = |k: usize| row(x, place, k, width);
+    (0..fours).step_by(4).for_each(|k| largest_of_four(most, at(k), at(k + 1), at(k + 2), at(k + 3)));
+    (fours..n).for_each(|k| largest_into(most, at(k)));
+}
+
+levels! {
     fn exponentials<T: Math, const LOG: usize>(y: &mut [T], sum: &mut [T], x: &[T], most: &[T]) {
         let n = y.len();
         let (sum, x, most) = (&mut sum[..n], &x[..n], &most[..n]);
@@ -31,9 +53,29 @@ levels! {
 }
 
 levels! {
-    fn logarithms<T: Math>(sum: &mut [T]) {
+    /// Those of four rows, one after the other.
+    fn four_exponentials<T: Math, const LOG: usize>(
+        y: &mut [T], y1: &mut [T], y2: &mut [T], y3: &mut [T], sum: &mut [T], x: &[T], x1: &[T], x2: &[T], x3: &[T], most: &[T]
+    ) {
+        let n = y.len();
+        let (y1, y2, y3, sum) = (&mut y1[..n], &mut y2[..n], &mut y3[..n], &mut sum[..n]);
+        let (x, x1, x2, x3, most) = (&x[..n], &x1[..n], &x2[..n], &x3[..n], &most[..n]);
+        for i in 0..n {
+            let m = most[i];
+            let d = [x[i] - m, x1[i] - m, x2[i] - m, x3[i] - m];
+            let e = T::exps_(d);
+            let kept = if LOG == 1 { d } else { e };
+            (y[i], y1[i], y2[i], y3[i]) = (kept[0], kept[1], kept[2], kept[3]);
+            sum[i] = sum[i] + e[0] + e[1] + e[2] + e[3];
+        }
+    }
+}
+
+levels! {
+    /// What is taken off the distances, or the exponentials are multiplied with.
+    fn shares<T: Math, const LOG: usize>(sum: &mut [T]) {
         for s in sum {
-            *s = s.ln_();
+            *s = if LOG == 1 { s.ln_() } else { T::ONE / *s };
         }
     }
 }
@@ -41,7 +83,7 @@ levels! {
 levels! {
     fn share<T: Math, const LOG: usize>(y: &mut [T], sum: &[T]) {
         for (y, &s) in y.iter_mut().zip(sum) {
-            *y = if LOG == 1 { *y - s } else { *y / s };
+            *y = if LOG == 1 { *y - s } else { *y * s };
         }
     }
 }
@@ -55,11 +97,14 @@ unsafe fn forward<T: Math, const LOG: usize>(y: &Shared<'_, T>, to: Place, x: &[
     let (most, sum) = (&mut most[..width], &mut sum[..width]);
     // SAFETY: as the caller says.
     let target = |k: usize| unsafe { y.slice(to.start + k * to.pitch, width) };
-    (0..n).for_each(|k| largest_into(most, row(x, from, k, width)));
-    (0..n).for_each(|k| exponentials::<T, LOG>(target(k), sum, row(x, from, k, width), most));
-    if LOG == 1 {
-        logarithms(sum);
+    largest(most, x, from, n);
+    let (source, fours) = (|k: usize| row(x, from, k, width), n / 4 * 4);
+    for k in (0..fours).step_by(4) {
+        let (y, y1, y2, y3) = (target(k), target(k + 1), target(k + 2), target(k + 3));
+        four_exponentials::<T, LOG>(y, y1, y2, y3, sum, source(k), source(k + 1), source(k + 2), source(k + 3), most);
     }
+    (fours..n).for_each(|k| exponentials::<T, LOG>(target(k), sum, source(k), most));
+    shares::<T, LOG>(sum);
     (0..n).for_each(|k| share::<T, LOG>(target(k), sum));
 }
 
@@ -127,16 +172,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_memory_orders_give_the_same_bits_and_sum_to_one() {
-        let (outer, n, inner) = (3, 21, 37);
-        let x: Vec<f32> = (0..outer * n * inner).map(|i| ((i * 7919) % 1000) as f32 / 100.0 - 5.0).collect();
-        let mut y = vec![0.0; x.len()];
-        softmax(&mut y, &x, outer, n, inner, 0).unwrap();
-        let last =
-            |v: &[f32]| -> Vec<f32> { (0..v.len()).map(|i| v[i / (n * inner) * n * inner + i % n * inner + i / n % inner]).collect() };
-        let mut z = vec![0.0; x.len()];
-        softmax(&mut z, &last(&x), outer * inner, n, 1, 0).unwrap();
-        assert_eq!(z, last(&y));
-        assert!((z[..n].iter().sum::<f32>() - 1.0).abs() < 1e-6);
+    fn memory_orders_and_levels_give_the_same_bits_and_sum_to_one() {
+        for (n, inner) in [(1, 20), (2, 37), (3, 70), (4, 300), (5, 37), (8, 16), (21, 37), (70, 17)] {
+            let outer = 3;
+            let x: Vec<f32> = (0..outer * n * inner).map(|i| ((i * 7919) % 1000) as f32 / 100.0 - 5.0).collect();
+            let last =
+                |v: &[f32]| -> Vec<f32> { (0..v.len()).map(|i| v[i / (n * inner) * n * inner + i % n * inner + i / n % inner]).collect() };
+            let run = |x: &[f32], outer: usize, inner: usize, log: usize| {
+                let (mut y, mut gx) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+                softmax(&mut y, x, outer, n, inner, log).unwrap();
+                softmax_grad(&mut gx, x, &y, outer, n, inner, log).unwrap();
+                (y, gx)
+            };
+            for log in 0..2 {
+                crate::simd::set_level(0);
+                let (want, slope) = run(&x, outer, inner, log);
+                for level in 0..3 {
+                    crate::simd::set_level(level);
+                    assert_eq!(run(&x, outer, inner, log), (want.clone(), slope.clone()), "{n} {inner} {log} {level}");
+                    assert_eq!(run(&last(&x), outer * inner, 1, log), (last(&want), last(&slope)), "{n} {inner} {log} {level}");
+                }
+                let sums =
+                    last(&want).chunks(n).map(|p| p.iter().map(|&p| if log == 1 { p.exp() } else { p }).sum::<f32>()).collect::<Vec<_>>();
+                assert!(sums.iter().all(|s| (s - 1.0).abs() < 4e-6), "{n} {inner} {log}");
+            }
+        }
+        crate::simd::set_level(2);
     }
 }

@@ -67,14 +67,33 @@ pub(crate) unsafe fn turn<T: Float>(t: &Turned<T>) {
 /// Up to this many elements a column is taken apart by loops of its own.
 const FEW: usize = 4;
 
+// Slices as arguments: so the compiler knows that none overlaps another, and makes loads and shuffles of whole vectors.
 levels! {
-    /// `block[k * width + lane] = x[lane * K + k]`.
-    fn collect_few<T: Float, const K: usize>(block: &mut [T], x: &[T], width: usize) {
-        let x = x.as_chunks::<K>().0;
-        for k in 0..K {
-            for (to, x) in block[k * width..(k + 1) * width].iter_mut().zip(x) {
-                *to = x[k];
-            }
+    fn collect_2<T: Float>(a: &mut [T], b: &mut [T], x: &[[T; 2]]) {
+        let n = x.len();
+        let (a, b) = (&mut a[..n], &mut b[..n]);
+        for i in 0..n {
+            (a[i], b[i]) = (x[i][0], x[i][1]);
+        }
+    }
+}
+
+levels! {
+    fn collect_3<T: Float>(a: &mut [T], b: &mut [T], c: &mut [T], x: &[[T; 3]]) {
+        let n = x.len();
+        let (a, b, c) = (&mut a[..n], &mut b[..n], &mut c[..n]);
+        for i in 0..n {
+            (a[i], b[i], c[i]) = (x[i][0], x[i][1], x[i][2]);
+        }
+    }
+}
+
+levels! {
+    fn collect_4<T: Float>(a: &mut [T], b: &mut [T], c: &mut [T], d: &mut [T], x: &[[T; FEW]]) {
+        let n = x.len();
+        let (a, b, c, d) = (&mut a[..n], &mut b[..n], &mut c[..n], &mut d[..n]);
+        for i in 0..n {
+            (a[i], b[i], c[i], d[i]) = (x[i][0], x[i][1], x[i][2], x[i][3]);
         }
     }
 }
@@ -86,29 +105,60 @@ fn collect_many<T: Float>(block: &mut [T], x: &[T], n: usize, width: usize) {
 
 /// Collects columns that lie one after the other as rows: `block[k * width + lane] = x[lane * n + k]`.
 pub(crate) fn collect<T: Float>(block: &mut [T], x: &[T], n: usize, width: usize) {
+    let (a, rest) = block.split_at_mut(width);
     match n {
-        2 => collect_few::<T, 2>(block, x, width),
-        3 => collect_few::<T, 3>(block, x, width),
-        FEW => collect_few::<T, FEW>(block, x, width),
+        2 => collect_2(a, rest, x[..2 * width].as_chunks().0),
+        3 => {
+            let (b, c) = rest.split_at_mut(width);
+            collect_3(a, b, c, x[..3 * width].as_chunks().0);
+        }
+        FEW => {
+            let (b, rest) = rest.split_at_mut(width);
+            let (c, d) = rest.split_at_mut(width);
+            collect_4(a, b, c, d, x[..FEW * width].as_chunks().0);
+        }
         _ => collect_many(block, x, n, width),
     }
 }
 
 levels! {
-    /// `y[lane * K + k] = block[k * width + lane]`.
-    fn spread_few<T: Float, const K: usize>(y: &mut [T], block: &[T], width: usize) {
-        let rows: [&[T]; K] = std::array::from_fn(|k| &block[k * width..(k + 1) * width]);
-        for (lane, y) in y.as_chunks_mut::<K>().0.iter_mut().enumerate().take(width) {
-            for k in 0..K {
-                y[k] = rows[k][lane];
-            }
+    fn spread_2<T: Float>(y: &mut [[T; 2]], a: &[T], b: &[T]) {
+        let n = y.len();
+        let (a, b) = (&a[..n], &b[..n]);
+        for i in 0..n {
+            y[i] = [a[i], b[i]];
         }
     }
 }
 
 levels! {
+    fn spread_3<T: Float>(y: &mut [[T; 3]], a: &[T], b: &[T], c: &[T]) {
+        let n = y.len();
+        let (a, b, c) = (&a[..n], &b[..n], &c[..n]);
+        for i in 0..n {
+            y[i] = [a[i], b[i], c[i]];
+        }
+    }
+}
+
+levels! {
+    fn spread_4<T: Float>(y: &mut [[T; FEW]], a: &[T], b: &[T], c: &[T], d: &[T]) {
+        let n = y.len();
+        let (a, b, c, d) = (&a[..n], &b[..n], &c[..n], &d[..n]);
+        for i in 0..n {
+            y[i] = [a[i], b[i], c[i], d[i]];
+        }
+    }
+}
+
+/// Rows that a block of columns of `n` elements needs room for, for [`spread`].
+pub(crate) fn rows_to_spread(n: usize) -> usize {
+    if n <= FEW { n } else { n.next_multiple_of(LANES) }
+}
+
+levels! {
     fn spread_many<T, V>(y: &mut [T], block: &[T], n: usize, width: usize) {
-        assert!(block.len() >= n.next_multiple_of(V::N) * width && y.len() >= n * width);
+        assert!(block.len() >= rows_to_spread(n) * width && y.len() >= n * width);
         let whole = width / V::N * V::N;
         let mut held = [T::ZERO; LANES * LANES];
         for lane in (0..whole).step_by(V::N) {
@@ -134,12 +184,13 @@ levels! {
     }
 }
 
-/// Puts rows back as columns: `y[lane * n + k] = block[k * width + lane]`. The block has room for `n` rounded up to [`LANES`] rows.
+/// Puts rows back as columns: `y[lane * n + k] = block[k * width + lane]`. The block has room for [`rows_to_spread`].
 pub(crate) fn spread<T: Float>(y: &mut [T], block: &[T], n: usize, width: usize) {
+    let row = |k: usize| &block[k * width..(k + 1) * width];
     match n {
-        2 => spread_few::<T, 2>(y, block, width),
-        3 => spread_few::<T, 3>(y, block, width),
-        FEW => spread_few::<T, FEW>(y, block, width),
+        2 => spread_2(y.as_chunks_mut().0, row(0), row(1)),
+        3 => spread_3(y.as_chunks_mut().0, row(0), row(1), row(2)),
+        FEW => spread_4(y.as_chunks_mut().0, row(0), row(1), row(2), row(3)),
         _ => spread_many(y, block, n, width),
     }
 }
@@ -154,7 +205,7 @@ mod tests {
             let x: Vec<f32> = (0..n * width).map(|i| i as f32).collect();
             for level in 0..3 {
                 crate::simd::set_level(level);
-                let mut block = vec![0.0; n.next_multiple_of(LANES) * width];
+                let mut block = vec![0.0; rows_to_spread(n) * width];
                 collect(&mut block, &x, n, width);
                 assert!((0..n * width).all(|i| block[i] == x[i % width * n + i / width]), "{n} {width} {level}");
                 let mut y = vec![0.0; n * width];

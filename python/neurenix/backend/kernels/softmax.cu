@@ -27,10 +27,10 @@ KERNEL NX_NAME(softmax_rows)(element* y, const element* x, int64 outer, int64 n,
         else
             in_order(n, [&](int64 k, int place) { terms[place] = exp_of(x[start + k * inner] - most); },
                      [&](int place) { sum = sum + terms[place]; });
-        if (log) sum = log_of(sum);
+        const element taken = log ? log_of(sum) : element(1) / sum;
         for (int64 k = lane; k < n; k += lanes) {
             const element d = x[start + k * inner] - most;
-            y[start + k * inner] = log ? d - sum : exp_of(d) / sum;
+            y[start + k * inner] = log ? d - taken : exp_of(d) * taken;
         }
     }
 }
