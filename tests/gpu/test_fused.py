@@ -104,6 +104,7 @@ def test_halves_of_the_channels_are_never_put_together(card, shapes, monkeypatch
 
 def test_halves_in_parts(card):
     assert_same([(1, 100, 3, 4), (1, 92, 3, 4)], [192, 8])
+    assert_same([(1, 8, 3, 4), (1, 12, 3, 4)], [20, 180])  # so is the gradient of the input
 
 
 def test_doubles(door):
@@ -122,6 +123,54 @@ def test_launches_of_a_run(card):
 def test_a_grouped_convolution_by_depth_keeps_its_own_kernel(door):
     assert_same([(1, 8, 5, 6)], [8, 8, 8], groups=8)
     assert "convolve_depthwise" in door.launched
+
+
+HALVES = {"fast": (80, 0), "in parts": (80, 4), "without tensor cores": (70, 4)}
+
+
+@pytest.mark.parametrize("way", HALVES)
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", None])
+@pytest.mark.parametrize("norm", ["batch", "group", None])
+def test_two_maps_under_autocast_and_before_other_norms(door, monkeypatch, norm, dtype, way):
+    capability, processors = HALVES[way]
+    monkeypatch.setattr(door, "capability", capability)
+    monkeypatch.setattr(door, "processors", processors)
+    shapes, outputs = ((1, 8, 3, 4), (1, 12, 3, 4)), 180 if way == "in parts" else 9
+
+    def found(run):
+        xs, weight, bias = [leaf(s, i, "f4") for i, s in enumerate(shapes)], leaf((outputs, 20, 3, 3), 3, "f4"), leaf((outputs,), 4, "f4")
+        with nx.autocast("emulated", dtype=dtype or "bfloat16", enabled=dtype is not None):
+            y = run(*xs, weight, bias)
+        y.backward(leaf(y.shape, 5, "f4", wants=False))
+        return [t.numpy() for t in (y, *(t.grad for t in (*xs, weight, bias)))]
+
+    def joined(x, beside, weight, bias):
+        y = F.conv2d(nx.cat([x, beside], 1), weight, bias, padding=1)
+        return y if norm is None else F.batch_norm(y, None, None, training=True) if norm == "batch" else F.group_norm(y, 3)
+
+    want = found(joined)
+    monkeypatch.setattr("neurenix.ops.conv_chain.cat", None)
+    how = None if norm is None else Norm(norm, groups=3)
+    got = found(lambda x, beside, weight, bias: conv_chain(x, [Unit(weight, bias, padding=1, norm=how)], beside))
+    for a, b in zip(got, want, strict=True):
+        assert_same_bits(a, b)
+    assert {"convolve_fused", "conv_weight_gradient_fused"} <= set(door.launched)
+
+
+def test_gradients_for_one_of_two_maps(door):
+    for wanted in itertools.product((True, False), repeat=3):
+        given = list(zip(((1, 8, 3, 4), (1, 4, 3, 4), (5, 12, 3, 3)), wanted, strict=True))
+        found = []
+        for run in (lambda x, b, w: F.conv2d(nx.cat([x, b], 1), w), lambda x, b, w: conv_chain(x, [Unit(w)], b)):
+            tensors = [leaf(shape, i, "f4", wants=wants) for i, (shape, wants) in enumerate(given)]
+            y = run(*tensors)
+            if y.requires_grad:
+                y.sum().backward()
+            found.append([y, *(t.grad for t in tensors)])
+        for a, b in zip(*found, strict=True):
+            assert (a is None) == (b is None)
+            if a is not None:
+                assert_same_bits(a.detach().numpy(), b.detach().numpy())
 
 
 @pytest.mark.parametrize("norm", ["batch", "group", None])

@@ -20,6 +20,7 @@ from neurenix.layout import contiguous
 from neurenix.ops import channel_norm, norm
 from neurenix.ops._conv import Epilogue, Source, Window, run, sides, sum_pixels, weight_gradient
 from neurenix.ops._conv_fused import convolve_into, is_fused, normalises, weight_gradient_of
+from neurenix.ops._half import in_half, rounded, type_of
 from neurenix.ops.conv import Fit, fit, operands
 from neurenix.ops.elementwise import NONE, RELU, Activation
 from neurenix.ops.norm import Sizes, Slopes, Tables, from_last, to_last
@@ -246,6 +247,33 @@ def record_run(parts: Sequence[Tensor], units: Sequence[Unit]) -> Tensor:
         return [gradient for gradient, is_given in zip(_pulled(links, held), given_at, strict=True) if is_given]
 
     return autograd.record("conv_chain", from_last(links[-1].after.whole()), tuple(t for t in inputs if t is not None), vjp)
+
+
+def conv_of_two(parts: Sequence[Tensor], unit: Unit) -> Tensor:
+    """A convolution by itself of two maps' channels where they lie, on a GPU; under autocast of rounded ones."""
+    found, (first, second), dtype = fitted(parts, unit), parts, type_of(parts[0])
+    beside = second if dtype is None else rounded(second, dtype)
+    return in_half(lambda x, weight, bias: _record_two(found, (x, beside), weight, bias), first, unit.weight, unit.bias)
+
+
+def _record_two(found: Fit, parts: tuple[Tensor, Tensor], weight: Tensor, bias: Tensor | None) -> Tensor:
+    window, source = found.window, source_of(parts)
+    end = Epilogue(None if bias is None else contiguous(bias._array))
+    y = run(source.first, weight, window, (found.size[0], found.size[1]), False, end, second=source.second)
+    inputs = (*parts, weight, *(() if bias is None else (bias,)))
+    needs = [t.requires_grad for t in inputs]
+    shapes, kept = (source.first.shape, parts[1]._array.transpose(0, 2, 3, 1).shape), source if needs[2] else None
+
+    def vjp(g: Array) -> list[Array | None]:
+        dy, halves = to_last(g), (None, None)
+        if needs[0] or needs[1]:
+            halves = backend.new(dy, shapes[0]), backend.new(dy, shapes[1])
+            convolve_into(halves, Source(dy), weight, window, True)
+        dw = None if kept is None else weight_gradient_of(dy, kept, weight, window)
+        gradients = [None if half is None else from_last(half) for half in halves]
+        return [*gradients, dw, *(() if bias is None else (sum_pixels(dy) if needs[3] else None,))]
+
+    return autograd.record("conv2d", from_last(y), inputs, vjp)
 
 
 def _ordered(link: _Link, parts: Sequence[Any]) -> tuple[Any, ...]:

@@ -3,7 +3,8 @@
 Where nothing is recorded, and no autocast rounds what lies between, a convolution applies the stored statistics' scale and shift and ReLU,
 on a GPU any common activation, to its sums before they are written, and reads two maps beside each other where they lie. Where gradients
 are recorded, a run is one node (:mod:`neurenix.ops._chain_node`): a convolution reads its predecessor's own output and normalises it on the
-way in, and nothing else is kept. Else the operations run one by one. All give the same bits.
+way in, and nothing else is kept. Else the operations run one by one; on a GPU a convolution then reads two maps where they lie too. All
+give the same bits.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from neurenix._typing import Array
 from neurenix.errors import ShapeError
 from neurenix.layout import contiguous
 from neurenix.ops import activation
-from neurenix.ops._chain_node import Fusible as Fusible, Norm as Norm, Unit as Unit, fitted, record_run, source_of
+from neurenix.ops._chain_node import Fusible as Fusible, Norm as Norm, Unit as Unit, conv_of_two, fitted, record_run, source_of
 from neurenix.ops._conv import LANE, Epilogue, Source, by_winograd, cell, run, run_winograd, sides
 from neurenix.ops._half import type_of
 from neurenix.ops.conv import Fit, conv2d
@@ -34,6 +35,8 @@ def _is_recorded(parts: Parts, unit: Unit) -> bool:
 
 
 def _one_by_one(parts: Parts, unit: Unit) -> Tensor:
+    if len(parts) == 2 and type(parts[0]._array) is not np.ndarray:
+        return _followed(conv_of_two(parts, unit), unit)
     x = _joined(parts)
     y = conv2d(x, unit.weight, unit.bias, unit.stride, unit.padding, unit.dilation, unit.groups)
     return _followed(y, unit)
@@ -94,12 +97,13 @@ def _reads_both(parts: Parts, unit: Unit) -> bool:
     """Whether a unit's convolution can read two maps where they lie, one's channels behind the other's."""
     x, beside = parts
     alike = (x.shape[0], x.shape[2:], x.dtype, type(x._array)) == (beside.shape[0], beside.shape[2:], beside.dtype, type(beside._array))
-    if not alike or type_of(x) is not None or window.is_followed():
+    if not alike or window.is_followed():
         return False  # windows are cut to what both hold where they are copied together
     if type(x._array) is not np.ndarray:
         one_device = backend.device_of(x._array) == backend.device_of(beside._array)
-        single = not _is_recorded(parts, unit) or unit.is_plain(x._array)  # else its gradient is one map's
-        return one_device and unit.groups == 1 and x.shape[1] % 4 == 0 and single
+        return one_device and unit.groups == 1 and x.shape[1] % 4 == 0
+    if type_of(x) is not None:
+        return False
     if x.shape != beside.shape or x.shape[1] % LANE:
         return False
     return by_winograd(x._array, fitted(parts, unit).window, *sides(unit.weight, unit.groups, False))

@@ -47,6 +47,48 @@
 // launch conv_weight_gradient_fused as conv_weight_gradient_fused_tf32: type f32; precision tf32; sm 80; block 128; where channels >= 8 and outputs >= 8;
 //     let parts = max(1, min(1024 / (groups * (outputs / 64) * (channels / 64) * kh * kw), n * oh * ow / 512));
 //     blocks groups * (outputs / 64) * (channels / 64), kh * kw, parts; scratch parts * dw; then conv_weight_gradient_fused_joined
+// launch convolve_fused as convolve_fused_bfloat16_part: type f32; precision bfloat16; sm 80; let parts = min(8, kh * kw * channels / 1536); let units = (1 - scatter) * (oh / 4 * (ow / 4) / 8);
+//     where channels >= 8 and outputs >= 8 and n * h * w < 2147483648 and parts > 1 and n * oh * ow / 128 * groups * (outputs / 64) < 2 * processors;
+//     blocks n * units + scatter * (n * (oh / (1 + scatter * (stride_h - 1))) * (ow / (1 + scatter * (stride_w - 1))) / 128),
+//         groups * (outputs / 64), parts * (1 + scatter * (stride_h * stride_w - 1));
+//     doubles max(parts * n * oh * ow * groups * outputs / 2, 2 * n * units * groups * outputs * moments);
+//     then convolve_fused_joined; threads n * oh * ow * groups * outputs; continues;
+//     then convolve_fused_moments; continues; if moments > 0; threads n * units * groups * outputs;
+//     then convolve_fused_merged; continues; if moments > 0; blocks n * (groups * outputs / 8)
+// launch convolve_fused as convolve_fused_bfloat16_narrow: type f32; precision bfloat16; sm 80; block 128; let parts = min(8, kh * kw * channels / 1536); let units = (1 - scatter) * (oh / 4 * (ow / 4) / 8);
+//     where channels >= 8 and outputs >= 8 and outputs < 33 and n * h * w < 2147483648;
+//     blocks n * units + scatter * (n * (oh / (1 + scatter * (stride_h - 1))) * (ow / (1 + scatter * (stride_w - 1))) / 128),
+//         groups, 1 + scatter * (stride_h * stride_w - 1); doubles 2 * n * units * groups * outputs * moments;
+//     then convolve_fused_merged; continues; if moments > 0; blocks n * (groups * outputs / 8)
+// launch convolve_fused as convolve_fused_bfloat16: type f32; precision bfloat16; sm 80; let parts = min(8, kh * kw * channels / 1536); let units = (1 - scatter) * (oh / 4 * (ow / 4) / 8);
+//     where channels >= 8 and outputs >= 8 and n * h * w < 2147483648;
+//     blocks n * units + scatter * (n * (oh / (1 + scatter * (stride_h - 1))) * (ow / (1 + scatter * (stride_w - 1))) / 128),
+//         groups * (outputs / 64), 1 + scatter * (stride_h * stride_w - 1); doubles 2 * n * units * groups * outputs * moments;
+//     then convolve_fused_merged; continues; if moments > 0; blocks n * (groups * outputs / 8)
+// launch conv_weight_gradient_fused as conv_weight_gradient_fused_bfloat16: type f32; precision bfloat16; sm 80; block 128; where channels >= 8 and outputs >= 8;
+//     let parts = max(1, min(1024 / (groups * (outputs / 64) * (channels / 64) * kh * kw), n * oh * ow / 512));
+//     blocks groups * (outputs / 64) * (channels / 64), kh * kw, parts; scratch parts * dw; then conv_weight_gradient_fused_joined
+// launch convolve_fused as convolve_fused_float16_part: type f32; precision float16; sm 80; let parts = min(8, kh * kw * channels / 1536); let units = (1 - scatter) * (oh / 4 * (ow / 4) / 8);
+//     where channels >= 8 and outputs >= 8 and n * h * w < 2147483648 and parts > 1 and n * oh * ow / 128 * groups * (outputs / 64) < 2 * processors;
+//     blocks n * units + scatter * (n * (oh / (1 + scatter * (stride_h - 1))) * (ow / (1 + scatter * (stride_w - 1))) / 128),
+//         groups * (outputs / 64), parts * (1 + scatter * (stride_h * stride_w - 1));
+//     doubles max(parts * n * oh * ow * groups * outputs / 2, 2 * n * units * groups * outputs * moments);
+//     then convolve_fused_joined; threads n * oh * ow * groups * outputs; continues;
+//     then convolve_fused_moments; continues; if moments > 0; threads n * units * groups * outputs;
+//     then convolve_fused_merged; continues; if moments > 0; blocks n * (groups * outputs / 8)
+// launch convolve_fused as convolve_fused_float16_narrow: type f32; precision float16; sm 80; block 128; let parts = min(8, kh * kw * channels / 1536); let units = (1 - scatter) * (oh / 4 * (ow / 4) / 8);
+//     where channels >= 8 and outputs >= 8 and outputs < 33 and n * h * w < 2147483648;
+//     blocks n * units + scatter * (n * (oh / (1 + scatter * (stride_h - 1))) * (ow / (1 + scatter * (stride_w - 1))) / 128),
+//         groups, 1 + scatter * (stride_h * stride_w - 1); doubles 2 * n * units * groups * outputs * moments;
+//     then convolve_fused_merged; continues; if moments > 0; blocks n * (groups * outputs / 8)
+// launch convolve_fused as convolve_fused_float16: type f32; precision float16; sm 80; let parts = min(8, kh * kw * channels / 1536); let units = (1 - scatter) * (oh / 4 * (ow / 4) / 8);
+//     where channels >= 8 and outputs >= 8 and n * h * w < 2147483648;
+//     blocks n * units + scatter * (n * (oh / (1 + scatter * (stride_h - 1))) * (ow / (1 + scatter * (stride_w - 1))) / 128),
+//         groups * (outputs / 64), 1 + scatter * (stride_h * stride_w - 1); doubles 2 * n * units * groups * outputs * moments;
+//     then convolve_fused_merged; continues; if moments > 0; blocks n * (groups * outputs / 8)
+// launch conv_weight_gradient_fused as conv_weight_gradient_fused_float16: type f32; precision float16; sm 80; block 128; where channels >= 8 and outputs >= 8;
+//     let parts = max(1, min(1024 / (groups * (outputs / 64) * (channels / 64) * kh * kw), n * oh * ow / 512));
+//     blocks groups * (outputs / 64) * (channels / 64), kh * kw, parts; scratch parts * dw; then conv_weight_gradient_fused_joined
 #include "conv_fused.cuh"
 #include "conv_tensor.cuh"
 #include "conv_tensor_gradient.cuh"
@@ -74,12 +116,20 @@
     }
 WAY(NX_NAME(convolve_fused_fast), ThreeProducts, 256, 1)  // 2 would spill 8 bytes
 WAY(NX_NAME(convolve_fused_tf32), OneProduct, 256, 2)
+WAY(NX_NAME(convolve_fused_bfloat16), RoundedHalves<true>, 256, 2)
+WAY(NX_NAME(convolve_fused_float16), RoundedHalves<false>, 256, 2)
 WAY(NX_NAME(convolve_fused_fast_narrow), ThreeProducts, 128, 3)
 WAY(NX_NAME(convolve_fused_tf32_narrow), OneProduct, 128, 3)
+WAY(NX_NAME(convolve_fused_bfloat16_narrow), RoundedHalves<true>, 128, 3)
+WAY(NX_NAME(convolve_fused_float16_narrow), RoundedHalves<false>, 128, 3)
 WAY_IN_PARTS(NX_NAME(convolve_fused_fast_part), ThreeProducts, 2)
 WAY_IN_PARTS(NX_NAME(convolve_fused_tf32_part), OneProduct, 2)
+WAY_IN_PARTS(NX_NAME(convolve_fused_bfloat16_part), RoundedHalves<true>, 2)
+WAY_IN_PARTS(NX_NAME(convolve_fused_float16_part), RoundedHalves<false>, 2)
 WAY_OF_GRADIENT(NX_NAME(conv_weight_gradient_fused_fast), ThreeProducts)
 WAY_OF_GRADIENT(NX_NAME(conv_weight_gradient_fused_tf32), OneProduct)
+WAY_OF_GRADIENT(NX_NAME(conv_weight_gradient_fused_bfloat16), RoundedHalves<true>)
+WAY_OF_GRADIENT(NX_NAME(conv_weight_gradient_fused_float16), RoundedHalves<false>)
 
 // y = the parts of each sum, in order, and the bias; of two maps each gets its outputs.
 KERNEL NX_NAME(convolve_fused_joined)(FUSED, double* scratch, int64 parts, int64 units) {
