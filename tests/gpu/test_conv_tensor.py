@@ -217,7 +217,7 @@ def test_a_model_trains_on_tensor_cores(cores):
 
     for expected, got in zip(step("cpu", "ieee"), step("emulated", "fast"), strict=True):
         np.testing.assert_allclose(got, expected, atol=2e-6)
-    assert {"convolve", "convolve_fast_narrow", "conv_weight_gradient_part", "conv_weight_gradient_fast"} <= set(cores.kernels)
+    assert {"convolve_fused", "convolve_fast_narrow", "conv_weight_gradient_fused_part", "conv_weight_gradient_fast"} <= set(cores.kernels)
 
 
 @pytest.mark.parametrize("precision", ["fast", "tf32", "ieee"])

@@ -84,7 +84,7 @@ class Kernel:
 
     __slots__ = ("_cpu", "_first", "gpu_only", "group", "name", "params", "stem", "text")
 
-    def __init__(self, name: str, stem: str, group: str, params: tuple[tuple[str, str], ...], text: str, gpu_only: bool) -> None:
+    def __init__(self, name: str, stem: str, group: str, params: tuple[tuple[str, str], ...], text: str, gpu_only: bool = False) -> None:
         self.name, self.stem, self.group, self.params, self.text, self.gpu_only = name, stem, group, params, text, gpu_only
         self._first = next(i for i, (_, role) in enumerate(params) if role not in VALUES and not role.startswith("Optional"))
         self._cpu: Callable[..., None] | None = None
