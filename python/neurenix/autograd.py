@@ -363,7 +363,7 @@ def _deliver(entries: dict[int, tuple[Any, Array, bool]], key: int) -> Tensor:
 
     leaf: Tensor
     leaf, gradient, owned = entries.pop(key)
-    alone = owned or (is_only_ours(gradient) and not hasattr(gradient.base, "dtype"))  # no rule, no leaf, no view
+    alone = owned or (is_only_ours(gradient) and _is_whole(gradient, leaf._array))  # no rule, no leaf, no part of a larger array
     if not leaf.requires_grad:
         return leaf
     if leaf._grad_hooks is not None:
@@ -373,6 +373,12 @@ def _deliver(entries: dict[int, tuple[Any, Array, bool]], key: int) -> Tensor:
     else:
         accumulate(leaf.grad._array, gradient)
     return leaf
+
+
+def _is_whole(gradient: Array, of: Array) -> bool:
+    """Whether an array is all of what it is a view of, and lies as the leaf does: a channels-last map's gradient."""
+    base: Any = gradient.base
+    return not hasattr(base, "dtype") or bool(base.size == gradient.size and gradient.strides == of.strides)
 
 
 def _uses(roots: Sequence[Tensor]) -> dict[int, int]:

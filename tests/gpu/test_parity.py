@@ -54,6 +54,7 @@ CASES = {
     "conv2d-many-channels": (lambda x, w: F.conv2d(x, w, padding=1), [(1, 130, 3, 3), (9, 130, 3, 3)], GRADIENT),
     "conv_transpose2d": (lambda x, w, b: F.conv_transpose2d(x, w, b, stride=2), [(1, 5, 3, 4), (5, 3, 2, 2), (3,)], GRADIENT),
     "conv_transpose2d-k3": (lambda x, w: F.conv_transpose2d(x, w, stride=2, padding=1), [(1, 20, 4, 3), (20, 9, 3, 3)], GRADIENT),
+    "conv2d-small-groups": (lambda x, w, b: F.conv2d(x, w, b, padding=1, groups=3), [(1, 12, 5, 9), (12, 4, 3, 3), (12,)], GRADIENT),
     "few-outputs": (lambda x, w, b: F.conv2d(x, w, b, padding=1), [(2, 40, 6, 7), (3, 40, 3, 3), (3,)], GRADIENT),
     "few-inputs": (lambda x, w, b: F.conv2d(x, w, b, padding=1), [(2, 3, 6, 7), (40, 3, 3, 3), (40,)], GRADIENT),
     "batch_norm": (lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True), [(3, 10, 9, 7), (10,), (10,)], SAME),

@@ -48,6 +48,11 @@ CASES = [
     Case((1, 24, 13, 13), (40, 24, 3, 3), padding=(6, 6), dilation=(6, 6)),  # taps that meet zeros only
     Case((1, 18, 9, 30), (18, 1, 7, 7), padding=(3, 3), groups=18),  # depthwise: eight, four and single pixels
     Case((1, 17, 12, 23), (17, 1, 3, 3), padding=(1, 1), groups=17),
+    Case((1, 18, 9, 35), (18, 1, 5, 5), stride=(2, 2), padding=(2, 2), groups=18),
+    Case((2, 24, 9, 21), (24, 4, 3, 3), padding=(1, 1), groups=6),  # small groups: vectors across them
+    Case((1, 40, 13, 12), (40, 8, 3, 3), stride=(2, 2), padding=(1, 1), groups=5),
+    Case((1, 10, 9, 17), (10, 2, 5, 3), stride=(1, 2), padding=(2, 1), dilation=(1, 2), groups=5),
+    Case((1, 16, 9, 9), (16, 8, 7, 7), padding=(3, 3), groups=2),
 ]
 SMALL = [c for c in CASES if np.prod(c.x) * np.prod(c.weight) < 2e6]
 
@@ -124,6 +129,21 @@ def test_bits_do_not_depend_on_threads_or_level(case, each_thread_count):
                     assert_same_bits(a, b)
     finally:
         _rust.set_level(before)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("channels", [2, 4, 8])
+def test_small_groups_have_the_bits_of_each_alone(channels, stride):
+    x, w = (
+        random_array(*shape, seed=seed, dtype=np.float32)
+        for seed, shape in enumerate([(1, 3 * channels, 9, 20), (3 * channels, channels, 3, 3)])
+    )
+    parts = [slice(i * channels, (i + 1) * channels) for i in range(3)]
+    for function in (F.conv2d, F.conv_transpose2d):
+        with nx.set_float32_precision("ieee"):
+            together = function(nx.tensor(x), nx.tensor(w), stride=stride, padding=1, groups=3).numpy()
+            alone = [function(nx.tensor(x[:, part]), nx.tensor(w[part]), stride=stride, padding=1).numpy() for part in parts]
+        assert_same_bits(together, np.concatenate(alone, axis=1))
 
 
 def test_bits_do_not_depend_on_the_batch():

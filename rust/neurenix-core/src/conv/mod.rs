@@ -9,6 +9,7 @@
 mod bias;
 mod depthwise;
 mod depthwise_gradient;
+mod depthwise_tile;
 mod direct;
 mod few;
 mod kernel;
@@ -104,6 +105,10 @@ pub fn pack<T: Float>(
     // The order of the phases that have taps does not depend on the size.
     let (rows, columns) = windows.axes(direction, (1, 1), (1, 1))?;
     let panels = Panels { groups, channels, outputs };
+    if panels.side_by_side(&rows, &columns) {
+        depthwise::pack(packed, weight, &panels, kh * kw, direction);
+        return Ok(());
+    }
     let second = if direction == Direction::Gather { channels } else { outputs };
     pack::Weight { values: weight, second, kh, kw, direction }.pack(packed, &panels, &rows, &columns)
 }
@@ -159,6 +164,9 @@ pub fn convolve<T: Float>(
     let windows = Windows::new((kh, kw), (stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w));
     let (rows, columns) = windows.axes(direction_of(scatter)?, (h, w), (oh, ow))?;
     let problem = Problem { n, rows, columns, panels: Panels { groups, channels, outputs } };
+    if problem.panels.side_by_side(&problem.rows, &problem.columns) {
+        return depthwise::run_groups(y, x, packed, epilogue, (kh, kw), &problem);
+    }
     direct::run(y, x, packed, epilogue, problem)
 }
 
@@ -234,7 +242,7 @@ pub fn weight_gradient<T: Float>(
     let windows = Windows::new((kh, kw), (stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w));
     let (rows, columns) = windows.axes(Direction::Gather, (h, w), (oh, ow))?;
     let problem = Problem { n, rows, columns, panels: Panels { groups, channels, outputs } };
-    if groups > 1 && outputs == 1 && channels == 1 {
+    if groups > 1 && outputs == channels && matches!(channels, 1 | 2 | 4 | 8) {
         return depthwise_gradient::weight_gradient(dw, small, large, &problem);
     }
     weight_grad::run(dw, small, large, problem)

@@ -229,6 +229,14 @@ impl Panels {
         self.outputs <= LANE / 2 && self.outputs * (length / LANE + PARTS) <= length
     }
 
+    /// Whether groups are so small that vectors lie across them: a matter of the layer. The sum is one, so that its order is
+    /// that of any other convolution.
+    pub fn side_by_side(&self, rows: &Axis, columns: &Axis) -> bool {
+        let taps = |axis: &Axis| axis.phases.iter().map(|p| p.taps.len()).max().unwrap_or(0);
+        let small = matches!(self.channels, 2 | 4 | 8) && self.channels == self.outputs;
+        self.groups > 1 && small && self.channels * taps(rows) * taps(columns) <= SEGMENT
+    }
+
     /// Outputs of a group, rounded up to whole lanes.
     pub fn padded(&self) -> usize {
         self.outputs.div_ceil(LANE) * LANE

@@ -6,6 +6,8 @@
 
 #![allow(clippy::needless_range_loop)] // a tile of registers reads best by its two indices
 
+use std::ops::Range;
+
 use super::direct::Problem;
 use super::pack::{Image, Patch, gather};
 use super::plan::{BLOCK, Pitch, Run, WIDTH, runs};
@@ -19,6 +21,9 @@ use crate::threads::{self, Shared};
 const UNIT: usize = 64;
 /// Pieces of work that a layer should give: chunks times pairs of channel blocks.
 const PIECES: usize = 32;
+
+/// Elements of sums up to which a task takes four pairs of channel blocks: each part of a map that it copies serves two of them.
+const SUMS: usize = 1 << 16;
 
 /// Outputs up to which vectors lie along the large map's channels: along the outputs they would be empty for the most part.
 const FEW: usize = 8;
@@ -232,6 +237,10 @@ struct Job<'a, T> {
     h: usize,
     w: usize,
     chunks: usize,
+    /// Panels and blocks of a task, along each of both sides.
+    together: usize,
+    /// Elements of the largest pair's sums.
+    most: usize,
     /// Whether vectors lie along channels, since outputs are few.
     few: bool,
     /// Whether the large map is read where it lies: no window reaches over its edges.
@@ -246,32 +255,65 @@ impl<T: Float> Job<'_, T> {
         (self.problem.rows.output.div_ceil(self.h), self.problem.columns.output.div_ceil(self.w))
     }
 
-    /// Sums a chunk's units into `sums[tap][channel][output]` of one pair of channel blocks.
-    fn chunk(&self, sums: *mut T, copy: &mut [T], chunk: usize, at: (usize, usize, usize)) {
-        let (group, k, c) = at;
+    /// The panels and blocks of a task from its first ones on.
+    fn pairs(&self, k: usize, c: usize) -> (Range<usize>, Range<usize>) {
         let panels = &self.problem.panels;
-        let (width, depth) = (if self.few { panels.live(k) } else { panels.width(k) }, panels.depth(c));
+        (k..panels.count().min(k + self.together), c..panels.blocks().min(c + self.together))
+    }
+
+    /// Elements of the copies of a unit's part of a block of the large map, and of a panel of the small one.
+    fn copies(&self) -> (usize, usize) {
+        let (ph, pw) = self.problem.patch(self.h, self.w);
+        (ph * pw * self.problem.panels.depth(0), self.h * self.w * self.problem.panels.width(0))
+    }
+
+    /// Outputs for which sums have room.
+    fn width(&self, k: usize) -> usize {
+        if self.few { self.problem.panels.live(k) } else { self.problem.panels.width(k) }
+    }
+
+    /// Where the sums of a pair lie among those of its task.
+    fn place(&self, at: (usize, usize, usize), k: usize, c: usize) -> usize {
+        ((k - at.1) * self.together + c - at.2) * self.most
+    }
+
+    /// Sums a chunk's units into `sums[pair][tap][channel][output]` of the pairs of channel blocks of a task.
+    fn chunk(&self, sums: *mut T, copy: &mut [T], chunk: usize, at: (usize, usize, usize)) {
+        let panels = &self.problem.panels;
+        let (ks, cs) = self.pairs(at.1, at.2);
         let (down, across) = self.units();
         let total = self.problem.n * down * across;
-        let first = total * chunk / self.chunks;
-        let (ph, pw) = self.problem.patch(self.h, self.w);
-        let (x, dy) = copy.split_at_mut(ph * pw * depth);
-        let mut list = Vec::new();
-        for unit in first..total * (chunk + 1) / self.chunks {
-            let (image, oy, ox) = (unit / (down * across), unit / across % down * self.h, unit % across * self.w);
-            let (h, w) = (self.h.min(self.problem.rows.output - oy), self.w.min(self.problem.columns.output - ox));
-            let (x, pitch) = self.large(x, (image, oy, ox), (h, w), group * panels.channels + c * BLOCK, depth);
-            self.copy_small(dy, (image, oy, ox), (h, w), group * panels.outputs + k * WIDTH, (width, panels.live(k)));
-            let (rows, columns) = (&self.problem.rows, &self.problem.columns);
-            let low = (rows.reach().0, columns.reach().0);
-            list.clear();
-            let (first, seen) = (unit == first, (rows.seen(oy, h), columns.seen(ox, w)));
-            let seen = (|offset| first || seen.0(offset), |offset| first || seen.1(offset));
-            runs(&mut list, (&rows.phases[0], &columns.phases[0]), (0, low), depth, panels.channels, pitch, seen);
-            let step = Pitch { pixel: columns.in_step * pitch.pixel, row: rows.in_step * pitch.row };
-            let outer = Outer { runs: &list, x, pitch: step, dy, h, w, width, live: panels.live(k), sums, first };
-            if self.few { add_few(&outer) } else { add_unit(&outer) }
+        let start = total * chunk / self.chunks;
+        let (large, small) = self.copies();
+        let (xs, dys) = copy.split_at_mut(large * cs.len());
+        for unit in start..total * (chunk + 1) / self.chunks {
+            let place = (unit / (down * across), unit / across % down * self.h, unit % across * self.w);
+            let (h, w) = (self.h.min(self.problem.rows.output - place.1), self.w.min(self.problem.columns.output - place.2));
+            for (dy, k) in dys.chunks_exact_mut(small).zip(ks.clone()) {
+                self.copy_small(dy, place, (h, w), at.0 * panels.outputs + k * WIDTH, (self.width(k), panels.live(k)));
+            }
+            for (x, c) in xs.chunks_exact_mut(large).zip(cs.clone()) {
+                let (x, pitch) = self.large(x, place, (h, w), at.0 * panels.channels + c * BLOCK, panels.depth(c));
+                let first = unit == start;
+                let list = self.runs((place.1, h), (place.2, w), panels.depth(c), pitch, first);
+                let step = Pitch { pixel: self.problem.columns.in_step * pitch.pixel, row: self.problem.rows.in_step * pitch.row };
+                for (dy, k) in dys.chunks_exact(small).zip(ks.clone()) {
+                    let sums = sums.wrapping_add(self.place(at, k, c));
+                    let outer = Outer { runs: &list, x, pitch: step, dy, h, w, width: self.width(k), live: panels.live(k), sums, first };
+                    if self.few { add_few(&outer) } else { add_unit(&outer) }
+                }
+            }
         }
+    }
+
+    /// The taps that a unit of rows and columns, each from one on, meets; the first unit of a chunk meets all.
+    fn runs(&self, down: (usize, usize), across: (usize, usize), depth: usize, pitch: Pitch, first: bool) -> Vec<Run> {
+        let (rows, columns) = (&self.problem.rows, &self.problem.columns);
+        let (mut list, low) = (Vec::new(), (rows.reach().0, columns.reach().0));
+        let seen = (rows.seen(down.0, down.1), columns.seen(across.0, across.1));
+        let seen = (|offset| first || seen.0(offset), |offset| first || seen.1(offset));
+        runs(&mut list, (&rows.phases[0], &columns.phases[0]), (0, low), depth, self.problem.panels.channels, pitch, seen);
+        list
     }
 
     /// A unit's part of some channels of the large map: a copy with the zeros around it, or where it lies.
@@ -311,8 +353,16 @@ impl<T: Float> Job<'_, T> {
         }
     }
 
-    /// Writes the sums of one pair of channel blocks into the weight's order.
+    /// Writes the sums of a task's pairs of channel blocks into the weight's order.
     fn write(&self, dw: Shared<'_, T>, sums: &[T], at: (usize, usize, usize)) {
+        let (ks, cs) = self.pairs(at.1, at.2);
+        for (k, c) in ks.flat_map(|k| cs.clone().map(move |c| (k, c))) {
+            self.write_pair(dw, &sums[self.place(at, k, c)..], (at.0, k, c));
+        }
+    }
+
+    /// Writes those of one pair.
+    fn write_pair(&self, dw: Shared<'_, T>, sums: &[T], at: (usize, usize, usize)) {
         const NEAR: usize = 32;
         let (group, k, c) = at;
         let panels = &self.problem.panels;
@@ -355,50 +405,61 @@ pub fn run<T: Float>(dw: &mut [T], small: &[T], large: &[T], problem: Problem) -
     let panels = problem.panels;
     let taps = problem.rows.phases[0].taps.len() * problem.columns.phases[0].taps.len();
     let (h, w) = problem.block(UNIT, problem.columns.narrow(UNIT), panels.depth(0));
-    let (blocks, count) = (panels.blocks(), panels.count());
-    let pieces = panels.groups * blocks * count;
     let few = panels.outputs <= FEW;
     let in_place = few && problem.rows.is_inside() && problem.columns.is_inside();
-    let mut job = Job { problem, h, w, chunks: 1, few, in_place, small, large, taps };
-    let (down, across) = job.units();
-    let units = job.problem.n * down * across;
-    job.chunks = PIECES.div_ceil(pieces).min(units).max(1);
-    let piece = |i: usize| (i / (blocks * count), i / blocks % count, i % blocks);
     let most = taps * BLOCK.min(panels.channels) * WIDTH.min(panels.padded());
-    let length = |(_, k, c): (usize, usize, usize)| taps * panels.depth(c) * panels.width(k);
-    let dw = Shared::new(dw);
-    let (ph, pw) = job.problem.patch(h, w);
-    let copied = ph * pw * panels.depth(0) + h * w * panels.width(0);
-    let cost = (units / job.chunks + 1).saturating_mul(h * w * most / 8 + 1);
+    let mut job = Job { problem, h, w, chunks: 1, together: 1, most, few, in_place, small, large, taps };
+    let (down, across) = job.units();
+    let (blocks, count, units) = (panels.blocks(), panels.count(), job.problem.n * down * across);
+    job.chunks = PIECES.div_ceil(panels.groups * blocks * count).min(units).max(1);
+    let tasks = |job: &Job<'_, T>| panels.groups * blocks.div_ceil(job.together) * count.div_ceil(job.together);
+    job.together = if few || 4 * most > SUMS { 1 } else { 2 };
+    if tasks(&job) * job.chunks < 2 * threads::num_threads() {
+        job.together = 1;
+    }
+    summed(&job, dw, tasks(&job), units)
+}
+
+/// Sums all tasks, and their chunks.
+fn summed<T: Float>(job: &Job<'_, T>, dw: &mut [T], tasks: usize, units: usize) -> Result {
+    let (panels, some) = (&job.problem.panels, job.together);
+    let (blocks, count) = (panels.blocks().div_ceil(some), panels.count().div_ceil(some));
+    let task = |i: usize| (i / (blocks * count), i / blocks % count * some, i % blocks * some);
+    let (dw, all) = (Shared::new(dw), some * some * job.most);
+    let copied = some * (job.copies().0 + job.copies().1);
+    let cost = (units / job.chunks + 1).saturating_mul(job.h * job.w * all / 8 + 1);
     let failed = scratch::Failure::new();
     if job.chunks == 1 {
-        threads::parallel(pieces, cost, |i| {
-            failed.note(scratch::with(copied + most, |memory| {
+        threads::parallel(tasks, cost, |i| {
+            failed.note(scratch::with(copied + all, |memory| {
                 let (copy, sums) = memory.split_at_mut(copied);
-                job.chunk(sums.as_mut_ptr(), copy, 0, piece(i));
-                job.write(dw, &sums[..length(piece(i))], piece(i));
+                job.chunk(sums.as_mut_ptr(), copy, 0, task(i));
+                job.write(dw, sums, task(i));
             }));
         });
         return failed.result();
     }
-    let parts = crate::blocks::Block::new(most * size_of::<T>() * pieces * job.chunks)?;
+    let parts = crate::blocks::Block::new(all * size_of::<T>() * tasks * job.chunks)?;
     let address = parts.as_ptr() as usize;
-    // SAFETY: the block holds `most` elements for each pair of a piece and a chunk.
-    let part = |i: usize, chunk: usize| unsafe { (address as *mut T).add((i * job.chunks + chunk) * most) };
-    threads::parallel(pieces * job.chunks, cost, |task| {
-        let (i, chunk) = (task / job.chunks, task % job.chunks);
-        failed.note(scratch::with(copied, |copy| job.chunk(part(i, chunk), copy, chunk, piece(i))));
+    // SAFETY: the block holds `all` elements for each pair of a task and a chunk.
+    let part = |i: usize, chunk: usize| unsafe { (address as *mut T).add((i * job.chunks + chunk) * all) };
+    threads::parallel(tasks * job.chunks, cost, |work| {
+        let (i, chunk) = (work / job.chunks, work % job.chunks);
+        failed.note(scratch::with(copied, |copy| job.chunk(part(i, chunk), copy, chunk, task(i))));
     });
     failed.result()?;
-    threads::parallel(pieces, most * job.chunks, |i| {
-        let len = length(piece(i));
-        // SAFETY: the tasks above wrote these elements, and only this task reads them now.
-        let (total, others) = unsafe {
-            let view = |chunk| std::slice::from_raw_parts_mut(part(i, chunk), len);
-            (view(0), (1..job.chunks).map(view))
-        };
-        others.for_each(|other| add_to(total, other));
-        job.write(dw, total, piece(i));
+    threads::parallel(tasks, all * job.chunks, |i| {
+        let (ks, cs) = job.pairs(task(i).1, task(i).2);
+        for (k, c) in ks.flat_map(|k| cs.clone().map(move |c| (k, c))) {
+            let len = job.taps * panels.depth(c) * job.width(k);
+            // SAFETY: the tasks above wrote these elements, and only this task reads them now.
+            let (total, others) = unsafe {
+                let view = |chunk| std::slice::from_raw_parts_mut(part(i, chunk).add(job.place(task(i), k, c)), len);
+                (view(0), (1..job.chunks).map(view))
+            };
+            others.for_each(|other| add_to(total, other));
+            job.write_pair(dw, total, (task(i).0, k, c));
+        }
     });
     Ok(())
 }

@@ -101,6 +101,15 @@ impl Vector<f32> for F32x8 {
         }
     }
     #[inline(always)]
+    fn spread(self, span: usize, at: usize) -> Self {
+        // SAFETY: see `splat`.
+        unsafe {
+            let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+            let index = _mm256_or_si256(_mm256_and_si256(lanes, _mm256_set1_epi32(-(span as i32))), _mm256_set1_epi32(at as i32));
+            Self(_mm256_permutevar8x32_ps(self.0, index))
+        }
+    }
+    #[inline(always)]
     fn fma_where(self, factor: Self, addend: Self, lanes: u32) -> Self {
         // SAFETY: see `splat`.
         unsafe {
@@ -224,6 +233,18 @@ impl Vector<f64> for F64x4 {
         unsafe {
             let lane = |l: usize| from.add(index.add(l).read() as usize).read();
             Self(_mm256_setr_pd(lane(0), lane(1), lane(2), lane(3)))
+        }
+    }
+    #[inline(always)]
+    fn spread(self, span: usize, at: usize) -> Self {
+        // SAFETY: see `splat`.
+        unsafe {
+            // Halves of elements: each is two indices.
+            let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+            let (whole, half) = (_mm256_set1_epi32(-2 * (span as i32)), _mm256_and_si256(lanes, _mm256_set1_epi32(1)));
+            let first = _mm256_or_si256(_mm256_and_si256(lanes, whole), _mm256_set1_epi32(2 * at as i32));
+            let index = _mm256_or_si256(first, half);
+            Self(_mm256_castps_pd(_mm256_permutevar8x32_ps(_mm256_castpd_ps(self.0), index)))
         }
     }
     #[inline(always)]

@@ -80,6 +80,15 @@ impl Vector<f32> for F32x16 {
         }
     }
     #[inline(always)]
+    fn spread(self, span: usize, at: usize) -> Self {
+        // SAFETY: see `splat`.
+        unsafe {
+            let lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+            let index = _mm512_or_si512(_mm512_and_si512(lanes, _mm512_set1_epi32(-(span as i32))), _mm512_set1_epi32(at as i32));
+            Self(_mm512_permutexvar_ps(index, self.0))
+        }
+    }
+    #[inline(always)]
     fn fma_where(self, factor: Self, addend: Self, lanes: u32) -> Self {
         // SAFETY: see `splat`.
         Self(unsafe { _mm512_mask3_fmadd_ps(self.0, factor.0, addend.0, lanes as __mmask16) })
@@ -212,6 +221,15 @@ impl Vector<f64> for F64x8 {
         unsafe {
             let index = _mm512_cvtepi32_epi64(_mm256_loadu_si256(index.cast()));
             Self(_mm512_permutex2var_pd(_mm512_loadu_pd(from), index, _mm512_loadu_pd(from.add(8))))
+        }
+    }
+    #[inline(always)]
+    fn spread(self, span: usize, at: usize) -> Self {
+        // SAFETY: see `splat`.
+        unsafe {
+            let lanes = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7);
+            let index = _mm512_or_si512(_mm512_and_si512(lanes, _mm512_set1_epi64(-(span as i64))), _mm512_set1_epi64(at as i64));
+            Self(_mm512_permutexvar_pd(index, self.0))
         }
     }
     #[inline(always)]

@@ -75,6 +75,22 @@ pub trait Vector<T>: Copy {
     /// # Safety
     /// `2 N` elements at `from` and `N` indices from 0 to `2 N - 1` are readable.
     unsafe fn pick(from: *const T, index: *const i32) -> Self;
+    /// Lane `l` is lane `l / span * span + at` of `self`; `span` is a power of two up to `N`, `at` lies below it.
+    #[inline(always)]
+    fn spread(self, span: usize, at: usize) -> Self {
+        let mut held = [const { std::mem::MaybeUninit::<T>::uninit() }; 2 * LANES];
+        let mut index = [0; LANES];
+        for (lane, index) in index.iter_mut().enumerate() {
+            *index = (lane / span * span + at) as i32;
+        }
+        let held = held.as_mut_ptr().cast::<T>();
+        // SAFETY: there is room for two vectors of at most `LANES` elements, and indices below `N`.
+        unsafe {
+            self.store(held);
+            self.store(held.add(Self::N));
+            Self::pick(held, index.as_ptr())
+        }
+    }
     /// `self * factor + addend` in the lanes whose bit is set, `addend` in the others.
     fn fma_where(self, factor: Self, addend: Self, lanes: u32) -> Self;
     /// Writes column `j < columns <= N` of `N` rows, `pitch` elements apart, as a vector at `to + j * step`.
@@ -402,6 +418,38 @@ mod tests {
             }
             set_level(2);
         }
+    }
+
+    crate::levels! {
+        fn spread_out<T, V>(x: &[T], y: &mut [T], span: usize, at: usize) {
+            for i in (0..x.len().min(y.len()) / V::N * V::N).step_by(V::N) {
+                // SAFETY: `i + N` elements lie inside both slices.
+                unsafe {
+                    let from = x.as_ptr().add(if span < V::N { i } else { i / span * span });
+                    let value = if span < V::N { V::load(from).spread(span, at) } else { V::splat(*from.add(at)) };
+                    value.store(y.as_mut_ptr().add(i));
+                }
+            }
+        }
+    }
+
+    fn spreads<T: Float>() {
+        let x: Vec<T> = (0..32).map(|i| T::of(f64::from(i))).collect();
+        for (level, span) in [2, 4, 8].into_iter().flat_map(|span| (0..3).map(move |level| (level, span))) {
+            for at in 0..span {
+                set_level(level);
+                let mut y = vec![T::ZERO; 32];
+                spread_out(&x, &mut y, span, at);
+                set_level(2);
+                assert!((0..32).all(|i| y[i] == x[i / span * span + at]), "{level} {span} {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_element_of_a_span_goes_to_all_its_lanes() {
+        spreads::<f32>();
+        spreads::<f64>();
     }
 
     #[test]
