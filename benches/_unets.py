@@ -57,19 +57,20 @@ def our_unet(features: list[int]) -> UNet:
     return model
 
 
-def ours(case: Case, model: UNet) -> Run:
-    """A run of ours."""
+def ours(case: Case, model: UNet, half: bool = False) -> Run:
+    """A run of ours, or one under bfloat16 autocast."""
     images, masks = map(nx.tensor, case.arrays())
     model.train(case.train)
     loss_fn, optimizer = nx.nn.BCEWithLogitsLoss(), nx.optim.Adam(model.parameters(), lr=1e-3)
 
     def infer() -> nx.Tensor:
-        with nx.no_grad():
+        with nx.no_grad(), nx.autocast("cpu", nx.bfloat16, enabled=half):
             return model(images)
 
     def step() -> nx.Tensor:
         optimizer.zero_grad()
-        loss = loss_fn(model(images), masks)
+        with nx.autocast("cpu", nx.bfloat16, enabled=half):
+            loss = loss_fn(model(images), masks)
         loss.backward()
         optimizer.step()
         return loss
@@ -125,7 +126,7 @@ def sides(case: Case, folder: Path) -> tuple[dict[str, Run], dict[str, float]]:
     """Every run that is possible here by name, and the errors of inferences."""
     model = our_unet(case.features)
     right = None if case.train else exact(case, model)
-    found: dict[str, Run] = {"neurenix": ours(case, model)}
+    found: dict[str, Run] = {"neurenix": ours(case, model), f"neurenix {HALF}": ours(case, model, True)}
     twin = attempt("PyTorch", lambda: twin_of(model, case.features))
     if twin is not None:
         for side in torch_sides(case):

@@ -3,7 +3,8 @@
 Arrays stay float32, and what is rounded to bfloat16 or float16 is a float32 that such a number equals. So every other
 operation (norms, softmax, losses, sums, the optimizer) is float32 without being told, weights are masters, and the result
 is the same bits on every processor. NumPy has no bfloat16, and one more type of arrays would double the kernel table; on a
-GPU half-precision storage is the business of the kernels that profit from it.
+GPU half-precision storage is the business of the kernels that profit from it. On a CPU bfloat16 is for speed, so what it does
+not speed up is float32; float16 is there to see what a GPU would do, and rounds everywhere.
 """
 
 from __future__ import annotations
@@ -50,7 +51,12 @@ class autocast(ContextDecorator):  # noqa: N801 - PyTorch's name
     else is float32 as always, also what lies between two convolutions, which PyTorch stores rounded. float64 is left alone. Gradient
     checkpointing remembers the setting, and backward may run outside the ``with``.
 
-    On a CPU this is for testing a half-precision training without a GPU: the rounding costs time and saves none.
+    On a CPU bfloat16 is computed in pairs (``vdpbf16ps`` where the processor has it, the same bits elsewhere) by the products that gain from
+    it: ``linear``, ``matmul`` with one matrix, and direct convolutions of maps, each of the three of a layer (forward and both gradients)
+    with more than 8 outputs and sums of at least 32 products. All others are float32 and are not rounded: those by Winograd's
+    algorithm (3x3 windows at stride 1, at least 16 channels), which needs fewer products than pairs do, depthwise layers, volumes, biases and
+    their gradients. Denormal numbers count as zero in pairs, and in a weight's gradient a NaN or infinity may spread to neighbouring taps.
+    Under ``"ieee"``, and in float16, everything is rounded around float32 kernels, as on a GPU, to test such a training: that takes time.
 
     References
     ----------
@@ -59,10 +65,10 @@ class autocast(ContextDecorator):  # noqa: N801 - PyTorch's name
     Examples
     --------
     >>> import neurenix as nx
-    >>> x, w = nx.tensor([[1.0, 0.001]]), nx.tensor([[1.0, 1.0]])
+    >>> x, w = nx.full((1, 32), 1.001), nx.ones(16, 32)
     >>> with nx.autocast("cpu", dtype=nx.bfloat16):
-    ...     print(nx.nn.functional.linear(x, w).item())  # 1.001 lies between 1 and 1.0078125
-    1.0
+    ...     print(nx.nn.functional.linear(x, w)[0, 0].item())  # 1.001 lies between 1 and 1.0078125
+    32.0
     """
 
     def __init__(self, device_type: str, dtype: Any = None, enabled: bool = True, cache_enabled: bool | None = None) -> None:

@@ -54,6 +54,7 @@ _ROWS = {
     CHECKSUM: "checksum",
     PACKED: "conv_pack",
     GPU_ONLY: "conv_weight_gradient_fused convolve_fused",
-    CPU_ONLY: "convolve_winograd layer_norm_backward_whole winograd_pack winograd_weight_gradient",
+    CPU_ONLY: """conv_pack_pairs conv_weight_gradient_pairs convolve_pairs convolve_winograd layer_norm_backward_whole winograd_pack
+        winograd_weight_gradient""",
 }
 DISTANCES: dict[str, Distance] = {row: distance for distance, rows in _ROWS.items() for row in rows.split()}

@@ -38,7 +38,9 @@ def trained(device, dtype, steps=3):
 
 @pytest.mark.parametrize(("dtype", "skipped"), [(nx.bfloat16, 0), (nx.float16, 3)])
 def test_a_training_is_that_of_the_cpu(door, dtype, skipped):
-    cpu, gpu = (trained(device, dtype, 3 + skipped * 5) for device in ("cpu", "emulated"))
+    gpu = trained("emulated", dtype, 3 + skipped * 5)
+    with nx.set_float32_precision("ieee"):  # a CPU rounds everything then, not only what gains from bfloat16
+        cpu = trained("cpu", dtype, 3 + skipped * 5)
     np.testing.assert_allclose(gpu[1], cpu[1], rtol=1e-3)
     for a, b in zip(gpu[0], cpu[0], strict=True):
         np.testing.assert_allclose(a, b, atol=2e-3)

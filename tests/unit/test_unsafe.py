@@ -11,7 +11,7 @@ import pytest
 
 RUST = Path(__file__).resolve().parents[2] / "rust"
 ALLOWED = {
-    "vectors": "simd/mod simd/avx2 simd/avx512 simd/neon simd/portable",
+    "vectors": "simd/mod simd/avx2 simd/avx512 simd/neon simd/pairs simd/portable",
     "pools of memory and threads": "blocks ranges threads",
     "strided arrays": "view layout streaming",
     "micro-kernels": "conv/* matmul norm norm_planes layer_norm layer_norm_backward softmax turning reduce resize_rows elementwise/mod machine",

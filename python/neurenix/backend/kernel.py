@@ -108,7 +108,7 @@ class Kernel:
 
 
 def kernel(group: str, *, gpu_only: bool = False) -> Callable[[Callable[P, None]], Callable[P, None]]:
-    """Declare a row; ``group`` is the element types it ranges over: "floats", "wide" (also int64),
+    """Declare a row; ``group`` is the element types it ranges over: "singles" (float32), "floats", "wide" (also int64),
     "integers", "numbers", "every" (also float16) or "bytes" (moved as bits).
 
     A ``gpu_only`` row has no Rust function: on a CPU other rows compute the same.

@@ -4,7 +4,7 @@ Dimensions: N images, H x W pixels, C channels in, K out, kh x kw weights a wind
 its input), its transpose *scatters* (windows lie in its output); each is the other's gradient.
 
 On a CPU float32 windows of 3x3 at stride 1 with many channels are computed by Winograd's algorithm, unless the precision is "ieee":
-a layer's sizes, element type and precision decide, never the size of a map.
+a layer's sizes, element type and precision decide, never the size of a map. Under "bfloat16" direct ones go by pairs there.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from neurenix import backend
 from neurenix._typing import Array
 from neurenix.backend.kernel import DoubleOut, Enum, In, Optional, Out, Real, Size, kernel
 from neurenix.layout import contiguous
+from neurenix.ops._conv_pairs import LANE, by_pairs, conv_weight_gradient_pairs, convolve_pairs, in_pairs, packed_pairs
 from neurenix.ops._derived import derived, keeps
 from neurenix.ops.elementwise import NONE, RELU, Activation
 from neurenix.precision import get_float32_precision
 from neurenix.tensor import Tensor
 
-LANE: Final = 16  # outputs of a panel of packed weights are a multiple of this
 SIDE: Final = 4  # outputs along each side of a tile in Winograd's algorithm
 PLANES: Final = 36  # its products for a tile and a channel
 FEWEST: Final = 16  # channels, on both sides, from which on it is used
@@ -289,10 +289,14 @@ def run(
         convolve_depthwise(y, x, values, end.bias, end.scale, end.shift, n, h, w, *size, c, *window.numbers, scatter, how.op, how.a, how.b)
     elif by_winograd(x, window, outputs, channels):
         run_winograd((y, None), Source(x), weight, window, scatter, end)
+    elif in_pairs(x) and by_pairs(window.kernel, outputs, channels):
+        sizes = (groups, outputs, channels, *window.numbers, scatter)
+        values = packed_pairs(weight, window if scatter else (window.kernel, groups), sizes)
+        convolve_pairs(y, x, values, *end[:3], n, h, w, *size, *sizes, end.activation.op)
     else:
         packed = packed_weight(weight, window, outputs, channels, scatter)
-        sizes = (n, h, w, *size, groups, outputs, channels, *window.numbers, channels if second is None else c)
-        convolve(y, x, second, packed, *end[:3], *sizes, scatter, *end.activation)
+        numbers = (n, h, w, *size, groups, outputs, channels, *window.numbers, channels if second is None else c)
+        convolve(y, x, second, packed, *end[:3], *numbers, scatter, *end.activation)
     return y
 
 
@@ -375,7 +379,9 @@ def weight_gradient(small: Array, large: Array, weight: Tensor, window: Window) 
     if by_winograd(small, window, k, c):
         return weight_gradient_winograd(small, Source(large), weight, window)
     dw = backend.new(small, weight.shape)
-    conv_weight_gradient(dw, small, large, n, h, w, oh, ow, groups, k // groups, c // groups, *window.numbers)
+    fast = in_pairs(small) and by_pairs(window.kernel, k // groups, c // groups)
+    way = conv_weight_gradient_pairs if fast else conv_weight_gradient
+    way(dw, small, large, n, h, w, oh, ow, groups, k // groups, c // groups, *window.numbers)
     return dw
 
 

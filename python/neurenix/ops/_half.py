@@ -2,12 +2,15 @@
 
 On a GPU the tensor cores multiply numbers of either type exactly, twice as many at a time as TF32's: where the "fast" setting takes
 three TF32 products a multiplication, one of halves is enough for rounded numbers, forward and backward, and loses nothing.
+
+On a CPU bfloat16 is what products are computed in that gain from it: their kernels round as they read and write, told by the precision
+that they run under. All others stay float32 as they are; rounding them would be passes over memory for nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -27,37 +30,47 @@ def type_of(t: Tensor) -> str | None:
     return half.chosen(t.device) if half.is_on() and t.dtype == np.float32 else None
 
 
-def in_half(run: Callable[..., Tensor], x: Tensor, *others: Tensor | None, weights: bool = True) -> Tensor:
+def in_half(run: Callable[..., Tensor], x: Tensor, *others: Tensor | None, weights: bool = True, pairs: bool = True) -> Tensor:
     """``run(x, *others)``; under autocast on rounded tensors, and its result rounded.
 
-    ``weights`` says that the others are a layer's, whose rounded twins are kept where nothing is recorded.
+    ``weights`` says that the others are a layer's, whose rounded twins are kept where nothing is recorded; ``pairs`` that on a CPU
+    the operation has kernels over pairs of bfloat16.
     """
     dtype = type_of(x)
-    if dtype is None:
+    if dtype is None or (is_left_to_kernels(x) and not pairs):
         return run(x, *others)
+    if is_left_to_kernels(x):
+        return _under(dtype, run, x, *others)
     given = [None if t is None else _kept(t, dtype) if weights else rounded(t, dtype) for t in others]
     return rounded(_by_cores(run, dtype, rounded(x, dtype), *given), dtype)
-
-
-def _in_halves(device: str, dtype: str) -> AbstractContextManager[None]:
-    """Context in which a GPU's tensor cores multiply halves; under "ieee" they are not used."""
-    return within(dtype) if device != "cpu" and get_float32_precision() != "ieee" else nullcontext()
 
 
 def _by_cores(run: Callable[..., Tensor], dtype: str, *given: Tensor | None) -> Tensor:
     """``run(*given)`` on rounded tensors, and its gradient later."""
     device = str(given[0].device) if given[0] is not None else "cpu"
-    with _in_halves(device, dtype):
+    if device == "cpu" or get_float32_precision() == "ieee":  # under "ieee" a GPU's tensor cores are not used
+        return run(*given)
+    return _under(dtype, run, *given)
+
+
+def _under(precision: str, run: Callable[..., Tensor], *given: Tensor | None) -> Tensor:
+    """``run(*given)`` under a precision, its gradient too unless that is asked for under "ieee"."""
+    with within(precision):
         y = run(*given)
-    if device != "cpu" and y._node is not None and y._node.vjp is not None:
+    if y._node is not None and y._node.vjp is not None:
         rule = y._node.vjp
 
         def vjp(g: Array) -> Sequence[Any]:
-            with _in_halves(device, dtype):
+            with nullcontext() if get_float32_precision() == "ieee" else within(precision):
                 return rule(g)
 
         y._node.vjp = vjp
     return y
+
+
+def is_left_to_kernels(x: Tensor) -> bool:
+    """Whether autocast leaves rounding to those kernels that gain from it: of bfloat16 on a CPU, unless the precision is "ieee"."""
+    return type_of(x) == "bfloat16" and x.device == "cpu" and get_float32_precision() != "ieee"
 
 
 def rounded(t: Tensor, dtype: str) -> Tensor:

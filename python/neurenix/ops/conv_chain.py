@@ -1,6 +1,6 @@
 """Runs of convolution, normalisation and activation, with as few passes over memory as the moment allows.
 
-Where nothing is recorded, and no autocast rounds what lies between, a convolution applies the stored statistics' scale and shift and ReLU,
+Where nothing is recorded, and no autocast rounds what a convolution reads and gives, it applies the stored statistics' scale and shift and ReLU,
 on a GPU any common activation, to its sums before they are written, and reads two maps beside each other where they lie. Where gradients
 are recorded, a run is one node (:mod:`neurenix.ops._chain_node`): a convolution reads its predecessor's own output and normalises it on the
 way in, and nothing else is kept. Else the operations run one by one; on a GPU a convolution then reads two maps where they lie too. All
@@ -19,9 +19,11 @@ from neurenix._typing import Array
 from neurenix.errors import ShapeError
 from neurenix.layout import contiguous
 from neurenix.ops import activation
+from neurenix.ops._arguments import integer, integers
 from neurenix.ops._chain_node import Fusible as Fusible, Norm as Norm, Unit as Unit, conv_of_two, fitted, record_run, source_of
-from neurenix.ops._conv import LANE, Epilogue, Source, by_winograd, cell, run, run_winograd, sides
-from neurenix.ops._half import type_of
+from neurenix.ops._conv import Epilogue, Source, Window, by_winograd, cell, run, run_winograd, sides
+from neurenix.ops._conv_pairs import LANE, by_pairs
+from neurenix.ops._half import is_left_to_kernels, type_of
 from neurenix.ops.conv import Fit, conv2d
 from neurenix.ops.elementwise import NONE, Activation as Activation
 from neurenix.ops.parts import cat
@@ -32,6 +34,21 @@ Parts = tuple[Tensor, ...]  # a map, or two with a part of the channels each
 
 def _is_recorded(parts: Parts, unit: Unit) -> bool:
     return autograd.is_grad_enabled() and any(t is not None and t.requires_grad for t in (*parts, *unit.leaves))
+
+
+def _is_rounded(x: Tensor, unit: Unit) -> bool:
+    """Whether autocast rounds what a unit's convolution of maps like ``x`` reads or gives, forward or backward."""
+    if type_of(x) is None:
+        return False
+    if not is_left_to_kernels(x) or unit.weight.ndim != 4:
+        return True
+    _, _, kh, kw = unit.weight.shape
+    (sh, sw), (dh, dw) = (integers("conv2d", name, getattr(unit, name), 2, 1) for name in ("stride", "dilation"))
+    window = Window((kh, kw), (sh, sw), (0, 0), (dh, dw), integer("conv2d", "groups", unit.groups, 1))
+    outputs, channels = sides(unit.weight, window.groups, False)
+    if by_winograd(x._array, window, outputs, channels):
+        return False
+    return by_pairs(window.kernel, outputs, channels) or by_pairs(window.kernel, channels, outputs)
 
 
 def _one_by_one(parts: Parts, unit: Unit) -> Tensor:
@@ -102,9 +119,7 @@ def _reads_both(parts: Parts, unit: Unit) -> bool:
     if type(x._array) is not np.ndarray:
         one_device = backend.device_of(x._array) == backend.device_of(beside._array)
         return one_device and unit.groups == 1 and x.shape[1] % 4 == 0
-    if type_of(x) is not None:
-        return False
-    if x.shape != beside.shape or x.shape[1] % LANE:
+    if _is_rounded(x, unit) or x.shape != beside.shape or x.shape[1] % LANE:
         return False
     return by_winograd(x._array, fitted(parts, unit).window, *sides(unit.weight, unit.groups, False))
 
@@ -112,17 +127,17 @@ def _reads_both(parts: Parts, unit: Unit) -> bool:
 def reads_two(x: Tensor, unit: Unit) -> bool:
     """Whether nothing is recorded, and a unit reads ``x`` and a map like it as the halves of its channels in one pass."""
     stored = unit.norm is None or not unit.norm.is_own
-    return stored and not autograd.is_grad_enabled() and type_of(x) is None and _reads_both((x, x), unit)
+    return stored and not autograd.is_grad_enabled() and not _is_rounded(x, unit) and _reads_both((x, x), unit)
 
 
 def _run_length(parts: Parts, units: Sequence[Unit]) -> int:
     """How many units from the first on stand on the tape as one."""
     x = parts[0]
-    plain = type_of(x) is None and not anomaly.is_detecting() and not window.is_followed()
+    plain = not anomaly.is_detecting() and not window.is_followed()
     if not (plain and x.dtype in (np.float32, np.float64) and all(t._array.size for t in parts) and _is_recorded(parts, units[0])):
         return 0
     for i, unit in enumerate(units):
-        if not unit.is_plain(x._array):
+        if not unit.is_plain(x._array) or _is_rounded(x, unit):
             return i
         if unit.activation not in (None, "relu"):
             return i + 1
@@ -130,7 +145,7 @@ def _run_length(parts: Parts, units: Sequence[Unit]) -> int:
 
 
 def _alone(parts: Parts, unit: Unit) -> Tensor:
-    y = None if _is_recorded(parts, unit) or type_of(parts[0]) else _in_one_pass(parts, unit)
+    y = None if _is_recorded(parts, unit) or _is_rounded(parts[0], unit) else _in_one_pass(parts, unit)
     return _one_by_one(parts, unit) if y is None else y
 
 

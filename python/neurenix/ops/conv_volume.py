@@ -308,7 +308,7 @@ def conv3d(
     """
     tensors = operands("conv3d", input, weight, bias)
     fitted = fit("conv3d", 3, tensors, stride, padding, dilation, groups)
-    return in_half(lambda *given: _record("conv3d", given, fitted, False), *tensors)
+    return in_half(lambda *given: _record("conv3d", given, fitted, False), *tensors, pairs=False)
 
 
 def conv_transpose3d(
@@ -355,4 +355,4 @@ def conv_transpose3d(
     """
     tensors = operands("conv_transpose3d", input, weight, bias)
     fitted = fit_transposed("conv_transpose3d", 3, tensors, stride, padding, output_padding, groups, dilation)
-    return in_half(lambda *given: _record("conv_transpose3d", given, fitted, True), *tensors)
+    return in_half(lambda *given: _record("conv_transpose3d", given, fitted, True), *tensors, pairs=False)

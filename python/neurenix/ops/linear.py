@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Final
 
 from neurenix import autograd
 from neurenix._typing import Array
@@ -14,7 +14,7 @@ from neurenix.ops._half import in_half
 from neurenix.ops.conv import operands
 from neurenix.tensor import Tensor
 
-_POINT = Window((1, 1), (1, 1), (0, 0), (1, 1), 1)
+POINT: Final = Window((1, 1), (1, 1), (0, 0), (1, 1), 1)  # each row by itself: a linear map of its channels
 
 
 def _check(x: Tensor, w: Tensor, b: Tensor | None) -> None:
@@ -67,13 +67,13 @@ def _linear(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
     rows = math.prod(x.shape[:-1])
     matrix = w if w.ndim == 2 else Tensor._wrap(w._array[None])
     source = contiguous(x._array).reshape(1, 1, rows, taken)
-    y = run(source, matrix, _POINT, (1, rows), False, Epilogue(None if b is None else contiguous(b._array).reshape(given)))
+    y = run(source, matrix, POINT, (1, rows), False, Epilogue(None if b is None else contiguous(b._array).reshape(given)))
     needs = tuple(t is not None and t.requires_grad for t in tensors)
 
     def vjp(g: Array) -> list[Array | None]:
         dy = contiguous(g).reshape(1, 1, rows, given)
-        dx = run(dy, matrix, _POINT, (1, rows), True).reshape(x.shape) if needs[0] else None
-        dw = weight_gradient(dy, source, matrix, _POINT).reshape(w.shape) if needs[1] else None
+        dx = run(dy, matrix, POINT, (1, rows), True).reshape(x.shape) if needs[0] else None
+        dw = weight_gradient(dy, source, matrix, POINT).reshape(w.shape) if needs[1] else None
         db = sum_pixels(dy).reshape(b.shape) if b is not None and needs[2] else None
         return [gradient for gradient, t in zip((dx, dw, db), tensors, strict=True) if t is not None]
 

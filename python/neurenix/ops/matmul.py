@@ -12,9 +12,13 @@ from neurenix._typing import Array
 from neurenix.backend import new, same_device
 from neurenix.backend.kernel import In, Out, Size, Strided, kernel
 from neurenix.errors import DTypeError, ShapeError
+from neurenix.layout import contiguous
+from neurenix.ops._conv import run, weight_gradient
+from neurenix.ops._conv_pairs import by_pairs, in_pairs
 from neurenix.ops._half import in_half
 from neurenix.ops.arithmetic import add, mul
 from neurenix.ops.elementwise import common_shape, expanded
+from neurenix.ops.linear import POINT
 from neurenix.ops.reduce import floats_only, sum as sum_of, sum_to
 from neurenix.ops.shape import reshaped, squeeze, unsqueeze
 from neurenix.tensor import Tensor, as_tensor
@@ -84,6 +88,8 @@ def matmul(input: Any, other: Any) -> Tensor:
 def _product(x: Tensor, y: Tensor) -> Tensor:
     a, b = x._array, y._array
     needs = (x.requires_grad, y.requires_grad)
+    if b.ndim == 2 and in_pairs(a):
+        return _product_in_pairs(x, y)
 
     def vjp(g: Array) -> tuple[Array | None, ...]:
         ga = sum_to(multiplied(g, b.swapaxes(-1, -2)), a.shape) if needs[0] else None
@@ -96,6 +102,34 @@ def _product(x: Tensor, y: Tensor) -> Tensor:
         return ga, gb
 
     return autograd.record("matmul", multiplied(a, b), (x, y), vjp)
+
+
+def _rows_times(a: Array, b: Array, turned: bool) -> Array:
+    """The products of (..., k) rows and a (k, n) matrix, or one (n, k) that is ``turned``, in pairs of bfloat16 where they gain from it."""
+    k, n = b.shape[::-1] if turned else b.shape
+    if not by_pairs(POINT.kernel, n, k):
+        return multiplied(a, b.swapaxes(0, 1) if turned else b)
+    rows = math.prod(a.shape[:-1])
+    matrix = Tensor._wrap(contiguous(b))
+    return run(contiguous(a).reshape(1, 1, rows, k), matrix, POINT, (1, rows), not turned).reshape((*a.shape[:-1], n))
+
+
+def _product_in_pairs(x: Tensor, y: Tensor) -> Tensor:
+    """As :func:`_product` with one matrix for all rows."""
+    a, b, needs = x._array, y._array, (x.requires_grad, y.requires_grad)
+    k, n = b.shape
+
+    def vjp(g: Array) -> tuple[Array | None, ...]:
+        ga = _rows_times(g, b, True) if needs[0] else None
+        if not needs[1]:
+            return ga, None
+        rows = math.prod(g.shape[:-1])
+        if not by_pairs(POINT.kernel, k, n):
+            return ga, multiplied(reshaped(a, (rows, k)).T, reshaped(g, (rows, n)))
+        left, right = (contiguous(t).reshape(1, 1, rows, t.shape[-1]) for t in (a, g))
+        return ga, weight_gradient(left, right, Tensor._wrap(b), POINT)
+
+    return autograd.record("matmul", _rows_times(a, b, False), (x, y), vjp)
 
 
 def _with_axes(op: str, x: Any, ndim: int) -> Tensor:

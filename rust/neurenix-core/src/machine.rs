@@ -28,7 +28,7 @@ levels! {
 }
 
 fn lanes() -> usize {
-    [1, 8, 16][usize::from(crate::simd::level())]
+    [1, 8, 16, 16][usize::from(crate::simd::level())]
 }
 
 /// Multiply-adds of float32 that all threads reach together, in GFLOP/s (a multiply-add is two).

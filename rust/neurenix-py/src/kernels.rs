@@ -2,7 +2,7 @@
 //!
 //! `name<group>(argument: Role, ...) = module::function;` declares `_rust.name`. The group is the set of element types
 //! that `T` ranges over, chosen by the first array argument:
-//! `floats` (float32, float64), `wide` (also int64), `integers` (bool as uint8), `numbers` (floats and integers), `every` (also float16), `bytes` (any type,
+//! `singles` (float32), `floats` (float32, float64), `wide` (also int64), `integers` (bool as uint8), `numbers` (floats and integers), `every` (also float16), `bytes` (any type,
 //! moved as bits).
 
 use pyo3::prelude::*;
@@ -31,6 +31,15 @@ macro_rules! dispatch {
                 $body
             }
             kind => Err(Refusal(format!("expected float32 or float64, got {}", kind.name()))),
+        }
+    };
+    (singles, $kind:expr, $T:ident, $body:expr) => {
+        match $kind {
+            Kind::F32 => {
+                type $T = f32;
+                $body
+            }
+            kind => Err(Refusal(format!("expected float32, got {}", kind.name()))),
         }
     };
     (numbers, $kind:expr, $T:ident, $body:expr) => {
@@ -210,6 +219,14 @@ kernels! {
     conv_weight_gradient<floats>(dw: Out, small: In, large: In, n: Size, h: Size, w: Size, oh: Size, ow: Size, groups: Size, outputs: Size,
         channels: Size, kh: Size, kw: Size, stride_h: Size, stride_w: Size, pad_h: Size, pad_w: Size, dilation_h: Size,
         dilation_w: Size) = conv::weight_gradient;
+    conv_pack_pairs<singles>(packed: Out, weight: In, groups: Size, outputs: Size, channels: Size, kh: Size, kw: Size, stride_h: Size,
+        stride_w: Size, pad_h: Size, pad_w: Size, dilation_h: Size, dilation_w: Size, scatter: Enum) = conv::pack_pairs;
+    convolve_pairs<singles>(y: Out, x: In, packed: In, bias: Optional<In>, scale: Optional<In>, shift: Optional<In>, n: Size, h: Size, w: Size,
+        oh: Size, ow: Size, groups: Size, outputs: Size, channels: Size, kh: Size, kw: Size, stride_h: Size, stride_w: Size, pad_h: Size,
+        pad_w: Size, dilation_h: Size, dilation_w: Size, scatter: Enum, activation: Enum) = conv::convolve_pairs;
+    conv_weight_gradient_pairs<singles>(dw: Out, small: In, large: In, n: Size, h: Size, w: Size, oh: Size, ow: Size, groups: Size,
+        outputs: Size, channels: Size, kh: Size, kw: Size, stride_h: Size, stride_w: Size, pad_h: Size, pad_w: Size, dilation_h: Size,
+        dilation_w: Size) = conv::weight_gradient_pairs;
     winograd_pack<floats>(points: Out, weight: In, outputs: Size, channels: Size, scatter: Enum) = conv::winograd_pack;
     convolve_winograd<floats>(y: Out, second_y: Optional<Out>, x: In, second_x: Optional<In>, weight: In, bias: Optional<In>,
         scale: Optional<In>, shift: Optional<In>, x_scale: Optional<In>, x_shift: Optional<In>, mean: Optional<DoubleOut>,

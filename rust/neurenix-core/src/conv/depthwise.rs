@@ -191,7 +191,7 @@ pub fn convolve_depthwise_volume<T: Float>(
     };
     let depth = axis(kd, stride_d, dilation_d, pad_d, d, od)?;
     let (rows, columns) = (axis(kh, stride_h, dilation_h, pad_h, h, oh)?, axis(kw, stride_w, dilation_w, pad_w, w, ow)?);
-    let problem = Problem { n, rows, columns, panels: Panels { groups: channels, channels: 1, outputs: 1 } };
+    let problem = Problem { n, rows, columns, panels: Panels { groups: channels, channels: 1, outputs: 1 }, channels: 1 };
     let weights = by_tap(weight, channels, kd * kh * kw)?;
     run_planes::<T, 1>(y, x, &weights, epilogue, (kd, kh, kw), &problem, &depth)
 }

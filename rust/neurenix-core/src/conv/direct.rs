@@ -1,9 +1,11 @@
 //! Direct convolution on channels-last buffers, in either direction.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
+use super::arithmetic::Arithmetic;
 use super::few::run_few;
-use super::kernel::{Epilogue, Panel, Pixel, run_panel};
+use super::kernel::{Epilogue, Panel, Pixel};
 use super::pack::{Image, Patch};
 use super::plan::{Axis, BLOCK, Panels, Phase, Pitch, Run, WIDTH, runs};
 use super::scratch;
@@ -29,8 +31,10 @@ pub struct Problem {
     pub rows: Axis,
     /// Columns.
     pub columns: Axis,
-    /// Channels.
+    /// Channels, as the micro-kernel reads them: together.
     pub panels: Panels,
+    /// Channels of a group.
+    pub channels: usize,
 }
 
 /// A block of output pixels, in pixels of a phase.
@@ -83,14 +87,15 @@ impl Problem {
         (h, w)
     }
 
-    fn cut(&self) -> Cut {
-        let few = self.panels.few(&self.rows, &self.columns);
+    /// `together`: numbers in an element of the input that the micro-kernel reads.
+    fn cut(&self, together: usize) -> Cut {
+        let few = together == 1 && self.panels.few(&self.rows, &self.columns);
         let (h, w) = self.block(PIXELS, self.columns.narrow(COLUMNS), if few { self.panels.channels } else { self.panels.depth(0) });
         let h = self.rows.narrow(h);
         let (down, across) = (self.rows.longest().div_ceil(h), self.columns.longest().div_ceil(w));
         let blocks = (self.n * down * across * self.panels.groups).max(1);
         let shares = (4 * threads::num_threads()).div_ceil(blocks).clamp(1, self.panels.count().max(1));
-        let in_place = self.rows.is_pointwise() && self.columns.is_pointwise();
+        let in_place = together == 1 && self.rows.is_pointwise() && self.columns.is_pointwise();
         let taps = |axis: &Axis| axis.phases.iter().map(|p| p.taps.len()).max().unwrap_or(0);
         let (rows, columns) = if in_place { (0, 0) } else { self.patch(h, w) };
         let largest = BLOCK * (WIDTH * taps(&self.rows) * taps(&self.columns)).max(rows * columns).max(1);
@@ -110,18 +115,19 @@ impl Problem {
             axis
         };
         let size = self.n * self.rows.input * self.columns.input;
-        Self { n: 1, rows: long(&self.rows, 1), columns: long(&self.columns, size), panels: self.panels }
+        Self { n: 1, rows: long(&self.rows, 1), columns: long(&self.columns, size), panels: self.panels, channels: self.channels }
     }
 }
 
 /// Everything that tasks share.
-struct Job<'a, T> {
+struct Job<'a, T, A> {
     problem: Problem,
     cut: Cut,
     y: Shared<'a, T>,
     x: &'a [T],
     packed: &'a [T],
     epilogue: Epilogue<'a, T>,
+    arithmetic: PhantomData<A>,
 }
 
 /// One block of one image and group, against a share of the panels.
@@ -133,7 +139,7 @@ struct Task {
     block: Block,
 }
 
-impl<T: Float> Job<'_, T> {
+impl<T: Float, A: Arithmetic<T>> Job<'_, T, A> {
     fn task(&self, task: usize) -> Result {
         let (cut, problem) = (&self.cut, &self.problem);
         let (share, rest) = (task % cut.shares, task / cut.shares);
@@ -174,8 +180,9 @@ impl<T: Float> Job<'_, T> {
     /// The input of a block as far as some channel blocks of its group go: where it lies, or a copy with the zeros around it.
     fn input(&self, task: Task, pass: &Range<usize>, copy: &mut [T]) -> (*const T, Pitch) {
         let (panels, rows, columns) = (&self.problem.panels, &self.problem.rows, &self.problem.columns);
-        let channels = panels.groups * panels.channels;
-        let channel = task.group * panels.channels + pass.start * BLOCK;
+        let channels = panels.groups * self.problem.channels;
+        let from = A::TOGETHER * pass.start * BLOCK;
+        let channel = task.group * self.problem.channels + from;
         let (y, x) = (task.block.y * rows.in_step, task.block.x * columns.in_step);
         if self.cut.in_place {
             let start = ((task.image * rows.input + y) * columns.input + x) * channels + channel;
@@ -184,9 +191,9 @@ impl<T: Float> Job<'_, T> {
         let (h, w) = self.problem.patch(task.block.h, task.block.w);
         let patch = Patch { row: y as isize + rows.reach().0, rows: h, column: x as isize + columns.reach().0, columns: w };
         let size = rows.input * columns.input * channels;
-        let depth = pass.clone().map(|c| panels.depth(c)).sum();
+        let depth: usize = pass.clone().map(|c| panels.depth(c)).sum();
         let image = Image { values: &self.x[task.image * size..(task.image + 1) * size], h: rows.input, w: columns.input, channels };
-        image.copy(copy, patch, channel, depth);
+        A::copy(&image, copy, patch, channel, (A::TOGETHER * depth).min(self.problem.channels - from));
         (copy.as_ptr(), Pitch { pixel: depth, row: w * depth })
     }
 
@@ -228,7 +235,7 @@ impl<T: Float> Job<'_, T> {
             let (width, weights) = (panels.width(k), panels.start(taps, task.group, k, pass.start));
             let output = task.group * panels.outputs + k * WIDTH;
             let epilogue = self.epilogue.part(output, panels.live(k));
-            let run = if self.cut.few { run_few } else { run_panel };
+            let run = if self.cut.few { run_few } else { A::panel };
             run(&Panel {
                 runs,
                 weights: &packed[weights..weights + width * depth * taps],
@@ -248,16 +255,16 @@ impl<T: Float> Job<'_, T> {
 ///
 /// # Errors
 /// [`crate::error::Error::Memory`].
-pub fn run<T: Float>(y: &mut [T], x: &[T], packed: &[T], epilogue: Epilogue<'_, T>, problem: Problem) -> Result {
+pub fn run<T: Float, A: Arithmetic<T>>(y: &mut [T], x: &[T], packed: &[T], epilogue: Epilogue<'_, T>, problem: Problem) -> Result {
     if y.is_empty() {
         return Ok(());
     }
     let problem = problem.flattened();
-    let cut = problem.cut();
+    let cut = problem.cut(A::TOGETHER);
     let tasks = problem.n * problem.panels.groups * cut.down * cut.across * cut.shares;
     let work = problem.panels.channels * problem.panels.outputs / cut.shares;
     let cost = (cut.h * cut.w).saturating_mul(work.max(1)) / 4 + 1;
-    let job = Job { problem, cut, y: Shared::new(y), x, packed, epilogue };
+    let job = Job { problem, cut, y: Shared::new(y), x, packed, epilogue, arithmetic: PhantomData::<A> };
     let failed = scratch::Failure::new();
     threads::parallel(tasks, cost, |task| failed.note(job.task(task)));
     failed.result()

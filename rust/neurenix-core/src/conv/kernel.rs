@@ -6,8 +6,9 @@ use std::mem::MaybeUninit;
 
 use super::plan::Run;
 use crate::error::{Result, expect_len};
+use crate::simd::pairs::{Fused, Products};
 use crate::simd::{Float, Vector, prefetch_to_write};
-use crate::{ensure_shape, levels};
+use crate::{ensure_shape, levels, pair_levels};
 
 /// Where an output pixel reads and writes, in elements.
 #[derive(Debug, Clone, Copy, Default)]
@@ -18,7 +19,7 @@ pub struct Pixel {
     pub y: usize,
 }
 
-/// What happens to a sum before it is stored: `(sum + bias) * scale + shift`, then max(0, .).
+/// What happens to a sum before it is stored: `(sum + bias) * scale + shift`, then max(0, .), then its nearest bfloat16.
 #[derive(Debug, Clone, Copy)]
 pub struct Epilogue<'a, T> {
     /// One value an output channel.
@@ -27,6 +28,8 @@ pub struct Epilogue<'a, T> {
     pub affine: Option<(&'a [T], &'a [T])>,
     /// Whether negative values become 0.
     pub relu: bool,
+    /// Whether results are rounded to bfloat16.
+    pub rounds: bool,
 }
 
 impl<'a, T: Float> Epilogue<'a, T> {
@@ -41,7 +44,7 @@ impl<'a, T: Float> Epilogue<'a, T> {
             }
         }
         ensure_shape!(scale.is_some() == shift.is_some(), "scale and shift: expected both or neither");
-        Ok(Self { bias, affine: scale.zip(shift), relu })
+        Ok(Self { bias, affine: scale.zip(shift), relu, rounds: false })
     }
 
     /// Finishes a vector of sums of the channels from `at` on, of which `left` exist.
@@ -60,7 +63,14 @@ impl<'a, T: Float> Epilogue<'a, T> {
                 sum = sum.fma(load(scale.as_ptr().add(at), left), load(shift.as_ptr().add(at), left));
             }
         }
-        if self.relu { V::splat(T::ZERO).max(sum) } else { sum }
+        self.end(sum)
+    }
+
+    /// What is the same for every channel.
+    #[inline(always)]
+    fn end<V: Vector<T>>(&self, sum: V) -> V {
+        let sum = if self.relu { V::splat(T::ZERO).max(sum) } else { sum };
+        if self.rounds { sum.nearest_bfloat16() } else { sum }
     }
 
     /// Finishes sums of channel `at`, of several pixels.
@@ -73,13 +83,13 @@ impl<'a, T: Float> Epilogue<'a, T> {
         if let Some((scale, shift)) = self.affine {
             sum = sum.fma(V::splat(scale[at]), V::splat(shift[at]));
         }
-        if self.relu { V::splat(T::ZERO).max(sum) } else { sum }
+        self.end(sum)
     }
 
     /// The part for channels `start .. start + len`.
     pub fn part(&self, start: usize, len: usize) -> Self {
         let affine = self.affine.map(|(scale, shift)| (&scale[start..start + len], &shift[start..start + len]));
-        Self { bias: self.bias.map(|bias| &bias[start..start + len]), affine, relu: self.relu }
+        Self { bias: self.bias.map(|bias| &bias[start..start + len]), affine, ..*self }
     }
 }
 
@@ -143,7 +153,7 @@ unsafe fn store<T: Float, V: Vector<T>, const R: usize>(panel: &Panel<'_, T>, pi
 
 /// Adds the products of a run to the sums of `M` pixels and `R` vectors; where the weights of the next run start.
 #[inline(always)]
-unsafe fn products<T: Float, V: Vector<T>, const M: usize, const R: usize>(
+unsafe fn products<T: Float, V: Vector<T>, P: Products<T, V>, const M: usize, const R: usize>(
     sums: &mut [[V; R]; M],
     run: &Run,
     x: [*const T; M],
@@ -158,16 +168,7 @@ unsafe fn products<T: Float, V: Vector<T>, const M: usize, const R: usize>(
             *place = place.add(run.offset);
         }
         for step in 0..run.steps {
-            let mut weights = [V::splat(T::ZERO); R];
-            for j in 0..R {
-                weights[j] = V::load(w.add(j * V::N));
-            }
-            for i in 0..M {
-                let value = V::splat(*from[i].add(step));
-                for j in 0..R {
-                    sums[i][j] = value.fma(weights[j], sums[i][j]);
-                }
-            }
+            P::step(sums, from, step, w);
             w = w.add(width);
         }
         w.add(run.skip * width)
@@ -176,7 +177,11 @@ unsafe fn products<T: Float, V: Vector<T>, const M: usize, const R: usize>(
 
 /// `M` pixels times `R` vectors from output `column` on; pixels behind the last repeat it and are not stored.
 #[inline(always)]
-unsafe fn tile<T: Float, V: Vector<T>, const M: usize, const R: usize>(panel: &Panel<'_, T>, pixels: &[Pixel], column: usize) {
+unsafe fn tile<T: Float, V: Vector<T>, P: Products<T, V>, const M: usize, const R: usize>(
+    panel: &Panel<'_, T>,
+    pixels: &[Pixel],
+    column: usize,
+) {
     let zero = V::splat(T::ZERO);
     // Hidden from the compiler, so that it stays in memory: the registers hold the partial sums.
     let mut total = MaybeUninit::<[[V; R]; M]>::uninit();
@@ -201,7 +206,7 @@ unsafe fn tile<T: Float, V: Vector<T>, const M: usize, const R: usize>(panel: &P
             total.write(read(panel, pixels, column));
         }
         for run in panel.runs {
-            w = products::<T, V, M, R>(&mut sums, run, x, w, panel.width);
+            w = products::<T, V, P, M, R>(&mut sums, run, x, w, panel.width);
             if run.close {
                 let total = total.as_mut_ptr().cast::<V>();
                 for i in 0..M {
@@ -245,23 +250,52 @@ unsafe fn read<T: Float, V: Vector<T>, const M: usize, const R: usize>(
 
 /// All pixels against `R` vectors: whole tiles of `M`, then half ones, then single pixels.
 #[inline(always)]
-unsafe fn sweep<T: Float, V: Vector<T>, const M: usize, const H: usize, const R: usize>(panel: &Panel<'_, T>, column: usize) {
+unsafe fn sweep<T: Float, V: Vector<T>, P: Products<T, V>, const M: usize, const H: usize, const R: usize>(
+    panel: &Panel<'_, T>,
+    column: usize,
+) {
     let mut rest = panel.pixels;
     while !rest.is_empty() {
         // SAFETY: the caller's promise about runs holds for every pixel.
         let done = unsafe {
             if rest.len() > H {
-                tile::<T, V, M, R>(panel, rest, column);
+                tile::<T, V, P, M, R>(panel, rest, column);
                 M
             } else if rest.len() > 1 {
-                tile::<T, V, H, R>(panel, rest, column);
+                tile::<T, V, P, H, R>(panel, rest, column);
                 H
             } else {
-                tile::<T, V, 1, R>(panel, rest, column);
+                tile::<T, V, P, 1, R>(panel, rest, column);
                 1
             }
         };
         rest = &rest[done.min(rest.len())..];
+    }
+}
+
+/// Runs a panel over the pixels of a block.
+#[inline(always)]
+fn run<T: Float, V: Vector<T>, P: Products<T, V>>(panel: &Panel<'_, T>) {
+    let vectors = panel.width / V::N;
+    let mut j = 0;
+    while j < vectors && j * V::N < panel.live {
+        let column = j * V::N;
+        // SAFETY: as the caller says.
+        unsafe {
+            if V::TILE.1 >= 4 && V::N > 1 {
+                match vectors - j {
+                    1 => sweep::<T, V, P, 8, 4, 1>(panel, column),
+                    2 => sweep::<T, V, P, 8, 4, 2>(panel, column),
+                    3 => sweep::<T, V, P, 8, 4, 3>(panel, column),
+                    _ => sweep::<T, V, P, 6, 3, 4>(panel, column),
+                }
+            } else if V::N > 1 {
+                sweep::<T, V, P, 6, 3, 2>(panel, column);
+            } else {
+                sweep::<T, V, P, 2, 1, 4>(panel, column);
+            }
+        }
+        j += if V::N > 1 { V::TILE.1 } else { 4 };
     }
 }
 
@@ -271,26 +305,13 @@ levels! {
     /// Safety is the caller's: every run of every pixel lies inside the input at `x`, `live` channels of every pixel inside
     /// the output at `y`, nobody else touches them, and there are as many rows of weights as steps.
     pub fn run_panel<T, V>(panel: &Panel<'_, T>) {
-        let vectors = panel.width / V::N;
-        let mut j = 0;
-        while j < vectors && j * V::N < panel.live {
-            let column = j * V::N;
-            // SAFETY: as the caller says.
-            unsafe {
-                if V::TILE.1 >= 4 && V::N > 1 {
-                    match vectors - j {
-                        1 => sweep::<T, V, 8, 4, 1>(panel, column),
-                        2 => sweep::<T, V, 8, 4, 2>(panel, column),
-                        3 => sweep::<T, V, 8, 4, 3>(panel, column),
-                        _ => sweep::<T, V, 6, 3, 4>(panel, column),
-                    }
-                } else if V::N > 1 {
-                    sweep::<T, V, 6, 3, 2>(panel, column);
-                } else {
-                    sweep::<T, V, 2, 1, 4>(panel, column);
-                }
-            }
-            j += if V::N > 1 { V::TILE.1 } else { 4 };
-        }
+        run::<T, V, Fused>(panel);
+    }
+}
+
+pair_levels! {
+    /// The same where elements of the input and the weights are pairs of bfloat16.
+    pub fn run_pairs<V, P>(panel: &Panel<'_, f32>) {
+        run::<f32, V, P>(panel);
     }
 }

@@ -4,8 +4,10 @@
 //! once a layer ([`pack`]), then panels of them meet blocks of pixels in the micro-kernel ([`kernel`]). A sum runs over the
 //! taps and 64 channels in a fixed order, or in 16 parts where outputs are [`few`], whatever the image's size, the number of
 //! threads or the instruction set. Windows of 3x3
-//! at stride 1 have a faster way with a different rounding ([`winograd`]); the caller chooses.
+//! at stride 1 have a faster way with a different rounding ([`winograd`]); the caller chooses. So does he where inputs and weights are
+//! to be rounded to bfloat16 ([`paired`]): two channels are one step of a sum then.
 
+mod arithmetic;
 mod bias;
 mod depthwise;
 mod depthwise_gradient;
@@ -14,6 +16,8 @@ mod direct;
 mod few;
 mod kernel;
 mod pack;
+mod pack_pairs;
+mod paired;
 mod plan;
 pub(crate) mod scratch;
 mod weight_grad;
@@ -21,11 +25,13 @@ mod winograd;
 
 pub use bias::bias_gradient;
 pub use depthwise::convolve_depthwise_volume;
+pub use paired::{convolve_pairs, pack_pairs, weight_gradient_pairs};
 pub use winograd::{convolve_winograd, winograd_pack, winograd_weight_gradient};
 
 use crate::ensure_shape;
 use crate::error::{Result, expect_len};
 use crate::simd::Float;
+use arithmetic::Single;
 use direct::Problem;
 use kernel::Epilogue;
 use plan::{Axis, Panels, Window};
@@ -163,11 +169,11 @@ pub fn convolve<T: Float>(
     let epilogue = Epilogue::checked(bias, scale, shift, rectifies(activation)?, groups * outputs)?;
     let windows = Windows::new((kh, kw), (stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w));
     let (rows, columns) = windows.axes(direction_of(scatter)?, (h, w), (oh, ow))?;
-    let problem = Problem { n, rows, columns, panels: Panels { groups, channels, outputs } };
+    let problem = Problem { n, rows, columns, panels: Panels { groups, channels, outputs }, channels };
     if problem.panels.side_by_side(&problem.rows, &problem.columns) {
         return depthwise::run_groups(y, x, packed, epilogue, (kh, kw), &problem);
     }
-    direct::run(y, x, packed, epilogue, problem)
+    direct::run::<T, Single>(y, x, packed, epilogue, problem)
 }
 
 /// As [`convolve`] with one channel and one output a group; the weight is (groups, 1, kh, kw) as it is.
@@ -206,7 +212,7 @@ pub fn convolve_depthwise<T: Float>(
     let epilogue = Epilogue::checked(bias, scale, shift, rectifies(activation)?, channels)?;
     let windows = Windows::new((kh, kw), (stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w));
     let (rows, columns) = windows.axes(direction_of(scatter)?, (h, w), (oh, ow))?;
-    let problem = Problem { n, rows, columns, panels: Panels { groups: channels, channels: 1, outputs: 1 } };
+    let problem = Problem { n, rows, columns, panels: Panels { groups: channels, channels: 1, outputs: 1 }, channels: 1 };
     depthwise::run(y, x, weight, epilogue, (kh, kw), &problem)
 }
 
@@ -241,9 +247,9 @@ pub fn weight_gradient<T: Float>(
     expect_len("large", large.len(), &[n, h, w, groups, channels])?;
     let windows = Windows::new((kh, kw), (stride_h, stride_w), (pad_h, pad_w), (dilation_h, dilation_w));
     let (rows, columns) = windows.axes(Direction::Gather, (h, w), (oh, ow))?;
-    let problem = Problem { n, rows, columns, panels: Panels { groups, channels, outputs } };
+    let problem = Problem { n, rows, columns, panels: Panels { groups, channels, outputs }, channels };
     if groups > 1 && outputs == channels && matches!(channels, 1 | 2 | 4 | 8) {
         return depthwise_gradient::weight_gradient(dw, small, large, &problem);
     }
-    weight_grad::run(dw, small, large, problem)
+    weight_grad::run::<T, Single>(dw, small, large, problem)
 }

@@ -24,7 +24,7 @@ pub struct Weight<'a, T> {
 }
 
 /// Elements between two outer rows of the transposing scratch: an odd number of cache lines apart.
-fn pitch(inner: usize) -> usize {
+pub fn pitch(inner: usize) -> usize {
     inner.div_ceil(32) * 32 + 16
 }
 
@@ -38,11 +38,7 @@ impl<T: Float> Weight<'_, T> {
             Direction::Gather => (live, depth, group * panels.outputs + k * WIDTH, c * BLOCK),
             Direction::Scatter => (depth, live, group * panels.channels + c * BLOCK, k * WIDTH),
         };
-        let pitch = pitch(inner * taps);
-        for (i, row) in stage.chunks_exact_mut(pitch).take(outer).enumerate() {
-            let start = ((first + i) * self.second + second) * taps;
-            row[..inner * taps].copy_from_slice(&self.values[start..start + inner * taps]);
-        }
+        let pitch = self.lay_out(stage, outer, inner, (first, second));
         let (step_k, step_c) = match self.direction {
             Direction::Gather => (pitch, taps),
             Direction::Scatter => (taps, pitch),
@@ -65,6 +61,17 @@ impl<T: Float> Weight<'_, T> {
                 }
             }
         }
+    }
+
+    /// Copies a part of the weight, from a first and a second channel on: whole rows, so many elements apart.
+    pub fn lay_out(&self, stage: &mut [T], outer: usize, inner: usize, from: (usize, usize)) -> usize {
+        let taps = self.kh * self.kw;
+        let pitch = pitch(inner * taps);
+        for (i, row) in stage.chunks_exact_mut(pitch).take(outer).enumerate() {
+            let start = ((from.0 + i) * self.second + from.1) * taps;
+            row[..inner * taps].copy_from_slice(&self.values[start..start + inner * taps]);
+        }
+        pitch
     }
 
     /// The same as `dst[output][tap][channel]`, for [`super::few`]: lines of so many elements, this block's from the second number on.
@@ -184,6 +191,19 @@ pub struct Image<'a, T> {
 impl<T: Float> Image<'_, T> {
     /// Copies `depth` channels from `channel` on of a patch into `dst[row][column][depth]`.
     pub fn copy(&self, dst: &mut [T], patch: Patch, channel: usize, depth: usize) {
+        self.copy_with(dst, patch, channel, (depth, depth), |out, from, pitch| {
+            if depth == pitch {
+                out.copy_from_slice(&from[..out.len()]);
+            } else {
+                gather(out, depth, from, pitch, depth);
+            }
+        });
+    }
+
+    /// The same into `dst[row][column][depth.1]` through a function of a row's pixels, the `depth.0` channels of the first and what is
+    /// behind them, and the elements from one to the next.
+    pub fn copy_with(&self, dst: &mut [T], patch: Patch, channel: usize, depth: (usize, usize), copy: impl Fn(&mut [T], &[T], usize)) {
+        let (live, depth) = depth;
         let line = patch.columns * depth;
         if line == 0 {
             return;
@@ -192,19 +212,14 @@ impl<T: Float> Image<'_, T> {
         let inside = (self.w as isize - patch.column.max(0)).clamp(0, (patch.columns - left) as isize) as usize;
         for (i, out) in dst.chunks_exact_mut(line).take(patch.rows).enumerate() {
             let row = patch.row + i as isize;
-            if row < 0 || row >= self.h as isize || inside == 0 {
+            if row < 0 || row >= self.h as isize || inside == 0 || live == 0 {
                 out.fill(T::ZERO);
                 continue;
             }
             out[..left * depth].fill(T::ZERO);
             out[(left + inside) * depth..].fill(T::ZERO);
-            let out = &mut out[left * depth..(left + inside) * depth];
             let start = (row as usize * self.w + patch.column.max(0) as usize) * self.channels + channel;
-            if depth == self.channels {
-                out.copy_from_slice(&self.values[start..start + inside * depth]);
-                continue;
-            }
-            gather(out, depth, &self.values[start..], self.channels, depth);
+            copy(&mut out[left * depth..(left + inside) * depth], &self.values[start..], self.channels);
         }
     }
 }

@@ -6,16 +6,19 @@
 
 #![allow(clippy::needless_range_loop)] // a tile of registers reads best by its two indices
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
+use super::arithmetic::Arithmetic;
 use super::direct::Problem;
 use super::pack::{Image, Patch, gather};
 use super::plan::{BLOCK, Pitch, Run, WIDTH, runs};
 use super::scratch;
 use crate::error::Result;
-use crate::levels;
+use crate::simd::pairs::{Fused, Products};
 use crate::simd::{Float, Vector};
 use crate::threads::{self, Shared};
+use crate::{levels, pair_levels};
 
 /// Pixels of a unit: both maps' parts stay in the first-level cache.
 const UNIT: usize = 64;
@@ -29,7 +32,8 @@ const SUMS: usize = 1 << 16;
 const FEW: usize = 8;
 
 /// A unit's part of both maps, and the sums that it is added to.
-struct Outer<'a, T> {
+#[derive(Debug)]
+pub struct Outer<'a, T> {
     runs: &'a [Run],
     x: &'a [T],
     pitch: Pitch,
@@ -53,7 +57,12 @@ impl<T> Outer<'_, T> {
 
 /// Adds `M` rows of the large map times `R` vectors of the small one, over all pixels of the unit.
 #[inline(always)]
-unsafe fn tile<T: Float, V: Vector<T>, const M: usize, const R: usize>(outer: &Outer<'_, T>, x: usize, column: usize, to: *mut T) {
+unsafe fn tile<T: Float, V: Vector<T>, P: Products<T, V>, const M: usize, const R: usize>(
+    outer: &Outer<'_, T>,
+    x: usize,
+    column: usize,
+    to: *mut T,
+) {
     let mut sums = [[V::splat(T::ZERO); R]; M];
     // SAFETY: the caller gives a run's elements inside the copied maps, and sums of as many rows.
     unsafe {
@@ -61,16 +70,11 @@ unsafe fn tile<T: Float, V: Vector<T>, const M: usize, const R: usize>(outer: &O
         for row in 0..outer.h {
             let mut from = outer.x.as_ptr().add(x + row * outer.pitch.row);
             for _ in 0..outer.w {
-                let mut gradient = [V::splat(T::ZERO); R];
-                for j in 0..R {
-                    gradient[j] = V::load(dy.add(j * V::N));
-                }
+                let mut rows = [from; M];
                 for i in 0..M {
-                    let value = V::splat(*from.add(i));
-                    for j in 0..R {
-                        sums[i][j] = value.fma(gradient[j], sums[i][j]);
-                    }
+                    rows[i] = from.add(i);
                 }
+                P::step(&mut sums, rows, 0, dy);
                 dy = dy.add(outer.width);
                 from = from.add(outer.pitch.pixel);
             }
@@ -86,7 +90,10 @@ unsafe fn tile<T: Float, V: Vector<T>, const M: usize, const R: usize>(outer: &O
 
 /// All rows of all runs against `R` vectors: tiles of `M`, then of `H`, then single rows.
 #[inline(always)]
-unsafe fn sweep<T: Float, V: Vector<T>, const M: usize, const H: usize, const R: usize>(outer: &Outer<'_, T>, column: usize) {
+unsafe fn sweep<T: Float, V: Vector<T>, P: Products<T, V>, const M: usize, const H: usize, const R: usize>(
+    outer: &Outer<'_, T>,
+    column: usize,
+) {
     let mut to = outer.sums;
     for run in outer.runs {
         let mut step = 0;
@@ -95,13 +102,13 @@ unsafe fn sweep<T: Float, V: Vector<T>, const M: usize, const H: usize, const R:
             // SAFETY: the run's rows lie inside the copied map and the sums.
             unsafe {
                 let done = if left >= M {
-                    tile::<T, V, M, R>(outer, x, column, to);
+                    tile::<T, V, P, M, R>(outer, x, column, to);
                     M
                 } else if left >= H {
-                    tile::<T, V, H, R>(outer, x, column, to);
+                    tile::<T, V, P, H, R>(outer, x, column, to);
                     H
                 } else {
-                    tile::<T, V, 1, R>(outer, x, column, to);
+                    tile::<T, V, P, 1, R>(outer, x, column, to);
                     1
                 };
                 to = to.add(done * outer.width);
@@ -203,36 +210,49 @@ levels! {
     }
 }
 
-levels! {
-    /// Adds a unit to the sums of a panel; the sums hold `width` elements for each step of each run.
-    fn add_unit<T, V>(outer: &Outer<'_, T>) {
-        let vectors = outer.width / V::N;
-        let most = if V::N > 1 { V::TILE.1 } else { 4 };
-        let mut j = 0;
-        while j < vectors {
-            let column = j * V::N;
-            // SAFETY: the copied maps and the sums have these sizes.
-            unsafe {
-                if V::TILE.1 >= 4 && V::N > 1 {
-                    match vectors - j {
-                        1 => sweep::<T, V, 8, 4, 1>(outer, column),
-                        2 => sweep::<T, V, 8, 4, 2>(outer, column),
-                        3 => sweep::<T, V, 8, 4, 3>(outer, column),
-                        _ => sweep::<T, V, 6, 2, 4>(outer, column),
-                    }
-                } else if V::N > 1 {
-                    sweep::<T, V, 6, 2, 2>(outer, column);
-                } else {
-                    sweep::<T, V, 2, 1, 4>(outer, column);
+/// Adds a unit to the sums of a panel; the sums hold `width` elements for each step of each run.
+#[inline(always)]
+fn add<T: Float, V: Vector<T>, P: Products<T, V>>(outer: &Outer<'_, T>) {
+    let vectors = outer.width / V::N;
+    let most = if V::N > 1 { V::TILE.1 } else { 4 };
+    let mut j = 0;
+    while j < vectors {
+        let column = j * V::N;
+        // SAFETY: the copied maps and the sums have these sizes.
+        unsafe {
+            if V::TILE.1 >= 4 && V::N > 1 {
+                match vectors - j {
+                    1 => sweep::<T, V, P, 8, 4, 1>(outer, column),
+                    2 => sweep::<T, V, P, 8, 4, 2>(outer, column),
+                    3 => sweep::<T, V, P, 8, 4, 3>(outer, column),
+                    _ => sweep::<T, V, P, 6, 2, 4>(outer, column),
                 }
+            } else if V::N > 1 {
+                sweep::<T, V, P, 6, 2, 2>(outer, column);
+            } else {
+                sweep::<T, V, P, 2, 1, 4>(outer, column);
             }
-            j += most;
         }
+        j += most;
+    }
+}
+
+levels! {
+    /// Adds a unit of elements.
+    pub fn add_unit<T, V>(outer: &Outer<'_, T>) {
+        add::<T, V, Fused>(outer);
+    }
+}
+
+pair_levels! {
+    /// Adds a unit whose elements are pairs of pixels.
+    pub fn add_pairs<V, P>(outer: &Outer<'_, f32>) {
+        add::<f32, V, P>(outer);
     }
 }
 
 /// Everything that tasks share; the problem's channels are the large map's, its outputs the small map's.
-struct Job<'a, T> {
+struct Job<'a, T, A> {
     problem: Problem,
     h: usize,
     w: usize,
@@ -248,9 +268,10 @@ struct Job<'a, T> {
     small: &'a [T],
     large: &'a [T],
     taps: usize,
+    arithmetic: PhantomData<A>,
 }
 
-impl<T: Float> Job<'_, T> {
+impl<T: Float, A: Arithmetic<T>> Job<'_, T, A> {
     fn units(&self) -> (usize, usize) {
         (self.problem.rows.output.div_ceil(self.h), self.problem.columns.output.div_ceil(self.w))
     }
@@ -285,22 +306,35 @@ impl<T: Float> Job<'_, T> {
         let total = self.problem.n * down * across;
         let start = total * chunk / self.chunks;
         let (large, small) = self.copies();
-        let (xs, dys) = copy.split_at_mut(large * cs.len());
+        let (xs, rest) = copy.split_at_mut(large * cs.len());
+        let (dys, stage) = rest.split_at_mut(small * ks.len());
         for unit in start..total * (chunk + 1) / self.chunks {
             let place = (unit / (down * across), unit / across % down * self.h, unit % across * self.w);
             let (h, w) = (self.h.min(self.problem.rows.output - place.1), self.w.min(self.problem.columns.output - place.2));
             for (dy, k) in dys.chunks_exact_mut(small).zip(ks.clone()) {
-                self.copy_small(dy, place, (h, w), at.0 * panels.outputs + k * WIDTH, (self.width(k), panels.live(k)));
+                self.copy_small((dy, stage), place, (h, w), at.0 * panels.outputs + k * WIDTH, (self.width(k), panels.live(k)));
             }
             for (x, c) in xs.chunks_exact_mut(large).zip(cs.clone()) {
-                let (x, pitch) = self.large(x, place, (h, w), at.0 * panels.channels + c * BLOCK, panels.depth(c));
+                let (x, pitch) = self.large((x, stage), place, (h, w), at.0 * panels.channels + c * BLOCK, panels.depth(c));
                 let first = unit == start;
                 let list = self.runs((place.1, h), (place.2, w), panels.depth(c), pitch, first);
-                let step = Pitch { pixel: self.problem.columns.in_step * pitch.pixel, row: self.problem.rows.in_step * pitch.row };
+                let step =
+                    Pitch { pixel: A::TOGETHER * self.problem.columns.in_step * pitch.pixel, row: self.problem.rows.in_step * pitch.row };
                 for (dy, k) in dys.chunks_exact(small).zip(ks.clone()) {
                     let sums = sums.wrapping_add(self.place(at, k, c));
-                    let outer = Outer { runs: &list, x, pitch: step, dy, h, w, width: self.width(k), live: panels.live(k), sums, first };
-                    if self.few { add_few(&outer) } else { add_unit(&outer) }
+                    let outer = Outer {
+                        runs: &list,
+                        x,
+                        pitch: step,
+                        dy,
+                        h,
+                        w: w.div_ceil(A::TOGETHER),
+                        width: self.width(k),
+                        live: panels.live(k),
+                        sums,
+                        first,
+                    };
+                    if self.few { add_few(&outer) } else { A::add(&outer) }
                 }
             }
         }
@@ -319,7 +353,7 @@ impl<T: Float> Job<'_, T> {
     /// A unit's part of some channels of the large map: a copy with the zeros around it, or where it lies.
     fn large<'b>(
         &'b self,
-        x: &'b mut [T],
+        to: (&'b mut [T], &mut [T]),
         at: (usize, usize, usize),
         size: (usize, usize),
         channel: usize,
@@ -336,11 +370,40 @@ impl<T: Float> Job<'_, T> {
             return (&image.values[start..], Pitch { pixel: channels, row: columns.input * channels });
         }
         let (ph, pw) = self.problem.patch(size.0, size.1);
-        image.copy(x, Patch { row, rows: ph, column, columns: pw }, channel, depth);
+        let (x, stage) = to;
+        let patch = Patch { row, rows: ph, column, columns: pw };
+        if A::TOGETHER == 1 {
+            image.copy(x, patch, channel, depth);
+        } else {
+            image.copy(stage, patch, channel, depth);
+            for (to, from) in x.chunks_exact_mut(pw * depth).zip(stage.chunks_exact(pw * depth)).take(ph) {
+                A::join(to, pw * depth, from, 0, columns.in_step * depth);
+            }
+        }
         (x, Pitch { pixel: depth, row: pw * depth })
     }
 
-    fn copy_small(&self, dy: &mut [T], at: (usize, usize, usize), size: (usize, usize), channel: usize, widths: (usize, usize)) {
+    /// A unit's part of some channels of the small map.
+    fn copy_small(
+        &self,
+        to: (&mut [T], &mut [T]),
+        at: (usize, usize, usize),
+        size: (usize, usize),
+        channel: usize,
+        widths: (usize, usize),
+    ) {
+        let (dy, stage) = to;
+        if A::TOGETHER == 1 {
+            return self.copy_pixels(dy, at, size, channel, widths);
+        }
+        self.copy_pixels(stage, at, size, channel, widths);
+        let (row, pairs) = (size.1 * widths.0, size.1.div_ceil(A::TOGETHER) * widths.0);
+        for (to, from) in dy.chunks_exact_mut(pairs).zip(stage.chunks_exact(row)).take(size.0) {
+            A::join(to, widths.0, from, A::TOGETHER * widths.0, widths.0);
+        }
+    }
+
+    fn copy_pixels(&self, dy: &mut [T], at: (usize, usize, usize), size: (usize, usize), channel: usize, widths: (usize, usize)) {
         let (rows, columns) = (self.problem.rows.output, self.problem.columns.output);
         let channels = self.problem.panels.groups * self.problem.panels.outputs;
         for (row, out) in dy.chunks_exact_mut(size.1 * widths.0).take(size.0).enumerate() {
@@ -376,7 +439,8 @@ impl<T: Float> Job<'_, T> {
                 let to = unsafe { dw.slice(row * taps, some * taps) };
                 for (i, channel) in to.chunks_exact_mut(taps).enumerate() {
                     for (tap, value) in channel.iter_mut().enumerate() {
-                        *value = sums[(tap * depth + near + i) * steps.0 + out * steps.1];
+                        let sum = sums[(tap * depth + near + i) * steps.0 + out * steps.1];
+                        *value = if A::TOGETHER > 1 { sum.nearest_bfloat16() } else { sum };
                     }
                 }
             }
@@ -396,7 +460,7 @@ levels! {
 ///
 /// # Errors
 /// [`crate::error::Error::Memory`].
-pub fn run<T: Float>(dw: &mut [T], small: &[T], large: &[T], problem: Problem) -> Result {
+pub fn run<T: Float, A: Arithmetic<T>>(dw: &mut [T], small: &[T], large: &[T], problem: Problem) -> Result {
     if small.is_empty() || large.is_empty() || dw.is_empty() {
         dw.fill(T::ZERO);
         return Ok(());
@@ -405,14 +469,14 @@ pub fn run<T: Float>(dw: &mut [T], small: &[T], large: &[T], problem: Problem) -
     let panels = problem.panels;
     let taps = problem.rows.phases[0].taps.len() * problem.columns.phases[0].taps.len();
     let (h, w) = problem.block(UNIT, problem.columns.narrow(UNIT), panels.depth(0));
-    let few = panels.outputs <= FEW;
+    let few = panels.outputs <= FEW && A::TOGETHER == 1;
     let in_place = few && problem.rows.is_inside() && problem.columns.is_inside();
     let most = taps * BLOCK.min(panels.channels) * WIDTH.min(panels.padded());
-    let mut job = Job { problem, h, w, chunks: 1, together: 1, most, few, in_place, small, large, taps };
+    let mut job = Job { problem, h, w, chunks: 1, together: 1, most, few, in_place, small, large, taps, arithmetic: PhantomData::<A> };
     let (down, across) = job.units();
     let (blocks, count, units) = (panels.blocks(), panels.count(), job.problem.n * down * across);
     job.chunks = PIECES.div_ceil(panels.groups * blocks * count).min(units).max(1);
-    let tasks = |job: &Job<'_, T>| panels.groups * blocks.div_ceil(job.together) * count.div_ceil(job.together);
+    let tasks = |job: &Job<'_, T, A>| panels.groups * blocks.div_ceil(job.together) * count.div_ceil(job.together);
     job.together = if few || 4 * most > SUMS { 1 } else { 2 };
     if tasks(&job) * job.chunks < 2 * threads::num_threads() {
         job.together = 1;
@@ -421,12 +485,14 @@ pub fn run<T: Float>(dw: &mut [T], small: &[T], large: &[T], problem: Problem) -
 }
 
 /// Sums all tasks, and their chunks.
-fn summed<T: Float>(job: &Job<'_, T>, dw: &mut [T], tasks: usize, units: usize) -> Result {
+fn summed<T: Float, A: Arithmetic<T>>(job: &Job<'_, T, A>, dw: &mut [T], tasks: usize, units: usize) -> Result {
     let (panels, some) = (&job.problem.panels, job.together);
     let (blocks, count) = (panels.blocks().div_ceil(some), panels.count().div_ceil(some));
     let task = |i: usize| (i / (blocks * count), i / blocks % count * some, i % blocks * some);
     let (dw, all) = (Shared::new(dw), some * some * job.most);
-    let copied = some * (job.copies().0 + job.copies().1);
+    let (large, small) = job.copies();
+    let stage = if A::TOGETHER > 1 { large.max(small) } else { 0 };
+    let copied = some * (large + small) + stage;
     let cost = (units / job.chunks + 1).saturating_mul(job.h * job.w * all / 8 + 1);
     let failed = scratch::Failure::new();
     if job.chunks == 1 {

@@ -2,7 +2,8 @@
 
 use std::arch::x86_64::*;
 
-use super::Vector;
+use super::pairs::Halves;
+use super::{Float, Vector};
 
 static FIRST_PS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
 static FIRST_PD: [i64; 8] = [-1, -1, -1, -1, 0, 0, 0, 0];
@@ -30,6 +31,11 @@ pub struct F32x8(__m256);
 impl Vector<f32> for F32x8 {
     const N: usize = 8;
     const TILE: (usize, usize) = (6, 2);
+    #[inline(always)]
+    fn nearest_bfloat16(self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm256_castsi256_ps(nearest(self.0)) })
+    }
     #[inline(always)]
     fn splat(x: f32) -> Self {
         // SAFETY: only reached inside `levels!`, on a processor that has the instruction; so below.
@@ -135,6 +141,38 @@ impl Vector<f32> for F32x8 {
     }
 }
 
+/// The nearest bfloat16 of each element, in the upper halves of its bits; see [`super::pairs::nearest`].
+#[inline(always)]
+fn nearest(x: __m256) -> __m256i {
+    // SAFETY: see `splat`.
+    unsafe {
+        let bits = _mm256_castps_si256(x);
+        let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+        let up = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+        let quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x0040_0000));
+        let nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(x, x));
+        _mm256_and_si256(_mm256_blendv_epi8(up, quiet, nan), _mm256_set1_epi32(0xffff_0000_u32 as i32))
+    }
+}
+
+impl Halves for F32x8 {
+    #[inline(always)]
+    fn first(self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(self.0))) })
+    }
+    #[inline(always)]
+    fn second(self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm256_and_ps(self.0, _mm256_castsi256_ps(_mm256_set1_epi32(0xffff_0000_u32 as i32))) })
+    }
+    #[inline(always)]
+    fn joined(self, second: Self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm256_castsi256_ps(_mm256_or_si256(_mm256_srli_epi32::<16>(nearest(self.0)), nearest(second.0))) })
+    }
+}
+
 /// The columns of a square of 8 rows: pairs of rows, then of pairs, then halves of vectors change places.
 #[inline(always)]
 fn turn(rows: [__m256; 8]) -> [__m256; 8] {
@@ -167,6 +205,16 @@ pub struct F64x4(__m256d);
 impl Vector<f64> for F64x4 {
     const N: usize = 4;
     const TILE: (usize, usize) = (6, 2);
+    #[inline(always)]
+    fn nearest_bfloat16(self) -> Self {
+        let mut lanes = [0.0; 4];
+        // SAFETY: four lanes are four elements.
+        unsafe {
+            self.store(lanes.as_mut_ptr());
+            lanes.iter_mut().for_each(|x| *x = x.nearest_bfloat16());
+            Self::load(lanes.as_ptr())
+        }
+    }
     #[inline(always)]
     fn splat(x: f64) -> Self {
         // SAFETY: only reached inside `levels!`, on a processor that has the instruction; so below.

@@ -2,7 +2,8 @@
 
 use std::arch::x86_64::*;
 
-use super::Vector;
+use super::pairs::{Halves, Pairs, Products};
+use super::{Float, Vector};
 
 /// 16 lanes of `f32`.
 #[derive(Clone, Copy)]
@@ -11,6 +12,11 @@ pub struct F32x16(__m512);
 impl Vector<f32> for F32x16 {
     const N: usize = 16;
     const TILE: (usize, usize) = (6, 4);
+    #[inline(always)]
+    fn nearest_bfloat16(self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm512_castsi512_ps(nearest(self.0)) })
+    }
     #[inline(always)]
     fn splat(x: f32) -> Self {
         // SAFETY: only reached inside `levels!`, on a processor that has the instruction; so below.
@@ -110,6 +116,112 @@ impl Vector<f32> for F32x16 {
     }
 }
 
+/// The nearest bfloat16 of each element, in the upper halves of its bits; see [`super::pairs::nearest`].
+#[inline(always)]
+fn nearest(x: __m512) -> __m512i {
+    // SAFETY: see `splat`.
+    unsafe {
+        let bits = _mm512_castps_si512(x);
+        let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+        let up = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+        let nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x, x);
+        let chosen = _mm512_mask_or_epi32(up, nan, bits, _mm512_set1_epi32(0x0040_0000));
+        _mm512_and_si512(chosen, _mm512_set1_epi32(0xffff_0000_u32 as i32))
+    }
+}
+
+impl Halves for F32x16 {
+    #[inline(always)]
+    fn first(self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(self.0))) })
+    }
+    #[inline(always)]
+    fn second(self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm512_and_ps(self.0, _mm512_castsi512_ps(_mm512_set1_epi32(0xffff_0000_u32 as i32))) })
+    }
+    #[inline(always)]
+    fn joined(self, second: Self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { _mm512_castsi512_ps(_mm512_or_si512(_mm512_srli_epi32::<16>(nearest(self.0)), nearest(second.0))) })
+    }
+}
+
+/// Pairs of bfloat16 by the processor's instructions.
+#[derive(Debug)]
+pub struct Instruction;
+
+impl Products<f32, F32x16> for Instruction {
+    #[inline(always)]
+    unsafe fn step<const M: usize, const R: usize>(sums: &mut [[F32x16; R]; M], x: [*const f32; M], at: usize, w: *const f32) {
+        let mut weights = [zero(); R];
+        // SAFETY: as the caller says; only reached inside `pair_levels!`, on a processor that has the instruction.
+        unsafe {
+            for j in 0..R {
+                weights[j] = _mm512_loadu_ps(w.add(j * 16));
+            }
+            for i in 0..M {
+                let value = pairs(_mm512_set1_ps(*x[i].add(at)));
+                for j in 0..R {
+                    sums[i][j] = F32x16(_mm512_dpbf16_ps(sums[i][j].0, value, pairs(weights[j])));
+                }
+            }
+        }
+    }
+}
+
+impl Pairs<F32x16> for Instruction {
+    #[inline(always)]
+    fn joined(first: F32x16, second: F32x16) -> F32x16 {
+        // The first numbers, then the second ones: they change places by turns.
+        const TURNS: [i16; 32] = {
+            let mut turns = [0; 32];
+            let mut i = 0;
+            while i < 32 {
+                turns[i] = (i / 2 + i % 2 * 16) as i16;
+                i += 1;
+            }
+            turns
+        };
+        // SAFETY: as in `step`; the table has a vector's places.
+        unsafe {
+            let turns = _mm512_loadu_si512(TURNS.as_ptr().cast());
+            let rounded = elements(_mm512_cvtne2ps_pbh(second.0, first.0));
+            F32x16(_mm512_castsi512_ps(_mm512_permutexvar_epi16(turns, rounded)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn neighbours(from: *const f32, left: usize) -> F32x16 {
+        // SAFETY: as in `step`, and the caller vouches for the memory.
+        unsafe {
+            let (low, high) = if left >= 32 {
+                (_mm512_loadu_ps(from), _mm512_loadu_ps(from.add(16)))
+            } else if left > 16 {
+                (_mm512_loadu_ps(from), F32x16::load_first(from.add(16), left - 16).0)
+            } else {
+                (F32x16::load_first(from, left).0, zero())
+            };
+            F32x16(_mm512_castsi512_ps(elements(_mm512_cvtne2ps_pbh(high, low))))
+        }
+    }
+}
+
+/// A vector's bits as pairs.
+#[inline(always)]
+fn pairs(x: __m512) -> __m512bh {
+    // SAFETY: both are 512 bits without a meaning of their own.
+    unsafe { std::mem::transmute(x) }
+}
+
+/// Pairs as bits.
+#[inline(always)]
+fn elements(x: __m512bh) -> __m512i {
+    // SAFETY: both are 512 bits without a meaning of their own.
+    unsafe { std::mem::transmute(x) }
+}
+
 #[inline(always)]
 fn zero() -> __m512 {
     // SAFETY: see `splat`.
@@ -155,6 +267,16 @@ pub struct F64x8(__m512d);
 impl Vector<f64> for F64x8 {
     const N: usize = 8;
     const TILE: (usize, usize) = (6, 4);
+    #[inline(always)]
+    fn nearest_bfloat16(self) -> Self {
+        let mut lanes = [0.0; 8];
+        // SAFETY: eight lanes are eight elements.
+        unsafe {
+            self.store(lanes.as_mut_ptr());
+            lanes.iter_mut().for_each(|x| *x = x.nearest_bfloat16());
+            Self::load(lanes.as_ptr())
+        }
+    }
     #[inline(always)]
     fn splat(x: f64) -> Self {
         // SAFETY: only reached inside `levels!`, on a processor that has the instruction; so below.

@@ -80,6 +80,8 @@ pub trait Float:
     fn round_even(self) -> Self;
     /// Towards zero.
     fn trunc(self) -> Self;
+    /// The nearest bfloat16.
+    fn nearest_bfloat16(self) -> Self;
     /// Not a number.
     const NAN: Self;
     /// Distance from 1 to the next value.
@@ -155,6 +157,10 @@ macro_rules! float {
             #[inline(always)]
             fn trunc(self) -> Self {
                 self.trunc()
+            }
+            #[inline(always)]
+            fn nearest_bfloat16(self) -> Self {
+                f32::from_bits(super::pairs::nearest(self as f32)) as $t
             }
         }
     };

@@ -1,7 +1,8 @@
 //! One body for every instruction set.
 //!
 //! A kernel is written once, generic over its vector type, inside [`levels!`](crate::levels). The macro makes a copy for
-//! AVX-512, one for AVX2 + FMA (on aarch64 one for NEON) and a portable one, and picks by [`level`] at run time. All give the same bits:
+//! AVX-512, one for AVX2 + FMA (on aarch64 one for NEON) and a portable one, and picks by [`level`] at run time; kernels over [`pairs`]
+//! of bfloat16 have one more for processors that multiply them. All give the same bits:
 //! multiply-adds are fused where written (`mul_add`, [`Vector::fma`]) and nowhere else, and sums along vectors use
 //! [`LANES`] virtual lanes whatever the width.
 
@@ -12,10 +13,13 @@ mod avx512;
 mod float;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+pub mod pairs;
 mod portable;
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
+#[cfg(target_arch = "x86_64")]
+pub use avx512::Instruction;
 pub use float::{Float, Number};
 
 /// Virtual lanes of a sum along a vector.
@@ -27,6 +31,8 @@ pub trait Vector<T>: Copy {
     const N: usize;
     /// Registers that an accumulator tile may fill: (rows, vectors).
     const TILE: (usize, usize);
+    /// Each element's nearest bfloat16.
+    fn nearest_bfloat16(self) -> Self;
     /// All elements `x`.
     fn splat(x: T) -> Self;
     /// `N` elements from memory of any alignment.
@@ -113,7 +119,7 @@ static LEVEL: AtomicU8 = AtomicU8::new(u8::MAX);
 
 /// Names of the levels, by number.
 #[cfg(not(target_arch = "aarch64"))]
-pub const LEVEL_NAMES: [&str; 3] = ["portable", "avx2", "avx512"];
+pub const LEVEL_NAMES: [&str; 4] = ["portable", "avx2", "avx512", "avx512_bf16"];
 /// Names of the levels, by number.
 #[cfg(target_arch = "aarch64")]
 pub const LEVEL_NAMES: [&str; 2] = ["portable", "neon"];
@@ -128,7 +134,7 @@ pub fn best_level() -> u8 {
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512dq");
         if avx2 && avx512 {
-            return 2;
+            return if is_x86_feature_detected!("avx512bf16") { 3 } else { 2 };
         }
         if avx2 {
             return 1;
@@ -157,29 +163,41 @@ pub fn set_level(level: u8) {
     LEVEL.store(level.min(best_level()), Ordering::Relaxed);
 }
 
-/// Rounding to nearest with denormals kept, until dropped; a library built with -Ofast turns denormals off in the thread
-/// that loads it, which would change results.
+/// How this thread rounds, to nearest, and what becomes of denormal numbers, until dropped; a library built with -Ofast turns
+/// them off in the thread that loads it, which would change results.
 #[derive(Debug)]
 pub struct FloatMode {
     before: control::Word,
+    mode: control::Word,
 }
 
 impl FloatMode {
-    /// Sets the IEEE default mode in this thread.
+    /// Sets the IEEE default mode in this thread: denormal numbers are kept.
     #[inline]
     pub fn ieee() -> Self {
+        Self::of(control::IEEE)
+    }
+
+    /// Denormal numbers count as zero, read and written.
+    #[inline]
+    pub fn flushing() -> Self {
+        Self::of(control::FLUSHING)
+    }
+
+    #[inline]
+    fn of(mode: control::Word) -> Self {
         let before = control::read();
-        if before & control::MODE != control::IEEE {
-            control::write(control::IEEE);
+        if before & control::MODE != mode {
+            control::write(mode);
         }
-        Self { before }
+        Self { before, mode }
     }
 }
 
 impl Drop for FloatMode {
     #[inline]
     fn drop(&mut self) {
-        if self.before & control::MODE != control::IEEE {
+        if self.before & control::MODE != self.mode {
             control::write(self.before);
         }
     }
@@ -192,6 +210,8 @@ mod control {
     /// Bits that are no flags of what has happened.
     pub const MODE: Word = !0x3f;
     pub const IEEE: Word = 0x1f80;
+    /// The same with both bits for denormal numbers.
+    pub const FLUSHING: Word = 0x9fc0;
 
     #[inline]
     pub fn read() -> Word {
@@ -206,7 +226,10 @@ mod control {
 
     #[inline]
     pub fn write(value: Word) {
-        // SAFETY: `value` was read from the register or is the documented default.
+        if cfg!(miri) {
+            return;
+        }
+        // SAFETY: `value` was read from the register or is the documented default, with denormal numbers on or off.
         unsafe { std::arch::asm!("ldmxcsr [{}]", in(reg) &value, options(nostack, readonly)) };
     }
 }
@@ -218,6 +241,8 @@ mod control {
     /// Default NaN, flush to zero, rounding.
     pub const MODE: Word = 0xf << 22;
     pub const IEEE: Word = 0;
+    /// Flush to zero. Whether a result is denormal is found before it is rounded here, elsewhere behind.
+    pub const FLUSHING: Word = 1 << 24;
 
     #[inline]
     pub fn read() -> Word {
@@ -240,6 +265,7 @@ mod control {
     pub type Word = u32;
     pub const MODE: Word = 0;
     pub const IEEE: Word = 0;
+    pub const FLUSHING: Word = 0;
 
     pub fn read() -> Word {
         IEEE
@@ -315,7 +341,7 @@ macro_rules! levels {
             #[cfg(target_arch = "x86_64")]
             match $crate::simd::level() {
                 // SAFETY: `level` says that the processor has these features.
-                2 => return unsafe { avx512::<$T $(, $C)*>($($arg),*) },
+                2.. => return unsafe { avx512::<$T $(, $C)*>($($arg),*) },
                 // SAFETY: as above.
                 1 => return unsafe { avx2::<$T $(, $C)*>($($arg),*) },
                 _ => {}
@@ -338,7 +364,7 @@ macro_rules! levels {
             #[cfg(target_arch = "x86_64")]
             match $crate::simd::level() {
                 // SAFETY: `level` says that the processor has these features.
-                2 => return unsafe { avx512::<$T $(, $C)*>($($arg),*) },
+                2.. => return unsafe { avx512::<$T $(, $C)*>($($arg),*) },
                 // SAFETY: as above.
                 1 => return unsafe { avx2::<$T $(, $C)*>($($arg),*) },
                 _ => {}

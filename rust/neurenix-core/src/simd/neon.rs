@@ -2,7 +2,8 @@
 
 use std::arch::aarch64::*;
 
-use super::Vector;
+use super::pairs::{Halves, pair};
+use super::{Float, Vector};
 
 macro_rules! neon {
     ($(#[$doc:meta])* $name:ident($vector:ident of $lanes:literal $t:ident) {
@@ -16,6 +17,16 @@ macro_rules! neon {
         impl Vector<$t> for $name {
             const N: usize = $lanes;
             const TILE: (usize, usize) = (6, 4);
+            #[inline(always)]
+            fn nearest_bfloat16(self) -> Self {
+                let mut lanes = [0.0; $lanes];
+                // SAFETY: as many lanes as a vector has.
+                unsafe {
+                    self.store(lanes.as_mut_ptr());
+                    lanes.iter_mut().for_each(|x: &mut $t| *x = x.nearest_bfloat16());
+                    Self::load(lanes.as_ptr())
+                }
+            }
             #[inline(always)]
             fn splat(x: $t) -> Self {
                 // SAFETY: every processor of this architecture has the instruction; so below.
@@ -117,5 +128,29 @@ neon! {
     F64x2(float64x2_t of 2 f64) {
         vdupq_n_f64, vld1q_f64, vst1q_f64, vaddq_f64, vsubq_f64, vmulq_f64, vfmaq_f64, vcgtq_f64, vbslq_f64, vtstq_u64, vdupq_n_u64,
         vld1q_u64, [1u64, 2]
+    }
+}
+
+impl Halves for F32x4 {
+    #[inline(always)]
+    fn first(self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { vreinterpretq_f32_u32(vshlq_n_u32::<16>(vreinterpretq_u32_f32(self.0))) })
+    }
+    #[inline(always)]
+    fn second(self) -> Self {
+        // SAFETY: see `splat`.
+        Self(unsafe { vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(self.0), vdupq_n_u32(0xffff_0000))) })
+    }
+    #[inline(always)]
+    fn joined(self, second: Self) -> Self {
+        let (mut a, mut b) = ([0.0; 4], [0.0; 4]);
+        // SAFETY: as many lanes as a vector has.
+        unsafe {
+            self.store(a.as_mut_ptr());
+            second.store(b.as_mut_ptr());
+            a.iter_mut().zip(b).for_each(|(a, b)| *a = pair(*a, b));
+            Self::load(a.as_ptr())
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Vectors of one element, for processors without AVX2: slow, and right.
 
+use super::pairs::{Halves, pair};
 use super::{Float, Vector};
 
 /// One lane.
@@ -9,6 +10,10 @@ pub struct One<T>(T);
 impl<T: Float> Vector<T> for One<T> {
     const N: usize = 1;
     const TILE: (usize, usize) = (2, 4);
+    #[inline(always)]
+    fn nearest_bfloat16(self) -> Self {
+        Self(self.0.nearest_bfloat16())
+    }
     #[inline(always)]
     fn splat(x: T) -> Self {
         Self(x)
@@ -61,5 +66,20 @@ impl<T: Float> Vector<T> for One<T> {
     #[inline(always)]
     fn fma_where(self, factor: Self, addend: Self, lanes: u32) -> Self {
         if lanes & 1 == 1 { self.fma(factor, addend) } else { addend }
+    }
+}
+
+impl Halves for One<f32> {
+    #[inline(always)]
+    fn first(self) -> Self {
+        Self(f32::from_bits(self.0.to_bits() << 16))
+    }
+    #[inline(always)]
+    fn second(self) -> Self {
+        Self(f32::from_bits(self.0.to_bits() & 0xffff_0000))
+    }
+    #[inline(always)]
+    fn joined(self, second: Self) -> Self {
+        Self(pair(self.0, second.0))
     }
 }
