@@ -1,8 +1,8 @@
 //! How direct convolutions multiply: element by element, or in pairs of bfloat16, two channels or pixels that a sum runs over in one element.
 
 use super::kernel::{Panel, run_pairs, run_panel};
+use super::outer::{Outer, add_pairs, add_unit};
 use super::pack::{Image, Patch};
-use super::weight_grad::{Outer, add_pairs, add_unit};
 use crate::pair_levels;
 use crate::simd::Float;
 

@@ -15,6 +15,7 @@ mod depthwise_tile;
 mod direct;
 mod few;
 mod kernel;
+mod outer;
 mod pack;
 mod pack_pairs;
 mod paired;
