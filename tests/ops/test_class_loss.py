@@ -170,7 +170,7 @@ def test_bits_do_not_depend_on_threads_levels_or_memory_order(classes, smoothing
 def test_errors():
     x = np.zeros((2, 3, 4, 4), np.float32)
     t = np.zeros((2, 4, 4), np.int64)
-    with pytest.raises(ArgumentError, match=r"loss: expected target classes of 0 to 2 or ignore_index=-100, got 7"):
+    with pytest.raises(ArgumentError, match=r"cross_entropy: expected target classes of 0 to 2 or ignore_index=-100, got 7"):
         F.cross_entropy(x, t + 7)
     with pytest.raises(
         ShapeError, match=r"cross_entropy: expected a target of shape \(2, 4, 4\) for input \(2, 3, 4, 4\), got \(2, 1, 4, 4\)"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from neurenix.errors import ArgumentError, RangeError, ShapeError
-from neurenix.ops._arguments import integer
+from neurenix.ops._arguments import integer, saying
 from neurenix.ops.arithmetic import add, div, is_number, mul
 from neurenix.ops.compare import gt
 from neurenix.ops.compound import diag_embed, vstack
@@ -128,6 +128,7 @@ def dsplit(input: Any, indices_or_sections: Any) -> tuple[Tensor, ...]:
     return _named_split("dsplit", input, indices_or_sections, 2, 3)
 
 
+@saying("column_stack")
 def column_stack(tensors: Sequence[Any]) -> Tensor:
     """Side by side, vectors as columns: (n,) and (n, k) give (n, 1 + k).
 

@@ -11,6 +11,7 @@ import numpy as np
 from neurenix import autograd
 from neurenix._typing import Array, Dims, DTypeLike
 from neurenix.errors import ArgumentError, ShapeError
+from neurenix.ops._arguments import saying
 from neurenix.ops.arithmetic import add, div, is_number, mul, operands, sub
 from neurenix.ops.compare import eq, gt, isnan, le, logical_and, logical_not, logical_or, logical_xor, lt
 from neurenix.ops.convert import cast
@@ -234,6 +235,7 @@ class Range(NamedTuple):
     max: Tensor
 
 
+@saying("aminmax")
 def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False) -> Range:
     """The smallest and the largest element, of everything or along ``dim``: a named pair (``min``, ``max``).
 
@@ -283,6 +285,7 @@ def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any
     return x
 
 
+@saying("hstack")
 def hstack(tensors: Sequence[Any]) -> Tensor:
     """Side by side: along the second axis, 1-d tensors along their only one. The other sizes are equal, else a :class:`ShapeError`.
 
@@ -296,6 +299,7 @@ def hstack(tensors: Sequence[Any]) -> Tensor:
     return cat(given, 0 if given and given[0].ndim == 1 else 1)
 
 
+@saying("vstack")
 def vstack(tensors: Sequence[Any]) -> Tensor:
     """One under the other: along the first axis, 1-d tensors as rows. The other sizes are equal, else a :class:`ShapeError`.
 
@@ -309,6 +313,7 @@ def vstack(tensors: Sequence[Any]) -> Tensor:
     return cat([_with_axes(t, 2) for t in tensors], 0)
 
 
+@saying("dstack")
 def dstack(tensors: Sequence[Any]) -> Tensor:
     """One behind the other: along the third axis, which 1-d and 2-d tensors get as (1, n, 1) and (m, n, 1).
 

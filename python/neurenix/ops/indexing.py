@@ -9,6 +9,7 @@ import numpy as np
 from neurenix import autograd, backend, layout
 from neurenix._typing import Array
 from neurenix.errors import DTypeError, RangeError
+from neurenix.ops._arguments import saying
 from neurenix.ops.elementwise import IntegerBinary, common_shape, expanded, integer_map2, scalar
 from neurenix.ops.parts import taken
 from neurenix.ops.reduce import Fold, fold
@@ -155,6 +156,7 @@ def _picked(x: Tensor, axes: list[int], indices: list[Tensor], place: int) -> Te
     return out
 
 
+@saying("take")
 def take(input: Any, index: Any) -> Tensor:
     """Elements of the flattened input at an integer index of any shape, which the result has.
 
