@@ -1,5 +1,7 @@
 """Faults planted in the kernels for tensor cores and in what adds their parts, one at a time: each is noticed in the emulator."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from gpu import emulated
@@ -52,9 +54,9 @@ def conv_beside(device):
 
 
 def conv_halves(device):
-    """Numbers that halves have, so that only sums are rounded."""
+    """Numbers that halves have, so that only sums are rounded; a CPU takes them as they are, for it would round its output too."""
     x, w = (nx.tensor(np.round(image(*s) * 8) / 8).to(device) for s in ((1, 20, 3, 9), (9, 20, 1, 2)))
-    with within("bfloat16"):
+    with nullcontext() if device == "cpu" else within("bfloat16"):
         return F.conv2d(x, w)
 
 

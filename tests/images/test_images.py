@@ -312,3 +312,15 @@ def test_headers_that_promise_more_than_a_file_can_hold_take_no_memory(tmp_path:
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (1 << 40, 1 << 40)})
     with pytest.raises(FileError, match="shorter than its header says"):
         open_image(tmp_path / "b.npy")
+
+
+def test_a_size_that_the_file_has_no_data_for_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, GREY, compression="zlib", rowsperstrip=50)
+    damaged = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        tag = file.pages[0].tags["ImageLength"]
+    damaged[tag.valueoffset : tag.valueoffset + 2] = (60000).to_bytes(2, "little")
+    path.write_bytes(damaged)
+    with pytest.raises(FileError, match=r"a\.tif.*it lists 5 of the 1200 strips or tiles"):
+        read_image(path)

@@ -42,6 +42,7 @@ WRITTEN: Final = frozenset({"Out", "InOut", "Scratch", "IndexOut", "MaskOut", "D
 _ELEMENTS: Final = {"Index": "i64", "IndexOut": "i64", "Mask": "u8", "MaskOut": "u8", "Double": "f64", "DoubleOut": "f64"}
 _RUST_NAMES: Final = {"f16": "half::binary16::f16", "b1": "u8", "b2": "u16", "b4": "u32", "b8": "u64"}
 _MOST_BLOCKS_X: Final = 2**31 - 1
+_WANTED: Final = {"singles": "float32", "floats": "float32 or float64", "wide": "float32 or float64", "integers": "integers"}
 
 
 class Device(Protocol):
@@ -144,8 +145,7 @@ class _Call:
         kind = self._kind(first)
         suffix = sources.suffix_of(self.row, first.dtype)
         if suffix is None:
-            wanted = {"floats": "float32 or float64", "wide": "float32 or float64", "integers": "integers"}.get(self.row.group, "numbers")
-            raise _RefusalError(f"expected {wanted}, got {kind}")
+            raise _RefusalError(f"expected {_WANTED.get(self.row.group, 'numbers')}, got {kind}")
         return suffix
 
     def _kind(self, array: Any) -> str:

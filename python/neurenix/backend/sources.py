@@ -61,6 +61,7 @@ _C_NAMES: Final = {
 }  # fmt: skip
 GROUPS: Final = {
     "floats": ("f32", "f64"),
+    "singles": ("f32",),
     "wide": ("f32", "f64", "i64"),
     "integers": tuple(k for k in KINDS if k[0] in "iu"),
     "numbers": tuple(k for k in KINDS if k != "f16"),

@@ -230,6 +230,9 @@ class _Plane:
         self._tile = (key.tilelength, key.tilewidth) if key.is_tiled else (min(key.rowsperstrip, self._height), self._width)
         self._across, self._down = -(-self._width // self._tile[1]), -(-self._height // self._tile[0])
         self._kept: OrderedDict[int, Array | None] = OrderedDict()
+        have, wanted = min(len(page.dataoffsets), len(page.databytecounts)), self._samples * self._down * self._across
+        if not self._plain and have < wanted:  # where one is left out its place is listed too, as 0
+            raise ValueError(f"it lists {have} of the {wanted} strips or tiles that its size takes")
 
     def read(self, rows: slice, columns: slice) -> Array:
         """Pixels (C, h, w)."""
