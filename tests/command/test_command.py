@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +20,7 @@ import pytest
 import neurenix as nx
 from neurenix import png
 from neurenix.command import COMMANDS, main
+from neurenix.command.files import provenance
 from neurenix.command.predict import load_model
 from neurenix.errors import BusyError
 from neurenix.examples.shared import load_nuclei
@@ -71,6 +74,22 @@ def test_from_two_folders_to_masks_and_scores(folders: tuple[Path, Path], tmp_pa
     table = list(csv.DictReader((tmp_path / "scores.csv").read_text().splitlines()))
     assert [row["image"] for row in table] == [*(f"{i}.png" for i in range(6)), "all"]
     assert float(table[-1]["IoU"]) == pooled["IoU"] > 0.3
+
+
+def test_a_result_says_where_it_came_from(tmp_path, monkeypatch):
+    """Versions, the machine, and the commit of the folder that the command ran in, where it has one."""
+    git = shutil.which("git")
+    if git is None:
+        pytest.skip("needs git")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    found = provenance()
+    assert (found["neurenix"], found["numpy"], found["host"]) == (nx.__version__, np.__version__, platform.node())
+    assert "commit" not in found
+    for command in (["init", "-q"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "one"]):
+        subprocess.run([git, *command], check=True)
+    head = subprocess.run([git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    assert provenance()["commit"] == head
 
 
 def test_tiles_and_parts_give_the_same_files(folders: tuple[Path, Path], tmp_path: Path) -> None:
