@@ -50,9 +50,8 @@ class Blended:
     ----------
     folder : path
     cut : Laps
-    planes : int
-    dtype : numpy.dtype
-        Of the outputs.
+    made : (int, numpy.dtype)
+        Channels and element type of the outputs.
     layers : list of Layer
         What is kept.
     keep : callable

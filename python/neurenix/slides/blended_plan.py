@@ -147,11 +147,7 @@ class _Trial:
         height, width = (min(n, full) for n, full in zip(cut.tile, cut.size, strict=True))
         read = self.shape[0] * height * width * (self._dtype.itemsize + 12)
         planes, kind = made_of_tile(self.model, self.shape[0], cut)
-        return self._base + max(ASSEMBLY, self._arrays((height, width)) + read + planes * height * width * kind.itemsize + self._held)
-
-    def _arrays(self, size: tuple[int, int]) -> int:
-        """Bytes of arrays while a tile of this size is computed."""
-        return self._run(size)[0]
+        return self._base + max(ASSEMBLY, self._run((height, width))[0] + read + planes * height * width * kind.itemsize + self._held)
 
     def work(self, cut: Laps) -> int:
         """Multiply-adds of all tiles."""
