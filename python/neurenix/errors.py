@@ -1,4 +1,37 @@
-"""The exceptions of neurenix: each also is the built-in one that a caller would expect."""
+"""The exceptions of neurenix: each also is the built-in one that a caller would expect.
+
+A text begins with the function that was called, whatever that is made of: ``addmm`` is refused as ``addmm``, not as the
+product inside it. It is looked up when an error is made, so that calls which succeed pay nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import CodeType, FrameType
+
+# Where the functions are that are called by these names; of those loaded so far.
+_ROOMS = tuple(
+    f"neurenix{room}" for room in ("", ".nn.functional", ".nn.init", ".linalg", ".special", ".metrics", ".labelling", ".multiscale")
+)
+
+
+def _is_public(code: CodeType) -> bool:
+    """Whether it is the body of a function that a user finds in a room under its name."""
+    found = (vars(sys.modules[room]).get(code.co_name) for room in _ROOMS if room in sys.modules)
+    return any(code in (getattr(f, "__code__", None), getattr(getattr(f, "__wrapped__", f), "__code__", None)) for f in found)
+
+
+def _called() -> str | None:
+    """The outermost public function of the frames that led here without leaving the library or entering a module's call."""
+    name: str | None = None
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(("neurenix.", "contextlib")):
+        code = frame.f_code
+        if code.co_qualname == "Module.__call__":
+            break
+        name = code.co_name if _is_public(code) else name
+        frame = frame.f_back
+    return name
 
 
 class NeurenixError(Exception):
@@ -14,6 +47,15 @@ class NeurenixError(Exception):
     ShapeError True
     """
 
+    _of_a_call = False  # whether its text begins with the function that was called
+
+    def __init__(self, *texts: object) -> None:
+        if self._of_a_call and len(texts) == 1:
+            name, colon, rest = str(texts[0]).partition(": ")
+            called = _called() if colon and name.isidentifier() else None
+            texts = texts if called is None else (f"{called}: {rest}",)
+        super().__init__(*texts)
+
 
 class ShapeError(NeurenixError, ValueError):
     """Sizes or numbers of axes that do not fit.
@@ -26,6 +68,8 @@ class ShapeError(NeurenixError, ValueError):
         ...
     neurenix.errors.ShapeError: matmul: expected as many columns as rows, got (2, 3) and (2, 3); transpose one
     """
+
+    _of_a_call = True
 
 
 class DTypeError(NeurenixError, TypeError):
@@ -40,6 +84,8 @@ class DTypeError(NeurenixError, TypeError):
     neurenix.errors.DTypeError: mean: expected float32 or float64, got int64; convert it with .float()
     """
 
+    _of_a_call = True
+
 
 class ArgumentError(NeurenixError, ValueError):
     """A value outside what an argument may be.
@@ -52,6 +98,8 @@ class ArgumentError(NeurenixError, ValueError):
         ...
     neurenix.errors.ArgumentError: set_num_threads: expected 1 to 1024 threads, got 0; pass the number of cores to use
     """
+
+    _of_a_call = True
 
 
 class RangeError(NeurenixError, IndexError):
@@ -66,6 +114,8 @@ class RangeError(NeurenixError, IndexError):
     neurenix.errors.RangeError: narrow: expected a part of 0 to 3, got start 2 and length 5; shorten it
     """
 
+    _of_a_call = True
+
 
 class DeviceError(NeurenixError, RuntimeError):
     """Arrays on devices that cannot work together, or a device that is not there.
@@ -78,6 +128,8 @@ class DeviceError(NeurenixError, RuntimeError):
         ...
     neurenix.errors.DeviceError: from_dlpack: expected memory on cuda with copy=False, got cpu; pass copy=None
     """
+
+    _of_a_call = True
 
 
 class GraphError(NeurenixError, RuntimeError):
@@ -200,6 +252,8 @@ class WindowError(ArgumentError):
     >>> nx.errors.WindowError("predict: expected ...", multiple=16).multiple
     16
     """
+
+    _of_a_call = False
 
     def __init__(self, text: str, multiple: int = 1) -> None:
         super().__init__(text)

@@ -78,9 +78,9 @@ def test_panoptic_quality_by_hand():
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
-        (lambda: iou(A, B[:, :3]), ShapeError, r"IoU: expected masks of one shape, got \(1, 4\) and \(1, 3\)"),
-        (lambda: dice(A, B[:, :3]), ShapeError, "Dice: expected masks of one shape"),
-        (lambda: iou("a", B), DTypeError, "IoU: expected an array of numbers"),
+        (lambda: iou(A, B[:, :3]), ShapeError, r"iou: expected masks of one shape, got \(1, 4\) and \(1, 3\)"),
+        (lambda: dice(A, B[:, :3]), ShapeError, "dice: expected masks of one shape"),
+        (lambda: iou("a", B), DTypeError, "iou: expected an array of numbers"),
         (lambda: otsu_threshold([np.nan, 1.0]), ArgumentError, "expected finite values"),
         (lambda: otsu_threshold([]), ArgumentError, "expected finite values, got none"),
         (lambda: best_threshold([1, 1], [0, 1]), ArgumentError, "of at least two values"),

@@ -70,7 +70,7 @@ def test_functions():
         (lambda: AveragePrecision(0), ArgumentError, "AveragePrecision: expected num_classes of at least 1, got 0"),
         (lambda: AveragePrecision(bins=0), ArgumentError, "expected bins of at least 1, got 0"),
         (lambda: AveragePrecision(average="micro"), ArgumentError, "expected average 'macro' or 'none', got 'micro'"),
-        (lambda: roc_auc([np.nan], [1]), ArgumentError, "ROCAUC: expected scores that can be ranked, got NaN"),
+        (lambda: roc_auc([np.nan], [1]), ArgumentError, "roc_auc: expected scores that can be ranked, got NaN"),
         (lambda: roc_auc([2.0], [1], bins=4), ArgumentError, r"expected scores in \[0, 1\] to count in bins, got 2 to 2"),
         (lambda: roc_auc(np.ones((2, 3)), [1, 0], 4), ShapeError, r"expected scores \(2, 4\) for a target \(2,\), got \(2, 3\)"),
     ],

@@ -26,7 +26,7 @@ def test_order_and_keyword_arguments():
     net.register_forward_hook(lambda m, a, out: log.append("before"), prepend=True)
     assert net(nx.tensor([1.0]), by=1.0).item() == 6
     assert log == ["first", "second", "before", (True, 2.0, 6.0)]
-    assert net.is_hooked()
+    assert net._is_hooked()
     broken = net.register_forward_pre_hook(lambda m, a, k: a, with_kwargs=True)
     with pytest.raises(DTypeError, match=r"forward pre-hook: expected None or \(args, kwargs\), got tuple"):
         net(nx.tensor([1.0]), by=1.0)
@@ -39,7 +39,7 @@ def test_a_handle_is_a_context():
         net(nx.tensor([1.0]))
     net(nx.tensor([1.0]))
     assert log == [1]
-    assert not net.is_hooked()
+    assert not net._is_hooked()
 
 
 def test_called_after_a_failure_if_asked():

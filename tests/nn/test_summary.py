@@ -121,7 +121,7 @@ def test_inputs_and_text():
     }
     assert repr(net.summary((64, 256))) in texts
     assert net.training
-    assert not net[0].is_hooked()
+    assert not net[0]._is_hooked()
 
 
 def test_a_model_of_several_inputs_and_outputs():
@@ -141,5 +141,5 @@ def test_a_model_that_fails_is_left_as_it_was():
     net = nn.Sequential(nn.Linear(2, 3), nn.Linear(2, 3))
     with pytest.raises(nx.errors.ShapeError):
         net.summary((1, 2))
-    assert not any(m.is_hooked() for m in net.modules())
+    assert not any(m._is_hooked() for m in net.modules())
     assert net.training

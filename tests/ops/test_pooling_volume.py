@@ -166,7 +166,7 @@ VOLUME = np.zeros((1, 2, 4, 4, 4), np.float32)
             r"max_unpool3d: expected int64 indices of shape \(1, 2, 4, 4, 4\).*max_pool3d\(return_indices=True\)",
             lambda: F.max_unpool3d(VOLUME, np.zeros((1, 2), np.int64), 2),
         ),
-        (ArgumentError, "max_unpool: expected indices from 0", lambda: F.max_unpool3d(VOLUME, np.full(VOLUME.shape, 10**6), 2)),
+        (ArgumentError, "max_unpool3d: expected indices from 0", lambda: F.max_unpool3d(VOLUME, np.full(VOLUME.shape, 10**6), 2)),
         (
             ShapeError,
             r"max_unpool1d: expected output_size within a stride of \(8,\)",

@@ -96,5 +96,5 @@ def test_norms_of_matrices_of_nothing_are_0():
     for order in (1, np.inf):
         assert linalg.matrix_norm(nx.zeros(0, 0), order).item() == 0
         assert linalg.norm(nx.zeros(2, 0, 0), order, (1, 2), keepdim=True).tolist() == [[[0]], [[0]]]
-    with pytest.raises(ShapeError, match="amin: expected elements"):
+    with pytest.raises(ShapeError, match="matrix_norm: expected elements"):
         linalg.matrix_norm(nx.zeros(0, 0), -1)

@@ -34,20 +34,20 @@ def operations() -> dict[object, str]:
     for room in (nx, F):
         for name, value in vars(room).items():
             if inspect.isfunction(value) and value.__module__.startswith("neurenix.ops") and not name.startswith("_"):
-                found.setdefault(value, name)
+                found.setdefault(inspect.unwrap(value), name)
     return found
 
 
 def test_every_operation_is_in_the_table() -> None:
-    have = {row.function for row in load().values()}
-    known = {getattr(nx, name, None) or getattr(F, name, None) for name in NOT_DIFFERENTIABLE}
+    have = {inspect.unwrap(row.function) for row in load().values()}
+    known = {inspect.unwrap(getattr(nx, name, None) or getattr(F, name)) for name in NOT_DIFFERENTIABLE}
     missing = sorted(name for function, name in operations().items() if function not in have | known)
     assert not missing, f"add rows to tests/properties/rows_*.py (or to NOT_DIFFERENTIABLE) for: {', '.join(missing)}"
 
 
 def test_what_is_said_not_to_be_differentiable_is_there_and_not_in_the_table() -> None:
-    have = {row.function for row in load().values()}
+    have = {inspect.unwrap(row.function) for row in load().values()}
     for name in NOT_DIFFERENTIABLE:
-        function = getattr(nx, name, None) or getattr(F, name, None)
+        function = inspect.unwrap(getattr(nx, name, None) or getattr(F, name))
         assert function in operations(), f"{name} is gone"
         assert function not in have, f"{name} has a row"

@@ -5,6 +5,7 @@ A test compares what it would write with the file.
 
 from __future__ import annotations
 
+import inspect
 import math
 import sys
 import warnings
@@ -159,13 +160,13 @@ def operations() -> dict[str, list[str]]:
     load()
     by_function = defaultdict(list)
     for row in ROWS.values():
-        by_function[row.function].append(row)
+        by_function[inspect.unwrap(row.function)].append(row)
     numpy_names = checked_by_numpy()
     found = defaultdict(list)
     for function, name in sorted(test_complete.operations().items(), key=lambda pair: pair[1]):
         names = [n for n in (name, function.__name__, f"nn.functional.{name}") if n in cases.CASES["operation"]]
         oracle = [case for n in dict.fromkeys(names) for case in cases.CASES["operation"][n]]
-        known = {name, function.__name__} | {n for n in numpy_names if getattr(nx, n, None) is function}
+        known = {name, function.__name__} | {n for n in numpy_names if inspect.unwrap(getattr(nx, n, None)) is function}
         found[function.__module__.removeprefix("neurenix.")].append(line(name, by_function[function], oracle, bool(known & numpy_names)))
     return found
 

@@ -31,11 +31,9 @@ NOTHING_TO_MISUSE = {
     "takes no argument": r"neurenix\.(empty_cache|get_float32_precision|get_memory_limit|get_num_threads|get_rng_state|initial_seed|is_grad_enabled"
     r"|show_config|diagnose|enable_grad|no_grad|detect_anomaly|enable_gradient_checkpointing)|neurenix\.data\.item_seed"
     r"|neurenix\.cuda\.(current_device|device_count|empty_cache|is_available)|neurenix\.parallel\.ranks",
-    "helpers that a room imports": r"neurenix\.(metrics|labelling)\.(host|as_mask)",
     "nothing is passed to it: subclasses have entries": r"neurenix\.data\.Dataset|neurenix\.metrics\.Metric",
     "what a function returns": r"neurenix\.multiscale\.ReceptiveField|neurenix\.slides\.TilePlan",
     "what a rule is given": r"neurenix\.export\.(Graph|Value)",
-    "the class has an entry of its own": r"neurenix\.nn\.init\.Tensor",
 }
 
 
@@ -119,6 +117,37 @@ def test_raises_what_the_table_says(misuse: Misuse) -> None:
     assert issubclass(getattr(errors, kind, type(None)), errors.NeurenixError), f"{kind} is not one of ours"
     assert re.search(r"^[\w. ]+: expected .+, got .+; .+$", text), "the form is: operation: expected what, got what; what to do"
     assert not internals().search(text), "names an internal"
+
+
+def called_directly() -> list[Misuse]:
+    """Misuses in which the function of the name is called, and refuses its arguments itself."""
+    rooms = {"neurenix": "nx", "neurenix.nn.functional": "F", "neurenix.metrics": "metrics", "neurenix.multiscale": "multiscale"}
+    parts = [(m, *m.name.rpartition(".")[::2]) for m in table()]
+    direct = [m for m, room, last in parts if m.expression.startswith(f"{rooms.get(room)}.{last}(") and last[0].islower()]
+    return [m for m in direct if m.name != "neurenix.multiscale.predict_tiled"]  # a model's layers refuse
+
+
+@pytest.mark.parametrize("misuse", called_directly(), ids=lambda m: f"{m.name}: {m.expression}")
+def test_an_error_begins_with_the_function_that_was_called(misuse: Misuse) -> None:
+    last, said = misuse.name.rpartition(".")[2], outcome(misuse.expression).partition(": ")[2]
+    assert re.match(rf"{last}\b", said), said
+
+
+@pytest.mark.parametrize("misuse", [m for m in called_directly() if re.match(r"nx\.\w+\(X, ", m.expression)], ids=lambda m: m.expression)
+def test_methods_raise_what_the_functions_raise(misuse: Misuse) -> None:
+    last = misuse.name.rpartition(".")[2]
+    if hasattr(nx.Tensor, last):
+        assert outcome(re.sub(rf"^nx\.{last}\(X, ", f"X.{last}(", misuse.expression)) == misuse.raised
+
+
+def test_an_error_inside_a_model_names_its_own_operation() -> None:
+    assert re.match("ShapeError: conv2d: expected", outcome("nx.checkpoint(nn.Conv2d(1, 1, 3), X)"))
+    assert re.match("ShapeError: linear: expected", outcome("nn.Sequential(nn.ReLU(), M)(X)"))
+
+
+def test_an_error_inside_a_function_of_the_user_names_what_that_calls() -> None:
+    expression = "F.triplet_margin_with_distance_loss(X, X, X, distance_function=lambda a, b: nx.sub(a, nx.zeros(5)))"
+    assert re.match("ShapeError: sub: expected", outcome(expression))
 
 
 def test_every_public_name_has_a_misuse() -> None:

@@ -49,7 +49,7 @@ def public_names(module: str) -> list[str]:
     room = importlib.import_module(module)
     found = {name: getattr(room, name) for name in dir(room)}  # also what loads when first used
     names = sorted(name for name, value in found.items() if not name.startswith("_") and is_ours(value))
-    if module in ("neurenix.labelling", "neurenix.amp", "neurenix.cuda"):  # one file: what it imports is not its own
+    if module in ("neurenix.labelling", "neurenix.amp", "neurenix.cuda", "neurenix.nn.init"):  # one file: what it imports is not its own
         names = [name for name in names if getattr(found[name], "__module__", "") == module]
     return [f"{module}.{name}" for name in names]
 

@@ -291,7 +291,7 @@ class Graph:
         kind, where = type(module), f"at {self._place!r}" if self._place else "as the model"
         for known in kind.__mro__:
             if known in RULES:
-                if module.is_hooked() or "forward" in vars(module):
+                if module._is_hooked() or "forward" in vars(module):
                     break
                 return RULES[known]
             if not _adds_nothing(known):

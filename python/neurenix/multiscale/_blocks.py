@@ -83,7 +83,7 @@ def with_beside(block: Module, first: list[Tensor], second: Callable[[], Tensor]
     """
     if is_grad_enabled():
         held = [first.pop(), second()]
-        takes_two = isinstance(block, Level) and not block.is_hooked() and "forward" not in vars(block)
+        takes_two = isinstance(block, Level) and not block._is_hooked() and "forward" not in vars(block)
         out: Tensor = block(*held) if takes_two else block(ops.cat(held, dim=1))
         return out
     if _reads_both(block, first[0], channels):
@@ -110,4 +110,4 @@ def through(level: Module, held: list[Tensor]) -> Tensor:
 
 
 def _is_plain(level: Module) -> TypeGuard[Level]:
-    return type(level) is Level and not level.is_hooked() and "forward" not in vars(level)
+    return type(level) is Level and not level._is_hooked() and "forward" not in vars(level)

@@ -141,7 +141,7 @@ class MultiScaleModel(Module):
         """
         with_weights = check_weights("MultiScaleModel", return_weights, self.fusion_method)
         x = _checks.float_map("MultiScaleModel", x)
-        whole = is_checkpointing() and not (self.base_model is not None and self.base_model.has_segments())
+        whole = is_checkpointing() and not (self.base_model is not None and self.base_model._has_segments())
         outs = [segment(self._at, x, s) if whole else self._at(x, s) for s in self.scales]
         kinds = {(o.ndim, o.shape[:2]) for o in outs}
         if len(kinds) > 1:

@@ -205,7 +205,7 @@ class UNet(Module):
     def _encoded(self, x: Tensor) -> list[Tensor]:
         """Maps of the encoder, finest first, the bottleneck's last."""
         if not hasattr(self, "bottleneck"):
-            whole = is_checkpointing() and not self.encoder.has_segments()
+            whole = is_checkpointing() and not self.encoder._has_segments()
             return _given_encoder.maps("UNet", self.encoder, segment(self.encoder, x) if whole else self.encoder(x), x)
         found: list[Tensor] = []
         for i in range(len(self.features) + 1):

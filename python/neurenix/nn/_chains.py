@@ -63,8 +63,8 @@ class _Group(NamedTuple):
             how = Norm("group", self.norm.weight, self.norm.bias, eps=self.norm.eps, groups=self.norm.num_groups)
         elif self.norm is not None:
             norm, is_batch = self.norm, isinstance(self.norm, BatchNorm2d)
-            own, momentum = norm.begin()
-            watch = norm.watch if isinstance(norm, BatchNorm2d) else None
+            own, momentum = norm._begin()
+            watch = norm._watch if isinstance(norm, BatchNorm2d) else None
             kind, running = "batch" if is_batch else "instance", (norm.running_mean, norm.running_var)
             how = Norm(kind, norm.weight, norm.bias, *running, own, momentum, norm.eps, watch=watch)
         return Unit(conv.weight, conv.bias, conv.stride, padding, conv.dilation, conv.groups, how, self._last())
@@ -79,7 +79,7 @@ class _Group(NamedTuple):
 
 def is_plain(module: Module, kinds: tuple[type[Module], ...]) -> bool:
     """Whether a module is of exactly one of these types, and nothing else happens when it is called."""
-    return type(module) in kinds and not module.is_hooked() and "forward" not in vars(module)
+    return type(module) in kinds and not module._is_hooked() and "forward" not in vars(module)
 
 
 def run(modules: Sequence[Module], x: Any, beside: Tensor | None = None) -> Any:
@@ -99,7 +99,7 @@ def run(modules: Sequence[Module], x: Any, beside: Tensor | None = None) -> Any:
         x, beside = conv_chain(x, [g.unit(padding if g is groups[0] else g.conv.padding) for g in groups], beside), None
         for group in groups:
             if group.norm is not None and not isinstance(group.norm, GroupNorm):
-                group.norm.count()
+                group.norm._count()
         i += sum(group.length for group in groups)
     return x
 

@@ -223,22 +223,12 @@ class Sequential(_Numbered):
 
     def forward(self, input: Any) -> Any:
         """Give ``input`` to the first module, its result to the next, and return the last one's."""
-        if is_checkpointing() and not any(child.has_segments() for child in self.children()):
+        if is_checkpointing() and not any(child._has_segments() for child in self.children()):
             return segment(self._run, input)
         return self._run(input)
 
-    def only_runs_in_turn(self) -> bool:
-        """Whether calling it is calling its modules, and nothing else happens: not so for types derived from it.
-
-        Examples
-        --------
-        >>> import neurenix as nx
-        >>> class Residual(nx.nn.Sequential):
-        ...     def forward(self, x):
-        ...         return x + super().forward(x)
-        >>> nx.nn.Sequential(nx.nn.ReLU()).only_runs_in_turn(), Residual(nx.nn.ReLU()).only_runs_in_turn()
-        (True, False)
-        """
+    def _only_runs_in_turn(self) -> bool:
+        """Whether calling it is calling its modules, and nothing else happens: not so for types derived from it."""
         return "_runs_in_turn" in vars(type(self)) and _chains.is_plain(self, (type(self),))
 
     def _run(self, x: Any) -> Any:
@@ -249,7 +239,7 @@ def _flat(modules: Iterable[Module]) -> list[Module]:
     """Modules, and in the place of plain containers those inside them, unless these are checkpointed as parts of their own."""
     found: list[Module] = []
     for module in modules:
-        if isinstance(module, Sequential) and module.only_runs_in_turn() and not is_checkpointing():
+        if isinstance(module, Sequential) and module._only_runs_in_turn() and not is_checkpointing():
             found += _flat(module._list())
         else:
             found.append(module)

@@ -83,15 +83,8 @@ class Finding:
         """
         return (m for _, m in self.named_modules())
 
-    def has_segments(self) -> bool:
-        """Whether this module or one below runs in parts under ``enable_gradient_checkpointing``.
-
-        Examples
-        --------
-        >>> import neurenix as nx
-        >>> nx.multiscale.UNet(1, 1, features=[4, 8]).has_segments(), nx.nn.Conv2d(1, 1, 3).has_segments()
-        (True, False)
-        """
+    def _has_segments(self) -> bool:
+        """Whether this module or one below runs in parts under ``enable_gradient_checkpointing``."""
         return any(m._makes_segments for m in self.modules())
 
     def get_submodule(self, target: str) -> Module:

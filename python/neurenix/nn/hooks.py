@@ -31,19 +31,8 @@ class Hooked:
     _backward_hooks: Hooks | None = None
     forward: Callable[..., Any]
 
-    def is_hooked(self) -> bool:
-        """Whether something watches this module's calls.
-
-        Examples
-        --------
-        >>> import neurenix as nx
-        >>> layer = nx.nn.ReLU()
-        >>> handle = layer.register_forward_hook(lambda module, args, output: None)
-        >>> before = layer.is_hooked()
-        >>> handle.remove()
-        >>> before, layer.is_hooked()
-        (True, False)
-        """
+    def _is_hooked(self) -> bool:
+        """Whether something watches this module's calls."""
         return bool(self._hooks or self._pre_hooks or self._backward_hooks)
 
     def register_forward_pre_hook(self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False) -> HookHandle:

@@ -50,17 +50,17 @@ class InstanceNorm2d(_Norm):
     ) -> None:
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
 
-    def begin(self) -> tuple[bool, float]:
+    def _begin(self) -> tuple[bool, float]:
         """As of batch norms, but batches are not counted."""
         return self.training or self.running_mean is None, 0.0 if self.momentum is None else self.momentum
 
-    def count(self) -> None:
+    def _count(self) -> None:
         """Batches are not counted."""
 
     def forward(self, input: Any) -> Tensor:
         """Normalise, and move the running statistics while training."""
-        self.check_input(input)
-        own, momentum = self.begin()
+        self._check_input(input)
+        own, momentum = self._begin()
         single = input.ndim == self._unbatched
         x = input.unsqueeze(0) if single else input
         y = ops.instance_norm(x, self.running_mean, self.running_var, self.weight, self.bias, own, momentum, self.eps)

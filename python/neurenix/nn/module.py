@@ -95,11 +95,11 @@ class Module(Moving, Registering, hooks.Hooked):
             inputs.refuse_raw_image(type(self).__name__, args[0])
         note(self)
         if get_memory_limit() is None:
-            return self._call_hooked(args, kwargs) if self.is_hooked() else self.forward(*args, **kwargs)
+            return self._call_hooked(args, kwargs) if self._is_hooked() else self.forward(*args, **kwargs)
         from neurenix.memory_plan import within_limit
 
         with within_limit(self, args, kwargs):
-            return self._call_hooked(args, kwargs) if self.is_hooked() else self.forward(*args, **kwargs)
+            return self._call_hooked(args, kwargs) if self._is_hooked() else self.forward(*args, **kwargs)
 
     def _float_type(self) -> DTypeLike | None:
         first = inputs.first_float(self.parameters())

@@ -81,22 +81,8 @@ class _Norm(Module):
             init.ones_(self.running_var)
             init.zeros_(self.num_batches_tracked)
 
-    def check_input(self, x: Tensor) -> None:
-        """Refuse an input of another number of axes or channels.
-
-        Raises
-        ------
-        ShapeError
-            Which says what the layer takes.
-
-        Examples
-        --------
-        >>> import neurenix as nx
-        >>> nx.nn.BatchNorm2d(3).check_input(nx.zeros(3, 8, 8))
-        Traceback (most recent call last):
-            ...
-        neurenix.errors.ShapeError: BatchNorm2d: expected an input with 4 axes, got (3, 8, 8); add the batch axis with x.unsqueeze(0)
-        """
+    def _check_input(self, x: Tensor) -> None:
+        """Refuse an input of another number of axes or channels."""
         name, c = type(self).__name__, self.num_features
         if x.ndim not in self._ndims and x.ndim != self._unbatched:
             axes = " or ".join(str(n) for n in self._ndims)
@@ -106,32 +92,15 @@ class _Norm(Module):
         if channels != c:
             raise ShapeError(f"{name}: expected an input with {c} channels, got {x.shape}; pass num_features={channels} to the layer")
 
-    def begin(self) -> tuple[bool, float]:
-        """Whether to use a batch's own statistics, and how far running ones move towards them.
-
-        Examples
-        --------
-        >>> import neurenix as nx
-        >>> layer = nx.nn.BatchNorm2d(3, momentum=0.2)
-        >>> layer.train().begin(), layer.eval().begin()
-        ((True, 0.2), (False, 0.2))
-        """
+    def _begin(self) -> tuple[bool, float]:
+        """Whether to use a batch's own statistics, and how far running ones move towards them."""
         own = self.training or self.running_mean is None
         if self.momentum is not None or not self.training or self.num_batches_tracked is None:
             return own, 0.0 if self.momentum is None else self.momentum
         return own, 1.0 / (float(self.num_batches_tracked.item()) + (0 if is_rerun() else 1))
 
-    def count(self) -> None:
-        """Count a batch that went through.
-
-        Examples
-        --------
-        >>> import neurenix as nx
-        >>> layer = nx.nn.BatchNorm2d(3)
-        >>> layer.count()
-        >>> layer.num_batches_tracked.item()
-        1
-        """
+    def _count(self) -> None:
+        """Count a batch that went through."""
         if self.training and self.num_batches_tracked is not None and not is_rerun():
             self.num_batches_tracked.assign_(self.num_batches_tracked.detach() + 1)
 
@@ -202,31 +171,15 @@ class BatchNorm2d(_Norm):
 
     def forward(self, input: Any) -> Tensor:
         """Normalise, and move the running statistics while training."""
-        self.check_input(input)
-        self.watch(input)
-        own, momentum = self.begin()
+        self._check_input(input)
+        self._watch(input)
+        own, momentum = self._begin()
         y = ops.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, own, momentum, self.eps)
-        self.count()
+        self._count()
         return y
 
-    def watch(self, x: Tensor) -> None:
-        """Warn once of one value a channel in training, or of running statistics of few batches in evaluation.
-
-        Warns
-        -----
-        NeurenixWarning
-            With what to do about it.
-
-        Examples
-        --------
-        >>> import neurenix as nx
-        >>> import warnings
-        >>> with warnings.catch_warnings(record=True) as told:
-        ...     warnings.simplefilter("always")
-        ...     nx.nn.BatchNorm2d(3).watch(nx.zeros(1, 3, 1, 1))
-        >>> str(told[0].message).split(";")[0]
-        'BatchNorm2d: expected more than one value a channel in training, got one'
-        """
+    def _watch(self, x: Tensor) -> None:
+        """Warn once of one value a channel in training, or of running statistics of few batches in evaluation."""
         if self._warned:
             return
         if self.training and x.shape[0] * math.prod(x.shape[2:]) == 1:

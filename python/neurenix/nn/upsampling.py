@@ -55,8 +55,8 @@ class Upsample(Module):
     ) -> None:
         if (size is None) == (scale_factor is None):
             given = "neither" if size is None else "both"
-            raise ArgumentError(f"Upsample: expected either size or scale_factor, got {given}; pass one of them")
-        self.mode = choice("Upsample", "mode", mode, MODES)
+            raise ArgumentError(f"{type(self).__name__}: expected either size or scale_factor, got {given}; pass one of them")
+        self.mode = choice(type(self).__name__, "mode", mode, MODES)
         self.size, self.scale_factor = size, float(scale_factor) if isinstance(scale_factor, int) else scale_factor
         self.align_corners, self.recompute_scale_factor = align_corners, recompute_scale_factor
 

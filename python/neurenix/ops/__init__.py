@@ -38,7 +38,7 @@ from neurenix.ops.activation import (
 from neurenix.ops.compound import (
     addcdiv as addcdiv, addcmul as addcmul, aminmax as aminmax, cdist as cdist, deg2rad as deg2rad, diag_embed as diag_embed, diff as
     diff, dstack as dstack, erfc as erfc, hstack as hstack, hypot as hypot, lerp as lerp, logit as logit,
-    nanmean as nanmean, nansum as nansum, rad2deg as rad2deg, vstack as vstack, xlogy as xlogy,
+    nanmean as nanmean, nansum as nansum, rad2deg as rad2deg, vstack as vstack, xlogy as xlogy, row_stack as row_stack,
 )  # fmt: skip
 
 # reduce
@@ -50,8 +50,9 @@ from neurenix.ops.truth import (
 )  # fmt: skip
 from neurenix.ops.statistics import (
     cosine_similarity as cosine_similarity, dist as dist, normalize as normalize, pairwise_distance as pairwise_distance, std as std,
-    std_mean as std_mean, var as var, var_mean as var_mean, vector_norm as vector_norm,
+    std_mean as std_mean, var as var, var_mean as var_mean,
 )  # fmt: skip
+from neurenix.ops import statistics as _statistics
 from neurenix.ops.scan import (
     cumprod as cumprod, cumsum as cumsum, prod as prod,
 )  # fmt: skip
@@ -99,7 +100,7 @@ from neurenix.ops.create import (
 # matmul
 from neurenix.ops.matmul import (
     addbmm as addbmm, addmm as addmm, addmv as addmv, baddbmm as baddbmm, bmm as bmm, dot as dot, inner as inner, matmul as matmul, mm
-    as mm, mv as mv, outer as outer,
+    as mm, mv as mv, outer as outer, ger as ger,
 )  # fmt: skip
 from neurenix.ops.einsum import (
     chain_matmul as chain_matmul, einsum as einsum, tensordot as tensordot,
@@ -239,11 +240,11 @@ from neurenix.ops.replace import (
 from neurenix.ops.arrangement import (
     atleast_1d as atleast_1d, atleast_2d as atleast_2d, atleast_3d as atleast_3d, block_diag as block_diag, broadcast_shapes as
     broadcast_shapes, cartesian_prod as cartesian_prod, column_stack as column_stack, combinations as combinations, diagflat as diagflat,
-    dsplit as dsplit, hsplit as hsplit, renorm as renorm, row_stack as row_stack, sliding_windows as sliding_windows, sum_to_size as
+    dsplit as dsplit, hsplit as hsplit, renorm as renorm, sliding_windows as sliding_windows, sum_to_size as
     sum_to_size, tensor_split as tensor_split, vsplit as vsplit,
 )  # fmt: skip
 from neurenix.ops.vectors import (
-    addr as addr, corrcoef as corrcoef, cov as cov, cross as cross, ger as ger, kron as kron, matrix_power as matrix_power, trace as
+    addr as addr, corrcoef as corrcoef, cov as cov, cross as cross, kron as kron, matrix_power as matrix_power, trace as
     trace, vdot as vdot,
 )  # fmt: skip
 from neurenix.ops.draws import (
@@ -254,3 +255,5 @@ from neurenix.ops.distance_loss import (
     margin_ranking_loss as margin_ranking_loss, pdist as pdist, triplet_margin_loss as triplet_margin_loss,
     triplet_margin_with_distance_loss as triplet_margin_with_distance_loss,
 )  # fmt: skip
+
+vector_norm = _statistics.norm  # `ops.norm` is a module

@@ -4,29 +4,12 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from contextlib import ContextDecorator
 from typing import Any
 
-from neurenix.errors import ArgumentError, DTypeError, NeurenixError, ShapeError
+from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.tensor import Tensor, as_tensor
 
 _MOST = 2**48  # products with steps stay within int64
-
-
-class saying(ContextDecorator):  # noqa: N801 - reads as a word, in a `with` and above a function
-    """Errors of what an operation is made of begin with its own name: that is what the caller wrote."""
-
-    def __init__(self, op: str) -> None:
-        self._op = op
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _traceback: Any) -> None:
-        if isinstance(error, NeurenixError):
-            name, colon, rest = str(error).partition(": ")
-            if colon and name.isidentifier() and name != self._op:
-                raise type(error)(f"{self._op}: {rest}") from None
 
 
 def integer(op: str, name: str, value: Any, least: int) -> int:

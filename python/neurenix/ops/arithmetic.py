@@ -10,6 +10,7 @@ import numpy as np
 from neurenix import autograd, backend, window
 from neurenix._typing import Array
 from neurenix.errors import ArgumentError, DTypeError
+from neurenix.ops._named import named
 from neurenix.ops.convert import cast
 from neurenix.ops.elementwise import (
     Binary,
@@ -392,6 +393,7 @@ def _larger(name: str, input: Any, other: Any, op: Binary, integer_op: IntegerBi
     return autograd.record(name, map2(op, a, b), (x, y), vjp)
 
 
-subtract = sub
-multiply = mul
-divide = true_divide = div
+subtract = named("subtract", sub)
+multiply = named("multiply", mul)
+divide = named("divide", div)
+true_divide = named("true_divide", div)

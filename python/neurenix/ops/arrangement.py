@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from neurenix.errors import ArgumentError, RangeError, ShapeError
-from neurenix.ops._arguments import integer, saying
+from neurenix.ops._arguments import integer
 from neurenix.ops.arithmetic import add, div, is_number, mul
 from neurenix.ops.compare import gt
-from neurenix.ops.compound import diag_embed, vstack
+from neurenix.ops.compound import diag_embed
 from neurenix.ops.create import meshgrid
 from neurenix.ops.elementwise import common_shape, filled
 from neurenix.ops.layouts import where as choose
@@ -21,7 +21,7 @@ from neurenix.ops.parts import cat, narrow, stack
 from neurenix.ops.reduce import axis_of, sum as sum_of
 from neurenix.ops.scatter import index_select
 from neurenix.ops.shape import given, movedim, ravel, reshape, unflatten, unsqueeze
-from neurenix.ops.statistics import vector_norm
+from neurenix.ops.statistics import norm
 from neurenix.tensor import Tensor, as_tensor
 
 
@@ -128,7 +128,6 @@ def dsplit(input: Any, indices_or_sections: Any) -> tuple[Tensor, ...]:
     return _named_split("dsplit", input, indices_or_sections, 2, 3)
 
 
-@saying("column_stack")
 def column_stack(tensors: Sequence[Any]) -> Tensor:
     """Side by side, vectors as columns: (n,) and (n, k) give (n, 1 + k).
 
@@ -141,9 +140,6 @@ def column_stack(tensors: Sequence[Any]) -> Tensor:
     """
     given = [as_tensor(t) for t in tensors]
     return cat([reshape(t, -1, 1) if t.ndim < 2 else t for t in given], 1)
-
-
-row_stack = vstack
 
 
 def _at_least(ndim: int, tensors: tuple[Any, ...]) -> Any:
@@ -391,5 +387,5 @@ def renorm(input: Any, p: float, dim: int, maxnorm: float) -> Tensor:
     if x.ndim < 2:
         raise ShapeError(f"renorm: expected at least 2 axes, got shape {x.shape}; reshape it")
     at = axis_of("renorm", dim, x.ndim)
-    size = vector_norm(x, p, [i for i in range(x.ndim) if i != at], True)
+    size = norm(x, p, [i for i in range(x.ndim) if i != at], True)
     return mul(x, choose(gt(size, maxnorm), div(maxnorm, add(size, 1e-7)), 1.0))

@@ -11,7 +11,6 @@ from neurenix import autograd, backend, layout
 from neurenix._typing import Array
 from neurenix.backend.kernel import In, Index, Offset, Optional, Out, Real, Size, kernel
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
-from neurenix.ops._arguments import saying
 from neurenix.ops._classes import as_input, as_it_lies, classes_last
 from neurenix.ops._over_batch import is_sharded, ratio
 from neurenix.ops._reduction import prediction, reduction_of, refuse_probabilities, target_like
@@ -168,8 +167,7 @@ def _from_logits(op: str, x: Tensor, target: Tensor, weight: Any, how: str, igno
     labels, w = _labels(op, target, x), class_weight(op, weight, x)
     buffer, rows, classes, inner = as_it_lies(x._array)
     loss, lse, share = (backend.new(buffer, (rows,)) for _ in range(3))
-    with saying(op):
-        cross_entropy_rows(loss, lse, share, buffer, labels, w, rows, classes, inner, smoothing, ignore, most)
+    cross_entropy_rows(loss, lse, share, buffer, labels, w, rows, classes, inner, smoothing, ignore, most)
     in_parts = how == "mean" and is_sharded()
     y, denominator = _reduced("sum" if in_parts else how, loss, share, target.shape)
 
@@ -321,8 +319,7 @@ def nll_loss(
     labels, w = _labels(op, t, x), class_weight(op, weight, x)
     buffer, rows, classes = classes_last(x._array)
     loss, share = (backend.new(buffer, (rows,)) for _ in range(2))
-    with saying(op):
-        likelihood_rows(loss, share, buffer, labels, w, rows, classes, ignore_index)
+    likelihood_rows(loss, share, buffer, labels, w, rows, classes, ignore_index)
     in_parts = how == "mean" and is_sharded()
     y, denominator = _reduced("sum" if in_parts else how, loss, share, t.shape)
 

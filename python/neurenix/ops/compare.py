@@ -9,6 +9,7 @@ import numpy as np
 from neurenix import layout
 from neurenix._typing import Array
 from neurenix.errors import ArgumentError, DTypeError
+from neurenix.ops._named import named
 from neurenix.ops.arithmetic import operands
 from neurenix.ops.elementwise import IntegerBinary, IntegerUnary, Question, ask, integer_map2, integer_unary, result, scalar
 from neurenix.tensor import Tensor, as_tensor
@@ -343,8 +344,8 @@ def bitwise_not(input: Any) -> Tensor:
     return Tensor._wrap(y)
 
 
-not_equal = ne
-less = lt
-less_equal = le
-greater = gt
-greater_equal = ge
+not_equal = named("not_equal", ne)
+less = named("less", lt)
+less_equal = named("less_equal", le)
+greater = named("greater", gt)
+greater_equal = named("greater_equal", ge)

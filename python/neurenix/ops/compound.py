@@ -11,7 +11,7 @@ import numpy as np
 from neurenix import autograd
 from neurenix._typing import Array, Dims, DTypeLike
 from neurenix.errors import ArgumentError, ShapeError
-from neurenix.ops._arguments import saying
+from neurenix.ops._named import named
 from neurenix.ops.arithmetic import add, div, is_number, mul, operands, sub
 from neurenix.ops.compare import eq, gt, isnan, le, logical_and, logical_not, logical_or, logical_xor, lt
 from neurenix.ops.convert import cast
@@ -235,7 +235,6 @@ class Range(NamedTuple):
     max: Tensor
 
 
-@saying("aminmax")
 def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False) -> Range:
     """The smallest and the largest element, of everything or along ``dim``: a named pair (``min``, ``max``).
 
@@ -285,7 +284,6 @@ def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any
     return x
 
 
-@saying("hstack")
 def hstack(tensors: Sequence[Any]) -> Tensor:
     """Side by side: along the second axis, 1-d tensors along their only one. The other sizes are equal, else a :class:`ShapeError`.
 
@@ -299,7 +297,6 @@ def hstack(tensors: Sequence[Any]) -> Tensor:
     return cat(given, 0 if given and given[0].ndim == 1 else 1)
 
 
-@saying("vstack")
 def vstack(tensors: Sequence[Any]) -> Tensor:
     """One under the other: along the first axis, 1-d tensors as rows. The other sizes are equal, else a :class:`ShapeError`.
 
@@ -313,7 +310,9 @@ def vstack(tensors: Sequence[Any]) -> Tensor:
     return cat([_with_axes(t, 2) for t in tensors], 0)
 
 
-@saying("dstack")
+row_stack = named("row_stack", vstack)
+
+
 def dstack(tensors: Sequence[Any]) -> Tensor:
     """One behind the other: along the third axis, which 1-d and 2-d tensors get as (1, n, 1) and (m, n, 1).
 
@@ -381,9 +380,9 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = None) -> 
     tensor([[0., 4., 3.],
             [5., 3., 4.]])
     """
-    from neurenix.ops.statistics import vector_norm
+    from neurenix.ops.statistics import norm
 
     if compute_mode not in _DISTANCE_MODES or p < 0:
         raise ArgumentError(f"cdist: expected p of at least 0 and a compute_mode of PyTorch, got {p} and {compute_mode!r}; leave it out")
     x, y = operands("cdist", unsqueeze(x1, -2), transpose(unsqueeze(x2, -2), -2, -3))
-    return vector_norm(sub(x, y), p, -1)
+    return norm(sub(x, y), p, -1)

@@ -17,7 +17,7 @@ from neurenix.ops.power import clamp_min
 from neurenix.ops.reduce import sum as sum_of
 from neurenix.ops.scatter import index_select
 from neurenix.ops.shape import broadcast_tensors, broadcast_to, unsqueeze
-from neurenix.ops.statistics import pairwise_distance, vector_norm
+from neurenix.ops.statistics import norm, pairwise_distance
 from neurenix.ops.truth import any as any_of
 from neurenix.ops.unary import log, neg, sqrt, square
 from neurenix.tensor import Tensor, as_tensor
@@ -273,4 +273,4 @@ def pdist(input: Any, p: float = 2) -> Tensor:
     if p < 0:
         raise ArgumentError(f"pdist: expected p of at least 0, got {p}; pass e.g. 2")
     rows, columns = (Tensor(np.ascontiguousarray(i), device=x.device) for i in np.triu_indices(x.shape[0], 1))
-    return vector_norm(sub(index_select(x, 0, rows), index_select(x, 0, columns)), p, -1)
+    return norm(sub(index_select(x, 0, rows), index_select(x, 0, columns)), p, -1)

@@ -9,7 +9,7 @@ import numpy as np
 from neurenix import autograd, backend, layout
 from neurenix._typing import Array
 from neurenix.errors import DTypeError, RangeError
-from neurenix.ops._arguments import saying
+from neurenix.ops._named import named
 from neurenix.ops.elementwise import IntegerBinary, common_shape, expanded, integer_map2, scalar
 from neurenix.ops.parts import taken
 from neurenix.ops.reduce import Fold, fold
@@ -156,7 +156,6 @@ def _picked(x: Tensor, axes: list[int], indices: list[Tensor], place: int) -> Te
     return out
 
 
-@saying("take")
 def take(input: Any, index: Any) -> Tensor:
     """Elements of the flattened input at an integer index of any shape, which the result has.
 
@@ -216,4 +215,4 @@ def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
     return tuple(indices) if as_tuple else stack(indices, 1)
 
 
-argwhere = nonzero
+argwhere = named("argwhere", nonzero)

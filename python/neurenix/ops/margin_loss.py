@@ -9,7 +9,6 @@ import numpy as np
 from neurenix import autograd, backend, layout
 from neurenix._typing import Array
 from neurenix.errors import ArgumentError, ShapeError
-from neurenix.ops._arguments import saying
 from neurenix.ops._reduction import prediction, reduction_of
 from neurenix.ops.class_loss import class_weight, multi_margin_rows, multilabel_margin_rows, scale_rows
 from neurenix.ops.loss import loss_sum
@@ -85,8 +84,7 @@ def multi_margin_loss(
         raise ShapeError(f"{op}: expected {rows} class numbers, got {t.dtype}{t.shape}; give one a row")
     data, labels = layout.contiguous(x._array), layout.contiguous(layout.cast(t._array, np.int64))
     loss, slope = backend.new(data, (rows,)), backend.new(data, data.shape)
-    with saying(op):
-        multi_margin_rows(loss, slope, data, labels, class_weight(op, weight, x), rows, classes, p, float(margin))
+    multi_margin_rows(loss, slope, data, labels, class_weight(op, weight, x), rows, classes, p, float(margin))
     return _margins(op, x, loss, slope, how, t.shape)
 
 
@@ -115,6 +113,5 @@ def multilabel_margin_loss(
     rows, classes = _decisions(op, x)
     data, labels = layout.contiguous(x._array), layout.contiguous(layout.cast(t._array, np.int64))
     loss, slope = backend.new(data, (rows,)), backend.new(data, data.shape)
-    with saying(op):
-        multilabel_margin_rows(loss, slope, data, labels, rows, classes)
+    multilabel_margin_rows(loss, slope, data, labels, rows, classes)
     return _margins(op, x, loss, slope, how, (rows,) if x.ndim == 2 else ())

@@ -16,6 +16,7 @@ from neurenix.layout import contiguous
 from neurenix.ops._conv import run, weight_gradient
 from neurenix.ops._conv_pairs import by_pairs, in_pairs
 from neurenix.ops._half import in_half
+from neurenix.ops._named import named
 from neurenix.ops.arithmetic import add, mul
 from neurenix.ops.elementwise import common_shape, expanded
 from neurenix.ops.linear import POINT
@@ -241,6 +242,9 @@ def outer(input: Any, vec2: Any) -> Tensor:
             [30, 60]])
     """
     return mul(unsqueeze(_with_axes("outer", input, 1), 1), unsqueeze(_with_axes("outer", vec2, 1), 0))
+
+
+ger = named("ger", outer)
 
 
 def _plus(op: str, input: Any, product: Tensor, beta: float, alpha: float) -> Tensor:

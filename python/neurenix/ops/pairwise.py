@@ -10,7 +10,6 @@ import numpy as np
 from neurenix import autograd
 from neurenix._typing import Array
 from neurenix.errors import DTypeError
-from neurenix.ops._arguments import saying
 from neurenix.ops.arithmetic import maximum, minimum, mul, operands, remainder
 from neurenix.ops.compare import eq, gt, isnan, logical_and, logical_or, lt
 from neurenix.ops.convert import cast
@@ -293,7 +292,6 @@ def lcm(input: Any, other: Any) -> Tensor:
     from neurenix.ops.arithmetic import floor_divide
 
     x, y = operands("lcm", input, other)
-    with saying("lcm"):
-        divisor = gcd(x, y)
+    divisor = gcd(x, y)
     none = eq(divisor, 0)
     return magnitude(where(none, 0, mul(floor_divide(x, where(none, 1, divisor)), y)))

@@ -11,6 +11,7 @@ import numpy as np
 from neurenix import autograd, backend, layout, window
 from neurenix._typing import Array
 from neurenix.errors import ArgumentError, RangeError, ShapeError
+from neurenix.ops._named import named
 from neurenix.ops.arithmetic import common_dtype
 from neurenix.ops.convert import cast
 from neurenix.ops.elementwise import filled
@@ -90,7 +91,8 @@ def cat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
     return autograd.record("cat", _joined([t._array for t in parts], at), inputs, vjp, at_place if at < parts[0].ndim - 2 else None)
 
 
-concat = concatenate = cat
+concat = named("concat", cat)
+concatenate = named("concatenate", cat)
 
 
 def stack(tensors: Sequence[Any], dim: int = 0) -> Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 from neurenix import autograd
 from neurenix._typing import Array
 from neurenix.errors import ArgumentError
+from neurenix.ops._named import named
 from neurenix.ops.arithmetic import is_number, operands, weak
 from neurenix.ops.convert import cast
 from neurenix.ops.elementwise import Binary, IntegerBinary, Question, Ternary, Unary, ask, choose, integer_map2, map1, map2, map3, scalar
@@ -158,7 +159,7 @@ def clamp_max(input: Any, max: Any) -> Tensor:
     return clamp(input, max=max)
 
 
-clip = clamp
+clip = named("clip", clamp)
 
 
 def nan_to_num(input: Any, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None) -> Tensor:

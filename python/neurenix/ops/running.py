@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from neurenix.errors import ArgumentError, ShapeError
+from neurenix.ops._named import named
 from neurenix.ops.arithmetic import add, div, is_number, mul, sub
 from neurenix.ops.compare import ge, isnan, le, logical_or
 from neurenix.ops.layouts import where
@@ -129,7 +130,7 @@ def cumulative_trapezoid(y: Any, x: Any = None, *, dx: Any = 1, dim: int = -1) -
     return cumsum(_panels("cumulative_trapezoid", y, x, dx, dim), dim)
 
 
-trapz = trapezoid
+trapz = named("trapz", trapezoid)
 
 
 def gradient(input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1) -> list[Tensor]:

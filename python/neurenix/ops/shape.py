@@ -14,6 +14,7 @@ import numpy as np
 from neurenix import autograd, layout
 from neurenix._typing import Array
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
+from neurenix.ops._named import named
 from neurenix.ops.reduce import axes_of, axis_of, sum_to
 from neurenix.tensor import Tensor, as_tensor
 from neurenix.window_rules import Local
@@ -154,7 +155,7 @@ def view_as(input: Any, other: Any) -> Tensor:
     return reshape(input, as_tensor(other).shape)
 
 
-reshape_as = view_as
+reshape_as = named("reshape_as", view_as)
 
 
 def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
@@ -285,7 +286,8 @@ def transpose(input: Any, dim0: int, dim1: int) -> Tensor:
     return _permuted("transpose", x, tuple(order))
 
 
-swapaxes = swapdims = transpose
+swapaxes = named("swapaxes", transpose)
+swapdims = named("swapdims", transpose)
 
 
 def t(input: Any) -> Tensor:
@@ -329,7 +331,7 @@ def movedim(input: Any, source: Any, destination: Any) -> Tensor:
     return _permuted("movedim", x, order)
 
 
-moveaxis = movedim
+moveaxis = named("moveaxis", movedim)
 
 
 # --- repeated without a copy
@@ -364,7 +366,7 @@ def broadcast_to(input: Any, *args: Any, size: Any = None) -> Tensor:
     return viewed("expand", x, lambda a: np.broadcast_to(a, target), lambda g: sum_to(g, old), lambda d: d + lead)
 
 
-expand = broadcast_to
+expand = named("expand", broadcast_to)
 
 
 def expand_as(input: Any, other: Any) -> Tensor:

@@ -121,7 +121,7 @@ def std_mean(
     return std(input, dim, unbiased, keepdim, correction=correction), mean(input, None if isinstance(dim, bool) else dim, keepdim)
 
 
-def vector_norm(input: Any, p: Any = "fro", dim: Dims = None, keepdim: bool = False, dtype: DTypeLike | None = None) -> Tensor:
+def norm(input: Any, p: Any = "fro", dim: Dims = None, keepdim: bool = False, dtype: DTypeLike | None = None) -> Tensor:
     """The vector norm of order ``p`` over ``dim``; its gradient at a zero vector is 0.
 
     ``"fro"`` is 2; ``"nuc"`` is the sum of the singular values of matrices, which are two axes.
@@ -211,7 +211,7 @@ def normalize(input: Any, p: float = 2.0, dim: Dims = 1, eps: float = 1e-12) -> 
             [0. , 0. ]])
     """
     x = as_tensor(input)
-    return div(x, clamp_min(vector_norm(x, p, dim, keepdim=True), eps))
+    return div(x, clamp_min(norm(x, p, dim, keepdim=True), eps))
 
 
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tensor:
@@ -226,7 +226,7 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tens
     """
     x, y = operands("cosine_similarity", x1, x2)
     x, y = _together(x, y)
-    a, b = clamp_min(vector_norm(x, 2, dim, keepdim=True), eps), clamp_min(vector_norm(y, 2, dim, keepdim=True), eps)
+    a, b = clamp_min(norm(x, 2, dim, keepdim=True), eps), clamp_min(norm(y, 2, dim, keepdim=True), eps)
     return sum_of(mul(div(x, a), div(y, b)), dim)
 
 
@@ -245,7 +245,7 @@ def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepd
     >>> nx.pairwise_distance(nx.tensor([[0.0, 0.0]]), nx.tensor([[3.0, 4.0]]))
     tensor([5.])
     """
-    return vector_norm(add(sub(x1, x2), eps), p, -1, keepdim)
+    return norm(add(sub(x1, x2), eps), p, -1, keepdim)
 
 
 def dist(input: Any, other: Any, p: float = 2) -> Tensor:
@@ -257,4 +257,4 @@ def dist(input: Any, other: Any, p: float = 2) -> Tensor:
     >>> nx.dist(nx.tensor([0.0, 0.0]), nx.tensor([3.0, 4.0])).item()
     5.0
     """
-    return vector_norm(sub(input, other), p)
+    return norm(sub(input, other), p)

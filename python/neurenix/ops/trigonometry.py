@@ -8,6 +8,7 @@ import numpy as np
 
 from neurenix import autograd
 from neurenix._typing import Array
+from neurenix.ops._named import named
 from neurenix.ops.arithmetic import operands
 from neurenix.ops.convert import cast
 from neurenix.ops.elementwise import Binary, Ternary, Unary, map2, map3
@@ -186,10 +187,10 @@ def atan2(input: Any, other: Any) -> Tensor:
     return autograd.record("atan2", map2(Binary.ATAN2, a, b), (x, y), vjp)
 
 
-arcsin = asin
-arccos = acos
-arctan = atan
-arcsinh = asinh
-arccosh = acosh
-arctanh = atanh
-arctan2 = atan2
+arcsin = named("arcsin", asin)
+arccos = named("arccos", acos)
+arctan = named("arctan", atan)
+arcsinh = named("arcsinh", asinh)
+arccosh = named("arccosh", acosh)
+arctanh = named("arctanh", atanh)
+arctan2 = named("arctan2", atan2)

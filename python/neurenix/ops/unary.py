@@ -9,6 +9,7 @@ import numpy as np
 from neurenix import autograd, layout
 from neurenix._typing import Array
 from neurenix.errors import DTypeError
+from neurenix.ops._named import named
 from neurenix.ops.convert import cast
 from neurenix.ops.elementwise import Binary, IntegerUnary, Unary, filled, integer_unary, map1, map2, result
 from neurenix.ops.reduce import floats_only
@@ -80,7 +81,7 @@ def neg(input: Any) -> Tensor:
     return autograd.record("neg", map1(Unary.NEG, x._array), (x,), vjp)
 
 
-negative = neg
+negative = named("negative", neg)
 
 
 def abs(input: Any) -> Tensor:
@@ -98,7 +99,7 @@ def abs(input: Any) -> Tensor:
     return unary_with("abs", x, Unary.ABS, Binary.ABS_GRAD) if x.dtype.kind == "f" else _integer(IntegerUnary.ABS, x)
 
 
-absolute = abs
+absolute = named("absolute", abs)
 
 
 def square(input: Any) -> Tensor:
@@ -354,4 +355,4 @@ def erf(input: Any) -> Tensor:
     return unary_with("erf", input, Unary.ERF, Binary.ERF_GRAD)
 
 
-fix = trunc
+fix = named("fix", trunc)

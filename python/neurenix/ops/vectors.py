@@ -19,7 +19,7 @@ from neurenix.ops.parts import stack
 from neurenix.ops.power import clamp, pow as power
 from neurenix.ops.reduce import amax, amin, axis_of, mean, sum as sum_of
 from neurenix.ops.shape import broadcast_tensors, broadcast_to, reshape, transpose, unsqueeze
-from neurenix.ops.statistics import vector_norm as norm_of
+from neurenix.ops.statistics import norm as norm_of
 from neurenix.ops.unary import abs as magnitude, as_floats, sqrt
 from neurenix.tensor import Tensor, as_tensor
 
@@ -120,9 +120,6 @@ def addr(input: Any, vec1: Any, vec2: Any, *, beta: float = 1, alpha: float = 1)
     if beta == 0:
         return mul(product, alpha)
     return add(x if beta == 1 else mul(x, beta), product, alpha=alpha)
-
-
-ger = outer
 
 
 def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Tensor:

@@ -107,12 +107,12 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         else:
             self._place(epoch)
             self.last_epoch = math.floor(epoch)
-        super().apply()
+        super()._apply()
 
-    def apply(self) -> None:
+    def _apply(self) -> None:
         """Put the rates of ``last_epoch`` into force."""
         self._place(self.last_epoch)
-        super().apply()
+        super()._apply()
 
     def _place(self, epoch: float) -> None:
         """Find the cosine in which an epoch lies, and where in it."""

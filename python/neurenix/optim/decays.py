@@ -100,10 +100,10 @@ class MultiplicativeLR(_ByFunction):
         """Learning rate of one group."""
         return at.lr if self._begins else at.lr * self.lr_lambdas[at.group](self.last_epoch)
 
-    def restart(self) -> None:
+    def _restart(self) -> None:
         """Go on from the rate in force with epoch 0, as PyTorch does."""
         self.last_epoch = 0
-        self.apply()
+        self._apply()
 
 
 class StepLR(LRScheduler):

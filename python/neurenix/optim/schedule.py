@@ -69,7 +69,7 @@ class LRScheduler:
                 )
         self.base_lrs = [g["initial_lr"] for g in optimizer.param_groups]
         self.last_epoch = last_epoch
-        self.begin()
+        self._begin()
 
     def next_lr(self, at: Rate) -> float:
         """Learning rate of one group at ``last_epoch``: what a subclass defines.
@@ -126,87 +126,37 @@ class LRScheduler:
         0.5
         """
         self.last_epoch += 1
-        self.apply()
+        self._apply()
 
-    def apply(self) -> None:
-        """Put the rates of ``last_epoch`` into force.
-
-        Examples
-        --------
-        >>> import neurenix as nx
-        >>> optimizer = nx.optim.SGD([nx.tensor([1.0])], lr=1.0)
-        >>> schedule = nx.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.5**epoch)
-        >>> schedule.last_epoch = 3
-        >>> schedule.apply()
-        >>> optimizer.param_groups[0]["lr"]
-        0.125
-        """
+    def _apply(self) -> None:
+        """Put the rates of ``last_epoch`` into force."""
         rates = self.get_lr()
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
         self._last_lr = rates
 
-    def begin(self) -> None:
-        """Take the first step, which schedules that multiply the rate before leave it out of; the constructor does.
-
-        Examples
-        --------
-        >>> import neurenix as nx
-        >>> schedule = nx.optim.lr_scheduler.ExponentialLR(nx.optim.SGD([nx.tensor([1.0])], lr=1.0), gamma=0.5)
-        >>> schedule.rewind()
-        >>> schedule.begin()
-        >>> schedule.last_epoch, schedule.get_last_lr()
-        (0, [1.0])
-        """
+    def _begin(self) -> None:
+        """Take the first step, which schedules that multiply the rate before leave it out of; the constructor does."""
         self._begins = True
         try:
             LRScheduler.step(self)
         finally:
             del self._begins
 
-    def undo(self) -> None:
-        """Take back one step of the count; the rates in force stay.
-
-        Examples
-        --------
-        >>> import neurenix as nx
-        >>> schedule = nx.optim.lr_scheduler.StepLR(nx.optim.SGD([nx.tensor([1.0])], lr=1.0), step_size=2)
-        >>> schedule.step()
-        >>> schedule.undo()
-        >>> schedule.last_epoch
-        0
-        """
+    def _undo(self) -> None:
+        """Take back one step of the count; the rates in force stay."""
         self.last_epoch -= 1
 
-    def rewind(self) -> None:
-        """Set the count to before the start; the rates in force stay.
-
-        Examples
-        --------
-        >>> import neurenix as nx
-        >>> schedule = nx.optim.lr_scheduler.StepLR(nx.optim.SGD([nx.tensor([1.0])], lr=1.0), step_size=2)
-        >>> schedule.rewind()
-        >>> schedule.last_epoch
-        -1
-        """
+    def _rewind(self) -> None:
+        """Set the count to before the start; the rates in force stay."""
         self.last_epoch = -1
 
-    def restart(self) -> None:
-        """Start again from the initial learning rates.
-
-        Examples
-        --------
-        >>> import neurenix as nx
-        >>> schedule = nx.optim.lr_scheduler.ExponentialLR(nx.optim.SGD([nx.tensor([1.0])], lr=1.0), gamma=0.5)
-        >>> schedule.step()
-        >>> schedule.restart()
-        >>> schedule.last_epoch, schedule.get_last_lr()
-        (0, [1.0])
-        """
+    def _restart(self) -> None:
+        """Start again from the initial learning rates."""
         for group, base in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
             group["lr"] = base
-        self.rewind()
-        self.begin()
+        self._rewind()
+        self._begin()
 
     def get_last_lr(self) -> list[float]:
         """Learning rates in force, one a group.

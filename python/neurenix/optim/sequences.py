@@ -26,15 +26,15 @@ class _Several(LRScheduler):
             if s.optimizer is not optimizer:
                 raise ArgumentError(f"{name}: expected schedules of this optimizer, got one of another; build all with the same")
 
-    def undo(self) -> None:
+    def _undo(self) -> None:
         """Take back one step of the count."""
         for s in self._schedulers:
-            s.undo()
+            s._undo()
 
-    def rewind(self) -> None:
+    def _rewind(self) -> None:
         """Set the counts to before the start."""
         for s in self._schedulers:
-            s.rewind()
+            s._rewind()
 
     def _note(self) -> None:
         self._last_lr = [g["lr"] for g in self.optimizer.param_groups]
@@ -107,8 +107,8 @@ class SequentialLR(_Several):
         self._milestones, self.last_epoch = list(milestones), last_epoch + 1
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"]
-        self.undo()
-        self._schedulers[bisect_right(self._milestones, 0)].begin()
+        self._undo()
+        self._schedulers[bisect_right(self._milestones, 0)]._begin()
         self._note()
 
     def step(self) -> None:
@@ -116,21 +116,21 @@ class SequentialLR(_Several):
         self.last_epoch += 1
         index = bisect_right(self._milestones, self.last_epoch)
         if index > 0 and self._milestones[index - 1] == self.last_epoch:
-            self._schedulers[index].restart()
+            self._schedulers[index]._restart()
         else:
             self._schedulers[index].step()
         self._note()
 
-    def begin(self) -> None:
+    def _begin(self) -> None:
         """Take the first step again, as part of another schedule."""
         self.last_epoch = 0
-        self._schedulers[bisect_right(self._milestones, 0)].begin()
+        self._schedulers[bisect_right(self._milestones, 0)]._begin()
         self._note()
 
-    def restart(self) -> None:
+    def _restart(self) -> None:
         """Start again with the first schedule."""
         self.last_epoch = 0
-        self._schedulers[bisect_right(self._milestones, 0)].restart()
+        self._schedulers[bisect_right(self._milestones, 0)]._restart()
         self._note()
 
 
@@ -177,15 +177,15 @@ class ChainedScheduler(_Several):
             s.step()
         self._note()
 
-    def begin(self) -> None:
+    def _begin(self) -> None:
         """Take the first step again, as part of another schedule."""
         for s in self._schedulers:
-            s.begin()
+            s._begin()
         self._note()
 
-    def restart(self) -> None:
+    def _restart(self) -> None:
         """Start again from the initial learning rates."""
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"]
-        self.rewind()
-        self.begin()
+        self._rewind()
+        self._begin()
