@@ -25,7 +25,7 @@ from neurenix.ops.norm import (
     norm_tables,
 )
 
-_PART = 1 << 20  # bytes of the samples that are taken together
+_PART = 1 << 23  # bytes of the samples that are taken together: a part of a last-level cache
 
 Affine = tuple[Array | None, Array | None]
 
