@@ -21,7 +21,7 @@ import numpy as np  # noqa: E402
 from _peers import attempt, installed, torch_threads, try_side, versions  # noqa: E402
 
 import neurenix as nx  # noqa: E402
-from neurenix import layout  # noqa: E402
+from neurenix import layout, ops  # noqa: E402
 from neurenix.nn import functional as F  # noqa: E402
 
 Sides = dict[str, Callable[[], object]]
@@ -63,9 +63,9 @@ def pooled(ours: Callable[[Any, Any], Any], *shape: int) -> Case:
     return Case(lambda x: ours(F, x), ours, lambda: [numbers(*shape)], lambda x, y: (x + y, x + y))
 
 
-def bins(t: Any, x: Any, join: Callable[..., Any]) -> Any:
+def bins(pool: Callable[..., Any], x: Any, join: Callable[..., Any]) -> Any:
     """Averages over grids of 1, 2, 3 and 6 bins, one vector a channel."""
-    return join([t.adaptive_avg_pool2d(x, k).reshape(*x.shape[:2], k * k) for k in (1, 2, 3, 6)], 2)
+    return join([y.reshape(*x.shape[:2], -1) for y in pool(x, (1, 2, 3, 6))], 2)
 
 
 def pyramid(t: Any, x: Any, join: Callable[..., Any]) -> Any:
@@ -139,7 +139,10 @@ CASES: dict[str, Case] = {
         lambda x: pyramid(F, x, nx.cat), lambda t, x: pyramid(t, x, torch_cat), lambda: [numbers(1, 256, 64, 64)], lambda x, y: (x + y, 0)
     ),
     "adaptive averages 1, 2, 3, 6 2x512x60x60": Case(
-        lambda x: bins(F, x, nx.cat), lambda t, x: bins(t, x, torch_cat), lambda: [numbers(2, 512, 60, 60)], lambda x, y: (x + y, 0)
+        lambda x: bins(ops.pyramid_averages2d, x, nx.cat),
+        lambda t, x: bins(lambda x, sizes: [t.adaptive_avg_pool2d(x, k) for k in sizes], x, torch_cat),
+        lambda: [numbers(2, 512, 60, 60)],
+        lambda x, y: (x + y, 0),
     ),
     "adaptive average 6 2x512x60x60": pooled(lambda t, x: t.adaptive_avg_pool2d(x, 6), 2, 512, 60, 60),
     "batch norm and ReLU 4x64x128x128": normalised(

@@ -16,7 +16,7 @@ from properties.draws import Seeded
 from properties.table import load
 
 import neurenix as nx
-from neurenix import _rust, data, labelling, optim, random
+from neurenix import _rust, data, labelling, ops, optim, random
 from neurenix.backend.kernel import KERNELS, Kernel
 from neurenix.nn import functional as F
 from neurenix.ops import _derived
@@ -160,6 +160,15 @@ def _norms(dtype: str) -> None:
         F.layer_norm(t[0], 11, *t[1:]).backward(g)
 
 
+def _pyramids(dtype: str) -> None:
+    """Averages over several grids at once, of which a gradient of some flows; channels in a few and in several vectors."""
+    for shape in ((2, 3, 7, 5), (1, 20, 6, 9)):
+        x = nx.Tensor(numbers(*shape, dtype=dtype), requires_grad=True)
+        for order in (x, x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)):
+            averages = ops.pyramid_averages2d(order, [1, 2, 3, (6, 4)])
+            sum((y * y).sum() for y in averages[1:]).backward()
+
+
 def _questions(dtype: str) -> None:
     x, y = (nx.Tensor(numbers(*SHAPE, dtype=dtype, seed=s)) for s in (1, 2))
     for name in ("eq", "ne", "lt", "le", "gt", "ge", "isclose", "logical_and", "logical_or", "logical_xor", "maximum", "minimum"):
@@ -207,7 +216,7 @@ def recorded() -> dict[str, list[list[Any]]]:
             warnings.simplefilter("ignore")
             _properties()
             for dtype in ("f4", "f8"):
-                for further in (_optimizers, _averages, _random, _long, _norms, _questions, _images):
+                for further in (_optimizers, _averages, _random, _long, _norms, _pyramids, _questions, _images):
                     further(dtype)
             for dtype in ("i8", "i4", "i1", "u1"):
                 _integers(dtype)

@@ -36,7 +36,7 @@ TENSORS = ("conv_weight_gradient", "convolve", "matmul_rows")
 
 _ROWS = {
     SAME: """
-        accumulate adadelta_step adagrad_step adam_step adamax_step arg_reduce asgd_step average_step bias_gradient cast_into
+        accumulate adadelta_step adagrad_step adam_step adamax_step arg_reduce asgd_step average_bins average_bins_backward average_step bias_gradient cast_into
         clip_norm clip_value compare convolve_depthwise convolve_depthwise_volume copy_into cross_entropy_rows
         cross_entropy_rows_backward cumprod_grad distance_pass dropout_into gather_rows grid_sample_backward
         grid_sample_grid_backward grid_sample_map integer_binary integer_unary label_components layer_norm_backward

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from orders import channels_last, every_order
 
+from neurenix import Tensor, ops
 from neurenix.errors import ArgumentError, ShapeError
 from neurenix.nn import functional as F
 from neurenix.testing import assert_same_bits, check_adjoint, check_gradient, random_array
@@ -46,6 +47,53 @@ def test_gradients(size):
         check_gradient(lambda t: F.adaptive_max_pool2d(t, size), x)
     wide = random_array(1, 70, 20, 18)  # more than 256 taps: the index is kept instead
     check_gradient(lambda t: F.adaptive_max_pool2d(t, 1), wide)
+
+
+GRIDS = [[1, 2, 3, 6], [4], [(2, None), 1, (5, 3)], [16, 1, 2]]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("grids", GRIDS)
+@pytest.mark.parametrize("shape", [(2, 3, 12, 12), (1, 21, 17, 9), (3, 7, 8), (2, 8, 1, 1)])
+def test_a_pyramid_has_the_bits_of_its_grids_one_by_one(shape, grids, dtype):
+    for x in every_order(random_array(*shape, dtype=dtype)):
+        a, b = Tensor(x, requires_grad=True), Tensor(x, requires_grad=True)
+        want = [F.adaptive_avg_pool2d(a, size) for size in grids]
+        found = ops.pyramid_averages2d(b, grids)
+        for y, w in zip(found, want, strict=True):
+            assert_same_bits(y.numpy(), w.numpy())
+        sum((w * w).sum() for w in want).backward()
+        sum((y * y).sum() for y in found).backward()
+        assert_same_bits(b.grad.numpy(), a.grad.numpy())
+
+
+def test_a_grid_that_nobody_uses_sends_no_gradient():
+    x = random_array(2, 9, 10, 7)
+    a, b = Tensor(x, requires_grad=True), Tensor(x, requires_grad=True)
+    F.adaptive_avg_pool2d(a, 3).sum().backward()
+    ops.pyramid_averages2d(b, [1, 3, 6])[1].sum().backward()
+    assert_same_bits(b.grad.numpy(), a.grad.numpy())
+    assert ops.pyramid_averages2d(x, []) == []
+    assert [y.shape for y in ops.pyramid_averages2d(x[:0], [1, 2])] == [(0, 9, 1, 1), (0, 9, 2, 2)]
+    with pytest.raises(ArgumentError, match="pyramid_averages2d: expected output_size"):
+        ops.pyramid_averages2d(x, [1, 2.5])
+
+
+def test_a_pyramid_of_a_large_map_does_not_depend_on_threads(each_thread_count):
+    x = channels_last(random_array(1, 300, 23, 31, dtype=np.float32))
+    grids = [1, 2, 3, 6]
+
+    def run():
+        t = Tensor(x, requires_grad=True)
+        y = ops.pyramid_averages2d(t, grids)
+        sum((a * a).sum() for a in y).backward()
+        return np.concatenate([a.numpy().reshape(-1) for a in (*y, t.grad)])
+
+    first, *others = each_thread_count(run)
+    for other in others:
+        assert_same_bits(other, first)
+    for y, size in zip(ops.pyramid_averages2d(x, grids), grids, strict=True):
+        assert_same_bits(y.numpy(), F.adaptive_avg_pool2d(x, size).numpy())
 
 
 def test_bits_do_not_depend_on_threads(each_thread_count):

@@ -14,9 +14,10 @@ ALLOWED = {
     "vectors": "simd/mod simd/avx2 simd/avx512 simd/neon simd/pairs simd/portable",
     "pools of memory and threads": "blocks ranges threads",
     "strided arrays": "view layout streaming",
-    "micro-kernels": "conv/* matmul norm norm_planes layer_norm layer_norm_backward softmax turning reduce resize_rows elementwise/mod machine",
-    "tasks that share an output": """arg_reduce class_loss columns cross_entropy distance loss norm_apply optim optim_more padding pooling pooling_backward pooling_rows
-        pooling_separable pooling_sliding random resize sampling scan scatter sort unpooling warp""",
+    "micro-kernels": """adaptive_pooling conv/* matmul norm norm_planes layer_norm layer_norm_backward softmax turning reduce resize_rows resize_thin
+        elementwise/mod machine""",
+    "tasks that share an output": """adaptive_pooling_backward arg_reduce class_loss columns cross_entropy distance loss norm_apply optim optim_more padding
+        pooling pooling_backward pooling_rows pooling_separable pooling_sliding random resize sampling scan scatter sort unpooling warp""",
     "binding": "array roles",
 }
 PLACE = re.compile(r"\bunsafe\s*(\{|impl\b|fn\b|extern\b)")

@@ -183,8 +183,8 @@ class PPM(Module):
     def forward(self, x: Tensor) -> Tensor:
         """Give (N, out_channels, H, W) of (N, in_channels, H, W)."""
         x = _checks.float_map("PPM", x, self.in_channels)
-        branches = zip(self.pool_sizes, self.reductions, strict=True)
-        found = [reduce(functional.adaptive_avg_pool2d(x, p)) for p, reduce in branches]
+        averages = ops.pyramid_averages2d(x, self.pool_sizes)
+        found = [reduce(y) for y, reduce in zip(averages, self.reductions, strict=True)]
         out: Tensor = self.bottleneck(ops.cat([x, *(resize_like(y, x, "bilinear") for y in found)], dim=1))
         return out
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from neurenix import nn, ops
 from neurenix.multiscale import _checks
 from neurenix.multiscale._blocks import check_norm
@@ -101,9 +99,8 @@ class PyramidPooling(Module):
         """Give (N, out_channels, H, W) of (N, in_channels, H, W)."""
         x = _checks.float_map("PyramidPooling", x, self.in_channels)
         maps = [x]
-        for size, reduce in zip(self.pool_sizes, self.reductions, strict=True):
-            context = reduce(functional.adaptive_avg_pool2d(x, size))
-            maps.append(resize_like(context, x, "bilinear"))
+        for averages, reduce in zip(ops.pyramid_averages2d(x, self.pool_sizes), self.reductions, strict=True):
+            maps.append(resize_like(reduce(averages), x, "bilinear"))
         out: Tensor = self.project(ops.cat(maps, dim=1))
         return out
 
@@ -141,5 +138,6 @@ class SpatialPyramidPooling(Module):
     def forward(self, x: Tensor) -> Tensor:
         """Give (N, C * sum of 4**l) of (N, C, H, W): by level, then channel, then bin."""
         x = _checks.float_map("SpatialPyramidPooling", x)
-        pool: Any = functional.adaptive_max_pool2d if self.pool_type == "max" else functional.adaptive_avg_pool2d
-        return ops.cat([ops.flatten(pool(x, 1 << level), 1) for level in range(self.num_levels)], dim=1)
+        sizes = [1 << level for level in range(self.num_levels)]
+        maps = [functional.adaptive_max_pool2d(x, n) for n in sizes] if self.pool_type == "max" else ops.pyramid_averages2d(x, sizes)
+        return ops.cat([ops.flatten(y, 1) for y in maps], dim=1)

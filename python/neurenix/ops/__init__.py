@@ -126,7 +126,7 @@ from neurenix.ops.unpooling import max_unpool1d as max_unpool1d, max_unpool2d as
 # adaptive_pooling
 from neurenix.ops.adaptive_pooling import (
     adaptive_avg_pool1d as adaptive_avg_pool1d, adaptive_avg_pool2d as adaptive_avg_pool2d, adaptive_avg_pool3d as adaptive_avg_pool3d,
-    adaptive_max_pool1d as adaptive_max_pool1d, adaptive_max_pool2d as adaptive_max_pool2d,
+    adaptive_max_pool1d as adaptive_max_pool1d, adaptive_max_pool2d as adaptive_max_pool2d, pyramid_averages2d as pyramid_averages2d,
 )  # fmt: skip
 
 # pooling_volume

@@ -16,6 +16,8 @@ pub mod layout;
 mod turning;
 
 // One module an operation family, in the order of the kernel table.
+pub mod adaptive_pooling;
+pub mod adaptive_pooling_backward;
 pub mod arg_reduce;
 pub mod class_loss;
 mod columns;
@@ -49,6 +51,7 @@ pub mod random;
 pub mod reduce;
 pub mod resize;
 mod resize_rows;
+mod resize_thin;
 pub mod sampling;
 pub mod scan;
 pub mod scatter;

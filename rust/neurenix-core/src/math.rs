@@ -27,6 +27,15 @@ pub trait Bits: Float {
     fn with_sign(self, sign: Self) -> Self;
     /// The error function.
     fn erf(self) -> Self;
+    /// The error function of each, where that gains step by step side by side, as in [`Math::exps_`].
+    #[inline(always)]
+    fn erfs<const N: usize>(x: [Self; N]) -> [Self; N] {
+        let mut y = x;
+        for i in 0..N {
+            y[i] = x[i].erf();
+        }
+        y
+    }
     /// `self` to the power `y`, by C's rules.
     fn power(self, y: Self) -> Self;
 }
@@ -78,18 +87,48 @@ impl Bits for f32 {
     const TERMS: (usize, usize) = (6, 5);
     bits!(f32, i32, u32, 23, 0x3f35_04f3, 0x007f_ffff, 12_582_912.0, 127);
 
-    /// Two polynomials, `x + x p(x^2)` and `1 - exp(-q(|x|))`, each within 1 unit in the last place.
     #[inline(always)]
     fn erf(self) -> Self {
-        let (t, s) = (self.abs(), self * self);
-        let t = if t > 10.0 { 10.0 } else { t };
-        let s = if t > 0.927_734_4 { t * t } else { s };
-        let low = polynomial(t, &[2.425_462_2e-2, -3.883_964_4e-3]);
-        let high = polynomial(t, &[3.831_971_3e-4, -1.728_534_7e-5]);
-        let far = polynomial(t, &[-1.287_175_1e-1, -6.348_467e-1, -1.067_778_8e-1]) + high.mul_add(s, low) * t * s;
-        let far = (1.0 - far.mul_add(t, -t).exp_()).copysign(self);
-        let near = polynomial(s, &ERF_NEAR_SINGLE).mul_add(self, self);
-        if t > 0.927_734_4 { far } else { near }
+        let [y] = Self::erfs([self]);
+        y
+    }
+
+    /// Two polynomials, `x + x p(x^2)` and `1 - exp(-q(|x|))`, each within 1 unit in the last place. From 4.5 on the second is 1, and
+    /// up to there `exp` stays in its range.
+    #[inline(always)]
+    fn erfs<const N: usize>(x: [Self; N]) -> [Self; N] {
+        let (mut t, mut s, mut q, mut r, mut v) = (x, x, x, x, x);
+        for i in 0..N {
+            t[i] = x[i].abs();
+            t[i] = if t[i] > 4.5 { 4.5 } else { t[i] };
+            s[i] = t[i] * t[i];
+        }
+        for i in 0..N {
+            let low = polynomial(t[i], &[2.425_462_2e-2, -3.883_964_4e-3]);
+            let high = polynomial(t[i], &[3.831_971_3e-4, -1.728_534_7e-5]);
+            v[i] = polynomial(t[i], &[-1.287_175_1e-1, -6.348_467e-1, -1.067_778_8e-1]) + high.mul_add(s[i], low) * t[i] * s[i];
+        }
+        for i in 0..N {
+            v[i] = v[i].mul_add(t[i], -t[i]);
+            q[i] = v[i].mul_add(std::f32::consts::LOG2_E, Self::MAGIC);
+            let n = q[i] - Self::MAGIC;
+            r[i] = n.mul_add(-Self::LN2.1, n.mul_add(-Self::LN2.0, v[i]));
+        }
+        let (mut k, terms) = (ERF_NEAR_SINGLE.len() - 1, &EXP[..Self::TERMS.0]);
+        let (mut p, mut near) = ([terms[k] as Self; N], [ERF_NEAR_SINGLE[k] as Self; N]);
+        while k > 0 {
+            k -= 1;
+            for i in 0..N {
+                p[i] = p[i].mul_add(r[i], terms[k] as Self);
+                near[i] = near[i].mul_add(s[i], ERF_NEAR_SINGLE[k] as Self);
+            }
+        }
+        for i in 0..N {
+            let power = Self::from_bits(q[i].to_bits().wrapping_sub(Self::MAGIC.to_bits()).wrapping_add(127) << 23);
+            let far = (1.0 - (1.0 + (r[i] * r[i]).mul_add(p[i], r[i])) * power).copysign(x[i]);
+            v[i] = if t[i] > 0.927_734_4 { far } else { near[i].mul_add(x[i], x[i]) };
+        }
+        v
     }
 
     /// exp(y log x) in double, which leaves the rounding to this type as the only error worth naming.

@@ -10,9 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::blocks::Buffer;
 use crate::ensure_shape;
 use crate::error::{Error, Result, expect_len};
-use crate::resize_rows::{
-    Part, Plan, SLACK, combine, combine_channels, divide, divide_each, parts, thin_columns, wide_columns, wide_windows,
-};
+use crate::resize_rows::{Part, combine, combine_channels, divide, divide_each, parts, wide_columns, wide_windows};
+use crate::resize_thin::{Plan, SLACK, thin_columns, thin_windows};
 use crate::simd::{Float, settle};
 use crate::threads::{Shared, parallel};
 use crate::{streaming, threads};
@@ -22,7 +21,7 @@ const TASK: usize = 1 << 15;
 /// Channels of one task where there are too few rows to share out.
 const BLOCK: usize = 128;
 /// From this many channels on a pixel's channels are the vector.
-const WIDE: usize = 8;
+pub(crate) const WIDE: usize = 8;
 
 /// The sparse table of one axis.
 pub(crate) struct Axis<'a, T> {
@@ -71,6 +70,8 @@ struct Job<'a, T> {
     divisors: Option<(&'a [T], &'a [T])>,
     identity: bool,
     plan: Option<Plan<T>>,
+    /// Whether the plan's inputs are always near.
+    near: bool,
     parts: Vec<Part>,
     inner: usize,
     /// Channels of one task.
@@ -97,7 +98,8 @@ impl<'a, T: Float> Job<'a, T> {
         let windows = cols.index.len() <= cols.size;
         let lines = y.as_ptr().addr().is_multiple_of(64) && (inner * size_of::<T>()).is_multiple_of(64);
         let stream = streaming::pays(size_of_val(y)) && lines && divisors.is_none();
-        Self { rows, cols, divisors, identity, plan, parts, inner, channels, apart, windows, stream }
+        let near = plan.as_ref().is_some_and(Plan::is_near);
+        Self { rows, cols, divisors, identity, plan, near, parts, inner, channels, apart, windows, stream }
     }
 
     /// Elements of scratch memory of a task.
@@ -126,7 +128,7 @@ impl<'a, T: Float> Job<'a, T> {
             };
             for row in first..(first + group).min(total) {
                 let ((o, i), at) = ((row / oh, row % oh), row * opitch);
-                let x = &x[o * plane..(o + 1) * plane];
+                let x = &x[o * plane..];
                 if self.apart {
                     self.part(y, at, x, &mut scratch, i, &self.parts[block]);
                     continue;
@@ -165,8 +167,7 @@ impl<'a, T: Float> Job<'a, T> {
         if self.identity {
             combine(row(), x, index, weight, pitch, 0);
         } else if let Some(plan) = &self.plan {
-            combine(&mut scratch[..pitch], x, index, weight, pitch, 0);
-            thin_columns(row(), scratch, &self.cols, plan, self.inner);
+            self.thin(row(), x, scratch, i, plan);
         } else if self.windows && index.len() == 2 {
             wide_windows::<T, 2>(row(), x, index, weight, &self.cols, self.inner);
         } else if self.windows && index.len() == 3 {
@@ -176,6 +177,31 @@ impl<'a, T: Float> Job<'a, T> {
             return;
         }
         self.divided(row(), i, 0..self.cols.len());
+    }
+
+    /// Narrow pixels of output row `i`.
+    fn thin(&self, y: &mut [T], x: &[T], scratch: &mut [T], i: usize, plan: &Plan<T>) {
+        let ((index, weight), pitch) = (self.rows.taps(i), self.cols.size * self.inner);
+        let slack = index.iter().all(|&r| (r as usize + 1) * pitch + SLACK <= x.len());
+        let windows = match index.len() {
+            1 => thin_windows::<T, 1>,
+            2 => thin_windows::<T, 2>,
+            3 => thin_windows::<T, 3>,
+            4 => thin_windows::<T, 4>,
+            _ => return self.thin_combined(y, x, scratch, i, plan),
+        };
+        if slack && self.near {
+            windows(y, x, index, weight, &self.cols, plan, self.inner);
+        } else {
+            self.thin_combined(y, x, scratch, i, plan);
+        }
+    }
+
+    /// The same, by a row in which the rows are combined first.
+    fn thin_combined(&self, y: &mut [T], x: &[T], scratch: &mut [T], i: usize, plan: &Plan<T>) {
+        let ((index, weight), pitch) = (self.rows.taps(i), self.cols.size * self.inner);
+        combine(&mut scratch[..pitch], x, index, weight, pitch, 0);
+        thin_columns(y, scratch, &self.cols, plan, self.inner);
     }
 
     /// Wide pixels of a part of output row `i`, which begins at `at`.

@@ -252,6 +252,8 @@ kernels! {
     unpool_backward<floats>(dx: Out, dy: In, index: Index, outer: Size, pixels: Size, inner: Size, count: Size) = unpooling::unpool_backward;
 
     // adaptive_pooling
+    average_bins<floats>(y: Out, x: In, windows: Index, weight: In, divisor: In, bins: Index, count: Size, outer: Size, h: Size, w: Size, inner: Size) = adaptive_pooling::average_bins;
+    average_bins_backward<floats>(dx: Out, dy: In, windows: Index, weight: In, bins: Index, count: Size, outer: Size, h: Size, w: Size, inner: Size) = adaptive_pooling_backward::average_bins_backward;
 
     // resize
     resize<floats>(y: Out, x: In, row_start: Index, row_index: Index, row_weight: In, col_start: Index, col_index: Index, col_weight: In,

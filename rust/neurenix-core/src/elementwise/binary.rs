@@ -1,5 +1,6 @@
 //! Expressions of two elements and up to two numbers: arithmetic, and the gradients of the unary ones.
 
+use super::gelu::{gelu_grad, slope};
 use super::{map2, pick};
 use crate::error::Result;
 use crate::levels;
@@ -45,12 +46,6 @@ fn floor_quotient<T: Math>(x: T, y: T) -> T {
     if y == T::ZERO { x / y } else { down }
 }
 
-/// exp(-x^2 / 2) / sqrt(2 pi)
-#[inline(always)]
-fn normal_density<T: Math>(x: T) -> T {
-    (c::<T>(-0.5) * x * x).exp_() * c(0.398_942_280_401_432_7)
-}
-
 /// The derivative of gelu's tanh form.
 #[inline(always)]
 fn gelu_tanh_slope<T: Math>(x: T) -> T {
@@ -67,6 +62,9 @@ fn mish_slope<T: Math>(x: T) -> T {
     let t = n / (n + c(2.0));
     if x > c(20.0) { T::ONE } else { t + x * x.sigmoid_() * (T::ONE - t * t) }
 }
+
+/// The number of the expression that has a loop of its own.
+const GELU_GRAD: usize = 39;
 
 // The first operand of a gradient form, `g`, is the gradient of the result; `x` is the argument, `y` the result.
 expressions! {
@@ -112,10 +110,7 @@ expressions! {
     leaky_relu_grad = 36: |g, x, a, b| if x > T::ZERO { g } else { g * a };
     elu_grad = 37: |g, x, a, b| if x <= T::ZERO { g * a * x.exp_() } else { g * b };
     celu_grad = 38: |g, x, a, b| if x <= T::ZERO { g * a * b * (x * b).exp_() } else { g };
-    gelu_grad = 39: |g, x, a, b| {
-        let cdf = c::<T>(0.5) * (T::ONE + (x * c(std::f64::consts::FRAC_1_SQRT_2)).erf());
-        g * (cdf + x * normal_density(x))
-    };
+    gelu_grad = 39: |g, x, a, b| slope(g, x, (x * c(std::f64::consts::FRAC_1_SQRT_2)).erf(), (c::<T>(-0.5) * x * x).exp_());
     gelu_tanh_grad = 40: |g, x, a, b| g * gelu_tanh_slope(x);
     silu_grad = 41: |g, x, a, b| {
         let s = x.sigmoid_();
@@ -162,6 +157,9 @@ levels! {
 /// # Errors
 /// [`crate::error::Error::Shape`] unless all have one shape, [`crate::error::Error::Argument`] for an unknown expression.
 pub fn binary<T: Math>(y: ViewMut<'_, T>, x: View<'_, T>, other: View<'_, T>, op: usize, a: f64, b: f64) -> Result {
+    if op == GELU_GRAD {
+        return map2("binary", &y, &x, &other, 8, |y, u, v| gelu_grad(y, u, v));
+    }
     let run = chosen::<T>(op)?;
     let (a, b) = (T::of(a), T::of(b));
     let cost = if op < 5 || op == 35 { 1 } else { 8 };

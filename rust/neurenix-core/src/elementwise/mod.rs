@@ -6,6 +6,7 @@
 
 mod binary;
 mod compare;
+mod gelu;
 mod integer;
 mod ternary;
 mod unary;

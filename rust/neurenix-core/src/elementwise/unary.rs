@@ -1,5 +1,6 @@
 //! Expressions of one element and up to two numbers.
 
+use super::gelu::{gelu, value};
 use super::{map1, pick};
 use crate::error::Result;
 use crate::levels;
@@ -55,6 +56,9 @@ fn nearest<T: Math, const DIGITS: i32>(x: T, least: i32, most: f64) -> T {
     T::of(y.copysign(wide))
 }
 
+/// The number of the expression that has a loop of its own.
+const GELU: usize = 44;
+
 expressions! {
     neg = 0: |x, a, b| -x;
     abs = 1: |x, a, b| x.abs();
@@ -100,7 +104,7 @@ expressions! {
     leaky_relu = 41: |x, a, b| if x > T::ZERO { x } else { x * a };
     elu = 42: |x, a, b| if x > T::ZERO { x * b } else { x.expm1_() * a };
     celu = 43: |x, a, b| if x > T::ZERO { x } else { (x / a).expm1_() * a };
-    gelu = 44: |x, a, b| c::<T>(0.5) * x * (T::ONE + (x * c(SQRT_HALF)).erf());
+    gelu = 44: |x, a, b| value(x, (x * c(SQRT_HALF)).erf());
     gelu_tanh = 45: |x, a, b| c::<T>(0.5) * x * (T::ONE + (c::<T>(TANH_SCALE) * (x + c::<T>(0.044715) * x * x * x)).tanh_());
     silu = 46: |x, a, b| x / (T::ONE + (-x).exp_());
     mish = 47: |x, a, b| {
@@ -147,6 +151,9 @@ levels! {
 /// # Errors
 /// [`crate::error::Error::Shape`] unless both have one shape, [`crate::error::Error::Argument`] for an unknown expression.
 pub fn unary<T: Math>(y: ViewMut<'_, T>, x: View<'_, T>, op: usize, a: f64, b: f64) -> Result {
+    if op == GELU {
+        return map1("unary", &y, &x, 8, |y, x| gelu(y, x));
+    }
     let run = chosen::<T>(op)?;
     let (a, b) = (T::of(a), T::of(b));
     map1("unary", &y, &x, 8, |y, x| run(y, x, a, b))

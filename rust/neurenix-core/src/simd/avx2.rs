@@ -107,6 +107,15 @@ impl Vector<f32> for F32x8 {
         }
     }
     #[inline(always)]
+    unsafe fn pick_of_two(self, high: Self, index: *const i32) -> Self {
+        // SAFETY: the caller vouches for the indices.
+        unsafe {
+            let index = _mm256_loadu_si256(index.cast());
+            let (low, high) = (_mm256_permutevar8x32_ps(self.0, index), _mm256_permutevar8x32_ps(high.0, index));
+            Self(_mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32::<28>(index))))
+        }
+    }
+    #[inline(always)]
     fn spread(self, span: usize, at: usize) -> Self {
         // SAFETY: see `splat`.
         unsafe {

@@ -86,6 +86,11 @@ impl Vector<f32> for F32x16 {
         }
     }
     #[inline(always)]
+    unsafe fn pick_of_two(self, high: Self, index: *const i32) -> Self {
+        // SAFETY: the caller vouches for the indices.
+        unsafe { Self(_mm512_permutex2var_ps(self.0, _mm512_loadu_si512(index.cast()), high.0)) }
+    }
+    #[inline(always)]
     fn spread(self, span: usize, at: usize) -> Self {
         // SAFETY: see `splat`.
         unsafe {
@@ -344,6 +349,11 @@ impl Vector<f64> for F64x8 {
             let index = _mm512_cvtepi32_epi64(_mm256_loadu_si256(index.cast()));
             Self(_mm512_permutex2var_pd(_mm512_loadu_pd(from), index, _mm512_loadu_pd(from.add(8))))
         }
+    }
+    #[inline(always)]
+    unsafe fn pick_of_two(self, high: Self, index: *const i32) -> Self {
+        // SAFETY: the caller vouches for the indices.
+        unsafe { Self(_mm512_permutex2var_pd(self.0, _mm512_cvtepi32_epi64(_mm256_loadu_si256(index.cast())), high.0)) }
     }
     #[inline(always)]
     fn spread(self, span: usize, at: usize) -> Self {

@@ -81,21 +81,30 @@ pub trait Vector<T>: Copy {
     /// # Safety
     /// `2 N` elements at `from` and `N` indices from 0 to `2 N - 1` are readable.
     unsafe fn pick(from: *const T, index: *const i32) -> Self;
+    /// The same of two vectors: `self`, and behind it `high`.
+    ///
+    /// # Safety
+    /// `N` indices from 0 to `2 N - 1` are readable.
+    #[inline(always)]
+    unsafe fn pick_of_two(self, high: Self, index: *const i32) -> Self {
+        let mut held = [const { std::mem::MaybeUninit::<T>::uninit() }; 2 * LANES];
+        let held = held.as_mut_ptr().cast::<T>();
+        // SAFETY: there is room for two vectors of at most `LANES` elements; indices are the caller's.
+        unsafe {
+            self.store(held);
+            high.store(held.add(Self::N));
+            Self::pick(held, index)
+        }
+    }
     /// Lane `l` is lane `l / span * span + at` of `self`; `span` is a power of two up to `N`, `at` lies below it.
     #[inline(always)]
     fn spread(self, span: usize, at: usize) -> Self {
-        let mut held = [const { std::mem::MaybeUninit::<T>::uninit() }; 2 * LANES];
         let mut index = [0; LANES];
         for (lane, index) in index.iter_mut().enumerate() {
             *index = (lane / span * span + at) as i32;
         }
-        let held = held.as_mut_ptr().cast::<T>();
-        // SAFETY: there is room for two vectors of at most `LANES` elements, and indices below `N`.
-        unsafe {
-            self.store(held);
-            self.store(held.add(Self::N));
-            Self::pick(held, index.as_ptr())
-        }
+        // SAFETY: indices of `N` lanes, below `N`.
+        unsafe { self.pick_of_two(self, index.as_ptr()) }
     }
     /// `self * factor + addend` in the lanes whose bit is set, `addend` in the others.
     fn fma_where(self, factor: Self, addend: Self, lanes: u32) -> Self;
