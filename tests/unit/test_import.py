@@ -52,4 +52,4 @@ with nx.no_grad():
     model(np.zeros((1, 1, 256, 256), np.float32))
 print(after_import - before, len(os.listdir("/proc/self/task")) - before)
 """
-    assert said(program) == "0 2"
+    assert said(program) == "0 1"  # the caller is the other one

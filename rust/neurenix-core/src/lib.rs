@@ -9,6 +9,7 @@ pub mod machine;
 pub mod planning;
 mod ranges;
 pub mod simd;
+mod team;
 pub mod threads;
 pub mod view;
 

@@ -34,9 +34,9 @@ pub fn in_kernel<R>(f: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Notes the scratch that a task of a region on `threads` threads has, each of them keeping it.
-pub fn note_scratch(bytes: usize, threads: usize) {
-    blocks::with_plan(|notes| notes.scratch(bytes, threads));
+/// Notes the scratch that a task of a region has: the calling thread and `helpers` others, each of them keeping it.
+pub fn note_scratch(bytes: usize, helpers: usize) {
+    blocks::with_plan(|notes| notes.scratch(bytes, helpers));
 }
 
 /// One block in use, as the plan tells of it.
@@ -64,7 +64,7 @@ pub struct Notes {
     most: usize,
     resident: usize,
     serial: usize,
-    /// Scratch that the calling thread keeps, and each thread of the pool, with their number.
+    /// Scratch that the calling thread keeps, and each of its helpers, with their number.
     kept: (usize, usize, usize),
     /// The most that was resident at once.
     pub peak: usize,
@@ -118,11 +118,10 @@ impl Notes {
         self.used -= self.live.remove(&start).map_or(0, |item| item.bytes);
     }
 
-    fn scratch(&mut self, bytes: usize, threads: usize) {
-        if threads == 0 {
-            self.kept.0 = self.kept.0.max(bytes);
-        } else {
-            (self.kept.1, self.kept.2) = (self.kept.1.max(bytes), self.kept.2.max(threads));
+    fn scratch(&mut self, bytes: usize, helpers: usize) {
+        self.kept.0 = self.kept.0.max(bytes);
+        if helpers > 0 {
+            (self.kept.1, self.kept.2) = (self.kept.1.max(bytes), self.kept.2.max(helpers));
         }
         self.look();
     }
@@ -152,7 +151,7 @@ mod tests {
         begin_plan();
         drop(outlives);
         assert_eq!(end_plan().unwrap().1, blocks::Stats::default());
-        assert_eq!(notes.peak, (1 << 40) + (3 << 20) + (1 << 20) + (3 << 20));
-        assert_eq!((notes.at_peak.len(), notes.scratch_at_peak, stats.live), (3, 3 << 20, 1 << 20));
+        assert_eq!(notes.peak, (1 << 40) + (3 << 20) + (1 << 20) + (4 << 20));
+        assert_eq!((notes.at_peak.len(), notes.scratch_at_peak, stats.live), (3, 4 << 20, 1 << 20));
     }
 }

@@ -1,7 +1,8 @@
-//! Our own thread pool: resizable, and safe across `fork`.
+//! Parallel regions, on threads of our own: resizable, and safe across `fork`.
 //!
-//! Rayon's global pool cannot be resized and deadlocks in a forked child, whose copy of the pool has no threads. Ours
-//! stands behind one pointer that the child's `pthread_atfork` handler clears; the child then builds its own.
+//! A forked child has none of its parent's threads, and a pool that it took over would wait for them forever. The helpers of
+//! regions ([`Team`]), and rayon's pool for libraries that use it, stand behind pointers that the child's `pthread_atfork`
+//! handler clears; the child then builds its own.
 
 use std::cell::Cell;
 use std::sync::Once;
@@ -13,14 +14,16 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use crate::error::{Error, Result};
 use crate::planning;
 use crate::simd::FloatMode;
+use crate::team::Team;
 
+static TEAM: AtomicPtr<Team> = AtomicPtr::new(std::ptr::null_mut());
 static POOL: AtomicPtr<ThreadPool> = AtomicPtr::new(std::ptr::null_mut());
 static WANTED: AtomicUsize = AtomicUsize::new(0);
 static BUILD: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
-/// Below this many element-operations a region runs on the calling thread: waking the pool costs 12 to 22 microseconds.
+/// Below this many element-operations a region runs on the calling thread: waking a helper costs some microseconds.
 const SMALL: usize = 1 << 15;
-/// From this many element-operations on a region takes milliseconds: its caller looks up from time to time.
+/// From this many element-operations on a region takes milliseconds: its caller looks up between tasks.
 const LONG: usize = 1 << 25;
 /// How often it does.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -63,26 +66,22 @@ pub fn set_num_threads(n: usize) -> Result {
 
 extern "C" fn child_after_fork() {
     POOL.store(std::ptr::null_mut(), Ordering::Release);
+    TEAM.store(std::ptr::null_mut(), Ordering::Release);
 }
 
-fn pool() -> Result<&'static ThreadPool> {
-    // SAFETY: a pool is leaked when it is published, so a pointer once read stays valid.
-    if let Some(pool) = unsafe { POOL.load(Ordering::Acquire).as_ref() } {
-        return Ok(pool);
+/// What `slot` points to, else what `build` gives: it is never freed.
+fn published<P>(slot: &'static AtomicPtr<P>, build: impl FnOnce() -> Result<P>) -> Result<&'static P> {
+    // SAFETY: what is published is leaked, so a pointer once read stays valid.
+    if let Some(found) = unsafe { slot.load(Ordering::Acquire).as_ref() } {
+        return Ok(found);
     }
     static FORK: Once = Once::new();
-    // SAFETY: the handler only stores to an atomic.
+    // SAFETY: the handler only stores to atomics.
     FORK.call_once(|| unsafe {
         libc::pthread_atfork(None, None, Some(child_after_fork));
     });
-    let n = num_threads();
-    let built = ThreadPoolBuilder::new()
-        .num_threads(n)
-        .thread_name(|i| format!("neurenix-{i}"))
-        .build()
-        .map_err(|e| Error::Argument(format!("threads: expected to start {n} threads, got {e}; call set_num_threads with fewer")))?;
-    let built = Box::into_raw(Box::new(built));
-    match POOL.compare_exchange(std::ptr::null_mut(), built, Ordering::AcqRel, Ordering::Acquire) {
+    let built = Box::into_raw(Box::new(build()?));
+    match slot.compare_exchange(std::ptr::null_mut(), built, Ordering::AcqRel, Ordering::Acquire) {
         // SAFETY: just leaked, never freed.
         Ok(_) => Ok(unsafe { &*built }),
         Err(other) => {
@@ -95,6 +94,20 @@ fn pool() -> Result<&'static ThreadPool> {
     }
 }
 
+/// The helpers: threads start when a region first wants them.
+fn team() -> Result<&'static Team> {
+    published(&TEAM, || Ok(Team::default()))
+}
+
+/// Rayon's pool, for libraries that call it.
+fn pool() -> Result<&'static ThreadPool> {
+    let n = num_threads();
+    published(&POOL, || {
+        let built = ThreadPoolBuilder::new().num_threads(n).thread_name(|i| format!("neurenix-rayon-{i}")).build();
+        built.map_err(|e| Error::Argument(format!("threads: expected to start {n} threads, got {e}; call set_num_threads with fewer")))
+    })
+}
+
 /// What unwinds a kernel whose caller was asked to stop.
 #[derive(Debug)]
 pub struct Stop;
@@ -102,6 +115,7 @@ pub struct Stop;
 thread_local! {
     static WATCH: Cell<Option<(fn() -> bool, Instant)>> = const { Cell::new(None) };
     static PLANNED: Cell<usize> = const { Cell::new(0) };
+    static IN_REGION: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs `f`, asking `stop` every tenth of a second, between tasks: where it says so, `f` unwinds with [`Stop`].
@@ -131,44 +145,106 @@ fn unwind() -> ! {
     std::panic::resume_unwind(Box::new(Stop)) // no message, no backtrace
 }
 
-/// Threads that the region of a plan would have; 0 for the calling one.
+/// Threads that the region of a plan would have beside the calling one.
 pub fn planned() -> usize {
     PLANNED.get()
 }
 
-/// Runs `f(0), ..., f(tasks - 1)`, each once, on the pool; `cost` is the element-operations of one task.
+/// Runs `f(0), ..., f(tasks - 1)`, each once, on this and other threads; `cost` is the element-operations of one task.
 ///
-/// Tasks are taken in order by whoever is free, so what a task computes must not depend on who runs it. Small work
-/// and a pool of one thread stay on the calling thread. May be called from inside a task.
+/// Each thread begins with neighbours of its own and then helps the others, so what a task computes must not depend on who runs it.
+/// Small work, and what is inside a task, stays on the calling thread.
 pub fn parallel(tasks: usize, cost: usize, f: impl Fn(usize) + Sync) {
     let _mode = FloatMode::ieee();
     let work = tasks.saturating_mul(cost);
-    let alone = tasks <= 1 || num_threads() == 1 || work < SMALL || rayon::current_thread_index().is_some();
+    let alone = tasks <= 1 || num_threads() == 1 || work < SMALL || IN_REGION.get();
     if planning::is_on() {
-        PLANNED.set(if alone { 0 } else { num_threads() });
+        PLANNED.set(if alone { 0 } else { num_threads() - 1 });
         (0..tasks.min(1)).for_each(f);
         return;
     }
-    let pool = if alone { None } else { pool().ok() };
-    match pool {
+    let team = if alone { None } else { team().ok() };
+    match team {
         None => one_by_one(tasks, cost, f),
-        Some(pool) => {
-            if is_stopped() {
-                unwind();
-            }
-            let next = AtomicUsize::new(0);
-            let share = || {
-                let _mode = FloatMode::ieee();
-                while let Some(task) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&task| task < tasks) {
-                    f(task);
-                }
-            };
-            if work < LONG || WATCH.get().is_none() {
-                pool.broadcast(|_| share());
-            } else if looked_after(pool, share, || next.store(tasks, Ordering::Relaxed)) {
-                unwind();
+        Some(team) => together(team, tasks, work, f),
+    }
+}
+
+/// Marks this thread as one that is inside a region.
+struct Inside(bool);
+
+impl Inside {
+    fn mark() -> Self {
+        Self(IN_REGION.replace(true))
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        IN_REGION.set(self.0);
+    }
+}
+
+/// The tasks of one of a region's threads: from `next` on, up to `end`.
+#[repr(align(128))] // counters of several threads in one cache line would make them wait for each other
+struct Range {
+    next: AtomicUsize,
+    end: usize,
+}
+
+/// The tasks of a region, a range of neighbours for each thread, which takes of the others' what is left when it is through.
+///
+/// The same thread starts with the same range in each region, so that it finds near what it wrote or read in the last one: cores that
+/// share no cache are slow to read each other's.
+struct Ranges(Vec<Range>);
+
+impl Ranges {
+    fn new(tasks: usize, threads: usize) -> Self {
+        Self((0..threads).map(|i| Range { next: AtomicUsize::new(tasks * i / threads), end: tasks * (i + 1) / threads }).collect())
+    }
+
+    /// The next task of a thread, by its number.
+    fn take(&self, number: usize) -> Option<usize> {
+        let (before, from) = self.0.split_at(number % self.0.len());
+        from.iter().chain(before).find_map(|range| {
+            let is_left = range.next.load(Ordering::Relaxed) < range.end; // a look is cheaper than taking, and finds most that are empty
+            let task = if is_left { range.next.fetch_add(1, Ordering::Relaxed) } else { range.end };
+            (task < range.end).then_some(task)
+        })
+    }
+
+    /// Leaves nothing to take.
+    fn end(&self) {
+        self.0.iter().for_each(|range| range.next.store(range.end, Ordering::Relaxed));
+    }
+}
+
+/// Runs tasks on this and other threads. Where the work is long this one looks up between tasks, and takes no more when it is asked to stop.
+fn together(team: &'static Team, tasks: usize, work: usize, f: impl Fn(usize) + Sync) {
+    if is_stopped() {
+        unwind();
+    }
+    let threads = num_threads().min(tasks);
+    let ranges = Ranges::new(tasks, threads);
+    let share = |number: usize| {
+        let (_mode, _inside) = (FloatMode::ieee(), Inside::mark());
+        while let Some(task) = ranges.take(number) {
+            f(task);
+        }
+    };
+    let mut stopped = false;
+    team.run(threads - 1, &|number| share(number + 1), || {
+        let _inside = Inside::mark();
+        while let Some(task) = ranges.take(0) {
+            f(task);
+            if work >= LONG && is_stopped() {
+                stopped = true;
+                ranges.end();
             }
         }
+    });
+    if stopped {
+        unwind();
     }
 }
 
@@ -180,34 +256,6 @@ fn one_by_one(tasks: usize, cost: usize, f: impl Fn(usize)) {
         }
         f(task);
     }
-}
-
-/// Runs `share` on all threads of the pool while the caller looks up from time to time; whether it was asked to stop, and called `stop`.
-fn looked_after(pool: &ThreadPool, share: impl Fn() + Send + Sync, stop: impl Fn()) -> bool {
-    struct Leaving<'a>(&'a AtomicUsize, std::thread::Thread);
-    impl Drop for Leaving<'_> {
-        fn drop(&mut self) {
-            if self.0.fetch_sub(1, Ordering::AcqRel) == 1 {
-                self.1.unpark();
-            }
-        }
-    }
-    let (left, caller) = (AtomicUsize::new(pool.current_num_threads()), std::thread::current());
-    let mut stopped = false;
-    pool.in_place_scope(|scope| {
-        scope.spawn_broadcast(|_, _| {
-            let _leaving = Leaving(&left, caller.clone());
-            share();
-        });
-        while left.load(Ordering::Acquire) > 0 {
-            std::thread::park_timeout(PATIENCE);
-            if is_stopped() {
-                stopped = true;
-                stop();
-            }
-        }
-    });
-    stopped
 }
 
 /// Runs `f` inside the pool, for libraries that call rayon themselves.
@@ -291,6 +339,46 @@ mod tests {
             parallel_chunks(&mut seen, 97, 10, |_, run| run.iter_mut().for_each(|x| *x += 1));
             assert!(seen.iter().all(|&x| x == 1));
         }
+    }
+
+    #[test]
+    fn callers_at_once_and_regions_in_regions_run_every_task() {
+        set_num_threads(3).unwrap();
+        let count = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        parallel(7, SMALL, |_| {
+                            parallel(3, SMALL, |_| {
+                                count.fetch_add(1, Ordering::Relaxed);
+                            });
+                        });
+                    }
+                });
+            }
+        });
+        assert_eq!(count.into_inner(), 4 * 200 * 7 * 3);
+    }
+
+    #[test]
+    fn a_panic_of_any_task_reaches_the_caller() {
+        set_num_threads(2).unwrap();
+        for bad in [0, 99] {
+            let run = || {
+                parallel(100, SMALL, |task| {
+                    std::thread::sleep(Duration::from_micros(100));
+                    assert!(task != bad, "task {bad}");
+                });
+            };
+            let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_err();
+            assert_eq!(panic.downcast_ref::<String>().unwrap(), &format!("task {bad}"));
+        }
+        let again = AtomicUsize::new(0);
+        parallel(100, SMALL, |_| {
+            again.fetch_add(1, Ordering::Relaxed);
+        });
+        assert_eq!(again.into_inner(), 100);
     }
 
     #[test]
