@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache, wraps
 from typing import Any, NamedTuple, TypeAlias
 
 from neurenix import autograd, backend
@@ -16,6 +17,7 @@ from neurenix.tensor import Tensor, as_tensor
 from neurenix.window_rules import Rules, Scattering, Sliding
 
 Operands: TypeAlias = tuple[Tensor, Tensor, Tensor | None]
+Shapes: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...] | None]  # of these
 _AXES = {1: "L", 2: "H, W", 3: "D, H, W"}
 
 
@@ -50,26 +52,26 @@ def operands(op: str, x: Any, weight: Any, bias: Any) -> Operands:
     return t, w, b
 
 
-def _form(op: str, ndim: int, x: Tensor, w: Tensor, b: Tensor | None, channels: tuple[int, int]) -> Form:
+def _form(op: str, ndim: int, shapes: Shapes, channels: tuple[int, int]) -> Form:
     """The input's form, once all shapes fit; ``channels`` are those that the weight takes and gives."""
-    axes, (taken, given) = _AXES[ndim], channels
-    if x.ndim not in (ndim + 1, ndim + 2):
-        raise ShapeError(f"{op}: expected x (N, C, {axes}) or (C, {axes}), got shape {x.shape}; reshape it")
-    got = x.shape[-ndim - 1]
+    axes, (taken, given), (x, w, b) = _AXES[ndim], channels, shapes
+    if len(x) not in (ndim + 1, ndim + 2):
+        raise ShapeError(f"{op}: expected x (N, C, {axes}) or (C, {axes}), got shape {x}; reshape it")
+    got = x[-ndim - 1]
     if got != taken:
         hint = f"pass in_channels={got} or select {taken} channels"
-        raise ShapeError(f"{op}: expected x with {taken} channels (weight is {w.shape}), got {x.shape}; {hint}")
-    if b is not None and b.shape != (given,):
-        raise ShapeError(f"{op}: expected bias of shape ({given},) (weight is {w.shape}), got {b.shape}; give one value an output channel")
-    return Form(ndim, x.ndim == ndim + 2)
+        raise ShapeError(f"{op}: expected x with {taken} channels (weight is {w}), got {x}; {hint}")
+    if b is not None and b != (given,):
+        raise ShapeError(f"{op}: expected bias of shape ({given},) (weight is {w}), got {b}; give one value an output channel")
+    return Form(ndim, len(x) == ndim + 2)
 
 
-def _groups(op: str, ndim: int, w: Tensor, groups: Any) -> int:
-    if w.ndim != ndim + 2 or 0 in w.shape[2:]:
-        raise ShapeError(f"{op}: expected a weight with {ndim + 2} axes and a kernel of at least 1, got shape {w.shape}; reshape it")
+def _groups(op: str, ndim: int, w: tuple[int, ...], groups: Any) -> int:
+    if len(w) != ndim + 2 or 0 in w[2:]:
+        raise ShapeError(f"{op}: expected a weight with {ndim + 2} axes and a kernel of at least 1, got shape {w}; reshape it")
     number = integer(op, "groups", groups, 1)
-    if w.shape[0] % number:
-        raise ArgumentError(f"{op}: expected groups that divide the {w.shape[0]} channels of the weight, got {number}; pass a divisor")
+    if w[0] % number:
+        raise ArgumentError(f"{op}: expected groups that divide the {w[0]} channels of the weight, got {number}; pass a divisor")
     return number
 
 
@@ -119,7 +121,30 @@ class Fit(NamedTuple):
     @property
     def window(self) -> Window:
         """The windows over the last two axes, a missing row axis added."""
-        return Window(_two(self.kernel, 1), _two(self.stride, 1), _two(self.pad, 0), _two(self.dilation, 1), self.groups)
+        return _window(self)
+
+
+@lru_cache(maxsize=1024)
+def _window(fit: Fit) -> Window:
+    return Window(_two(fit.kernel, 1), _two(fit.stride, 1), _two(fit.pad, 0), _two(fit.dilation, 1), fit.groups)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether an argument is equal to no other that would be refused: 1 is equal to True and 1.0."""
+    return type(value) is int or type(value) is str or (type(value) is tuple and all(type(v) is int for v in value))
+
+
+def _remembered(find: Callable[..., Fit]) -> Callable[..., Fit]:
+    """``find`` of an operation's operands, by their shapes; what it found is remembered, since a network asks the same again and again."""
+    known = lru_cache(maxsize=1024)(find)
+
+    @wraps(find)
+    def found(op: str, ndim: int, operands: Operands, *args: Any) -> Fit:
+        x, w, b = operands
+        shapes = (x._array.shape, w._array.shape, None if b is None else b._array.shape)
+        return (known if all(map(_is_plain, args)) else find)(op, ndim, shapes, *args)
+
+    return found
 
 
 def _record(op: str, operands: Operands, fit: Fit, scatter: bool) -> Tensor:
@@ -145,12 +170,13 @@ def _record(op: str, operands: Operands, fit: Fit, scatter: bool) -> Tensor:
     return autograd.record(op, form.logical(y), inputs, vjp, lambda: fit.local(scatter, cell(source, w, window, scatter)))
 
 
-def fit(op: str, ndim: int, operands: Operands, stride: Any, padding: Any, dilation: Any, groups: Any) -> Fit:
+@_remembered
+def fit(op: str, ndim: int, shapes: Shapes, stride: Any, padding: Any, dilation: Any, groups: Any) -> Fit:
     """Check a convolution's arguments."""
-    x, w, b = operands
+    x, w, _ = shapes
     number = _groups(op, ndim, w, groups)
-    form = _form(op, ndim, x, w, b, (w.shape[1] * number, w.shape[0]))
-    kernel, sizes = w.shape[2:], x.shape[-ndim:]
+    form = _form(op, ndim, shapes, (w[1] * number, w[0]))
+    kernel, sizes = w[2:], x[-ndim:]
     steps, spread = integers(op, "stride", stride, ndim, 1), integers(op, "dilation", dilation, ndim, 1)
     zeros = zeros_around(op, padding, kernel, steps, spread)
     size = []
@@ -159,20 +185,19 @@ def fit(op: str, ndim: int, operands: Operands, stride: Any, padding: Any, dilat
         if n + low + high < reach:
             raise ShapeError(
                 f"{op}: expected an input of at least {reach} with its padding (kernel {tuple(kernel)}, dilation {spread}), got {n + low + high}"
-                f" ({x.shape}, padding {padding!r}); pass a larger input or padding"
+                f" ({x}, padding {padding!r}); pass a larger input or padding"
             )
         size.append((n + low + high - reach) // s + 1)
     return Fit(form, kernel, steps, tuple(low for low, _ in zeros), tuple(high for _, high in zeros), spread, number, tuple(size))
 
 
-def fit_transposed(
-    op: str, ndim: int, operands: Operands, stride: Any, padding: Any, output_padding: Any, groups: Any, dilation: Any
-) -> Fit:
+@_remembered
+def fit_transposed(op: str, ndim: int, shapes: Shapes, stride: Any, padding: Any, output_padding: Any, groups: Any, dilation: Any) -> Fit:
     """Check a transposed convolution's arguments."""
-    x, w, b = operands
+    x, w, _ = shapes
     number = _groups(op, ndim, w, groups)
-    form = _form(op, ndim, x, w, b, (w.shape[0], w.shape[1] * number))
-    kernel, sizes = w.shape[2:], x.shape[-ndim:]
+    form = _form(op, ndim, shapes, (w[0], w[1] * number))
+    kernel, sizes = w[2:], x[-ndim:]
     steps, spread = integers(op, "stride", stride, ndim, 1), integers(op, "dilation", dilation, ndim, 1)
     pad, extra = integers(op, "padding", padding, ndim, 0), integers(op, "output_padding", output_padding, ndim, 0)
     size = []
@@ -181,7 +206,7 @@ def fit_transposed(
             raise ArgumentError(f"{op}: expected output_padding below stride or dilation ({steps}, {spread}), got {extra}; pass less")
         size.append((n - 1) * s - 2 * p + d * (k - 1) + e + 1)
     if min(size) < 1:
-        raise ShapeError(f"{op}: expected an output of at least 1 pixel, got {tuple(size)} from {x.shape}; pass less padding")
+        raise ShapeError(f"{op}: expected an output of at least 1 pixel, got {tuple(size)} from {x}; pass less padding")
     behind = tuple(p - e for p, e in zip(pad, extra, strict=True))
     return Fit(form, kernel, steps, pad, behind, spread, number, tuple(size))
 
