@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 
-def start(number: int, *command: str | Path, folder: Path | None = None) -> subprocess.Popen[str]:
+def start(number: int, *command: str | Path, folder: Path | None = None, transport: str = "") -> subprocess.Popen[str]:
     """A job of several ranks, by the MPI that pip installed beside Python."""
     mpiexec = Path(sys.executable).with_name("mpiexec")
     package = Path(__file__).resolve().parents[1] / "python"
@@ -17,6 +17,6 @@ def start(number: int, *command: str | Path, folder: Path | None = None) -> subp
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(package)},
+        env=os.environ | {"PYTHONPATH": str(package), "NEURENIX_TRANSPORT": transport},
         cwd=folder,
     )

@@ -1,5 +1,6 @@
-"""A small training on several ranks: prints, on rank 0, a hash of everything that has a state."""
+"""A small training on several ranks: prints, on rank 0, how they joined gradients, and a hash of everything that has a state."""
 
+import errno
 import hashlib
 import os
 import signal
@@ -11,13 +12,22 @@ import numpy as np
 import neurenix as nx
 from neurenix import nn
 from neurenix.data import ArrayDataset, DataLoader
+from neurenix.errors import GraphError
 from neurenix.multiscale import UNet
-from neurenix.parallel import Shards, ranks
+from neurenix.parallel import Shards, ranks, shared
 
 shards_of_a_batch, what = int(sys.argv[1]), sys.argv[2]
 here = ranks()
 if what == "fail" and here.rank == here.size - 1:
     raise ValueError("the data of this rank are gone")
+if what == "scarce" and here.rank == 1:
+
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "no memory to share")
+
+    os.posix_fallocate = full
+if what == "elsewhere" and here.rank == 1:
+    shared._machine = lambda: "another start of a machine"
 here.agree("job", {"seed": 0, "data": "other" if what == "disagree" and here.rank == 1 else "same"})
 
 if what == "emulated":
@@ -38,6 +48,19 @@ loader = DataLoader(data, batch_size=images_of_a_batch, shuffle=True, seed=0, pa
 optimizer = nx.optim.AdamW(model.parameters(), lr=1e-2)
 criterion = nn.CombinedLoss(nn.BCELoss(), nn.DiceLoss())
 losses = []
+if what == "refused":  # a step that all ranks refuse, after parts of it have been passed on
+    last = here.rank == here.size - 1
+
+    def uneven(output: nx.Tensor, target: nx.Tensor) -> nx.Tensor:
+        return nn.functional.dice_loss(output, target) if last else nn.functional.l1_loss(output, target)
+
+    before = [b.numpy().copy() for b in model.buffers()]
+    try:
+        shards.backward(model, uneven, x[:4], (x[:4] > 0.5).astype(np.float32))
+    except GraphError:
+        assert all(np.array_equal(b.numpy(), value) for b, value in zip(model.buffers(), before, strict=True))
+    else:
+        raise AssertionError("a step that differs between ranks")
 for _ in range(epochs):
     for images, masks in loader:
         losses.append(shards.backward(model, criterion, images, masks).item())
@@ -50,4 +73,4 @@ for t in [*model.parameters(), *model.buffers()]:
     state.update(np.ascontiguousarray(t.cpu().numpy()).tobytes())
 hashes = here.gather(state.hexdigest())
 if here.rank == 0:
-    print(here.size, *hashes)
+    print(here.size, "memory" if any((here._shelves or {}).values()) else "messages", *hashes)

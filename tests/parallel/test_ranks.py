@@ -13,7 +13,7 @@ from gpu import emulated
 from jobs import start
 
 from neurenix.errors import BackendUnavailableError
-from neurenix.parallel import ranks
+from neurenix.parallel import ranks, shared
 from neurenix.parallel.ranks import launched, share_of_cores
 from neurenix.system import allotted_threads
 
@@ -21,39 +21,80 @@ JOB = Path(__file__).with_name("job.py")
 PATIENCE = 30  # seconds within which a job has to end after one of its ranks did
 
 
-def test_any_number_of_ranks_gives_the_same_bits() -> None:
+def told(number: int, shards: int, what: str, transport: str = "") -> tuple[str, str]:
+    """By which transport a job joined its gradients, and the hash that all of its ranks have."""
+    out, err = start(number, JOB, shards, what, transport=transport).communicate(timeout=240)
+    size, by, *found = out.split() or ["0", ""]
+    assert (int(size), len(found), len(set(found))) == (number, number, 1), err
+    return by, found[0]
+
+
+def test_any_number_of_ranks_gives_the_same_bits_by_any_transport() -> None:
     """Also where a rank's shards are no whole branch of the tree: 6 shards are ((0 + 1) + (2 + 3)) + (4 + 5), and 2 ranks have 3 each."""
-    hashes = set()
-    for number in (1, 2, 3):
-        out, err = start(number, JOB, 6, "run").communicate(timeout=120)
-        size, *found = out.split()
-        assert (int(size), len(found)) == (number, number), err
-        hashes.update(found)
-    assert len(hashes) == 1
+    _, alone = told(1, 6, "run")
+    for number in (2, 3):
+        assert told(number, 6, "run") == ("memory", alone)
+        for transport in ("memory", "messages"):
+            assert told(number, 6, "run", transport) == (transport, alone)
+
+
+def test_without_memory_to_share_ranks_send_messages() -> None:
+    """One of three has none left, or is on another machine. Told to use memory, they refuse."""
+    _, alone = told(1, 6, "run")
+    for what in ("scarce", "elsewhere"):
+        assert told(3, 6, what) == ("messages", alone)
+    job = start(2, JOB, 2, "scarce", transport="memory")
+    _, err = job.communicate(timeout=60)
+    assert job.returncode != 0
+    assert "ranks: expected ranks that share the memory of one machine (NEURENIX_TRANSPORT)" in err
+
+
+def test_a_step_that_ranks_refuse_leaves_their_memory_as_it_was() -> None:
+    assert told(2, 2, "refused") == ("memory", told(2, 2, "run")[1])
+
+
+def test_a_transport_that_is_none_is_refused() -> None:
+    job = start(2, JOB, 2, "run", transport="pigeons")
+    _, err = job.communicate(timeout=60)
+    assert job.returncode != 0
+    assert "expected NEURENIX_TRANSPORT memory or messages, the same on all ranks, got ['pigeons']; unset it" in err
+
+
+def test_only_memory_that_another_rank_made_is_taken_for_it(tmp_path: Path) -> None:
+    """A path may lead elsewhere where ranks number processes differently: nothing else is waited for, or written to."""
+    token = b"0123456789abcdef"
+    other, pipe = tmp_path / "other", tmp_path / "pipe"
+    other.write_bytes(bytes(4096))
+    os.mkfifo(pipe)
+    for path in (other, pipe, tmp_path / "none", tmp_path):
+        assert shared._seen(path, 4096, token) is None
+    file = shared._made(8192, token)
+    path = Path(f"/proc/{os.getpid()}/fd/{file}")
+    assert shared._seen(path, 4096, token) is None
+    memory = shared._seen(path, 8192, token)
+    os.close(file)
+    assert memory is not None
+    assert memory[:17] == token + b"\0"
+    assert other.read_bytes() == bytes(4096)
 
 
 def test_ranks_with_a_gpu_give_the_bits_of_one() -> None:
-    """Emulated, and its copies are late."""
+    """Emulated, and its copies are late: they go by messages."""
     emulated.require()
-    hashes = set()
-    for number in (1, 2):
-        out, err = start(number, JOB, 2, "emulated").communicate(timeout=240)
-        size, *found = out.split()
-        assert (int(size), len(found)) == (number, number), err
-        hashes.update(found)
-    assert len(hashes) == 1
+    assert told(2, 2, "emulated") == ("messages", told(1, 2, "emulated")[1])
 
 
 @pytest.mark.parametrize(
-    ("what", "reason"),
+    ("what", "reason", "transport"),
     [
-        ("fail", "ValueError: the data of this rank are gone"),
-        ("killed", "signal 9"),
-        ("disagree", "expected the same data on all ranks, got data 'same' on rank 0"),
+        ("fail", "ValueError: the data of this rank are gone", ""),
+        ("killed", "signal 9", "memory"),
+        ("killed", "signal 9", "messages"),
+        ("disagree", "expected the same data on all ranks, got data 'same' on rank 0", ""),
     ],
 )
-def test_a_rank_that_ends_early_ends_the_job_with_its_reason(what: str, reason: str) -> None:
-    job, begun = start(2, JOB, 2, what), time.monotonic()
+def test_a_rank_that_ends_early_ends_the_job_with_its_reason(what: str, reason: str, transport: str) -> None:
+    job, begun = start(2, JOB, 2, what, transport=transport), time.monotonic()
     out, err = job.communicate(timeout=2 * PATIENCE)
     assert job.returncode != 0
     assert reason in out + err

@@ -51,12 +51,20 @@ class Filling:
     """The vectors of one shard, filled in any order.
 
     ``give(number, vector, is_there)`` gets each when all of its tensors have been put; a GPU may still be copying what they have, until
-    ``is_there()``.
+    ``is_there()``. ``place(number)`` is where a vector is to lie, or ``None``.
     """
 
-    def __init__(self, buckets: list[Bucket], give: Callable[[int, Vector, Callable[[], bool]], None]) -> None:
+    def __init__(
+        self,
+        buckets: list[Bucket],
+        give: Callable[[int, Vector, Callable[[], bool]], None],
+        place: Callable[[int], Vector | None],
+    ) -> None:
         self.give = give
-        self.open: dict[int, Vector] = {i: backend.landing((b.size,), b.dtype, b.device) for i, b in enumerate(buckets)}
+        self.open: dict[int, Vector] = {}
+        for i, b in enumerate(buckets):
+            vector = place(i)
+            self.open[i] = backend.landing((b.size,), b.dtype, b.device) if vector is None else vector
         self.copies: list[list[Callable[[], bool]]] = [[] for _ in buckets]
         self.places = {id(t): (i, part, number) for i, b in enumerate(buckets) for t, part, number in b.parts(self.open[i])}
         self.left = [len(b.tensors) for b in buckets]

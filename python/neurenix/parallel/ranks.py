@@ -50,6 +50,7 @@ class Ranks:
     """
 
     rank, size = 0, 1
+    _shelves: dict[Any, Any] | None = None  # memory that they share for the vectors of a step, by what these are; None where they cannot
 
     def gather(self, value: T, meanwhile: Callable[[], object] = int) -> list[T]:
         """The ``value`` that every rank gave, in their order; ``meanwhile()`` is called again and again until all of them have.
@@ -198,6 +199,7 @@ class MpiRanks(Ranks):
     def __init__(self, mpi: Any) -> None:
         self.mpi, self.comm = mpi, mpi.COMM_WORLD.Dup()
         self.rank, self.size = self.comm.rank, self.comm.size
+        self._shelves = {}
         sys.excepthook = self._abort  # else the process would wait for the others at its end, and they for it
 
     def _abort(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

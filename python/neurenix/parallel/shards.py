@@ -14,9 +14,10 @@ from neurenix.nn import Module, Parameter, walking
 from neurenix.ops._arguments import integer
 from neurenix.ops._over_batch import joined_by
 from neurenix.parallel import tree
-from neurenix.parallel.buckets import Filling, buckets_of
-from neurenix.parallel.joining import Joining, Vector, added
+from neurenix.parallel.buckets import Bucket, Filling, buckets_of
+from neurenix.parallel.joining import Vector, added
 from neurenix.parallel.ranks import Ranks
+from neurenix.parallel.shared import joining
 from neurenix.tensor import Tensor, as_tensor
 
 Criterion = Callable[..., Tensor]
@@ -159,7 +160,8 @@ class _Step:
         self.statistics = [b for b in buffers if b.is_floating_point()]
         self.gradients = buckets_of(self.parameters)
         self.buckets = [*self.gradients, *buckets_of(self.statistics)]
-        self.joining = Joining(shards.ranks, shards.count, [(b.size, b.dtype) for b in self.buckets])
+        kinds, on_cpu = [(b.size, b.dtype) for b in self.buckets], all(b.device == "cpu" for b in self.buckets)
+        self.joining = joining(shards.ranks, shards.count, kinds, on_cpu=on_cpu)
         self.before = [(b, layout.copy(b._array)) for b in buffers]
         self.begun = random.get_rng_state()
         self.known: list[list[Array]] = []  # sums over the batch, in the order in which the loss asks for them
@@ -176,10 +178,14 @@ class _Step:
         self.samples = x.shape[0]
         with random.first_sample(random.sample_base() + shard * self.samples):
             output = self.model(x)
-        statistics = Filling(self.buckets[len(self.gradients) :], lambda i, *v: self.joining.add(len(self.gradients) + i, shard, *v))
+        statistics = self._filling(shard, self.buckets[len(self.gradients) :], len(self.gradients))
         for b in self.statistics:
             statistics.put(b, layout.copy(b._array))
         self._lose(shard, output, targets, random.get_rng_state())
+
+    def _filling(self, shard: int, buckets: list[Bucket], first: int) -> Filling:
+        """The vectors of a shard, of which the first has this number."""
+        return Filling(buckets, lambda i, *v: self.joining.add(first + i, shard, *v), lambda i: self.joining.vector(first + i, shard))
 
     def _lose(self, shard: int, output: Tensor, targets: list[Tensor], state: tuple[int, int]) -> None:
         """The loss of a shard, and then its gradients; or it waits."""
@@ -211,7 +217,7 @@ class _Step:
     def _pull(self, shard: int, loss: Tensor) -> None:
         """The gradients of one shard's part of the mean over shards."""
         self.losses[shard] = backend.to_numpy(loss._array)
-        gradients = Filling(self.gradients, lambda i, *v: self.joining.add(i, shard, *v))
+        gradients = self._filling(shard, self.gradients, 0)
         for p in self.parameters:
             p.grad = None
 
@@ -263,6 +269,7 @@ class _Step:
 
     def undo(self) -> None:
         """Put statistics and random numbers back after an error."""
+        self.joining.drop()
         for b, value in self.before:
             b.assign_(Tensor._wrap(value))
         random.set_rng_state(self.begun)
