@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,7 @@ from neurenix import png
 from neurenix.command import main
 from neurenix.examples.shared import load_nuclei
 
+HALT = 5  # seconds for which a process stands still
 SETTINGS = ["--features", "4", "8", "--crop", "48", "--looks", "3", "--steps", "30"]
 SIGNAL_TO_ONE = """
 import os, signal, sys
@@ -27,6 +31,21 @@ def signalled(training, rest):
         os.kill(os.getpid(), signal.SIGUSR1)
 train._look = signalled
 sys.exit(main(sys.argv[1:]))
+"""
+HALTED = """
+import os, signal, sys
+from pathlib import Path
+from neurenix.command import main, train
+from neurenix.parallel import ranks
+look, halts = train._look, [True]
+def halted(training, rest):
+    look(training, rest)
+    if ranks().rank == ranks().size - 1 and halts:
+        halts.clear()
+        Path(sys.argv[1]).write_text(str(os.getpid()))
+        os.kill(os.getpid(), signal.SIGSTOP)
+train._look = halted
+sys.exit(main(sys.argv[2:]))
 """
 OTHER_SEED = """
 import sys
@@ -73,6 +92,37 @@ def test_two_ranks_stopped_and_gone_on_with_by_four_write_the_files_of_one(folde
     assert job.returncode == 0, err
     assert out.count("best.nx: IoU") == 1
     assert hashes(tmp_path / "several") == hashes(tmp_path / "one")
+
+
+def test_halted_for_a_while_they_go_on_to_the_same_files(folders: list[str], tmp_path: Path) -> None:
+    """The last of ``mpiexec -n 1`` and of ``-n 2`` is stopped after its first look, as by a batch system that takes the cores away."""
+    assert main(["train", *folders, "--out", str(tmp_path / "one"), *SETTINGS]) == 0
+    for number in (1, 2):
+        told, run = tmp_path / f"process {number}", tmp_path / f"halted {number}"
+        job = start(number, "-c", HALTED, str(told), "train", *folders, "--out", str(run), *SETTINGS)
+        process = _stopped(told)
+        time.sleep(HALT)
+        assert job.poll() is None
+        assert _state(process) == "T"
+        os.kill(process, signal.SIGCONT)
+        out, err = job.communicate(timeout=120)
+        assert job.returncode == 0, err
+        assert ("2 ranks of" in err) == (number == 2), err
+        assert out.count("best.nx: IoU") == 1
+        assert hashes(run) == hashes(tmp_path / "one")
+
+
+def _state(process: int) -> str:
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def _stopped(told: Path) -> int:
+    """The process that a file names, once it is stopped."""
+    end = time.monotonic() + 120
+    while not (told.exists() and told.read_text() and _state(int(told.read_text())) == "T"):
+        assert time.monotonic() < end, "nothing was stopped"
+        time.sleep(0.05)
+    return int(told.read_text())
 
 
 def test_ranks_with_other_options_are_told(folders: list[str], tmp_path: Path) -> None:
