@@ -204,4 +204,4 @@ nx.reset_peak()
 print(held([*sizes, (200, 200)]) / held([(200, 200)]))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert 1 <= float(done.stdout) <= 1.3
+    assert 0.99 <= float(done.stdout) <= 1.3  # a block of some bytes may come or go

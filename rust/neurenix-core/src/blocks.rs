@@ -1,8 +1,8 @@
 //! Memory for arrays: recycled, aligned blocks, small ones in size classes, large ones cut from ranges that join ([`crate::ranges`]).
 //!
 //! Fresh memory costs page faults: filling 64 new 1 MB arrays took 31 ms, from this pool 2.6 ms. The pool keeps
-//! little more than what was once in use at the same time: before it grows a thirty-second past its own peak it gives cached
-//! memory back.
+//! little more than what was once in use at the same time: before it grows a thirty-second past its own peak, or an eighth up to
+//! [`SLACK`], it gives cached memory back.
 
 use std::alloc::Layout;
 use std::collections::BTreeMap;
@@ -17,6 +17,9 @@ use crate::ranges::{PAGE, Ranges, map, unmap};
 pub const ALIGN: usize = 64;
 /// From this size on a block is a part of a mapping, so that giving it back really shrinks the process.
 const LARGE: usize = 256 << 10;
+/// An eighth past its peak, up to so many bytes, the pool may keep in any case: in a network of 100 MB a thirty-second was less than the
+/// gaps between blocks in use, which went back and came again in each pass as huge pages, 2 MB for the system to clear.
+const SLACK: usize = 16 << 20;
 
 /// What the pool holds, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -118,6 +121,11 @@ fn fresh(class: usize) -> Option<usize> {
     (!start.is_null()).then_some(start as usize)
 }
 
+/// Bytes that a pool whose peak is `high` may hold past it.
+fn slack(high: usize) -> usize {
+    (high / 32).max(SLACK.min(high / 8))
+}
+
 fn give_back(start: usize, class: usize) {
     if class < LARGE {
         // SAFETY: `start` came from `fresh` with this class, whose layout was valid.
@@ -189,7 +197,7 @@ impl Pool {
     fn fresh(&mut self, class: usize) -> Result<(usize, usize)> {
         let high = self.high.max(self.live.saturating_add(class));
         let more = if class >= LARGE { self.large.growth(class) } else { class };
-        self.trim(self.resident().saturating_add(more).saturating_sub(high + high / 32));
+        self.trim(self.resident().saturating_add(more).saturating_sub(high + slack(high)));
         let found = self.grow(class).or_else(|| {
             self.empty();
             self.grow(class)
