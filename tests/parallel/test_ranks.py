@@ -49,8 +49,9 @@ def test_without_memory_to_share_ranks_send_messages() -> None:
     assert "ranks: expected ranks that share the memory of one machine (NEURENIX_TRANSPORT)" in err
 
 
-def test_a_step_that_ranks_refuse_leaves_their_memory_as_it_was() -> None:
-    assert told(2, 2, "refused") == ("memory", told(2, 2, "run")[1])
+@pytest.mark.parametrize("transport", ["memory", "messages"])
+def test_a_step_that_ranks_refuse_leaves_nothing_to_the_next(transport: str) -> None:
+    assert told(2, 2, "refused", transport) == (transport, told(1, 2, "run")[1])
 
 
 def test_a_transport_that_is_none_is_refused() -> None:

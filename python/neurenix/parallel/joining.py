@@ -85,8 +85,11 @@ class Joining:
         """Whether all sums are here and nothing of this rank's is needed any more."""
         raise NotImplementedError
 
+    def refuse(self) -> None:
+        """End a step that all ranks refuse at the same place: what is under way must not meet the next one's."""
+
     def drop(self) -> None:
-        """End a step that failed, on all ranks."""
+        """End a step that failed here."""
 
     def wait(self) -> list[Vector]:
         """The sums, when all of them are here and nothing is on its way."""
@@ -144,3 +147,11 @@ class ByMessages(Joining):
     def is_done(self) -> bool:
         """Whether all sums are here and all messages have left."""
         return not self.coming and not self.back and all(request.Test() for _, request in self.sent)
+
+    def refuse(self) -> None:
+        """Await nothing more, and leave what comes nevertheless where no later step looks."""
+        if self.ranks.size > 1:
+            for request in [*(r for parts in self.coming.values() for _, _, r in parts), *(r for _, r in self.back.values())]:
+                request.Cancel()
+                request.Wait()
+            self.ranks._move(self.sent)

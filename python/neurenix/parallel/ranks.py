@@ -90,6 +90,9 @@ class Ranks:
         """
         raise StateError(f"Ranks.receive: expected one of several ranks, got {rank} of one; call it where size is above 1")
 
+    def _move(self, _kept: object) -> None:
+        """Leave messages that are under way behind."""
+
     def end(self, text: str, status: int = 1) -> int:
         """Tell, on the error stream, why this process cannot go on, and end the others; the status to leave with.
 
@@ -200,7 +203,13 @@ class MpiRanks(Ranks):
         self.mpi, self.comm = mpi, mpi.COMM_WORLD.Dup()
         self.rank, self.size = self.comm.rank, self.comm.size
         self._shelves = {}
+        self._kept: list[object] = []
         sys.excepthook = self._abort  # else the process would wait for the others at its end, and they for it
+
+    def _move(self, kept: object) -> None:
+        """Let messages of these ranks meet none of before, which may still read what is ``kept``; all ranks call it."""
+        self._kept.append(kept)
+        self.comm = self.comm.Dup()
 
     def _abort(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         self.end("".join(traceback.format_exception(kind, error, trace)).rstrip())

@@ -256,6 +256,7 @@ class _Step:
         asked = [ask for row in rows for ask in row[0]]
         shapes = {None if ask is None else tuple((a.shape, a.dtype.str) for a in ask) for ask in asked}
         if len(shapes) > 1 or len({row[1] for row in rows}) > 1 or len({row[2] for row in rows}) > 1:
+            self.joining.refuse()
             raise GraphError(
                 f"Shards: expected shards of one size whose losses sum alike and that draw as many random numbers, got {shapes}, samples "
                 f"{[row[1] for row in rows]}, states {[row[2] for row in rows]}; let neither model nor loss depend on what a shard holds"
