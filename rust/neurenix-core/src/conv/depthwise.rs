@@ -12,6 +12,10 @@ use crate::error::{Result, expect_len, try_vec};
 use crate::simd::Float;
 use crate::threads::{self, Shared};
 
+/// Tasks that each thread should have, and the most bands of one.
+const TASKS: usize = 8;
+const MOST: usize = 16;
+
 /// Packs weights as `[lanes of outputs][tap][channel of a group][output]`, zeros behind the last output; `weight` says where each is.
 fn by_lanes<T: Float>(packed: &mut [T], outputs: usize, taps: usize, group: usize, weight: impl Fn(usize, usize, usize) -> T) {
     for (i, row) in packed.chunks_exact_mut(LANE).enumerate() {
@@ -107,46 +111,57 @@ fn run_planes<T: Float, const C: usize>(
     let channels = problem.panels.groups * C;
     let (rows, columns) = (&problem.rows, &problem.columns);
     let (line, pitch) = (columns.output * channels, columns.input * channels);
-    let bands = rows.output.div_ceil(BAND);
-    let shared = Shared::new(y);
-    let all = taps.0 * taps.1 * taps.2;
+    let (bands, all) = (rows.output.div_ceil(BAND), taps.0 * taps.1 * taps.2);
+    let (total, shared) = (problem.n * depth.output * bands, Shared::new(y));
     let cost = (BAND * line).saturating_mul(all * C) / LANE + 1;
-    threads::parallel(problem.n * depth.output * bands, cost, |task| {
-        let (plane, oy) = (task / bands, task % bands * BAND);
-        let (image, oz) = (plane / depth.output, plane % depth.output);
-        let height = BAND.min(rows.output - oy);
-        let mut list = Vec::with_capacity(taps.0 * (taps.1 + BAND * rows.in_step));
-        let pairs = together(rows, oy, height);
-        for (down, z) in met(depth, oz) {
-            let start = (image * depth.input + z) * rows.input;
-            for &(row, found) in &pairs {
-                let x = &x[(start + row) * pitch..][..pitch];
-                list.push(Met { x, taps: found.map(|tap| tap.map(|tap| (down * taps.1 + tap) * taps.2)) });
+    // What a task has in lists serves some bands.
+    let some = (total / (TASKS * threads::num_threads())).clamp(1, MOST);
+    threads::parallel(total.div_ceil(some), some * cost, |task| {
+        let (mut pairs, mut list) = (Vec::with_capacity(2 * BAND * taps.1), Vec::with_capacity(2 * BAND * taps.0 * taps.1));
+        for band in task * some..total.min((task + 1) * some) {
+            let (plane, oy) = (band / bands, band % bands * BAND);
+            let (image, oz) = (plane / depth.output, plane % depth.output);
+            let height = BAND.min(rows.output - oy);
+            together(&mut pairs, rows, oy, height);
+            list.clear();
+            for (down, z) in met(depth, oz) {
+                let start = (image * depth.input + z) * rows.input;
+                for &(row, mut met) in &pairs {
+                    for tap in met.iter_mut().flatten() {
+                        *tap = (down * taps.1 + *tap) * taps.2;
+                    }
+                    list.push(Met { x: &x[(start + row) * pitch..][..pitch], taps: met });
+                }
             }
+            // SAFETY: each band has its own rows of the output.
+            let y = unsafe { shared.slice((plane * rows.output + oy) * line, height * line) };
+            run_band::<T, C>(&Band { met: &list, weights, taps: all, columns, channels, epilogue, height }, y);
         }
-        // SAFETY: each task has its own rows of the output.
-        let y = unsafe { shared.slice((plane * rows.output + oy) * line, height * line) };
-        run_band::<T, C>(&Band { met: &list, weights, taps: all, columns, channels, epilogue, height }, y);
     });
     Ok(())
 }
 
 /// The input rows that `height` output rows from `oy` on meet, in order, with the tap of each output row that does.
-fn together(rows: &Axis, oy: usize, height: usize) -> Vec<(usize, [Option<usize>; BAND])> {
-    let mut found: Vec<(usize, [Option<usize>; BAND])> = Vec::with_capacity(16);
-    for line in 0..height {
-        for (tap, row) in met(rows, oy + line) {
-            match found.binary_search_by_key(&row, |f| f.0) {
-                Ok(at) => found[at].1[line] = Some(tap),
-                Err(at) => {
-                    let mut taps = [None; BAND];
-                    taps[line] = Some(tap);
-                    found.insert(at, (row, taps));
-                }
+fn together(found: &mut Vec<(usize, [Option<usize>; BAND])>, rows: &Axis, oy: usize, height: usize) {
+    found.clear();
+    let mut left: [(&[Tap], isize); BAND] = [(&[], 0); BAND];
+    for (line, left) in left.iter_mut().enumerate().take(height) {
+        let (phase, place) = phase_of(rows, oy + line);
+        *left = (&phase.taps, place);
+    }
+    while let Some(row) = left.iter().filter_map(|(taps, place)| taps.first().map(|tap| place + tap.offset)).min() {
+        let mut met = [None; BAND];
+        for (met, (taps, place)) in met.iter_mut().zip(&mut left) {
+            if let Some((tap, behind)) = taps.split_first()
+                && *place + tap.offset == row
+            {
+                (*met, *taps) = (Some(tap.index), behind);
             }
         }
+        if (0..rows.input as isize).contains(&row) {
+            found.push((row as usize, met));
+        }
     }
-    found
 }
 
 /// `y[n, oz, oy, ox, c] = sum over taps of x[n, iz, iy, ix, c] * w[c, tap]`, plus the bias; see [`Direction`].

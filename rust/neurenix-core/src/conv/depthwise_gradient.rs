@@ -2,9 +2,9 @@
 
 #![allow(clippy::needless_range_loop)] // a tile of registers reads best by its indices
 
-use super::depthwise_tile::{AHEAD, channel, inside, load};
+use super::depthwise_tile::inside;
 use super::direct::Problem;
-use super::plan::{Axis, Tap};
+use super::plan::{Axis, LANE, Tap};
 use crate::error::{Result, try_vec};
 use crate::levels;
 use crate::simd::{Float, Vector, prefetch_first};
@@ -12,6 +12,37 @@ use crate::threads;
 
 /// Rows of the map that one partial sum of the weight gradient covers, at most; their number is fixed by the map.
 const CHUNKS: usize = 32;
+
+/// Elements from a channel to those that are asked for.
+const AHEAD: usize = 2 * LANE;
+
+/// Loads a vector, or with `MASK` its first `left` elements.
+///
+/// # Safety
+/// So many elements at `from` are readable.
+#[inline(always)]
+unsafe fn load<T: Float, V: Vector<T>, const MASK: bool>(from: *const T, left: usize) -> V {
+    // SAFETY: as the caller says.
+    unsafe { if MASK { V::load_first(from, left) } else { V::load(from) } }
+}
+
+/// The channel of each lane's group with number `c`, from the first group on: with one channel a group, all of them.
+///
+/// # Safety
+/// `C` elements at `from` are readable, and where a group is smaller than a vector, `N` or with `MASK` the first `left`.
+#[inline(always)]
+unsafe fn channel<T: Float, V: Vector<T>, const C: usize, const MASK: bool>(from: *const T, c: usize, left: usize) -> V {
+    // SAFETY: as the caller says.
+    unsafe {
+        if C == 1 {
+            load::<T, V, MASK>(from, left)
+        } else if C >= V::N {
+            V::splat(*from.add(c))
+        } else {
+            load::<T, V, MASK>(from, left).spread(C, c)
+        }
+    }
+}
 
 /// One row of both maps, and the axis of the taps that join them.
 struct Pair<'a, T> {

@@ -10,9 +10,6 @@ use crate::simd::{Float, Vector, prefetch_first};
 /// Output rows that are summed together: an input row is loaded once for both.
 pub const BAND: usize = 2;
 
-/// Elements from a channel to those that are asked for.
-pub const AHEAD: usize = 2 * LANE;
-
 /// An input row, and the row of taps, by its first one's number, that it meets for each output row of a band.
 pub struct Met<'a, T> {
     pub x: &'a [T],
@@ -47,40 +44,10 @@ impl<T> Band<'_, T> {
 #[derive(Clone, Copy)]
 struct Place<'a> {
     phase: &'a Phase,
-    /// See [`step_of_neighbours`].
-    step: usize,
     /// Channels of a group, which the compiler shall not know: a loop over them that is unrolled spills the tile.
     group: usize,
     i: usize,
     at: usize,
-}
-
-/// Loads a vector, or with `MASK` its first `left` elements.
-///
-/// # Safety
-/// So many elements at `from` are readable.
-#[inline(always)]
-pub unsafe fn load<T: Float, V: Vector<T>, const MASK: bool>(from: *const T, left: usize) -> V {
-    // SAFETY: as the caller says.
-    unsafe { if MASK { V::load_first(from, left) } else { V::load(from) } }
-}
-
-/// The channel of each lane's group with number `c`, from the first group on: with one channel a group, all of them.
-///
-/// # Safety
-/// `C` elements at `from` are readable, and where a group is smaller than a vector, `N` or with `MASK` the first `left`.
-#[inline(always)]
-pub unsafe fn channel<T: Float, V: Vector<T>, const C: usize, const MASK: bool>(from: *const T, c: usize, left: usize) -> V {
-    // SAFETY: as the caller says.
-    unsafe {
-        if C == 1 {
-            load::<T, V, MASK>(from, left)
-        } else if C >= V::N {
-            V::splat(*from.add(c))
-        } else {
-            load::<T, V, MASK>(from, left).spread(C, c)
-        }
-    }
 }
 
 /// An input row, and the rows of taps that it meets.
@@ -90,41 +57,84 @@ struct Row<'a, T> {
     taps: [usize; BAND],
 }
 
-/// Adds the products of an input row with some taps of output rows `A .. B` of a band.
+impl<T: Float> Row<'_, T> {
+    /// Loads the vector from channel `at` on of the pixel that comes `step` behind the column `first`: with `CHECK` its first `left` lanes,
+    /// and zeros where there is no such pixel.
+    ///
+    /// # Safety
+    /// So many lanes exist, and without `CHECK` the pixel does.
+    #[inline(always)]
+    unsafe fn load<V: Vector<T>, const CHECK: bool>(&self, axis: &Axis, n: usize, first: isize, step: usize, at: usize, left: usize) -> V {
+        let pixel = self.x.as_ptr().wrapping_offset(first * n as isize).wrapping_add(step * n + at);
+        let is_inside = ((first + step as isize) as usize) < axis.input; // a number below zero is a large one
+        // SAFETY: as the caller says.
+        unsafe { if CHECK { V::load_first(pixel, if is_inside { left } else { 0 }) } else { V::load(pixel) } }
+    }
+
+    /// The channel of each lane's group with number `c` of the pixel at `column`: in its vector, or, where a group fills one, in memory.
+    ///
+    /// # Safety
+    /// As [`Row::load`].
+    #[inline(always)]
+    unsafe fn channel<V: Vector<T>, const C: usize, const CHECK: bool>(
+        &self,
+        pixel: V,
+        axis: &Axis,
+        n: usize,
+        column: isize,
+        at: usize,
+        c: usize,
+    ) -> V {
+        if C == 1 {
+            pixel
+        } else if C < V::N {
+            pixel.spread(C, c)
+        } else if !CHECK || (column as usize) < axis.input {
+            // SAFETY: as the caller says, or it is checked.
+            V::splat(unsafe { *self.x.as_ptr().wrapping_offset(column * n as isize).add(at + c) })
+        } else {
+            V::splat(T::ZERO)
+        }
+    }
+}
+
+/// Adds the products of an input row with its taps to the sums of output rows `A .. B` of a band.
 #[inline(always)]
-unsafe fn add<T, V, const C: usize, const P: usize, const A: usize, const B: usize, const EDGE: bool, const MASK: bool>(
+unsafe fn add<T, V, const C: usize, const P: usize, const A: usize, const B: usize, const CHECK: bool>(
     sums: &mut [[V; P]; BAND],
     band: &Band<'_, T>,
     place: Place<'_>,
     row: Row<'_, T>,
-    taps: &[Tap],
 ) where
     T: Float,
     V: Vector<T>,
 {
-    let (n, step) = (band.channels, band.columns.in_step);
-    let (left, width) = (n - place.at, band.columns.input);
-    let zeros = [T::ZERO; LANE];
-    for tap in taps {
-        let first = (place.i * step) as isize + tap.offset;
-        let from = row.x.as_ptr().wrapping_offset(first * n as isize).wrapping_add(place.at / C * C);
+    let (n, axis, at) = (band.channels, band.columns, place.at / C * C);
+    let left = (n - place.at).min(V::N);
+    for tap in &place.phase.taps {
+        let first = (place.i * axis.in_step) as isize + tap.offset;
         let mut weights = [std::ptr::null(); BAND];
         for i in A..B {
             weights[i] = band.weights::<C>(row.taps[i] + tap.index, place.at);
         }
-        for c in 0..if C == 1 { 1 } else { place.group } {
-            let mut factors = [V::splat(T::ZERO); BAND];
-            // SAFETY: every tap has weights for each channel; the pixel is checked here, or the caller did for `P` of them.
-            unsafe {
-                for row in A..B {
-                    factors[row] = V::load(weights[row].add(c * LANE));
+        let mut pixels = [V::splat(T::ZERO); P];
+        // SAFETY: every tap has weights for each channel; pixels are checked, or the caller did for `P` of them.
+        unsafe {
+            for p in 0..P {
+                if C == 1 || C < V::N {
+                    pixels[p] = row.load::<V, CHECK>(axis, n, first, p * axis.in_step, at, left);
+                }
+            }
+            for c in 0..if C == 1 { 1 } else { place.group } {
+                let mut factors = [V::splat(T::ZERO); BAND];
+                for i in A..B {
+                    factors[i] = V::load(weights[i].add(c * LANE));
                 }
                 for p in 0..P {
-                    let inside = !EDGE || ((first + (p * step) as isize) as usize) < width;
-                    let place = if inside { from.wrapping_add(p * step * n) } else { zeros.as_ptr() };
-                    let value = channel::<T, V, C, MASK>(place, c, left);
-                    for row in A..B {
-                        sums[row][p] = value.fma(factors[row], sums[row][p]);
+                    let column = first + (p * axis.in_step) as isize;
+                    let value = row.channel::<V, C, CHECK>(pixels[p], axis, n, column, at, c);
+                    for i in A..B {
+                        sums[i][p] = value.fma(factors[i], sums[i][p]);
                     }
                 }
             }
@@ -132,9 +142,9 @@ unsafe fn add<T, V, const C: usize, const P: usize, const A: usize, const B: usi
     }
 }
 
-/// As [`add`] for three neighbouring taps, `S` pixels apart from output to output, all inside: each pixel is loaded once.
+/// As [`add`] for `K` neighbouring taps, `S` pixels apart from output to output, of channels with a window each: a pixel is loaded once.
 #[inline(always)]
-unsafe fn add_three<T, V, const S: usize, const P: usize, const A: usize, const B: usize, const MASK: bool>(
+unsafe fn add_near<T, V, const S: usize, const K: usize, const P: usize, const A: usize, const B: usize, const CHECK: bool>(
     sums: &mut [[V; P]; BAND],
     band: &Band<'_, T>,
     place: Place<'_>,
@@ -144,43 +154,32 @@ unsafe fn add_three<T, V, const S: usize, const P: usize, const A: usize, const 
     T: Float,
     V: Vector<T>,
 {
-    let (n, left) = (band.channels, band.channels - place.at);
-    let mut factors = [[V::splat(T::ZERO); 3]; BAND];
-    // SAFETY: every tap has weights; the caller checked the pixels.
+    let (n, left) = (band.channels, (band.channels - place.at).min(V::N));
+    let first = (place.i * S) as isize + taps[0].offset;
+    let mut factors = [[V::splat(T::ZERO); K]; BAND];
+    let mut pixels = [V::splat(T::ZERO); K];
+    // SAFETY: every tap has weights; pixels are checked, or the caller did.
     unsafe {
         for i in A..B {
-            for t in 0..3 {
+            for t in 0..K {
                 factors[i][t] = V::load(band.weights::<1>(row.taps[i] + taps[t].index, place.at));
             }
         }
-        let from = row.x.as_ptr().wrapping_offset(((place.i * S) as isize + taps[0].offset) * n as isize).wrapping_add(place.at);
         for p in 0..P {
-            for t in 0..3 {
-                let value = load::<T, V, MASK>(from.wrapping_add((p * S + t) * n), left);
+            for t in 0..K {
+                let is_there = p > 0 && t + S < K;
+                pixels[t] = if is_there { pixels[t + S] } else { row.load::<V, CHECK>(band.columns, n, first, p * S + t, place.at, left) };
                 for i in A..B {
-                    sums[i][p] = value.fma(factors[i][t], sums[i][p]);
+                    sums[i][p] = pixels[t].fma(factors[i][t], sums[i][p]);
                 }
             }
         }
     }
 }
 
-/// Asks for the channels that the tile after next reads: pixels a power of two apart come from the second-level cache. Where each
-/// channel has a window of its own this costs more than it gains.
+/// Adds a row in the way that suits its taps: neighbours that lie `S` pixels apart from output to output, any for 0.
 #[inline(always)]
-fn bring_near<T, const P: usize>(band: &Band<'_, T>, place: Place<'_>, x: &[T]) {
-    let (n, step, taps) = (band.channels, band.columns.in_step, &place.phase.taps);
-    if let (Some(first), Some(last)) = (taps.first(), taps.last()) {
-        let from = x.as_ptr().wrapping_offset(((place.i * step) as isize + first.offset) * n as isize).wrapping_add(place.at + AHEAD);
-        for q in 0..(P - 1) * step + (last.offset - first.offset) as usize + 1 {
-            prefetch_first(from.wrapping_add(q * n));
-        }
-    }
-}
-
-/// Adds a row in the way that suits its taps.
-#[inline(always)]
-unsafe fn add_row<T, V, const C: usize, const P: usize, const A: usize, const B: usize, const EDGE: bool, const MASK: bool>(
+unsafe fn add_row<T, V, const C: usize, const S: usize, const P: usize, const A: usize, const B: usize, const CHECK: bool>(
     sums: &mut [[V; P]; BAND],
     band: &Band<'_, T>,
     place: Place<'_>,
@@ -189,27 +188,44 @@ unsafe fn add_row<T, V, const C: usize, const P: usize, const A: usize, const B:
     T: Float,
     V: Vector<T>,
 {
-    let mut taps = &place.phase.taps[..];
-    if C > 1 && !EDGE {
+    if C > 1 && !CHECK {
         bring_near::<T, P>(band, place, row.x);
     }
+    let mut taps = &place.phase.taps[..];
     // SAFETY: as the caller says.
     unsafe {
-        while C == 1 && !EDGE && place.step > 0 && taps.len() >= 3 {
-            if place.step == 1 {
-                add_three::<T, V, 1, P, A, B, MASK>(sums, band, place, row, taps);
-            } else {
-                add_three::<T, V, 2, P, A, B, MASK>(sums, band, place, row, taps);
-            }
+        if S == 0 {
+            return add::<T, V, C, P, A, B, CHECK>(sums, band, place, row);
+        }
+        while taps.len() >= 3 {
+            add_near::<T, V, S, 3, P, A, B, CHECK>(sums, band, place, row, taps);
             taps = &taps[3..];
         }
-        add::<T, V, C, P, A, B, EDGE, MASK>(sums, band, place, row, taps);
+        match taps.len() {
+            2 => add_near::<T, V, S, 2, P, A, B, CHECK>(sums, band, place, row, taps),
+            1 => add_near::<T, V, S, 1, P, A, B, CHECK>(sums, band, place, row, taps),
+            _ => {}
+        }
     }
 }
 
-/// `P` pixels of a band; at an edge, taps outside and pixels behind the last are left out.
+/// Asks for what the next pixels read: pixels a power of two apart come from the second-level cache. Where each channel has a window of
+/// its own this costs more than it gains.
 #[inline(always)]
-unsafe fn tile<T: Float, V: Vector<T>, const C: usize, const P: usize, const EDGE: bool, const MASK: bool>(
+fn bring_near<T, const P: usize>(band: &Band<'_, T>, place: Place<'_>, x: &[T]) {
+    let (n, step, taps) = (band.channels, band.columns.in_step, &place.phase.taps);
+    if let Some(last) = taps.last() {
+        let from =
+            x.as_ptr().wrapping_offset(((place.i + P) * step) as isize * n as isize + last.offset * n as isize).wrapping_add(place.at);
+        for q in 0..P * step {
+            prefetch_first(from.wrapping_add(q * n));
+        }
+    }
+}
+
+/// `P` pixels of a band; with `CHECK` taps outside, pixels behind the last and lanes behind the last channel are left out.
+#[inline(always)]
+unsafe fn tile<T: Float, V: Vector<T>, const C: usize, const S: usize, const P: usize, const CHECK: bool>(
     band: &Band<'_, T>,
     y: &mut [T],
     place: Place<'_>,
@@ -219,26 +235,27 @@ unsafe fn tile<T: Float, V: Vector<T>, const C: usize, const P: usize, const EDG
         // SAFETY: as the caller says.
         unsafe {
             match met.taps {
-                [Some(a), Some(b)] => add_row::<T, V, C, P, 0, 2, EDGE, MASK>(&mut sums, band, place, Row { x: met.x, taps: [a, b] }),
-                [Some(a), None] => add_row::<T, V, C, P, 0, 1, EDGE, MASK>(&mut sums, band, place, Row { x: met.x, taps: [a, a] }),
-                [None, Some(b)] => add_row::<T, V, C, P, 1, 2, EDGE, MASK>(&mut sums, band, place, Row { x: met.x, taps: [b, b] }),
+                [Some(a), Some(b)] => add_row::<T, V, C, S, P, 0, 2, CHECK>(&mut sums, band, place, Row { x: met.x, taps: [a, b] }),
+                [Some(a), None] => add_row::<T, V, C, S, P, 0, 1, CHECK>(&mut sums, band, place, Row { x: met.x, taps: [a, a] }),
+                [None, Some(b)] => add_row::<T, V, C, S, P, 1, 2, CHECK>(&mut sums, band, place, Row { x: met.x, taps: [b, b] }),
                 [None, None] => {}
             }
         }
     }
     let (n, columns) = (band.channels, band.columns);
-    let left = n - place.at;
+    let left = (n - place.at).min(V::N);
+    let end = Epilogue { rounds: false, ..band.epilogue }; // as it is: what rounding needs would take registers from the sums
     for row in 0..BAND {
         for p in 0..P {
-            if row >= band.height || EDGE && place.i + p >= place.phase.count {
+            if row >= band.height || CHECK && place.i + p >= place.phase.count {
                 continue;
             }
             let pixel = row * columns.output + place.phase.first + (place.i + p) * columns.out_step;
             // SAFETY: a pixel of the band, and lanes behind the last channel are not written.
             unsafe {
-                let sum = band.epilogue.finish::<V>(sums[row][p], place.at, left);
+                let sum = end.finish::<V>(sums[row][p], place.at, left);
                 let to = y.as_mut_ptr().add(pixel * n + place.at);
-                if MASK { sum.store_first(to, left) } else { sum.store(to) }
+                if CHECK { sum.store_first(to, left) } else { sum.store(to) }
             }
         }
     }
@@ -265,53 +282,60 @@ pub fn inside(axis: &Axis, count: usize, low: isize, high: isize) -> (usize, usi
     (first, last)
 }
 
-/// All channels of `P` pixels of a phase: whole vectors, then the rest of one.
+/// The channels from one on, up to another, of `P` pixels of a phase from `i` on, of which those in a range have all their taps inside.
 #[inline(always)]
-fn across<T: Float, V: Vector<T>, const C: usize, const P: usize, const EDGE: bool>(
+fn across<T: Float, V: Vector<T>, const C: usize, const S: usize, const P: usize>(
     band: &Band<'_, T>,
     place: Place<'_>,
     y: &mut [T],
-    i: usize,
+    inside: (usize, usize),
+    channels: (usize, usize),
 ) {
-    for at in (0..band.channels).step_by(V::N) {
-        let place = Place { i, at, ..place };
-        // SAFETY: the caller says that all pixels' taps exist unless at an edge, the loop that the channels do.
+    let is_inside = inside.0 <= place.i && place.i + P <= inside.1;
+    for at in (channels.0..channels.1).step_by(V::N) {
+        // SAFETY: without a check all pixels' taps and all lanes exist.
         unsafe {
-            if at + V::N <= band.channels {
-                tile::<T, V, C, P, EDGE, false>(band, y, place);
+            if is_inside && at + V::N <= band.channels {
+                tile::<T, V, C, S, P, false>(band, y, Place { at, ..place });
             } else {
-                tile::<T, V, C, P, EDGE, true>(band, y, place);
+                tile::<T, V, C, S, P, true>(band, y, Place { at, ..place });
             }
         }
     }
 }
 
-/// All pixels of a phase: `P` or four at a time where all their taps exist, the last of these perhaps twice; else four or one.
+/// All pixels of a phase: `P` at a time, the last of them perhaps twice, or four where there are no more.
+///
+/// Groups of several channels have many weights: a vector of outputs takes all pixels, so that its own stay near.
 #[inline(always)]
-fn sweep<T: Float, V: Vector<T>, const C: usize, const P: usize>(band: &Band<'_, T>, phase: &Phase, y: &mut [T]) {
+fn sweep<T: Float, V: Vector<T>, const C: usize, const S: usize, const P: usize>(band: &Band<'_, T>, phase: &Phase, y: &mut [T]) {
     const FEW: usize = 4;
-    let (first, last) = interior(band.columns, phase);
-    let (group, step, count) = (std::hint::black_box(C), step_of_neighbours(band.columns, phase), phase.count);
-    let place = Place { phase, step, group, i: 0, at: 0 };
-    let mut i = 0;
-    while i < count {
-        let inside = if (first..last).contains(&i) { last - i } else { 0 };
-        let done = if inside > FEW && last - first >= P {
-            let start = i.min(last - P);
-            across::<T, V, C, P, false>(band, place, y, start);
-            start + P - i
-        } else if inside > 0 && last - first >= FEW {
-            let start = i.min(last - FEW);
-            across::<T, V, C, FEW, false>(band, place, y, start);
-            start + FEW - i
-        } else if i + 1 == first || i + 1 == count {
-            across::<T, V, C, 1, true>(band, place, y, i);
-            1
-        } else {
-            across::<T, V, C, FEW, true>(band, place, y, i);
-            FEW
-        };
-        i += done;
+    let (inside, group, count) = (interior(band.columns, phase), std::hint::black_box(C), phase.count);
+    let some = if C > 1 { V::N } else { band.channels };
+    for at in (0..band.channels).step_by(some) {
+        let channels = (at, band.channels.min(at + some));
+        let mut done = 0;
+        while done < count {
+            let few = count - done <= FEW;
+            let i = done.min(count.saturating_sub(if few { FEW } else { P }));
+            let place = Place { phase, group, i, at };
+            if few {
+                across::<T, V, C, S, FEW>(band, place, y, inside, channels);
+            } else {
+                across::<T, V, C, S, P>(band, place, y, inside, channels);
+            }
+            done = i + if few { FEW } else { P };
+        }
+    }
+}
+
+/// The same in the way that suits the phase's taps.
+#[inline(always)]
+fn sweep_by_step<T: Float, V: Vector<T>, const C: usize, const P: usize>(band: &Band<'_, T>, phase: &Phase, y: &mut [T]) {
+    match step_of_neighbours(band.columns, phase) {
+        1 if C == 1 => sweep::<T, V, C, 1, P>(band, phase, y),
+        2 if C == 1 => sweep::<T, V, C, 2, P>(band, phase, y),
+        _ => sweep::<T, V, C, 0, P>(band, phase, y),
     }
 }
 
@@ -320,9 +344,9 @@ levels! {
     pub fn run_band<T, V, const C: usize>(band: &Band<'_, T>, y: &mut [T]) {
         for phase in &band.columns.phases {
             if V::TILE.1 >= 4 && V::N > 1 {
-                sweep::<T, V, C, 8>(band, phase, y);
+                sweep_by_step::<T, V, C, 8>(band, phase, y);
             } else {
-                sweep::<T, V, C, 6>(band, phase, y);
+                sweep_by_step::<T, V, C, 6>(band, phase, y);
             }
         }
     }

@@ -45,12 +45,12 @@ pub trait Vector<T>: Copy {
     /// # Safety
     /// `N` elements at `to` are writable.
     unsafe fn store(self, to: *mut T);
-    /// The first `n < N` elements from memory, zeros behind them.
+    /// The first `n <= N` elements from memory, zeros behind them.
     ///
     /// # Safety
     /// `n` elements at `from` are readable.
     unsafe fn load_first(from: *const T, n: usize) -> Self;
-    /// The first `n < N` elements to memory.
+    /// The first `n <= N` elements to memory.
     ///
     /// # Safety
     /// `n` elements at `to` are writable.

@@ -29,11 +29,17 @@ impl<T: Float> Vector<T> for One<T> {
         unsafe { to.write(self.0) }
     }
     #[inline(always)]
-    unsafe fn load_first(_: *const T, _: usize) -> Self {
-        Self(T::ZERO) // there is no n with 0 < n < 1
+    unsafe fn load_first(from: *const T, n: usize) -> Self {
+        // SAFETY: the caller vouches for `n` elements.
+        Self(if n > 0 { unsafe { *from } } else { T::ZERO })
     }
     #[inline(always)]
-    unsafe fn store_first(self, _: *mut T, _: usize) {}
+    unsafe fn store_first(self, to: *mut T, n: usize) {
+        if n > 0 {
+            // SAFETY: the caller vouches for `n` elements.
+            unsafe { *to = self.0 };
+        }
+    }
     #[inline(always)]
     fn add(self, other: Self) -> Self {
         Self(self.0 + other.0)
