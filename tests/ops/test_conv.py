@@ -158,6 +158,27 @@ def test_bits_do_not_depend_on_the_batch():
     assert_same_bits(F.conv2d(rows.reshape(7, 43, 130).transpose(2, 0, 1), m[:, :, None, None]).numpy().reshape(77, -1).T, whole)
 
 
+@pytest.mark.parametrize(("function", "kernel"), [(F.conv_transpose2d, 2), (F.conv2d, 1)])
+def test_outputs_that_are_written_past_the_caches_have_the_same_bits(function, kernel):
+    x, w = random_array(2, 32, 256 // kernel, 192 // kernel, dtype=np.float32), random_array(32, 32, kernel, kernel, dtype=np.float32)
+    options = {"stride": kernel, "bias": random_array(32, dtype=np.float32)}
+    whole = function(x, w, **options).numpy()
+    assert whole.nbytes > 8 << 20 >= whole[0].nbytes
+    for image, want in zip(x, whole, strict=True):
+        assert_same_bits(function(image, w, **options).numpy(), want)
+
+
+@pytest.mark.parametrize("kernel", [2, 3, 4, 7])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_depthwise_rows_of_any_length(kernel, stride):
+    """Where tiles of a row overlap, begin or end outside, or are longer than it."""
+    for width in (1, 3, 4, 5, 8, 9, 12, 13, 17, 20):
+        x, w = random_array(1, 18, 3, width, seed=width, dtype=np.float32), random_array(18, 1, kernel, kernel, seed=1, dtype=np.float32)
+        options = {"stride": (stride, stride), "padding": (kernel - 1, kernel - 1), "dilation": (1, 1), "groups": 18}
+        want = by_hand(x.astype(np.float64), w.astype(np.float64), **options)
+        np.testing.assert_allclose(F.conv2d(x, w, **options).numpy(), want, rtol=1e-5, atol=1e-5)
+
+
 def test_memory_order_of_the_input_changes_no_bit():
     x, w = random_array(2, 6, 9, 8, dtype=np.float32), random_array(5, 6, 3, 3, dtype=np.float32)
     want = F.conv2d(x, w).numpy()
@@ -303,3 +324,10 @@ X, W = np.zeros((1, 3, 8, 8), np.float32), np.zeros((4, 3, 3, 3), np.float32)
 def test_errors(call, error, text):
     with pytest.raises(error, match=text):
         call()
+
+
+def test_arguments_are_refused_that_equal_known_ones():
+    F.conv2d(X, W, stride=1, padding=(1, 1))
+    for arguments in ({"stride": True, "padding": (1, 1)}, {"stride": 1.0, "padding": (1, 1)}, {"stride": 1, "padding": (1.0, 1)}):
+        with pytest.raises(ArgumentError, match="as an integer"):
+            F.conv2d(X, W, **arguments)

@@ -7,10 +7,11 @@ use super::arithmetic::Arithmetic;
 use super::few::run_few;
 use super::kernel::{Epilogue, Panel, Pixel};
 use super::pack::{Image, Patch};
-use super::plan::{Axis, BLOCK, Panels, Phase, Pitch, Run, WIDTH, runs};
+use super::plan::{Axis, BLOCK, LANE, Panels, Phase, Pitch, Run, WIDTH, runs};
 use super::scratch;
 use crate::error::Result;
-use crate::simd::Float;
+use crate::simd::{Float, settle};
+use crate::streaming;
 use crate::threads::{self, Shared};
 
 /// Pixels of a block at most: its input and one panel of weights stay in the second-level cache.
@@ -19,6 +20,8 @@ const PIXELS: usize = 384;
 const COLUMNS: usize = 40;
 /// Elements of a panel of weights, and of copied input, that one pass over a block's pixels should not pass.
 const PASS: usize = 1 << 16;
+/// Bytes of a cache line.
+const LINE: usize = 64;
 /// Elements that a block's copied input should not pass.
 const INPUT: usize = 1 << 18;
 
@@ -127,6 +130,8 @@ struct Job<'a, T, A> {
     x: &'a [T],
     packed: &'a [T],
     epilogue: Epilogue<'a, T>,
+    /// Whether outputs are written past the caches.
+    streams: bool,
     arithmetic: PhantomData<A>,
 }
 
@@ -156,6 +161,9 @@ impl<T: Float, A: Arithmetic<T>> Job<'_, T, A> {
         scratch::with(len, |copy| {
             for c in (0..blocks).step_by(cut.together) {
                 self.pass(task, &(c..blocks.min(c + cut.together)), copy);
+            }
+            if self.streams {
+                settle();
             }
         })
     }
@@ -246,6 +254,7 @@ impl<T: Float, A: Arithmetic<T>> Job<'_, T, A> {
                 pixels,
                 first: pass.start == 0,
                 last: (pass.end == panels.blocks()).then_some(epilogue),
+                streams: self.streams,
             });
         }
     }
@@ -264,7 +273,10 @@ pub fn run<T: Float, A: Arithmetic<T>>(y: &mut [T], x: &[T], packed: &[T], epilo
     let tasks = problem.n * problem.panels.groups * cut.down * cut.across * cut.shares;
     let work = problem.panels.channels * problem.panels.outputs / cut.shares;
     let cost = (cut.h * cut.w).saturating_mul(work.max(1)) / 4 + 1;
-    let job = Job { problem, cut, y: Shared::new(y), x, packed, epilogue, arithmetic: PhantomData::<A> };
+    // In one pass, and each vector of outputs is whole.
+    let whole = problem.panels.outputs.is_multiple_of(LANE) && y.as_ptr().addr().is_multiple_of(LINE);
+    let streams = streaming::pays(size_of_val(y)) && whole && !cut.few && cut.together >= problem.panels.blocks();
+    let job = Job { problem, cut, y: Shared::new(y), x, packed, epilogue, streams, arithmetic: PhantomData::<A> };
     let failed = scratch::Failure::new();
     threads::parallel(tasks, cost, |task| failed.note(job.task(task)));
     failed.result()

@@ -117,6 +117,8 @@ pub struct Panel<'a, T> {
     pub first: bool,
     /// The last channels' epilogue, of the panel's outputs.
     pub last: Option<Epilogue<'a, T>>,
+    /// Whether outputs are whole cache lines that are written past the caches.
+    pub streams: bool,
 }
 
 /// Loads a vector of which only `left` elements exist.
@@ -146,7 +148,11 @@ unsafe fn store<T: Float, V: Vector<T>, const R: usize>(panel: &Panel<'_, T>, pi
             if let Some(last) = &panel.last {
                 sum = last.finish(sum, at, left);
             }
-            if left >= V::N { sum.store(y) } else { sum.store_first(y, left) }
+            match left >= V::N {
+                true if panel.streams => sum.stream(y),
+                true => sum.store(y),
+                false => sum.store_first(y, left),
+            }
         }
     }
 }
@@ -194,7 +200,7 @@ unsafe fn tile<T: Float, V: Vector<T>, P: Products<T, V>, const M: usize, const 
         }
         // The output is asked for in time: where sums are short, that of the next tile.
         let ahead = if panel.weights.len() < SHORT * panel.width { M } else { 0 };
-        for pixel in pixels.iter().skip(ahead).take(M) {
+        for pixel in pixels.iter().skip(ahead).take(if panel.streams { 0 } else { M }) {
             for j in 0..R {
                 prefetch_to_write(panel.y.wrapping_add(pixel.y + column + j * V::N).cast_const());
             }
