@@ -55,7 +55,24 @@ class Normalization:
         natural = 1.0 if x.dtype.kind in "fb" else float(np.iinfo(x.dtype).max)
         scale = natural if self.scale is None else self.scale
         x = x if x.dtype in (np.float32, np.float64) else x.to(dtype=np.float32)
-        x = x if scale == 1 else x / scale
+        return self.standardized(x if scale == 1 else x / scale)
+
+    def standardized(self, image: Any) -> Tensor:
+        """The normalised image (..., C, H, W) of one that is divided by its scale already.
+
+        Raises
+        ------
+        ShapeError
+            If the image has not as many channels as there are numbers.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from neurenix.normalization import Normalization
+        >>> Normalization(mean=0.5, std=0.5, scale=100.0).standardized(np.array([[[0.0, 1.0]]])).tolist()
+        [[[-1.0, 1.0]]]
+        """
+        x = as_tensor(image)
         x = x if not any(self.mean) else x - _column("mean", self.mean, x)
         return x if all(s == 1 for s in self.std) else x / _column("std", self.std, x)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -129,17 +130,39 @@ def _labels(mask: Any) -> Pixels:
     return (labels > 0.5).astype(np.int64) if labels.dtype.kind in "fb" else labels.astype(np.int64)
 
 
-def scaled(pixels: Pixels) -> Pixels:
-    """Pixels as float32, integers divided by their type's largest value: uint8 by 255, uint16 by 65535."""
+def scaled(pixels: Pixels, scale: float | None = None) -> Pixels:
+    """Pixels as float32, divided by ``scale``; without it integers by their type's largest value: uint8 by 255, uint16 by 65535."""
+    if scale is not None:
+        return pixels.astype(np.float32) / np.float32(scale)
     if pixels.dtype.kind in "ui":
         return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
     return pixels.astype(np.float32)
 
 
+def bits_above(most: float) -> int:
+    """The largest number of 8, 10, 12, 14, 16, 24, 32, 48 or 64 bits, as cameras and files have them, that is not below ``most``.
+
+    Examples
+    --------
+    >>> from neurenix.picture import bits_above
+    >>> bits_above(3000), bits_above(255)
+    (4095, 255)
+    """
+    return next(2**bits - 1 for bits in (8, 10, 12, 14, 16, 24, 32, 48, 64) if most <= 2**bits - 1)
+
+
+def far_below(pixels: Pixels) -> int | None:
+    """The largest of integers of more than 16 bits that use less than a 256th of their type's range, which is no range of brightness."""
+    if pixels.dtype.kind not in "ui" or pixels.dtype.itemsize <= 2 or not pixels.size:
+        return None
+    most = max(int(pixels.max()), -int(pixels.min()))
+    return most if 0 < most < np.iinfo(pixels.dtype).max // 256 else None
+
+
 def read_picture(path: str | os.PathLike[str], channels: int | None = None) -> Pixels:
     """Pixels of a picture file, (H, W) or (H, W, C), in the file's element type; PNG and ``.npy`` also without Pillow.
 
-    Photographs are turned as their camera says (EXIF), inks (CMYK) become RGB.
+    Pictures are turned as they are to be shown (EXIF), inks (CMYK) become RGB.
 
     Parameters
     ----------
@@ -161,22 +184,42 @@ def read_picture(path: str | os.PathLike[str], channels: int | None = None) -> P
             return pixels
         if path.suffix.lower() == ".png":
             data = path.read_bytes()
+            turned = png.orientation(io.BytesIO(data))
             if not has_pillow() or png.read_header(data).is_deep_colour:
-                return converted(*png.decode(data), channels)
-        with pillow(f"reading {path.name}").open(path) as opened:
-            picture = _upright(opened)
-            deep = picture.mode in ("I", "F", "1") or picture.mode.startswith("I;")
-            if channels is None or deep:  # Pillow would cut deep pixels at 255
-                pixels = np.asarray(picture)
-                return np.repeat(pixels[..., None], 3, axis=-1) if channels == 3 else pixels
-            return np.asarray(picture.convert("L" if channels == 1 else "RGB"))
+                return upright(converted(*png.decode(data), channels), turned)
+            with pillow(f"reading {path.name}").open(io.BytesIO(data)) as picture:
+                return upright(_pixels(picture, channels), turned)
+        with pillow(f"reading {path.name}").open(path) as picture:
+            return _pixels(_shown(picture), channels)
     except BackendUnavailableError:
         raise
     except Exception as error:  # decoders fail in ways of their own at damaged files
         raise FileError(f"read_picture: expected a picture, got {str(path)!r}: {error}; check that the file is whole") from error
 
 
-def _upright(picture: Any) -> Any:
+def upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Pixels (H, W) or (H, W, C) that are stored as TIFF's and EXIF's number says, as they are shown."""
+    pixels = pixels.swapaxes(0, 1) if orientation >= 5 else pixels
+    pixels = pixels[:, ::-1] if orientation in (2, 3, 6, 7) else pixels
+    return pixels[::-1] if orientation in (3, 4, 7, 8) else pixels
+
+
+def exif_orientation(path: Path) -> int:
+    """How Pillow turns a picture that is no PNG, from 1 (not at all) to 8."""
+    with pillow(f"reading {path.name}").open(path) as picture:
+        found = picture.getexif().get(png.ORIENTATION, 1)
+    return found if found in range(1, 9) else 1
+
+
+def _pixels(picture: Any, channels: int | None) -> Pixels:
+    deep = picture.mode in ("I", "F", "1") or picture.mode.startswith("I;")
+    if channels is None or deep:  # Pillow would cut deep pixels at 255
+        pixels = np.asarray(picture)
+        return np.repeat(pixels[..., None], 3, axis=-1) if channels == 3 else pixels
+    return np.asarray(picture.convert("L" if channels == 1 else "RGB"))
+
+
+def _shown(picture: Any) -> Any:
     """A picture as programs show it, and as masks are drawn on it: turned as a camera says, inks as colours."""
     turned = load("PIL.ImageOps", "pictures", "demo").exif_transpose(picture)
     return turned.convert("RGB") if turned.mode in ("CMYK", "YCCK") else turned

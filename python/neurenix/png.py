@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
 Pixels: TypeAlias = np.ndarray[Any, Any]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+ORIENTATION = 274  # EXIF's and TIFF's number of the tag
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # grey, RGB, palette, grey and alpha, RGB and alpha
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _CHUNK = 1 << 20  # bytes of compressed pixels written together
@@ -91,6 +92,27 @@ def _chunks(data: bytes) -> tuple[bytes, Pixels | None]:
             return b"".join(packed), palette
         at += 12 + length
     raise ValueError("a PNG that breaks off")
+
+
+def orientation(file: BinaryIO) -> int:
+    """How an image is to be turned to be shown, from 1 (as it is) to 8: what its EXIF chunk says, wherever that stands."""
+    file.seek(len(SIGNATURE))
+    while len(head := file.read(8)) == 8 and head[4:] != b"IEND":
+        length = int.from_bytes(head[:4], "big")
+        if head[4:] == b"eXIf":
+            return _in_exif(file.read(length))
+        file.seek(length + 4, 1)
+    return 1
+
+
+def _in_exif(body: bytes) -> int:
+    order: Literal["little", "big"] = "little" if body[:2] == b"II" else "big"
+    at = int.from_bytes(body[4:8], order)
+    for start in range(at + 2, at + 2 + 12 * int.from_bytes(body[at : at + 2], order), 12):
+        if int.from_bytes(body[start : start + 2], order) == ORIENTATION:
+            found = int.from_bytes(body[start + 8 : start + 10], order)
+            return found if 1 <= found <= 8 else 1
+    return 1
 
 
 def unfiltered(kinds: Pixels, lines: Pixels, step: int) -> Pixels:

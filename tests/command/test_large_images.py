@@ -52,7 +52,7 @@ def test_parts_in_any_order_and_what_they_say(model: Path, slide: Path, tmp_path
     out = tmp_path / "found here"
     for part in ("3/3", "1/3"):
         assert predict(model, slide.parent, out, "--tile", "40", "--part", part, "--json") == 0
-        assert json.loads(capsys.readouterr().out) == {"out": str(out), "written": 0, "waiting": 1, "failed": []}
+        assert json.loads(capsys.readouterr().out) == {"out": str(out), "written": 0, "waiting": 1, "failed": [], "doubtful": []}
     assert predict(model, slide, out, "--tile", "40", "--join") == 1
     assert "run the missing parts" in capsys.readouterr().err
     assert predict(model, slide, out, "--part", "2/3") == 0  # the tile is that of the parts before

@@ -9,7 +9,9 @@ from typing import Any, Final
 import numpy as np
 
 import neurenix as nx
+from neurenix.command.brightness import Doubts
 from neurenix.command.files import write_rows
+from neurenix.command.folders import Turned
 from neurenix.command.predict import add_inputs, load_model, naming_options, output_of, require_approximate
 from neurenix.command.report import pictures_of, write_report
 from neurenix.command.tasks import Task
@@ -17,6 +19,7 @@ from neurenix.data import ImageMaskFolder
 from neurenix.errors import FileError
 from neurenix.images.source import Held
 from neurenix.metrics import Dice, IoU, Metric, ObjectF1, PanopticQuality
+from neurenix.picture import scaled
 from neurenix.progress import Progress
 from neurenix.slides.job import prepared
 from neurenix.slides.statistics import percentiles
@@ -46,6 +49,7 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
             raise FileError(f"eval: expected a folder for {path.name!r}, got {str(path.parent)!r}, which is none; make it first")
     model, task = load_model(given.model, given.device)
     wanted = getattr(model, "in_channels", None)
+    doubts = Doubts(model, given)
     settings: dict[str, Any] = {"mask_suffix": given.mask_suffix, "channels": wanted if wanted in (1, 3) else None}
     settings |= {"num_classes": task.classes} if task.kind == "classes" else {}
     folder = ImageMaskFolder(given.images, given.masks, mask_type=task.kind, **settings)
@@ -54,9 +58,11 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
         return 0, {"images": len(folder), "task": task.kind}
     rows: list[dict[str, Any]] = []
     pictures: list[tuple[str, str, str]] = []
-    every = _Scores(task)
+    every, turned = _Scores(task), Turned()
     for i in Progress(range(len(folder)), "image"):
-        image, mask = folder[i]
+        image, mask = folder.stored(i)
+        turned.look(*folder.items[i][:2])
+        doubts.look(folder.items[i][0], image.dtype, image)
         with nx.set_float32_precision(given.precision), naming_options():
             found = task.decide(output_of(model, _prepared(model, image, folder.items[i][0], given), given))
         one = _Scores(task)
@@ -64,7 +70,7 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
             scores.update(found, mask.reshape(found.shape) > 0 if task.kind == "binary" else mask)
         rows.append({"image": folder.items[i][0].name, "page": folder.items[i][2]} | one.compute())
         if given.report is not None:
-            pictures.append(pictures_of(image, mask, found))
+            pictures.append(pictures_of(scaled(image), mask, found))
     pooled = every.compute()
     if given.out is not None:
         write_rows(given.out, [*rows, {"image": "all", "page": ""} | pooled])
@@ -76,11 +82,11 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
         print(f"{'image':<{width}}  {'  '.join(names)}")
         for row in [*rows, {"image": "all"} | pooled]:
             print(f"{row['image']:<{width}}  {'  '.join(f'{row[n]:>{len(n)}.4f}' for n in names)}")
-    return 0, {"images": len(rows), **pooled}
+    return 0, {"images": len(rows), **pooled, "doubtful": doubts.names}
 
 
 def _prepared(model: nx.nn.Module, image: Array, path: Path, given: argparse.Namespace) -> nx.Tensor:
-    """An image (C, H, W) from 0 to 1 as the model takes it."""
+    """An image (C, H, W) of a file as the model takes it."""
     limits = None if given.percentiles is None else percentiles(Held(path, image.transpose(1, 2, 0)), tuple(given.percentiles))
     return prepared(model, image, limits)
 

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 
+from neurenix.command.brightness import Seen, merged, told_scale
 from neurenix.command.tasks import Task, numbers_of, recognise
 from neurenix.command.together import tell, watched
 from neurenix.data import (
@@ -26,6 +27,7 @@ from neurenix.data import (
 )
 from neurenix.data.masks import mask_rule
 from neurenix.errors import DTypeError, FileError, ShapeError
+from neurenix.images.opening import orientation_of
 from neurenix.normalization import Normalization
 from neurenix.parallel import ranks
 
@@ -50,7 +52,7 @@ class _Folder(ImageMaskFolder):
 
     def __init__(self, given: argparse.Namespace, lost: list[Path]) -> None:
         self._given, self._lost = given, lost
-        settings: dict[str, Any] = {"mask_suffix": given.mask_suffix, "channels": given.channels, "unpaired": "skip"}
+        settings: dict[str, Any] = {"mask_suffix": given.mask_suffix, "channels": given.channels, "scale": given.scale, "unpaired": "skip"}
         super().__init__(given.images, given.masks, mask_type="instances", **settings)
 
     def take(self, task: Task) -> None:
@@ -88,11 +90,32 @@ def data(given: argparse.Namespace) -> Data:
     kind = found.kind if given.masks_are == "auto" else given.masks_are
     task = found if kind == found.kind else Task(kind, max(found.classes, 2) if kind == "classes" else 1)
     folder.take(task)
-    channels, smallest = _look_at(given, lost, folder)
+    channels, smallest, seen = _look_at(given, lost, folder)
+    if given.scale is None:
+        folder.scale = told_scale(seen)
     files = sorted({item[0] for item in folder.items})
     chosen = np.random.default_rng(given.seed).permutation(len(files))[: round(given.validate * len(files)) if len(files) > 1 else 0]
     held = {files[i] for i in chosen}
     return Data(folder, _part(folder, held, inside=False), _part(folder, held, inside=True), task, channels, smallest, lost)
+
+
+class Turned:
+    """Says of the first image that its file turns it and its mask's file does not turn that, or the other way round."""
+
+    def __init__(self) -> None:
+        self._said = False
+
+    def look(self, image: Path, mask: Path) -> None:
+        """Look at a pair."""
+        if self._said or orientation_of(image) == orientation_of(mask):
+            return
+        self._said = True
+        turned, other = (mask, image) if orientation_of(image) == 1 else (image, mask)
+        tell(
+            f"{turned.name} is turned as its orientation tag says, and {other.parent.name}/{other.name} is not so: if the mask was drawn with a "
+            "program that does not mind the tag (ImageJ, napari), it does not lie on the image; remove the tag or save both without it",
+            ranks(),
+        )
 
 
 def _each(given: argparse.Namespace, lost: list[Path], folder: ImageMaskFolder, what: str, read: Callable[[int], T]) -> Iterator[T]:
@@ -124,13 +147,15 @@ def _part(folder: ImageMaskFolder, files: set[Path], *, inside: bool) -> ImageMa
     return part
 
 
-def _look_at(given: argparse.Namespace, lost: list[Path], folder: ImageMaskFolder) -> tuple[int, int]:
-    """Channels of the images, and the least of their heights and widths."""
+def _look_at(given: argparse.Namespace, lost: list[Path], folder: ImageMaskFolder) -> tuple[int, int, dict[str, Seen]]:
+    """Channels of the images, the least of their heights and widths, and what pixels there are of each type."""
     first: dict[int, str] = {}
     smallest: list[int] = []
+    turned = Turned()
+    types: dict[str, Seen] = {}
 
     def look(number: int) -> None:
-        image, path = folder[number][0], folder.items[number][0]
+        image, path = folder.stored(number)[0], folder.items[number][0]
         if not (finite := np.isfinite(image)).all():
             place = [int(i) for i in np.argwhere(~finite)[0]]
             raise FileError(
@@ -138,13 +163,15 @@ def _look_at(given: argparse.Namespace, lost: list[Path], folder: ImageMaskFolde
             )
         first.setdefault(image.shape[0], path.name)
         smallest.append(min(image.shape[1:]))
+        turned.look(*folder.items[number][:2])
+        types[image.dtype.name] = merged(types.get(image.dtype.name), image, path)
 
     for _ in _each(given, lost, folder, "images", look):
         pass
     if len(first) > 1:
         seen = ", ".join(f"{channels} in {name}" for channels, name in sorted(first.items()))
         raise FileError(f"train: expected images of as many channels each, got {seen}; pass --channels 1 or 3")
-    return next(iter(first)), min(smallest)
+    return next(iter(first)), min(smallest), types
 
 
 def normalization(train: ImageMaskFolder) -> Normalization:
@@ -152,7 +179,7 @@ def normalization(train: ImageMaskFolder) -> Normalization:
     images = [train[i][0].astype(np.float64) for i in range(min(len(train), 50))]
     mean = np.mean([x.mean((1, 2)) for x in images], 0)
     spread = np.sqrt(np.mean([((x - mean[:, None, None]) ** 2).mean((1, 2)) for x in images], 0))
-    return Normalization([round(float(m), 4) for m in mean], [max(round(float(s), 4), 1e-3) for s in spread])
+    return Normalization([round(float(m), 4) for m in mean], [max(round(float(s), 4), 1e-3) for s in spread], train.scale)
 
 
 def loader(

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 import neurenix as nx
+from neurenix.command.brightness import Doubts
 from neurenix.command.files import images_in
 from neurenix.command.stopping import asked_to_stop, interrupted_by_signals
 from neurenix.command.tasks import Task
@@ -82,6 +83,14 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", choices=("fast", "ieee"), default="fast", help="of float32; ieee reads less around a tile (fast)")
     parser.add_argument(
         "--percentiles", type=float, nargs=2, metavar=("LOW", "HIGH"), help="map these of each channel of the whole image to 0 and 1"
+    )
+    add_scale(parser, "what train divided by")
+
+
+def add_scale(parser: argparse.ArgumentParser, default: str) -> None:
+    """What pixels are divided by, of ``train``, ``predict`` and ``eval``."""
+    parser.add_argument(
+        "--scale", type=float, metavar="N", help=f"what pixels are divided by, e.g. 4095 for a camera's 12 bits ({default})"
     )
 
 
@@ -171,6 +180,7 @@ def _run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     model, task = load_model(given.model, given.device)
     part, _ = _part(given.part), tile_of(given.tile)
     check_percentiles(given.percentiles)
+    doubts = Doubts(model, given)
     if given.memory is not None:
         memory_bytes(given.memory)
         if given.tile is not None:
@@ -186,12 +196,12 @@ def _run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     with asked_to_stop() as seen:
         for item in Progress(mine, "image"):
             try:
-                states.append("stopped" if seen else _predict(model, task, item, given, spread, lambda: bool(seen)))
+                states.append("stopped" if seen else _predict(model, task, item, given, spread, lambda: bool(seen), doubts))
             except NeurenixError as error:
                 _failed(item.path, error, given, failed)
             if states and states[-1] == "stopped":
                 break
-    return _told(given, states, failed)
+    return _told(given, states, failed, doubts.names)
 
 
 def _would(model: nx.nn.Module, items: list[Item], given: argparse.Namespace, failed: list[str]) -> tuple[int, dict[str, Any]]:
@@ -266,7 +276,7 @@ def _failed(path: Path, error: NeurenixError, given: argparse.Namespace, failed:
     print(f"left out: {error}", file=sys.stderr)
 
 
-def _told(given: argparse.Namespace, states: list[str], failed: list[str]) -> tuple[int, dict[str, Any]]:
+def _told(given: argparse.Namespace, states: list[str], failed: list[str], doubtful: list[str]) -> tuple[int, dict[str, Any]]:
     counts = {state: states.count(state) for state in ("written", "there", "part done", "pass done", "stopped")}
     waiting = counts["part done"] + counts["pass done"]
     if counts["stopped"]:
@@ -278,7 +288,7 @@ def _told(given: argparse.Namespace, states: list[str], failed: list[str]) -> tu
         left = f", {len(failed)} images left out" if failed else ""
         print(f"{counts['written']} masks written to {given.out}{others}{left}")
     status = AGAIN if counts["stopped"] or counts["pass done"] else 1 if failed else 0
-    return status, {"out": str(given.out), "written": counts["written"], "waiting": waiting, "failed": failed}
+    return status, {"out": str(given.out), "written": counts["written"], "waiting": waiting, "failed": failed, "doubtful": doubtful}
 
 
 def how_to_go_on(given: argparse.Namespace) -> str:
@@ -287,20 +297,26 @@ def how_to_go_on(given: argparse.Namespace) -> str:
     return "run the same command with --resume" if begun else "nothing was written yet, run the same command again"
 
 
-def _predict(model: nx.nn.Module, task: Task, item: Item, given: argparse.Namespace, part: Part, stop: Callable[[], bool]) -> str:
+def _predict(
+    model: nx.nn.Module, task: Task, item: Item, given: argparse.Namespace, part: Part, stop: Callable[[], bool], doubts: Doubts
+) -> str:
     """One image, in memory or from file to file; what became of it."""
     if _is_there(item, given):
         return "there"
     tiled = _is_tiled(model, item, given)
     given.out.mkdir(parents=True, exist_ok=True)
     if tiled:
+        with open_image(item.path, item.number, getattr(model, "in_channels", None)) as source:
+            doubts.look(item.path, source.dtype, source)
         limits = None if given.percentiles is None else (given.percentiles[0], given.percentiles[1])
         settings = Settings(task.kind, item.number, tile_of(given.tile), given.memory, limits, given.resume, part, given.join, True)
         settings = settings._replace(approximate=given.approximate, overlap=given.overlap)
         return predict_file(model, item.path, item.outputs, settings, stop)
     if part.number > 1:
         return "part done"  # by the first
-    _write(task, item, read_prepared(item.path, item.number, model, given), model, given)
+    image = read_prepared(item.path, item.number, model, given)
+    doubts.look(item.path, image[0].dtype, image[0])
+    _write(task, item, image, model, given)
     return "written"
 
 

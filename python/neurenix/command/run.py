@@ -85,7 +85,7 @@ class Run:
         for images, targets in self.loader:
             if self.done >= self.steps:
                 return
-            self.losses.append(self._gradients(criterion, normalize(images), targets))
+            self.losses.append(self._gradients(criterion, normalize.standardized(images), targets))
             self.scaler.step(self.optimizer)
             self.scaler.update()
             self.schedule.step()

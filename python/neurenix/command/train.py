@@ -15,9 +15,11 @@ import numpy as np
 
 import neurenix as nx
 from neurenix.command import board, config
+from neurenix.command.brightness import require_scale
 from neurenix.command.checkpoints import Checkpoints
 from neurenix.command.files import provenance, toml, write_text
 from neurenix.command.folders import data, loader, normalization
+from neurenix.command.predict import add_scale
 from neurenix.command.run import Run
 from neurenix.command.stopping import asked_to_stop, interrupted_by_signals
 from neurenix.command.tasks import Task
@@ -25,10 +27,12 @@ from neurenix.command.together import agree, digest_of, set_threads, tell
 from neurenix.data import ImageMaskFolder
 from neurenix.errors import ArgumentError, FileError
 from neurenix.images.placing import put
+from neurenix.inference import evaluating, output_of
 from neurenix.multiscale import UNet, UNetPlusPlus
 from neurenix.parallel import Shards, ranks
-from neurenix.picture import Pixels, overlay, rgb, save_picture
+from neurenix.picture import Pixels, overlay, rgb, save_picture, scaled
 from neurenix.progress import Progress
+from neurenix.slides.job import prepared
 from neurenix.slides.lock import Lock
 
 HELP: Final = "train a model on a folder of images and a folder of masks"
@@ -38,7 +42,7 @@ SAVE_EVERY: Final = 60.0  # seconds
 SHOWN: Final = 4  # validation images in the picture
 PRECISIONS: Final = ("float32", "bfloat16", "float16")
 DECIDING: Final = (
-    "seed", "model", "features", "masks_are", "mask_suffix", "channels", "crop", "batch", "rate", "validate", "precision",
+    "seed", "model", "features", "masks_are", "mask_suffix", "channels", "scale", "crop", "batch", "rate", "validate", "precision",
 )  # fmt: skip # options on which the bits of a run depend, beside steps and shards
 
 
@@ -63,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--masks-are", choices=("auto", "binary", "classes", "instances"), default="auto", help="what masks hold (auto)")
     parser.add_argument("--mask-suffix", default="", metavar="S", help="what a mask's name has more than its image's")
     parser.add_argument("--channels", type=int, choices=(1, 3), help="take images as grey or RGB; as they are by default")
+    add_scale(parser, "told from all images")
     parser.add_argument("--crop", type=int, default=256, help="pixels of a training window (256, or the smallest image)")
     parser.add_argument("--batch", type=int, default=8, help="windows a step (8)")
     parser.add_argument(
@@ -153,6 +158,7 @@ def _check(given: argparse.Namespace) -> None:
         value = getattr(given, name)
         if value is not None and value < 1:
             raise ArgumentError(f"train: expected --{name} of at least 1, got {value}; pass a larger number")
+    require_scale(given)
     given.shards = math.gcd(given.batch, 4) if given.shards is None else given.shards
     if given.shards < 1 or given.batch % given.shards:
         raise ArgumentError(f"train: expected --shards that divide a batch of {given.batch}, got {given.shards}; pass e.g. --shards 1")
@@ -245,7 +251,7 @@ def _look(training: Run, rest: ImageMaskFolder) -> None:
     here, task = training.shards.ranks, training.task
     here.agree("train", {"weights": training.digest()})
     with training.average.applied():
-        own = [(i, *_judge(training, *rest[i], shown=i < SHOWN)) for i in range(here.rank, len(rest), here.size)]
+        own = [(i, *_judge(training, *rest.stored(i), shown=i < SHOWN)) for i in range(here.rank, len(rest), here.size)]
     found = sorted((row for rows in here.gather(own) for row in rows), key=lambda row: row[0])
     better = training.log(float(np.mean([score for _, score, _ in found])) if found else None)
     if better:
@@ -262,11 +268,12 @@ def _look(training: Run, rest: ImageMaskFolder) -> None:
 
 def _judge(training: Run, image: Pixels, mask: Pixels, *, shown: bool) -> tuple[float, Pixels | None]:
     """The score of one validation image, and a picture of image, truth and prediction."""
-    found = training.task.decide(nx.predict(training.model, image[None], tta=False)[0])
+    with evaluating(training.model), nx.no_grad():
+        found = training.task.decide(np.asarray(output_of(training.model, prepared(training.model, image, None)).cpu().numpy())[0])
     picture = [_visible(image), *(overlay(_visible(image), m) for m in (mask.reshape(found.shape), found))] if shown else []
     return training.task.score(found, mask), np.concatenate(picture, 1) if shown else None
 
 
 def _visible(image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    pixels = image[:3].transpose(1, 2, 0) if len(image) >= 3 else image[0]
-    return rgb(pixels)
+    pixels = scaled(image)
+    return rgb(pixels[:3].transpose(1, 2, 0) if len(pixels) >= 3 else pixels[0])

@@ -24,6 +24,13 @@ def check_number(owner: str, name: str, value: Any, least: float = -math.inf, ex
     return float(value)
 
 
+def check_positive(owner: str, name: str, value: Any, example: float = 1.0) -> float:
+    """``value`` as a finite float above 0; ArgumentError otherwise."""
+    if not is_number(value) or value <= 0:
+        raise ArgumentError(f"{owner}: expected {name} as a finite number above 0, got {value!r}; pass e.g. {name}={example:g}")
+    return float(value)
+
+
 def check_probability(owner: str, name: str, value: Any) -> float:
     """``value`` as a float of 0 to 1; ArgumentError otherwise."""
     if not is_number(value) or not 0 <= value <= 1:

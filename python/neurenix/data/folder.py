@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from neurenix.data._checks import check_choice
+from neurenix.data._checks import check_choice, check_positive
 from neurenix.data.crops import RandomCrop
 from neurenix.data.dataset import Dataset, Transform, check_count, check_transform, item_number
 from neurenix.data.masks import mask_rule, read_mask
 from neurenix.data.spatial import RandomHorizontalFlip, RandomRotate90, RandomVerticalFlip
 from neurenix.data.transforms import Compose
-from neurenix.errors import FileError, ShapeError
+from neurenix.errors import FileError, NeurenixWarning, ShapeError
 from neurenix.images.channels import planes
 from neurenix.images.opening import ENDINGS, count_images, read_image
-from neurenix.picture import scaled
+from neurenix.picture import bits_above, far_below, scaled
 
 _NAMED = 5  # so many file names in a message
 
@@ -24,8 +25,8 @@ _NAMED = 5  # so many file names in a message
 class ImageMaskFolder(Dataset):
     """Images in one folder and their masks in another, paired by file name.
 
-    An item is ``(image, mask)``: the image float32 (C, H, W), integers divided by their type's largest value; the mask float32
-    (1, H, W) of zeros and ones ("binary"), or int64 (H, W) ("classes", "instances"). They are read when they are asked for.
+    An item is ``(image, mask)``: the image float32 (C, H, W), integers divided by their type's largest value or all by ``scale``; the
+    mask float32 (1, H, W) of zeros and ones ("binary"), or int64 (H, W) ("classes", "instances"). They are read when they are asked for.
 
     Parameters
     ----------
@@ -57,6 +58,9 @@ class ImageMaskFolder(Dataset):
         With "classes", for masks that are pictures in colours: each class's red, green and blue, from class 0 on.
     threshold : float, optional
         With "binary", for masks in shades of grey: what lies above is 1.
+    scale : float, optional
+        What every image is divided by, such as 4095 for a camera's 12 bits; without it integers by their type's largest value. Where that
+        leaves integers of more than 16 bits nearly black, a :class:`NeurenixWarning` says what they hold.
 
     Raises
     ------
@@ -105,11 +109,13 @@ class ImageMaskFolder(Dataset):
         ignore_index: int | None = None,
         colors: Sequence[tuple[int, int, int]] | None = None,
         threshold: float | None = None,
+        scale: float | None = None,
     ) -> None:
         self.rule = mask_rule(mask_type, num_classes, ignore_index, colors, threshold)
         check_choice("ImageMaskFolder", "unpaired", unpaired, ("error", "skip"))
         self.channels = check_choice("ImageMaskFolder", "channels", channels, (None, 1, 3))
         self.repeats = check_count("ImageMaskFolder", "repeats", repeats)
+        self.scale = None if scale is None else check_positive("ImageMaskFolder", "scale", scale, 4095)
         self.transform = _steps(crop, flips, turns, transform)
         self.mask_type = mask_type
         self.pairs, self.unpaired = find_pairs(Path(images), Path(masks), mask_suffix)
@@ -124,6 +130,7 @@ class ImageMaskFolder(Dataset):
             )
         self.items = self.items_of_all()
         self._checked: set[int] = set()
+        self._warned = False
 
     def items_of_all(self) -> list[tuple[Path, Path, int]]:
         """The items of all pairs, in order; read once, when a folder is made. A subclass that knows them otherwise overrides it.
@@ -170,8 +177,31 @@ class ImageMaskFolder(Dataset):
 
     def __getitem__(self, index: int) -> Any:
         number = item_number("ImageMaskFolder", index, len(self)) % len(self.items)
+        image, mask = self.stored(number)
+        return self.transform(self._scaled(image, number), mask)
+
+    def stored(self, number: int) -> tuple[Any, Any]:
+        """An item's image (C, H, W) as its file holds it, neither divided nor changed, and its mask.
+
+        Raises
+        ------
+        FileError, ShapeError, DTypeError
+            As of an item.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pathlib import Path
+        >>> from neurenix.data import ImageMaskFolder
+        >>> for name in ("images", "masks"):
+        ...     Path(name).mkdir()
+        ...     np.save(f"{name}/a.npy", np.eye(8, dtype=np.uint8))
+        >>> image, mask = ImageMaskFolder("images", "masks").stored(0)
+        >>> image.dtype, image.shape, mask.shape
+        (dtype('uint8'), (1, 8, 8), (1, 8, 8))
+        """
         image_path, mask_path, page = self.items[number]
-        image = scaled(planes(read_image(image_path, page, self.channels), image_path, self.channels))
+        image = planes(read_image(image_path, page, self.channels), image_path, self.channels)
         pixels = read_image(mask_path, page)
         if pixels.shape[:2] != image.shape[-2:]:
             raise ShapeError(
@@ -180,7 +210,18 @@ class ImageMaskFolder(Dataset):
             )
         mask = read_mask(pixels, mask_path.name, self.rule, number not in self._checked)
         self._checked.add(number)
-        return self.transform(image, mask)
+        return image, mask
+
+    def _scaled(self, image: Any, number: int) -> Any:
+        if self.scale is None and not self._warned and (most := far_below(image)) is not None:
+            self._warned = True
+            warnings.warn(
+                f"ImageMaskFolder: {image.dtype} pixels of at most {most} in {self.items[number][0].name} are nearly black, divided by the "
+                f"type's largest value; pass scale={bits_above(most)}",
+                NeurenixWarning,
+                stacklevel=3,
+            )
+        return scaled(image, self.scale)
 
 
 def _steps(crop: int | tuple[int, int] | None, flips: bool, turns: bool, transform: Transform | None) -> Compose:

@@ -13,7 +13,7 @@ from neurenix.images import npy, pngs, tiffs, zarrs
 from neurenix.images.channels import planes
 from neurenix.images.source import Array, Converted, Held, Metadata, Rows, Source, unreadable
 from neurenix.optional import has
-from neurenix.picture import converted, has_pillow, read_picture
+from neurenix.picture import converted, exif_orientation, has_pillow, read_picture
 
 FORMATS: Final = ("png", "npy", "tif", "zarr")
 PICTURES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".npy")
@@ -85,6 +85,23 @@ def read_image(path: Path, image: int = 0, channels: int | None = None) -> Array
     return pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
 
 
+def orientation_of(path: Path) -> int:
+    """How what a file stores was turned to be read as it is shown: from 1, not at all, to 8, as TIFF and EXIF number that.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read.
+    """
+    kind = path.suffix.lower()
+    with _readable(path):
+        if kind == ".png":
+            return pngs.orientation_of(path)
+        if kind in TIFFS:
+            return tiffs.orientation_of(path)
+        return 1 if kind in (".npy", ".zarr") else exif_orientation(path)
+
+
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
     """What the system says of a file that cannot be opened, as an error of that file; what would wait for ever is not opened."""
@@ -153,7 +170,7 @@ def _opened(path: Path, image: int, channels: int | None, wanted: int | None) ->
         return tiffs.open_tiff(path, image) if has("tifffile") else Held(path, tiffs.read_by_pillow(path, image))
     if kind == ".zarr":
         return zarrs.ZarrSource(path, image)
-    if kind == ".png" and not (has_pillow() and pngs.is_interlaced(path)):
+    if kind == ".png" and not (has_pillow() and pngs.is_interlaced(path)) and pngs.orientation_of(path) == 1:
         return pngs.PngSource(path, lambda pixels, palette: converted(pixels, palette, wanted))
     return Held(path, read_picture(path, wanted))
 

@@ -17,6 +17,12 @@ _MOST_PACKED = 1032  # bytes that a byte of a compressed stream can stand for
 _PORTION = 1 << 20  # bytes of a file read at once
 
 
+def orientation_of(path: Path) -> int:
+    """How an image is to be turned to be shown, from 1 (as it is) to 8."""
+    with path.open("rb") as file:
+        return png.orientation(file)
+
+
 def is_interlaced(path: Path) -> bool:
     """Whether a file's header says so; no where it has none."""
     with path.open("rb") as file:

@@ -12,8 +12,10 @@ import numpy as np
 from neurenix.errors import NeurenixError
 from neurenix.images import axes as named
 from neurenix.images.source import Array, Held, Metadata, Rows, Source, read_box, unreadable
-from neurenix.optional import load
+from neurenix.images.turning import Turned
+from neurenix.optional import has, load
 from neurenix.picture import pillow
+from neurenix.png import ORIENTATION
 
 _KEPT = 1 << 27  # bytes of decoded strips and tiles that are kept for the next window
 _TILE = 256  # pixels of a written tile's side
@@ -77,7 +79,7 @@ def count_by_pillow(path: Path) -> int:
 
 
 def read_by_pillow(path: Path, image: int) -> Array:
-    """A page, (H, W) or (H, W, C), in memory.
+    """A page, (H, W) or (H, W, C), in memory; Pillow turns it as it is to be shown.
 
     Raises
     ------
@@ -85,7 +87,8 @@ def read_by_pillow(path: Path, image: int) -> Array:
         If it cannot be read.
     """
     try:
-        with pillow(f"reading {path.name} (or imagecodecs)").open(path) as picture:
+        # By its name, Pillow would map pixels that lie in one piece into memory, and take their rows for columns where they are turned.
+        with path.open("rb") as file, pillow(f"reading {path.name} (or imagecodecs)").open(file) as picture:
             picture.seek(image)
             return np.asarray(picture)
     except NeurenixError:
@@ -109,7 +112,9 @@ def open_tiff(path: Path, image: int) -> Source:
         for series in _series(file):
             here = named.count(series.axes, series.shape, path)
             if image < here:
-                return TiffSource(path, file, series, image)
+                source = TiffSource(path, file, series, image)
+                turned = 1 if source.is_upright else orientation(series.keyframe)
+                return source if turned == 1 else Turned(source, turned)
             image -= here
         raise IndexError(f"no image number {image}")
     except Exception as error:  # as above
@@ -117,6 +122,35 @@ def open_tiff(path: Path, image: int) -> Source:
             file.close()
         if isinstance(error, NeurenixError):
             raise
+        raise unreadable(path, error) from error
+
+
+def orientation(page: Any) -> int:
+    """How a page is to be turned to be shown, from 1 (as it is) to 8.
+
+    One that says where it lies on earth stays as it is, as programs for maps take it.
+    """
+    found = int(page.tags.valueof(ORIENTATION, default=1))
+    return found if 2 <= found <= 8 and not any(number in page.tags for number in _PLACES) else 1
+
+
+def orientation_of(path: Path) -> int:
+    """That of a file's first image.
+
+    Raises
+    ------
+    FileError
+        If it cannot be read.
+    """
+    try:
+        if has("tifffile"):
+            with tifffile(path).TiffFile(path) as file:
+                return orientation(_series(file)[0].keyframe)
+        with pillow(f"reading {path.name}").open(path) as picture:
+            return int(picture.tag_v2.get(ORIENTATION, 1))
+    except NeurenixError:
+        raise
+    except Exception as error:  # as above
         raise unreadable(path, error) from error
 
 
@@ -138,7 +172,9 @@ class TiffSource(Source):
         leading = series.axes[: len(series.axes) - len(inside)]
         held = int(np.prod(series.shape[: len(leading)], dtype=np.int64))
         self._held: Held | None = None
+        self.is_upright = False  # whether what decoded it has turned it
         if series.axes[len(leading) :] != inside or held != len(series.pages) or series.keyframe.imagedepth != 1 or _needs_pillow(series):
+            self.is_upright = _needs_pillow(series)
             self._held = Held(path, _whole(path, series, image))
             shape, dtype = self._held.shape, self._held.dtype
         else:

@@ -53,7 +53,7 @@ class Settings(NamedTuple):
         Bytes that the process may take, e.g. ``"1GB"``: instead of ``tile``, the largest that fits.
     percentiles : (float, float), optional
         Of each channel over the whole image: they become 0 and 1 before the model's own normalisation, which otherwise comes
-        after whole numbers are divided by their type's largest value.
+        after pixels are divided by its ``scale``, or whole numbers by their type's largest value.
     resume : bool
         Go on with what a run before left.
     part : Part
@@ -214,8 +214,9 @@ def work_folder(outputs: dict[Output, Path]) -> Path:
 
 def prepared(model: Module, window: Array, limits: Array | None) -> Tensor:
     """Pixels (C, h, w) of a file as the model takes them: (1, C, h, w)."""
+    normalization = _normalization(model)
     if limits is None:
-        x = scaled(window)
+        x = scaled(window, normalization.scale)
     else:
         x = window if window.dtype == np.float64 else window.astype(np.float32)
         kind = x.dtype.type
@@ -224,8 +225,11 @@ def prepared(model: Module, window: Array, limits: Array | None) -> Tensor:
             for plane, (low, high) in zip(x, limits, strict=True)
         ]
         x = np.stack(each)
-    normalization = getattr(model, "input_normalization", None) or Normalization()
-    return _for_model(model, normalization(x[None]))
+    return _for_model(model, normalization.standardized(x[None]))
+
+
+def _normalization(model: Module) -> Normalization:
+    return getattr(model, "input_normalization", None) or Normalization()
 
 
 def _for_model(model: Module, x: Tensor) -> Tensor:
@@ -280,6 +284,7 @@ class _Job:
         return Unpacked(path, self.source)
 
     def _identity(self) -> dict[str, Any]:
+        scale = _normalization(self.model).scale
         return {
             "model": model_hash(self.model),
             "image": image_hash(self.source.path),
@@ -290,6 +295,7 @@ class _Job:
             "percentiles": self.settings.percentiles,
             "tile": self.way.grid.tile,
             **({"overlap": self.way.grid.overlap} if isinstance(self.way.grid, Laps) else {}),
+            **({} if scale is None else {"scale": scale}),
             "precision": precision.get_float32_precision(),
             "device": self.device.partition(":")[0],
             "neurenix": VERSION,
