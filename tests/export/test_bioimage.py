@@ -1,4 +1,4 @@
-"""BioImage.IO packages: what is in them fits together; ``bioimageio test`` is run by hand (docs/interop.md)."""
+"""BioImage.IO packages: what is in them fits together; ``test_command.py`` has ``bioimageio test`` look at some."""
 
 from __future__ import annotations
 

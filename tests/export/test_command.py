@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +16,7 @@ import pytest
 import neurenix as nx
 from neurenix import png
 from neurenix.command import main
+from neurenix.normalization import Normalization
 
 pytest.importorskip("onnx", reason="the package onnx has no wheel for this Python")
 pytest.importorskip("onnxruntime", reason="the package onnxruntime has no wheel for this Python")
@@ -61,6 +66,29 @@ def test_bioimageio(trained: str, tmp_path: Path) -> None:
     with zipfile.ZipFile(out) as archive:
         text = archive.read("rdf.yaml").decode()
     assert '- name: "A"\n  - name: "B"' in text and 'channel_names: ["background", "object", "border"]' in text
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint16 of 12 bits", "float32 in colour"])
+def test_bioimageio_test_accepts_what_is_exported(kind: str, tmp_path: Path) -> None:
+    """The format's own program: format, inference with its preprocessing, other sizes and batches."""
+    if find_spec("bioimageio") is None:
+        pytest.skip("bioimageio.core is not installed (it needs pydantic below 2.12, which has no wheel for this Python)")
+    nx.manual_seed(0)
+    channels = 3 if kind.endswith("colour") else 1
+    model = nx.multiscale.UNet(channels, 1, features=[4, 8], attention=channels == 3, final_activation="sigmoid")
+    model.input_normalization = Normalization(0.4, [0.2] * channels, 4095.0 if "12" in kind else None)
+    nx.save({"model": model, "task": "binary", "classes": 1}, tmp_path / "best.nx")
+    pixels = np.random.default_rng(0).random((70, 50, channels)).squeeze()
+    np.save(tmp_path / "i.npy", (pixels * {"u": 4095 if "12" in kind else 255, "f": 1}[kind[0]]).astype(kind.split()[0]))
+    out = str(tmp_path / "m.zip")
+    more = ["--name", "nuclei by me", "--image", str(tmp_path / "i.npy"), "--license", "MIT"]
+    assert main(["export", str(tmp_path / "best.nx"), "--to", "bioimageio", "--out", out, *more]) == 0
+    words = [sys.executable, "-m", "bioimageio.core", "test", out]
+    environment = os.environ | {"BIOIMAGEIO_CACHE_PATH": str(tmp_path / "cache"), "COLUMNS": "200"}
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0 and "\N{CROSS MARK}" not in said, said
+    assert "Reproduce test outputs from test inputs (onnx)" in said and said.count("Run onnx inference for inputs with batch_size: 2") == 3
 
 
 def test_safetensors(trained: str, tmp_path: Path) -> None:
