@@ -128,9 +128,9 @@ def test_what_is_doubted(folders: Folders, tmp_path: Path, capsys: pytest.Captur
         (("--scale", "255", "--percentiles", "1", "99"), "expected --scale or --percentiles, got both"),
     ):
         assert main([*words, *more]) == 1
-        assert f"neurenix predict: predict: {text}" in capsys.readouterr().err
+        assert f"neurenix predict: {text}" in capsys.readouterr().err
     assert train(folders, tmp_path / "other", *ASKED, "--scale", "-1") == 1
-    assert "train: expected --scale above 0" in capsys.readouterr().err
+    assert "neurenix train: expected --scale above 0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

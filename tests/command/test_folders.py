@@ -208,6 +208,77 @@ def test_masks_are_told_apart(masks: list[np.ndarray], task: Task) -> None:
     assert recognise(masks) == task
 
 
+def blurred(steps: int) -> np.ndarray:
+    """A disc whose rim has shades, as JPEG and smooth resizing make them."""
+    rows, columns = np.ogrid[:40, :48]
+    return np.clip(128 + 40 * (15 - np.hypot(rows - 20, columns - 24)), 0, 255).astype(np.uint8) // steps * steps
+
+
+def test_shades_of_grey_are_neither_classes_nor_objects(folders: Folders, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in folders[1].iterdir():
+        write(path, blurred(1))
+    assert dry(folders) == 1
+    said = capsys.readouterr().err
+    assert "neurenix train: expected numbers of classes or of objects in masks, got" in said
+    assert "as shades of grey are (of JPEG files, or of masks that were resized smoothly); save masks as PNG or TIFF" in said
+    assert dry(folders, "--masks-are", "instances") == 0
+    pillow = pytest.importorskip("PIL.Image")
+    for path in list(folders[1].iterdir()):
+        pillow.fromarray(np.where(blurred(1) > 128, 255, 0).astype(np.uint8)).save(path.with_suffix(".jpg"))
+        path.unlink()
+    assert dry(folders) == 1
+    assert "of JPEG files" in capsys.readouterr().err
+
+
+def test_whole_numbers_that_are_floats_are_masks(folders: Folders, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in list(folders[1].iterdir()):
+        np.save(path.with_suffix(".npy"), (png.decode(path.read_bytes())[0] > 0).astype(np.float64))
+        path.unlink()
+    assert dry(folders) == 0
+    assert "masks are binary" in capsys.readouterr().err
+
+
+def test_masks_that_lack_something_are_told(folders: Folders, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in folders[1].iterdir():
+        write(path, np.zeros((40, 48), np.uint8))
+    assert dry(folders) == 0
+    assert "no mask holds anything but 0: a model that is trained on them finds nothing" in capsys.readouterr().err
+    for path in folders[1].iterdir():
+        write(path, (np.arange(40 * 48).reshape(40, 48) * 7 % 5 // 4 * 3 + np.eye(40, 48)).astype(np.uint8).clip(0, 3))
+    assert dry(folders) == 0
+    assert "no mask holds class 2\n" in capsys.readouterr().err
+
+
+def test_errors_of_masks_are_in_the_commands_words(folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No argument of Python's is advised, and no name of a class begins the text."""
+    nx.manual_seed(0)
+    nx.save(nx.multiscale.UNet(1, 1, [4], final_activation="sigmoid").eval(), tmp_path / "binary.nx")
+    nx.save(nx.multiscale.UNet(1, 2, [4]).eval(), tmp_path / "classes.nx")
+    colours = np.zeros((40, 48, 3), np.uint8)
+    colours[3:9], colours[20:25] = (255, 0, 0), (0, 0, 255)
+    three = np.arange(40 * 48).reshape(40, 48).astype(np.uint8) % 3
+
+    def judged(model: str, mask: np.ndarray) -> str:
+        write(folders[1] / "3.png", mask)
+        assert main(["eval", str(tmp_path / model), *map(str, folders)]) == 1
+        return capsys.readouterr().err
+
+    write(folders[1] / "3.png", colours)
+    assert dry(folders) == 1
+    said = capsys.readouterr().err
+    assert said.rstrip().endswith("3 colours (0, 0, 0), (255, 0, 0), (0, 0, 255); save the number of its class in each pixel")
+    assert "neurenix train: expected one number a pixel in the mask 3.png" in said
+    assert "train with --masks-are classes for numbers of classes, --masks-are instances" in judged("binary.nx", three)
+    assert "the model knows no more: number classes as in training" in judged("classes.nx", three)
+    for path, (status, text, others) in {"3.png": (0, "left out, without a partner: ", 2), "*": (1, "got no pair", 0)}.items():
+        for mask in list(folders[1].glob(path)):
+            mask.rename(mask.with_name(f"{mask.stem}_mask.png"))
+        assert main(["eval", str(tmp_path / "binary.nx"), *map(str, folders)]) == status
+        said = capsys.readouterr().err
+        assert text in said and said.count("without a partner") == others
+    assert "check the folders, or pass --mask-suffix where masks have longer names" in said
+
+
 def test_what_masks_are_can_be_said(folders: Folders, capsys: pytest.CaptureFixture[str]) -> None:
     for kind, text in (("instances", "masks are instances"), ("classes", "masks are classes (2 classes)"), ("binary", "masks are binary")):
         for path in folders[1].iterdir():

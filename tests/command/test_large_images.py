@@ -16,6 +16,7 @@ import pytest
 import neurenix as nx
 from neurenix import png
 from neurenix.command import main, predict as predict_command
+from neurenix.multiscale import predict_tiled
 from neurenix.slides.ledger import Ledger
 from neurenix.slides.lock import Lock
 
@@ -126,27 +127,38 @@ def test_an_image_is_not_to_blame_for_the_machine(model: Path, slide: Path, tmp_
 
 FULL = """
 set -e
-mount -t tmpfs -o size=96k none "$3"
+mount -t tmpfs -o size=$6 none "$3"
 status=0
-"$5" -m neurenix predict "$1" "$2" --out "$3" --tile 40 --probabilities || status=$?
+"$5" -m neurenix predict "$1" "$2" --out "$3" --tile 40 --probabilities $7 || status=$?
 test "$status" = 75
 mount -o remount,size=8m "$3"
-"$5" -m neurenix predict "$1" "$2" --out "$3" --probabilities --resume
+"$5" -m neurenix predict "$1" "$2" --out "$3" --probabilities --resume $7
 cp "$3"/* "$4"
 """
 
 
-def test_a_full_disk_loses_nothing(model: Path, slide: Path, tmp_path: Path) -> None:
-    """On a file system of 96 KB of its own; with more room the same command goes on to the same files."""
+@pytest.fixture
+def seeing_all(tmp_path: Path) -> Path:
+    """A model of which no tile has the bits of the whole."""
+    nx.manual_seed(0)
+    nx.save(nx.multiscale.UNet(3, 1, [4], norm="instance").eval(), tmp_path / "seeing all.nx")
+    return tmp_path / "seeing all.nx"
+
+
+@pytest.mark.parametrize(("room", "more"), [("96k", ""), ("96k", "--approximate"), ("300k", "--approximate")])
+def test_a_full_disk_loses_nothing(room: str, more: str, model: Path, seeing_all: Path, slide: Path, tmp_path: Path) -> None:
+    """On a small file system of its own, full among tiles or while they are blended; with more room the same command goes on to the same files."""
+    model = seeing_all if more else model
     if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode:
         pytest.skip("no file system of one's own to be had here")
     for name in ("straight", "disk", "copy"):
         (tmp_path / name).mkdir()
-    assert predict(model, slide, tmp_path / "straight", "--tile", "40", "--probabilities") == 0
+    assert predict(model, slide, tmp_path / "straight", "--tile", "40", "--probabilities", *more.split()) == 0
     paths = [str(p) for p in (model, slide, tmp_path / "disk", tmp_path / "copy", sys.executable)]
-    done = subprocess.run(["unshare", "-rm", "sh", "-c", FULL, "sh", *paths], capture_output=True, text=True, check=False)
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", FULL, "sh", *paths, room, more], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "No space left on device" in done.stderr
+    assert "No space left on device" in done.stderr and "Traceback" not in done.stderr
+    assert ("\ntile " in done.stderr) == (room == "96k")  # tiles were left; otherwise it was full when they were blended
     for path in (tmp_path / "straight").iterdir():
         assert (tmp_path / "copy" / path.name).read_bytes() == path.read_bytes()
 
@@ -155,30 +167,40 @@ READ_ONLY = """
 set -e
 mount -t tmpfs none "$3"
 mkdir "$3/begun"
-"$5" -m neurenix predict "$1" "$2" --out "$3/begun" --tile 40 --part 1/2
+"$5" -m neurenix predict "$1" "$2" --out "$3/begun" --tile 40 --part 1/2 $6
 mount -o remount,ro "$3"
 for out in begun new; do
   status=0
-  "$5" -m neurenix predict "$1" "$2" --out "$3/$out" --tile 40 --resume --on-error skip || status=$?
+  "$5" -m neurenix predict "$1" "$2" --out "$3/$out" --tile 40 --resume --on-error skip $6 || status=$?
   test "$status" = 1
 done
 mount -o remount,rw "$3"
-"$5" -m neurenix predict "$1" "$2" --out "$3/begun" --resume
+"$5" -m neurenix predict "$1" "$2" --out "$3/begun" --resume $6
 cp "$3"/begun/* "$4"
 """
 
 
-def test_a_read_only_folder_is_named_and_what_was_done_before_counts(model: Path, slide: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", ["", "--approximate"])
+def test_a_read_only_folder_is_named_and_what_was_done_before_counts(
+    more: str, model: Path, seeing_all: Path, slide: Path, tmp_path: Path
+) -> None:
+    model = seeing_all if more else model
     if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode:
         pytest.skip("no file system of one's own to be had here")
     for name in ("disk", "copy"):
         (tmp_path / name).mkdir()
     paths = [str(p) for p in (model, slide, tmp_path / "disk", tmp_path / "copy", sys.executable)]
-    done = subprocess.run(["unshare", "-rm", "sh", "-c", READ_ONLY, "sh", *paths], capture_output=True, text=True, check=False)
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", READ_ONLY, "sh", *paths, more], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("Read-only file system") == 2
     assert "Traceback" not in done.stderr
-    assert np.array_equal(png.decode((tmp_path / "copy" / "one 1.png").read_bytes())[0], mask(model))
+    if more:
+        pixels = IMAGE.transpose(2, 0, 1)[None].astype(np.float32) / np.float32(255)
+        found = predict_tiled(nx.load(model), pixels, tile=40, approximate=True)[0, 0]
+        expected = np.where(found > 0.5, 255, 0)
+    else:
+        expected = mask(model)
+    assert np.array_equal(png.decode((tmp_path / "copy" / "one 1.png").read_bytes())[0], expected)
 
 
 def test_links_in_a_folder(model: Path, slide: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -240,6 +262,41 @@ def test_wrong_tiles_and_memory(model: Path, slide: Path, tmp_path: Path, capsys
     assert not (tmp_path / "out").exists()
     assert predict(model, slide, tmp_path / "out", "--tile", "64", "--memory", "1GB") == 1
     assert "got both" in capsys.readouterr().err
+
+
+def test_images_are_never_written_over(model: Path, slide: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither in their own folder, nor in one that is the same by a link; masks of another format may lie beside."""
+    before = slide.read_bytes()
+    (tmp_path / "link").symlink_to(slide.parent, target_is_directory=True)
+    for images, out in ((slide.parent, slide.parent), (slide, slide.parent), (slide.parent, tmp_path / "link")):
+        for more in ((), ("--dry-run",)):
+            assert predict(model, images, out, *more) == 1
+            assert "expected --out that is not the images' folder" in capsys.readouterr().err
+    assert slide.is_symlink() and slide.read_bytes() == before
+    assert predict(model, slide, slide.parent, "--format", "npy") == 0
+    assert slide.read_bytes() == before and np.array_equal(np.load(slide.with_suffix(".npy")) * 255, mask(model))
+
+
+def test_what_is_no_model_and_what_is_no_folder(model: Path, slide: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", str(slide), str(model), "--out", str(tmp_path / "out")]) == 1
+    said = capsys.readouterr().err
+    assert f"neurenix predict: expected a model that train wrote, such as run/best.nx, got '{slide}'; the model comes first" in said
+    (tmp_path / "file").write_text("")
+    for words in (["predict", str(model), str(slide)], ["train", str(slide.parent), str(slide.parent)]):
+        assert main([*words, "--out", str(tmp_path / "file")]) == 1
+        assert "expected a folder" in (said := capsys.readouterr().err) and f"the file {tmp_path / 'file'}; pass another" in said
+
+
+def test_eval_refuses_pixels_that_are_no_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nx.save(nx.multiscale.UNet(1, 1, [4], final_activation="sigmoid").eval(), tmp_path / "m.nx")
+    for name, dtype in (("images", np.float32), ("masks", np.uint8)):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "a.npy", np.eye(9, dtype=dtype))
+    bad = np.eye(9, dtype=np.float32)
+    bad[3, 4] = np.inf
+    np.save(tmp_path / "images" / "a.npy", bad)
+    assert main(["eval", str(tmp_path / "m.nx"), str(tmp_path / "images"), str(tmp_path / "masks")]) == 1
+    assert "expected finite pixels, got inf in a.npy at channel, row, column [0, 3, 4]" in capsys.readouterr().err
 
 
 def test_two_images_that_want_one_name(model: Path, slide: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -79,7 +79,7 @@ def test_bioimageio_test_accepts_what_is_exported(kind: str, tmp_path: Path) -> 
     model.input_normalization = Normalization(0.4, [0.2] * channels, 4095.0 if "12" in kind else None)
     nx.save({"model": model, "task": "binary", "classes": 1}, tmp_path / "best.nx")
     pixels = np.random.default_rng(0).random((70, 50, channels)).squeeze()
-    np.save(tmp_path / "i.npy", (pixels * {"u": 4095 if "12" in kind else 255, "f": 1}[kind[0]]).astype(kind.split()[0]))
+    np.save(tmp_path / "i.npy", (pixels * {"u": 4095 if "12" in kind else 255, "f": 1}[kind[0]]).astype(kind.split(maxsplit=1)[0]))
     out = str(tmp_path / "m.zip")
     more = ["--name", "nuclei by me", "--image", str(tmp_path / "i.npy"), "--license", "MIT"]
     assert main(["export", str(tmp_path / "best.nx"), "--to", "bioimageio", "--out", out, *more]) == 0

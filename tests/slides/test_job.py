@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from neurenix.labelling import connected_components, objects_of_classes
 from neurenix.multiscale import UNet
 from neurenix.nn.functional import softmax
 from neurenix.normalization import Normalization
-from neurenix.slides import Part, Settings, ledger, predict_file
+from neurenix.slides import Part, Settings, ledger, plan, predict_file
 from neurenix.slides.job import work_folder
 
 SIZE = (300, 411)
@@ -228,6 +230,45 @@ def test_a_lock_of_another_machine_is_kept_while_it_shows_life(slide: Path, tmp_
         predict_file(model, slide, out, Settings(resume=True))
     monkeypatch.setenv("SLURM_JOB_ID", "4711")  # the same job, which was queued again
     assert predict_file(model, slide, out, Settings(resume=True)) == "written"
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_a_clock_that_was_set_back_keeps_no_lock(alive: bool, slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another machine's sign of life lies in the future: the next one tells whether it lives."""
+    monkeypatch.setattr("neurenix.slides.lock.BEAT", 0.2)
+    model, out, ended = made(1), {"mask": tmp_path / "out.png"}, threading.Event()
+    predict_file(model, slide, out, Settings(tile=64), lambda: True)
+    path = work_folder(out) / "part-1-of-1.lock"
+    path.write_text('{"host": "elsewhere", "pid": 7, "began": "1", "job": ""}')
+    os.utime(path, (time.time() + 1e6,) * 2)
+
+    def beat() -> None:
+        while alive and not ended.wait(0.05):
+            os.utime(path)
+
+    other = threading.Thread(target=beat)
+    other.start()
+    if alive:
+        with pytest.raises(BusyError, match="got process 7 on elsewhere at work on it"):
+            predict_file(model, slide, out, Settings(resume=True))
+    else:
+        assert predict_file(model, slide, out, Settings(resume=True)) == "written"
+    ended.set()
+    other.join()
+
+
+def test_times_of_files_and_a_clock_that_goes_back_change_nothing(slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, count = made(1), itertools.count()
+    assert predict_file(model, slide, {"mask": tmp_path / "straight.png"}, Settings(tile=64)) == "written"
+    clock = itertools.count(2e9, -1000.0)
+    monkeypatch.setattr(time, "time", lambda: next(clock))
+    out = {"mask": tmp_path / "out.png"}
+    assert predict_file(model, slide, out, Settings(tile=64), lambda: next(count) > 5) == "stopped"
+    for path in (slide, *work_folder(out).rglob("*")):
+        os.utime(path, (4e9, 4e9))
+    assert predict_file(model, slide, out, Settings(resume=True)) == "written"
+    assert out["mask"].read_bytes() == (tmp_path / "straight.png").read_bytes()
+    assert plan(model, IMAGE[None].shape, tile=64).seconds > 0
 
 
 def test_a_png_is_decoded_once_whatever_the_tiles_and_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

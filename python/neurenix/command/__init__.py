@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import errno
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from neurenix.command import config, evaluate, export, info, plan, predict, train
+from neurenix.command.sayings import said
 from neurenix.command.together import set_threads
 from neurenix.errors import BusyError, NeurenixError
 from neurenix.parallel.ranks import Ranks, end, speaks
@@ -60,15 +62,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit status."""
     top = parser()
     given = top.parse_args(argv)
+    warnings.formatwarning = _warned
     try:
         given = config.complete(given, top, argv)
         return _run(given.run, given)
     except NeurenixError as error:
-        return end(f"neurenix {given.command}: {error}", AGAIN if isinstance(error, BusyError) else 1)
+        return end(f"neurenix {given.command}: {said(error)}", AGAIN if isinstance(error, BusyError) else 1)
     except KeyboardInterrupt:
         return end(f"neurenix {given.command}: interrupted; {given.how_to_go_on(given)}", AGAIN)
+    except FileExistsError as error:
+        return end(f"neurenix {given.command}: expected a folder, got the file {error.filename}; pass another --out", 1)
     except OSError as error:
         return end(f"neurenix {given.command}: {error.strerror or error}: {error.filename or ''}", AGAIN if error.errno in FULL else 1)
+
+
+def _warned(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:  # noqa: ARG001
+    """A warning as people read it who never look into the code where it arose."""
+    return f"warning: {message}\n"
 
 
 def _again(_: argparse.Namespace) -> str:

@@ -11,8 +11,8 @@ import numpy as np
 import neurenix as nx
 from neurenix.command.brightness import Doubts
 from neurenix.command.files import write_rows
-from neurenix.command.folders import Turned
-from neurenix.command.predict import add_inputs, load_model, naming_options, output_of, require_approximate
+from neurenix.command.folders import Turned, tell_unpaired
+from neurenix.command.predict import add_inputs, load_model, output_of, require_approximate
 from neurenix.command.report import pictures_of, write_report
 from neurenix.command.tasks import Task
 from neurenix.data import ImageMaskFolder
@@ -22,7 +22,7 @@ from neurenix.metrics import Dice, IoU, Metric, ObjectF1, PanopticQuality
 from neurenix.picture import scaled
 from neurenix.progress import Progress
 from neurenix.slides.job import prepared
-from neurenix.slides.statistics import percentiles
+from neurenix.slides.statistics import percentiles, require_finite_band
 
 HELP: Final = "judge a model by images whose masks are known"
 EXAMPLE: Final = "neurenix eval run/best.nx test_images/ test_masks/ --out scores.csv --report report.html"
@@ -52,7 +52,8 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     doubts = Doubts(model, given)
     settings: dict[str, Any] = {"mask_suffix": given.mask_suffix, "channels": wanted if wanted in (1, 3) else None}
     settings |= {"num_classes": task.classes} if task.kind == "classes" else {}
-    folder = ImageMaskFolder(given.images, given.masks, mask_type=task.kind, **settings)
+    folder = ImageMaskFolder(given.images, given.masks, mask_type=task.kind, unpaired="skip", **settings)
+    tell_unpaired(folder)
     if given.dry_run:
         print("" if given.json else f"{len(folder)} images with masks would be judged: {task.kind}\n", end="")
         return 0, {"images": len(folder), "task": task.kind}
@@ -61,9 +62,10 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     every, turned = _Scores(task), Turned()
     for i in Progress(range(len(folder)), "image"):
         image, mask = folder.stored(i)
+        require_finite_band(Held(folder.items[i][0], image.transpose(1, 2, 0)), 0, 0, image)
         turned.look(*folder.items[i][:2])
         doubts.look(folder.items[i][0], image.dtype, image)
-        with nx.set_float32_precision(given.precision), naming_options():
+        with nx.set_float32_precision(given.precision):
             found = task.decide(output_of(model, _prepared(model, image, folder.items[i][0], given), given))
         one = _Scores(task)
         for scores in (one, every):

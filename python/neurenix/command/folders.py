@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import numpy as np
 
 from neurenix.command.brightness import Seen, merged, told_scale
+from neurenix.command.sayings import said
 from neurenix.command.tasks import Task, numbers_of, recognise
 from neurenix.command.together import tell, watched
 from neurenix.data import (
@@ -82,11 +83,8 @@ def data(given: argparse.Namespace) -> Data:
     """
     lost: list[Path] = []
     folder = _Folder(given, lost)
-    for path in folder.unpaired[:10]:
-        tell(f"left out, without a partner: {path}", ranks())
-    if len(folder.unpaired) > 10:
-        tell(f"left out, without a partner: {len(folder.unpaired) - 10} files more", ranks())
-    found = recognise(_each(given, lost, folder, "masks", lambda i: numbers_of(*folder.items[i][1:])))
+    tell_unpaired(folder)
+    found = recognise(_each(given, lost, folder, "masks", lambda i: numbers_of(*folder.items[i][1:])), given.masks_are)
     kind = found.kind if given.masks_are == "auto" else given.masks_are
     task = found if kind == found.kind else Task(kind, max(found.classes, 2) if kind == "classes" else 1)
     folder.take(task)
@@ -97,6 +95,14 @@ def data(given: argparse.Namespace) -> Data:
     chosen = np.random.default_rng(given.seed).permutation(len(files))[: round(given.validate * len(files)) if len(files) > 1 else 0]
     held = {files[i] for i in chosen}
     return Data(folder, _part(folder, held, inside=False), _part(folder, held, inside=True), task, channels, smallest, lost)
+
+
+def tell_unpaired(folder: ImageMaskFolder) -> None:
+    """Say which files are left out because they have no partner."""
+    for path in folder.unpaired[:10]:
+        tell(f"left out, without a partner: {path}", ranks())
+    if len(folder.unpaired) > 10:
+        tell(f"left out, without a partner: {len(folder.unpaired) - 10} files more", ranks())
 
 
 class Turned:
@@ -138,7 +144,7 @@ def _lose(given: argparse.Namespace, lost: list[Path], path: Path, error: Except
     if given.on_error == "stop":
         raise error
     lost.append(path)
-    tell(f"left out: {error}", ranks())
+    tell(f"left out: {said(error)}", ranks())
 
 
 def _part(folder: ImageMaskFolder, files: set[Path], *, inside: bool) -> ImageMaskFolder:

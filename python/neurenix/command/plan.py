@@ -10,7 +10,7 @@ from typing import Any, Final
 import neurenix as nx
 from neurenix.command import slurm
 from neurenix.command.files import images_in
-from neurenix.command.predict import add_approximate, load_model, naming_options, require_approximate, tile_of
+from neurenix.command.predict import add_approximate, load_model, require_approximate, tile_of
 from neurenix.errors import ArgumentError
 from neurenix.images import count_images, open_image
 from neurenix.progress import Progress
@@ -58,7 +58,7 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
                 kinds.setdefault((source.shape, source.dtype.str, path.suffix), []).append((path, number))
     plans: list[tuple[int, TilePlan]] = []
     planned = partial(plan_blended_source, overlap=given.overlap) if given.approximate else plan_source
-    with nx.set_float32_precision(given.precision), naming_options():
+    with nx.set_float32_precision(given.precision):
         for alike in kinds.values():
             with open_image(*alike[0], channels) as source:
                 plans.append((len(alike), planned(model, source, given.memory, tile=tile)))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -16,16 +15,17 @@ import numpy as np
 import neurenix as nx
 from neurenix.command.brightness import Doubts
 from neurenix.command.files import images_in
+from neurenix.command.sayings import said
 from neurenix.command.stopping import asked_to_stop, interrupted_by_signals
 from neurenix.command.tasks import Task
-from neurenix.errors import ArgumentError, DTypeError, FileError, NeurenixError, ShapeError, WindowError
+from neurenix.command.together import tell
+from neurenix.command.writing import write
+from neurenix.errors import ArgumentError, DTypeError, FileError, NeurenixError, ShapeError
 from neurenix.images import count_images, open_image
-from neurenix.images.opening import FORMATS, require, write_image
-from neurenix.images.placing import put
+from neurenix.images.opening import FORMATS, require
 from neurenix.images.source import Metadata
 from neurenix.inference import computed, evaluating
-from neurenix.labelling import connected_components
-from neurenix.picture import overlay, save_picture
+from neurenix.parallel import ranks
 from neurenix.progress import Progress
 from neurenix.slides import Part, Settings, predict_file
 from neurenix.slides.job import check_percentiles, prepared, work_folder
@@ -113,15 +113,6 @@ def require_approximate(given: argparse.Namespace) -> None:
         raise ArgumentError(f"{given.command}: expected --overlap with --approximate, got {given.overlap} alone; tiles are exact without")
 
 
-@contextmanager
-def naming_options() -> Iterator[None]:
-    """What to pass in the command's words, where a model sees the whole image."""
-    try:
-        yield
-    except WindowError as error:
-        raise WindowError(str(error).replace("approximate=True", "--approximate")) from None
-
-
 def load_model(path: Path, device: str = "cpu") -> tuple[nx.nn.Module, Task]:
     """A model, on a device, and what its outputs mean.
 
@@ -130,7 +121,12 @@ def load_model(path: Path, device: str = "cpu") -> tuple[nx.nn.Module, Task]:
     FileError
         If the file holds no model.
     """
-    found = nx.load(path)
+    try:
+        found = nx.load(path)
+    except FileError:
+        if path.suffix == ".nx":
+            raise
+        raise FileError(f"expected a model that train wrote, such as run/best.nx, got {str(path)!r}; the model comes first") from None
     held: dict[str, Any] = found if isinstance(found, dict) else {"model": found}
     model = held.get("model")
     if not isinstance(model, nx.nn.Module):
@@ -172,7 +168,7 @@ class Item(NamedTuple):
 def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     """Predict; exit status and result."""
     require_approximate(given)
-    with nx.set_float32_precision(given.precision), naming_options():
+    with nx.set_float32_precision(given.precision):
         return _run(given)
 
 
@@ -237,7 +233,9 @@ def _items(given: argparse.Namespace, failed: list[str]) -> list[Item]:
     """All images with their outputs; two must not want the same file."""
     items: list[Item] = []
     taken: dict[Path, Path] = {}
-    for path in Progress(images_in(given.images), "counting images", patient=True):
+    images = images_in(given.images)
+    inputs = {os.path.realpath(path) for path in images}
+    for path in Progress(images, "counting images", patient=True):
         try:
             count = count_images(path)
         except NeurenixError as error:
@@ -249,6 +247,10 @@ def _items(given: argparse.Namespace, failed: list[str]) -> list[Item]:
             if first in taken:
                 raise FileError(f"predict: expected images of different names, got {taken[first].name} and {path.name}; rename one")
             taken[first] = path
+            if over := [p for p in outputs.values() if os.path.realpath(p) in inputs]:
+                raise FileError(
+                    f"predict: expected --out that is not the images' folder, got {given.out}: {over[0].name} is an image there; pass another"
+                )
             items.append(Item(path, number, outputs))
     return items
 
@@ -273,7 +275,7 @@ def _failed(path: Path, error: NeurenixError, given: argparse.Namespace, failed:
     if given.on_error == "stop" or not isinstance(error, FileError | ShapeError | DTypeError):  # others are not the image's fault
         raise error
     failed.append(path.name)
-    print(f"left out: {error}", file=sys.stderr)
+    print(f"left out: {said(error)}", file=sys.stderr)
 
 
 def _told(given: argparse.Namespace, states: list[str], failed: list[str], doubtful: list[str]) -> tuple[int, dict[str, Any]]:
@@ -306,6 +308,8 @@ def _predict(
     tiled = _is_tiled(model, item, given)
     given.out.mkdir(parents=True, exist_ok=True)
     if tiled:
+        if given.average:
+            tell(f"{item.path.name} is larger than a tile: predicted without --average", ranks())
         with open_image(item.path, item.number, getattr(model, "in_channels", None)) as source:
             doubts.look(item.path, source.dtype, source)
         limits = None if given.percentiles is None else (given.percentiles[0], given.percentiles[1])
@@ -316,7 +320,7 @@ def _predict(
         return "part done"  # by the first
     image = read_prepared(item.path, item.number, model, given)
     doubts.look(item.path, image[0].dtype, image[0])
-    _write(task, item, image, model, given)
+    write(task, item.outputs, image[0], output_of(model, image[1], given), image[2])
     return "written"
 
 
@@ -345,48 +349,6 @@ def output_of(model: nx.nn.Module, x: nx.Tensor, given: argparse.Namespace) -> A
         else:
             found = computed(model, x, given.average and not large, tile if large else None)
     return np.asarray(found.to(device="cpu").numpy()[0])
-
-
-class _Held(NamedTuple):
-    """Pixels (K, H, W) in memory, as a writer takes them."""
-
-    pixels: Array
-
-    @property
-    def shape(self) -> Any:
-        return self.pixels.shape
-
-    @property
-    def dtype(self) -> Any:
-        return self.pixels.dtype
-
-    def read(self, plane: int, rows: slice) -> Array:
-        return np.asarray(self.pixels[plane, rows])
-
-
-def _write(task: Task, item: Item, image: tuple[Array, nx.Tensor, Metadata], model: nx.nn.Module, given: argparse.Namespace) -> None:
-    pixels, x, metadata = image
-    output = output_of(model, x, given)
-    mask = task.decide(output)
-    for name, path in item.outputs.items():
-        if name == "overlay":
-            shown = pixels[:3].transpose(1, 2, 0) if len(pixels) >= 3 else pixels[0]
-            put(path, partial(save_picture, pixels=overlay(shown, mask)))
-            continue
-        made = task.probabilities(output) if name == "probabilities" else _numbers(task, name, mask, output)[None]
-        put(path, partial(write_image, pixels=_Held(made), metadata=metadata))
-
-
-def _numbers(task: Task, name: str, mask: Array, output: Array) -> Array:
-    if name == "classes":
-        return mask if task.kind == "binary" else _narrow(output.argmax(0), len(output))
-    if task.kind == "instances" or name == "instances":
-        return (mask if task.kind == "instances" else connected_components(mask)).astype(np.int32)
-    return mask if task.kind == "binary" else _narrow(mask, len(output))
-
-
-def _narrow(numbers: Array, classes: int) -> Array:
-    return numbers.astype(np.uint8 if classes <= 256 else np.uint16)
 
 
 def _part(text: str) -> Part:

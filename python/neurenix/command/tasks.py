@@ -10,16 +10,19 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 
 import neurenix as nx
+from neurenix.command.together import tell
 from neurenix.errors import FileError
 from neurenix.images.opening import read_image
 from neurenix.labelling import border_classes, connected_components, objects_of_classes
 from neurenix.metrics import iou, panoptic_quality
 from neurenix.nn import BCELoss, CrossEntropyLoss, DiceLoss
+from neurenix.parallel import ranks
 
 Array = np.ndarray[Any, Any]
 Kind = Literal["binary", "classes", "instances"]
 _FEW: Final = 20  # numbers of classes stay below it unless the files say otherwise
 _SEVERAL: Final = 3
+_TORN: Final = 3  # regions of an object's number at most, where most objects are one
 _BORDER: Final = (1.0, 1.0, 4.0)  # weights of background, object and border, which is rare
 
 
@@ -82,16 +85,23 @@ def numbers_of(path: Path, page: int) -> Array:
     """
     mask = read_image(path, page)
     mask = mask if mask.ndim == 2 else mask[..., 0]
+    if mask.dtype.kind == "f" and np.isfinite(mask).all() and np.array_equal(mask, np.rint(mask)):
+        mask = mask.astype(np.int64)
     if mask.dtype.kind not in "biu":
         raise FileError(f"train: expected masks of whole numbers, got {mask.dtype} in {path.name}; store one integer a pixel")
     return mask
 
 
-def recognise(masks: Iterable[Array]) -> Task:
+def recognise(masks: Iterable[Array], asked: str = "auto") -> Task:
     """Tell from all masks of a folder whether they hold two values, numbers of classes or numbers of objects.
 
     Two values are a binary mask. Else numbers are those of objects where there are more than classes have, or where nearly every one of
     them is one connected region, there are many, and they are not the same in nearly all of several masks, as those of organs are.
+
+    Raises
+    ------
+    FileError
+        If they hold shades of grey: many numbers, each in many regions. Not where it is ``asked`` what they are.
     """
     values: set[int] = set()
     sets: Counter[bytes] = Counter()
@@ -103,9 +113,19 @@ def recognise(masks: Iterable[Array]) -> Task:
         objects += int((seen > 0).sum())
         regions += int(connected_components(mask.astype(np.int64)).max())
     most = max(values, default=0)
+    if not values - {0}:
+        tell("no mask holds anything but 0: a model that is trained on them finds nothing", ranks())
     if len(values - {0}) <= 1:
         return Task("binary")
     alike = count >= _SEVERAL and max(sets.values()) >= 0.8 * count
+    if most >= _FEW and regions > _TORN * objects and asked == "auto":
+        raise FileError(
+            f"train: expected numbers of classes or of objects in masks, got {len(values)} values up to {most}, each in {regions / objects:.0f} "
+            "regions, as shades of grey are (of JPEG files, or of masks that were resized smoothly); save masks as PNG or TIFF, resize them "
+            "to the nearest pixel, or pass --masks-are classes or instances"
+        )
     if most >= _FEW or (not alike and objects > 2 * count and regions < 1.2 * objects):
         return Task("instances")
+    if missing := sorted(set(range(1, most + 1)) - values):
+        tell(f"no mask holds {'class' if len(missing) == 1 else 'classes'} {', '.join(map(str, missing))}", ranks())
     return Task("classes", most + 1)

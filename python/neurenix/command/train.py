@@ -172,6 +172,8 @@ def _check(given: argparse.Namespace) -> None:
 
 def _check_folder(given: argparse.Namespace) -> None:
     """Refuse a folder that holds another run, or none to go on with."""
+    if given.out.exists() and not given.out.is_dir():
+        raise FileError(f"train: expected a folder for --out, got the file {given.out}; pass another")
     there = Checkpoints(given.out, given.keep).exist()
     if there and not given.resume and not given.dry_run:
         raise FileError(f"train: expected a new folder, got {given.out} with a run in it; pass --resume to go on with it, or another --out")
@@ -263,7 +265,12 @@ def _look(training: Run, rest: ImageMaskFolder) -> None:
         put(training.folder / "validation.png", lambda p: save_picture(p, sheet))
         if training.board is not None:
             training.board.picture(training.done, "validation", training.folder / "validation.png")
-    tell(f"step {training.done}: {task.measure} {training.rows[-1]['score']}{', the best' if better else ''}", here)
+    score = (
+        f"{task.measure} {training.rows[-1]['score']}{', the best' if better else ''}"
+        if found
+        else "no validation images, best.nx is this one"
+    )
+    tell(f"step {training.done}: {score}", here)
 
 
 def _judge(training: Run, image: Pixels, mask: Pixels, *, shown: bool) -> tuple[float, Pixels | None]:
