@@ -121,6 +121,11 @@ def rgb(image: Any) -> Pixels:
     return np.rint(stretched).astype(np.uint8)
 
 
+def visible(image: Pixels) -> Pixels:
+    """Of an image (C, H, W) what a picture can show: its first three channels (H, W, 3), or of fewer the first (H, W)."""
+    return image[:3].transpose(1, 2, 0) if len(image) >= 3 else image[0]
+
+
 def _labels(mask: Any) -> Pixels:
     labels = host(mask, "overlay")
     if labels.ndim == 3 and 1 in (labels.shape[0], labels.shape[-1]):

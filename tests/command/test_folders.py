@@ -208,6 +208,27 @@ def test_masks_are_told_apart(masks: list[np.ndarray], task: Task) -> None:
     assert recognise(masks) == task
 
 
+@pytest.mark.parametrize("channels", [2, 5])
+@pytest.mark.parametrize("kind", ["first.npy", "last.npy", "ome.tif"])
+def test_images_of_several_dyes(channels: int, kind: str, folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Any number of channels, first or last, through training, prediction and the report, whose pictures show some of them."""
+    tifffile = pytest.importorskip("tifffile")
+    for path in list(folders[0].iterdir()):
+        pixels = np.stack([png.decode(path.read_bytes())[0] // (n + 1) for n in range(channels)])
+        if kind == "ome.tif":  # its mask is named without .ome
+            tifffile.imwrite(path.with_suffix(".ome.tif"), pixels, photometric="minisblack", metadata={"axes": "CYX"})
+        else:
+            np.save(path.with_suffix(".npy"), pixels if kind == "first.npy" else pixels.transpose(1, 2, 0))
+        path.unlink()
+    assert train(folders, tmp_path / "run", "--steps", "1", "--looks", "1") == 0
+    assert f"{channels} channels" in capsys.readouterr().err
+    model = str(tmp_path / "run" / "best.nx")
+    assert main(["predict", model, str(folders[0]), "--out", str(tmp_path / "found"), "--overlay"]) == 0
+    assert main(["eval", model, *map(str, folders), "--report", str(tmp_path / "r.html"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["images"] == 5
+    assert (tmp_path / "r.html").stat().st_size > 1000 and len(list((tmp_path / "found").iterdir())) == 10
+
+
 def blurred(steps: int) -> np.ndarray:
     """A disc whose rim has shades, as JPEG and smooth resizing make them."""
     rows, columns = np.ogrid[:40, :48]

@@ -79,12 +79,17 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     if given.report is not None:
         write_report(given.report, f"{given.model} on {given.images}", rows, pooled, pictures)
     if not given.json:
-        names = list(pooled)
-        width = max(len(row["image"]) for row in rows)
-        print(f"{'image':<{width}}  {'  '.join(names)}")
-        for row in [*rows, {"image": "all"} | pooled]:
-            print(f"{row['image']:<{width}}  {'  '.join(f'{row[n]:>{len(n)}.4f}' for n in names)}")
+        _print(rows, pooled)
     return 0, {"images": len(rows), **pooled, "doubtful": doubts.names}
+
+
+def _print(rows: list[dict[str, Any]], pooled: dict[str, float]) -> None:
+    """The table."""
+    names = list(pooled)
+    width = max(len(row["image"]) for row in rows)
+    print(f"{'image':<{width}}  {'  '.join(names)}")
+    for row in [*rows, {"image": "all"} | pooled]:
+        print(f"{row['image']:<{width}}  {'  '.join(f'{row[n]:>{len(n)}.4f}' for n in names)}")
 
 
 def _prepared(model: nx.nn.Module, image: Array, path: Path, given: argparse.Namespace) -> nx.Tensor:

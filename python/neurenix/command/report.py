@@ -17,7 +17,7 @@ import numpy as np
 
 from neurenix import png
 from neurenix.command.files import provenance, write_text
-from neurenix.picture import overlay, rgb
+from neurenix.picture import overlay, rgb, visible
 
 Array = np.ndarray[Any, Any]
 _SIDE: Final = 640  # pixels of a picture's longer side at most: every nth of a larger image
@@ -27,7 +27,7 @@ _LAYERS: Final = ("image", "truth", "found")
 def pictures_of(image: Array, truth: Array, found: Array) -> tuple[str, str, str]:
     """Image (C, H, W), and with the contours of its masks (H, W), as the addresses of pictures that hold their own data."""
     step = -(-max(found.shape) // _SIDE)
-    plain = rgb(image[:, ::step, ::step])
+    plain = rgb(visible(image)[::step, ::step])
     masks = (np.ascontiguousarray(mask.reshape(found.shape)[::step, ::step]) for mask in (truth, found))
     first, second, third = (_address(p) for p in (plain, *(overlay(plain, mask, fill=0.4) for mask in masks)))
     return first, second, third

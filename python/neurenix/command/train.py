@@ -30,7 +30,7 @@ from neurenix.images.placing import put
 from neurenix.inference import evaluating, output_of
 from neurenix.multiscale import UNet, UNetPlusPlus
 from neurenix.parallel import Shards, ranks
-from neurenix.picture import Pixels, overlay, rgb, save_picture, scaled
+from neurenix.picture import Pixels, overlay, rgb, save_picture, scaled, visible
 from neurenix.progress import Progress
 from neurenix.slides.job import prepared
 from neurenix.slides.lock import Lock
@@ -282,5 +282,4 @@ def _judge(training: Run, image: Pixels, mask: Pixels, *, shown: bool) -> tuple[
 
 
 def _visible(image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    pixels = scaled(image)
-    return rgb(pixels[:3].transpose(1, 2, 0) if len(pixels) >= 3 else pixels[0])
+    return rgb(visible(scaled(image)))

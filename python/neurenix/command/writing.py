@@ -13,7 +13,7 @@ from neurenix.images.opening import write_image
 from neurenix.images.placing import put
 from neurenix.images.source import Metadata
 from neurenix.labelling import connected_components
-from neurenix.picture import overlay, save_picture
+from neurenix.picture import overlay, save_picture, visible
 from neurenix.slides.outputs import Output
 
 Array = np.ndarray[Any, Any]
@@ -41,8 +41,7 @@ def write(task: Task, outputs: dict[Output, Path], pixels: Array, output: Array,
     mask = task.decide(output)
     for name, path in outputs.items():
         if name == "overlay":
-            shown = pixels[:3].transpose(1, 2, 0) if len(pixels) >= 3 else pixels[0]
-            put(path, partial(save_picture, pixels=overlay(shown, mask)))
+            put(path, partial(save_picture, pixels=overlay(visible(pixels), mask)))
             continue
         made = task.probabilities(output) if name == "probabilities" else _numbers(task, name, mask, output)[None]
         put(path, partial(write_image, pixels=_Held(made), metadata=metadata))

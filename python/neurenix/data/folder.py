@@ -31,8 +31,9 @@ class ImageMaskFolder(Dataset):
     Parameters
     ----------
     images, masks : path
-        The folders, or one file each. Files are PNG, ``.npy``, JPEG, BMP, GIF (read with Pillow), TIFF (tifffile, else Pillow) or Zarr
-        arrays (zarr), in any mixture. Each page of a TIFF and each entry of a Zarr array (N, H, W) or (N, C, H, W) is an item.
+        The folders, or one file each. Files are PNG, JPEG, BMP, GIF (read with Pillow), TIFF (tifffile, else Pillow), ``.npy`` arrays (H, W),
+        (H, W, C) or (C, H, W), or Zarr arrays (zarr), in any mixture. Each page of a TIFF and each entry of a Zarr array (N, H, W) or
+        (N, C, H, W) is an item.
     mask_type : {"binary", "classes", "instances"}
         What the masks hold: two values, 0 and another; numbers of classes; numbers of objects, 0 for background. A file that holds
         something else is refused, with what was seen in it.
@@ -250,11 +251,12 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in ENDINGS or path.name.startswith("."):
             continue
-        if path.stem in found:
+        stem = path.stem.removesuffix(".ome")  # of a.ome.tif, whose mask is a.png
+        if stem in found:
             raise FileError(
-                f"ImageMaskFolder: expected one file named {path.stem!r} in {folder}, got {found[path.stem].name} and {path.name}; remove one"
+                f"ImageMaskFolder: expected one file named {stem!r} in {folder}, got {found[stem].name} and {path.name}; remove one"
             )
-        found[path.stem] = path
+        found[stem] = path
     return found
 
 

@@ -31,7 +31,7 @@ class NpySource(Source):
             shape, fortran, dtype, self._offset = _header(path)
             if len(shape) not in (2, 3):
                 raise ShapeError(f"open_image: expected (H, W), (H, W, C) or (C, H, W), got shape {shape} in {path.name}; store one image")
-            self._axes = _axes(shape, channels)
+            self._axes = axes_of(shape, channels)
             self._order = self._axes[::-1] if fortran else self._axes  # as the bytes lie
             self._stored = shape[::-1] if fortran else shape
             sizes = dict(zip(self._axes, shape, strict=True))
@@ -71,7 +71,8 @@ def _header(path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
         return shape, fortran, dtype, file.tell()
 
 
-def _axes(shape: tuple[int, ...], channels: int | None) -> str:
+def axes_of(shape: tuple[int, ...], channels: int | None = None) -> str:
+    """Which of an array's axes are channels, rows and columns: the shorter of the first and last one is the channels', unless their number is known."""
     if len(shape) == 2:
         return "YX"
     if channels in (shape[0], shape[-1]):

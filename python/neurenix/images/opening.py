@@ -79,7 +79,9 @@ def read_image(path: Path, image: int = 0, channels: int | None = None) -> Array
     """
     if path.suffix.lower() not in (*TIFFS, ".zarr"):
         with _readable(path):
-            return read_picture(path, channels)
+            pixels = read_picture(path, channels)
+        first = path.suffix.lower() == ".npy" and pixels.ndim == 3 and pixels.size and npy.axes_of(pixels.shape) == "CYX"
+        return pixels.transpose(1, 2, 0) if first else pixels
     with open_image(path, image) as source:
         pixels = source.read(slice(0, source.shape[1]), slice(0, source.shape[2]))
     return pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)

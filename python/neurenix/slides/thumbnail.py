@@ -6,7 +6,7 @@ import numpy as np
 
 from neurenix.images import Rows, Source
 from neurenix.images.source import Array
-from neurenix.picture import overlay
+from neurenix.picture import overlay, visible
 
 LONGEST = 1024  # pixels of its longer side at most
 _BAND = 1 << 20  # pixels of the image that are in memory at once
@@ -23,7 +23,7 @@ def thumbnail(source: Source, mask: Rows) -> Array:
         pictures.append(_means(source.read(rows, slice(0, width)), step))
         labels.append(_middles(mask.read(0, rows), step))
     picture = np.concatenate(pictures, axis=1)
-    picture = picture[:3].transpose(1, 2, 0) if channels >= 3 else picture[0]
+    picture = visible(picture)
     picture = np.rint(picture).astype(np.uint8) if source.dtype == np.uint8 else picture
     return overlay(picture, np.concatenate(labels))
 
