@@ -66,7 +66,7 @@ class ShapeError(NeurenixError, ValueError):
     >>> nx.mm(nx.zeros(2, 3), nx.zeros(2, 3))
     Traceback (most recent call last):
         ...
-    neurenix.errors.ShapeError: matmul: expected as many columns as rows, got (2, 3) and (2, 3); transpose one
+    neurenix.errors.ShapeError: mm: expected as many columns as rows, got (2, 3) and (2, 3); transpose one
     """
 
     _of_a_call = True

@@ -274,3 +274,19 @@ def test_targets_of_infinite_logits_and_infinite_counts_as_in_pytorch():
     f = lambda a, t, log: F.poisson_nll_loss(a, t, log_input=log, reduction="none")  # noqa: E731
     assert slopes(lambda a, t: f(a, t, True), [-inf, 1.0, -1.0], [inf] * 3) == ([inf, -inf, inf], [[-inf] * 3, [inf, -1, 1]])
     assert slopes(lambda a, t: f(a, t, False), [0.5, 2.0], [inf, inf])[0] == [inf, -inf]
+
+
+@pytest.mark.parametrize(
+    ("loss", "want", "slope"),  # PyTorch 2.15's numbers
+    [
+        (lambda x, t, w: F.huber_loss(x, t, "mean", 2.0, w), 6.140625, [[0.25, 1.0], [-1.5, 0.0625]]),
+        (lambda x, t, w: F.mse_loss(x, t, weight=w), 9.25, [[0.3076923, 2.4615386], [-2.7692308, 0.0769231]]),
+        (lambda x, t, w: F.l1_loss(x, t, weight=w), 2.8076923, [[0.1538462, 0.3076923], [-0.4615385, 0.0769231]]),
+    ],
+)
+def test_means_with_weights_are_pytorchs(loss, want, slope):
+    x = nx.tensor([[1.0, 4.0], [-2.0, 0.5]], requires_grad=True)
+    found = loss(x, nx.tensor([[0.0, 0.0], [1.0, 0.0]]), nx.tensor([[1.0, 2.0], [3.0, 0.5]]))
+    found.backward()
+    assert found.item() == pytest.approx(want)
+    assert x.grad.numpy() == pytest.approx(np.array(slope), rel=1e-6)

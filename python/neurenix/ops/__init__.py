@@ -257,3 +257,8 @@ from neurenix.ops.distance_loss import (
 )  # fmt: skip
 
 vector_norm = _statistics.norm  # `ops.norm` is a module
+
+from neurenix.ops._numpy_names import accept_numpy_names as _accept_numpy_names  # noqa: E402 - of all that is above
+from neurenix.tensor import Tensor as _Tensor  # noqa: E402
+
+_accept_numpy_names(globals(), _Tensor.__mro__[:-1])

@@ -11,7 +11,7 @@ from neurenix.tensor import Tensor, as_tensor
 
 
 def _weighted_error(op: str, way: Way, input: Any, target: Any, how: str, weight: Any, mask: Any, a: float = 0.0) -> Tensor:
-    """An error with weights as PyTorch has them: a mean is divided by the sum of the weights."""
+    """An error with weights as PyTorch has them: a mean is divided by the sum of the weights, but Huber's is over the elements."""
     x = prediction(op, input)
     t = target_like(op, target, x)
     if weight is None:
@@ -22,7 +22,11 @@ def _weighted_error(op: str, way: Way, input: Any, target: Any, how: str, weight
     spread_over(op, "weight", w, x)
     w = w.expand(x.shape)
     y = elementwise(op, way, x, t, "none", a) * w
-    return y if how == "none" else y.sum() if how == "sum" else y.sum() / w.sum()
+    if how == "none":
+        return y
+    if how == "mean" and way is Way.HUBER:
+        return y.mean()
+    return y.sum() if how == "sum" else y.sum() / w.sum()
 
 
 def mse_loss(
@@ -110,6 +114,8 @@ def smooth_l1_loss(
 
 def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None, *, mask: Any = None) -> Tensor:
     """``d^2 / 2`` for ``d = |x - t|`` up to ``delta``, else ``delta (d - delta / 2)``, see :func:`mse_loss` for the arguments.
+
+    A mean with ``weight`` is over all elements, not divided by the sum of the weights, as PyTorch has it for this loss.
 
     Raises
     ------
