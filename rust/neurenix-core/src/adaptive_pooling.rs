@@ -10,7 +10,7 @@ use crate::levels;
 use crate::resize::{WIDE, resize};
 use crate::resize_rows::divide;
 use crate::simd::{Float, prefetch};
-use crate::threads::{Shared, parallel};
+use crate::threads::{self, Shared, parallel};
 
 /// Rows that are added at once: more are more streams than a processor follows.
 const ROWS: usize = 8;
@@ -18,8 +18,8 @@ const ROWS: usize = 8;
 const RUN: usize = 2048;
 /// Elements of the sums of all bins along rows: they stay in the second cache.
 const ROOM: usize = 1 << 15;
-/// Channels of one task.
-const CHANNELS: usize = 128;
+/// Channels of one task are a multiple of this, where there are too few maps to share out.
+const CHANNELS: usize = 64;
 
 /// One axis of a grid: which pixels, or of the gradient which bins, each place takes, and what each bin's are multiplied with.
 #[derive(Clone, Copy)]
@@ -133,8 +133,8 @@ fn segments<T: Float>(grids: &[Grid<'_, T>]) -> Vec<Segment<T>> {
     ends.windows(2).map(|e| Segment { rows: e[0]..e[1], active: active(e[0], e[1]) }).collect()
 }
 
-/// Which part of each row is added: `pixels` of `channels` elements from `start` on, `step` apart; rows are `pitch` apart, what
-/// comes next is `ahead`.
+/// Which part of each row is added: `pixels` of `channels` elements from `start` on, `step` apart; rows, of which this is number
+/// `row` of `h`, are `pitch` apart.
 #[derive(Clone, Copy)]
 struct Piece {
     start: usize,
@@ -142,7 +142,17 @@ struct Piece {
     channels: usize,
     step: usize,
     pitch: usize,
-    ahead: isize,
+    row: usize,
+    h: usize,
+}
+
+impl Piece {
+    /// From row `k` to what is read [`ROWS`] rows later: of this part of the map, or of the next.
+    #[inline(always)]
+    fn ahead(&self, k: usize) -> isize {
+        let (rows, next) = ((ROWS * self.pitch) as isize, (self.pixels * self.step) as isize);
+        if self.row + k + ROWS < self.h { rows } else { rows + next - (self.h * self.pitch) as isize }
+    }
 }
 
 levels! {
@@ -150,6 +160,10 @@ levels! {
     fn add_rows<T, V, const K: usize>(sums: &mut [T], x: &[T], active: &[Active<T>], begins: bool, p: Piece, room: usize) {
         let last = p.start + (K - 1) * p.pitch + (p.pixels - 1) * p.step + p.channels;
         assert!(last <= x.len() && p.pixels * p.channels <= room && active.iter().all(|a| (a.bin + 1) * room <= sums.len()));
+        let mut ahead = [0; K];
+        for k in 0..K {
+            ahead[k] = p.ahead(k);
+        }
         for pixel in 0..p.pixels {
             for c in (0..p.channels).step_by(V::N) {
                 let left = (p.channels - c).min(V::N);
@@ -160,7 +174,7 @@ levels! {
                     for k in 0..K {
                         let at = from.add(k * p.pitch);
                         rows[k] = if left == V::N { V::load(at) } else { V::load_first(at, left) };
-                        prefetch(at.wrapping_offset(p.ahead));
+                        prefetch(at.wrapping_offset(ahead[k]));
                     }
                     for a in active {
                         let (to, w) = (sums.as_mut_ptr().add(a.bin * room + pixel * p.channels + c), V::splat(a.weight));
@@ -212,7 +226,8 @@ struct Job<'a, T> {
 impl<'a, T: Float> Job<'a, T> {
     fn new(grids: &'a [Grid<'a, T>], m: Map) -> Self {
         let bins = grids.iter().map(|g| g.rows.bins()).sum::<usize>();
-        let channels = if m.inner < 2 * CHANNELS { m.inner } else { CHANNELS };
+        let blocks = threads::num_threads().div_ceil(m.outer).min(m.inner.div_ceil(CHANNELS));
+        let channels = m.inner.div_ceil(blocks).next_multiple_of(CHANNELS).min(m.inner);
         let pixels = (RUN.min(ROOM / bins) / channels).clamp(1, m.w);
         Self { grids, segments: segments(grids), m, bins, channels, pixels }
     }
@@ -246,9 +261,8 @@ impl<'a, T: Float> Job<'a, T> {
             while r < segment.rows.end {
                 let some = segment.rows.end - r;
                 let k = if some >= ROWS { ROWS } else { 1 << some.ilog2() };
-                let ahead = if r + k < m.h { (k * pitch) as isize } else { (pixels * m.inner) as isize - (r * pitch) as isize };
                 let start = r * pitch + first * m.inner + c;
-                let piece = Piece { start, pixels, channels, step: m.inner, pitch, ahead };
+                let piece = Piece { start, pixels, channels, step: m.inner, pitch, row: r, h: m.h };
                 let begins = r == segment.rows.start;
                 match k {
                     8 => add_rows::<T, 8>(sums, x, &segment.active, begins, piece, room),

@@ -160,20 +160,15 @@ levels! {
     fn spread_many<T, V>(y: &mut [T], block: &[T], n: usize, width: usize) {
         assert!(block.len() >= rows_to_spread(n) * width && y.len() >= n * width);
         let whole = width / V::N * V::N;
-        let mut held = [T::ZERO; LANES * LANES];
         for lane in (0..whole).step_by(V::N) {
             for k in (0..n).step_by(V::N) {
-                let left = n - k;
-                // SAFETY: rows `k .. k + N` of the block and lanes `lane .. lane + N` of both, as asserted; `held` has room for `N * N`.
+                // SAFETY: rows `k .. k + N`, those that are there, of the block and lanes `lane .. lane + N` of both, as asserted.
                 unsafe {
                     let (from, to) = (block.as_ptr().add(k * width + lane), y.as_mut_ptr().add(lane * n + k));
-                    if left >= V::N {
+                    if n - k >= V::N {
                         V::transpose(from, width, V::N, to, n as isize);
-                        continue;
-                    }
-                    V::transpose(from, width, V::N, held.as_mut_ptr(), V::N as isize);
-                    for l in 0..V::N {
-                        V::load(held.as_ptr().add(l * V::N)).store_first(to.add(l * n), left);
+                    } else {
+                        V::transpose_some(from, width, n - k, to, n as isize);
                     }
                 }
             }

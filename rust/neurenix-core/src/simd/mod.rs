@@ -99,10 +99,7 @@ pub trait Vector<T>: Copy {
     /// Lane `l` is lane `l / span * span + at` of `self`; `span` is a power of two up to `N`, `at` lies below it.
     #[inline(always)]
     fn spread(self, span: usize, at: usize) -> Self {
-        let mut index = [0; LANES];
-        for (lane, index) in index.iter_mut().enumerate() {
-            *index = (lane / span * span + at) as i32;
-        }
+        let index: [i32; LANES] = std::array::from_fn(|lane| (lane / span * span + at) as i32);
         // SAFETY: indices of `N` lanes, below `N`.
         unsafe { self.pick_of_two(self, index.as_ptr()) }
     }
@@ -114,11 +111,20 @@ pub trait Vector<T>: Copy {
     /// `columns` elements of each row are readable, and `N` at each place written to are writable.
     #[inline(always)]
     unsafe fn transpose(from: *const T, pitch: usize, columns: usize, to: *mut T, step: isize) {
-        for j in 0..columns {
-            for i in 0..Self::N {
-                // SAFETY: as the caller says.
-                unsafe { to.offset(j as isize * step).add(i).write(from.add(i * pitch + j).read()) };
-            }
+        for (i, j) in (0..Self::N).flat_map(|i| (0..columns).map(move |j| (i, j))) {
+            // SAFETY: as the caller says.
+            unsafe { to.offset(j as isize * step).add(i).write(from.add(i * pitch + j).read()) };
+        }
+    }
+    /// Writes the first `rows <= N` elements of column `j < N` of rows that are `pitch` elements apart at `to + j * step`.
+    ///
+    /// # Safety
+    /// `N` elements of each row are readable, and `rows` at each place written to are writable.
+    #[inline(always)]
+    unsafe fn transpose_some(from: *const T, pitch: usize, rows: usize, to: *mut T, step: isize) {
+        for (i, j) in (0..rows).flat_map(|i| (0..Self::N).map(move |j| (i, j))) {
+            // SAFETY: as the caller says.
+            unsafe { to.offset(j as isize * step).add(i).write(from.add(i * pitch + j).read()) };
         }
     }
 }
@@ -390,7 +396,6 @@ macro_rules! levels {
 #[cfg(test)]
 mod tests {
     use super::*;
-
     crate::levels! {
         fn axpy<T, V>(a: T, x: &[T], y: &mut [T]) {
             let n = x.len().min(y.len());
