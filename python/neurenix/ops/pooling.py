@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from neurenix.backend.kernel import In, Index, IndexOut, Mask, MaskOut, Optional
 from neurenix.errors import ArgumentError
 from neurenix.layout import copy, copy_into
 from neurenix.ops._arguments import choice, floats, integer, spatial
-from neurenix.ops._axis import placed, sums
+from neurenix.ops._axis import Host, Table, placed, sums
 from neurenix.ops._frame import Frame, frame
 from neurenix.ops._windows import Slide, Windows, slide
 from neurenix.ops.create import zeros
@@ -107,16 +108,21 @@ def max_windows(op: str, x: Tensor, windows: list[Windows], indices: bool, local
     return autograd.record(op, f.logical(y), (x,), from_tap, local), None
 
 
-def average_windows(op: str, x: Tensor, windows: list[Windows], override: int | None = None, local: Local | None = None) -> Tensor:
-    """Average pooling over given windows of any number of axes."""
+@lru_cache(maxsize=512)
+def _averaging(windows: tuple[Windows, ...], override: int | None) -> tuple[list[Table], list[Host] | None]:
+    """The tables of an average over windows, and what its sums are divided by."""
     divisors = [w.divisor for w in windows]
     if override is not None:
         divisors = [np.full(len(w.table), float(override) if axis == 0 else 1.0) for axis, w in enumerate(windows)]
     # A sum is divided once, as PyTorch does, unless multiplying by the inverse is exact: by powers of two.
     exact = all(bool((np.frexp(d)[0] == 0.5).all()) for d in divisors)
     weights = [1 / d if exact else np.ones(len(d)) for d in divisors]
-    tables = [sums(w.table, weight) for w, weight in zip(windows, weights, strict=True)]
-    return apply_tables(op, x, tables, None if exact else divisors, local)
+    return [sums(w.table, weight) for w, weight in zip(windows, weights, strict=True)], None if exact else divisors
+
+
+def average_windows(op: str, x: Tensor, windows: list[Windows], override: int | None = None, local: Local | None = None) -> Tensor:
+    """Average pooling over given windows of any number of axes."""
+    return apply_tables(op, x, *_averaging(tuple(windows), override), local)
 
 
 def _max(op: str, n: int, x: Any, window: Slide, indices: bool) -> Any:
