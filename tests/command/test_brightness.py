@@ -15,6 +15,7 @@ from neurenix.command import main
 from neurenix.command.brightness import merged, told_scale
 from neurenix.data import ImageMaskFolder
 from neurenix.errors import ArgumentError, NeurenixWarning
+from neurenix.parallel import ranks
 
 Folders = tuple[Path, Path]
 pytestmark = pytest.mark.filterwarnings("ignore:BatchNorm2d")  # of few steps
@@ -89,7 +90,7 @@ def test_an_image_of_another_depth_is_doubted_and_scale_mends_it(
         said = capsys.readouterr()
         assert json.loads(said.out)["doubtful"] == [f"{i}.npy" for i in range(4)]
         assert f"0.npy: {np.load(images / '0.npy').dtype} with values from " in said.err
-        assert f"divided by {most:.6g}, leaves little of the contrast that the model was trained on" in said.err
+        assert f"divided by {most}, leaves little of the contrast that the model was trained on" in said.err
         assert said.err.count("--scale 255 or --percentiles 1 99.8") == 1
         assert said.err.count("the same may be said of") == 3
         assert main([*words, "--out", str(tmp_path / f"mask {images.name}"), "--scale", "255", "--json"]) == 0
@@ -133,6 +134,35 @@ def test_what_is_doubted(folders: Folders, tmp_path: Path, capsys: pytest.Captur
     assert "neurenix train: expected --scale above 0" in capsys.readouterr().err
 
 
+def test_what_predict_and_eval_say_needs_no_mpi(folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Started by srun as several processes that know nothing of each other, as array parts may be."""
+    nx.save(nx.multiscale.UNet(1, 1, [4], final_activation="sigmoid").eval(), tmp_path / "m.nx")
+    wide = stored(folders, "wide", lambda pixels: pixels.astype(np.int32))
+    (folders[1] / "lone.png").write_bytes((folders[1] / "0.png").read_bytes())
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    ranks.cache_clear()
+    try:
+        assert main(["predict", str(tmp_path / "m.nx"), str(wide[0]), "--out", str(tmp_path / "out"), "--tile", "20", "--average"]) == 0
+        assert main(["eval", str(tmp_path / "m.nx"), *map(str, wide)]) == 0
+        assert train(folders, tmp_path / "run", *ASKED) == 1  # which does need it
+    finally:
+        ranks.cache_clear()
+
+
+def test_a_few_of_many_are_named(folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nx.save(nx.multiscale.UNet(1, 1, [4], final_activation="sigmoid").eval(), tmp_path / "m.nx")
+    (tmp_path / "many").mkdir()
+    for i in range(14):
+        np.save(tmp_path / "many" / f"{i:02}.npy", np.eye(9, dtype=np.int64))
+    assert main(["predict", str(tmp_path / "m.nx"), str(tmp_path / "many"), "--out", str(tmp_path / "out"), "--json"]) == 0
+    said = capsys.readouterr()
+    assert len(json.loads(said.out)["doubtful"]) == 14
+    assert said.err.count("the same may be said of ") == 10 and said.err.count("others, which --json lists") == 1
+    assert main(["predict", str(tmp_path / "m.nx"), str(tmp_path), "--out", str(tmp_path / "out")]) == 1
+    assert "pass one of the folders in it, such as many" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arrays", "scale", "said"),
     [
@@ -141,7 +171,7 @@ def test_what_is_doubted(folders: Folders, tmp_path: Path, capsys: pytest.Captur
         ([np.uint16([7, 1000])], 1023.0, "uint16 with values from 7 to 1000: divided by 1023"),
         ([np.uint16([0, 100]), np.uint16([5, 16000])], 16383.0, "to 16000: divided by 16383"),
         ([np.int16([-1024, 3071])], 4095.0, "int16 with values from -1024 to 3071"),
-        ([np.int64([0, 70000])], 2.0**24 - 1, "divided by 1.67772e+07"),
+        ([np.int64([0, 70000])], 2.0**24 - 1, "from 0 to 70000: divided by 16777215,"),
         ([np.uint64([0, 2**63 + 5])], None, ""),
         ([np.float32([0, 1])], None, ""),
         ([np.float64([-3.25, 812.5])], 812.0, "float64 with values from -3.25 to 812.5: divided by 812"),

@@ -15,7 +15,7 @@ from neurenix.images import Source
 from neurenix.images.opening import orientation_of
 from neurenix.nn import Module
 from neurenix.normalization import Normalization
-from neurenix.parallel import ranks
+from neurenix.parallel import Ranks, ranks
 from neurenix.picture import bits_above, scaled
 from neurenix.slides.statistics import bands
 
@@ -23,6 +23,7 @@ Array = np.ndarray[Any, Any]
 _LITTLE: Final = 0.07  # of what pixels are divided by: 12 bits in a type of 16 use 0.0625
 _BEYOND: Final = 4.0  # times what pixels are divided by
 _FAR: Final = 20.0  # standard deviations of the pixels trained on
+_NAMED: Final = 10  # so many images in messages
 _GRID, _SIDE = 8, 128  # windows a side, and their pixels, by which an image that is not in memory is judged
 
 
@@ -40,7 +41,8 @@ class Seen(NamedTuple):
         return max(self.most, -self.least)
 
     def __str__(self) -> str:
-        return f"{self.kind} with values from {self.least:.6g} to {self.most:.6g}"
+        digits = ".6g" if self.kind.kind == "f" else ".0f"
+        return f"{self.kind} with values from {self.least:{digits}} to {self.most:{digits}}"
 
 
 def merged(before: Seen | None, image: Array, path: Path) -> Seen:
@@ -70,7 +72,7 @@ def told_scale(seen: Mapping[str, Seen]) -> float | None:
         bits = bits_above(one.magnitude)
         scale = None if bits == np.iinfo(one.kind).max else float(bits)
     if scale is not None:
-        tell(f"images are {one}: divided by {scale:.6g}, as predict and eval will do (--scale says otherwise)", ranks())
+        tell(f"images are {one}: divided by {scale:.12g}, as predict and eval will do (--scale says otherwise)", ranks())
     return scale
 
 
@@ -131,13 +133,15 @@ class Doubts:
         """Look at an image in memory (C, H, W) or in a file, of pixels of this type; say of the first that is turned that it is."""
         if not self._turned and orientation_of(path) != 1:
             self._turned = True
-            tell(f"{path.name} is turned as its orientation tag says: masks lie on it as it is shown, not as it is stored", ranks())
+            tell(f"{path.name} is turned as its orientation tag says: masks lie on it as it is shown, not as it is stored", Ranks())
         if self._how is None or kind.kind == "b" or (kind == np.uint8 and self._how.scale in (None, 255)):
             return  # nothing else is usual: where such an image is dark, it is
         text = _doubt(self._how, read.reshape(len(read), -1) if isinstance(read, np.ndarray) else _sampled(read), path)
         if text is not None:
             self.names += [path.name]
-            tell(text if len(self.names) == 1 else f"the same may be said of {path.name}", ranks())
+            more = "the same may be said of " + (path.name if len(self.names) <= _NAMED else "others, which --json lists")
+            if len(self.names) <= _NAMED + 1:
+                tell(text if len(self.names) == 1 else more, Ranks())
 
 
 def require_scale(given: argparse.Namespace) -> None:
@@ -167,6 +171,6 @@ def _doubt(how: Normalization, pixels: Array, path: Path) -> str | None:
         return None
     scale = bits_above(one.magnitude) if kind.kind in "ui" else float(f"{one.magnitude:.3g}")
     return (
-        f"{path.name}: {one}, divided by {divisor:.6g}, leaves {what} that the model was trained on; unless that is how it should be, "
-        f"pass --scale {scale:g} or --percentiles 1 99.8"
+        f"{path.name}: {one}, divided by {divisor:.12g}, leaves {what} that the model was trained on; unless that is how it should be, "
+        f"pass --scale {scale:.12g} or --percentiles 1 99.8"
     )

@@ -19,6 +19,7 @@ from neurenix.data import ImageMaskFolder
 from neurenix.errors import FileError
 from neurenix.images.source import Held
 from neurenix.metrics import Dice, IoU, Metric, ObjectF1, PanopticQuality
+from neurenix.parallel import Ranks
 from neurenix.picture import scaled
 from neurenix.progress import Progress
 from neurenix.slides.job import prepared
@@ -53,13 +54,13 @@ def run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     settings: dict[str, Any] = {"mask_suffix": given.mask_suffix, "channels": wanted if wanted in (1, 3) else None}
     settings |= {"num_classes": task.classes} if task.kind == "classes" else {}
     folder = ImageMaskFolder(given.images, given.masks, mask_type=task.kind, unpaired="skip", **settings)
-    tell_unpaired(folder)
+    tell_unpaired(folder, Ranks())
     if given.dry_run:
         print("" if given.json else f"{len(folder)} images with masks would be judged: {task.kind}\n", end="")
         return 0, {"images": len(folder), "task": task.kind}
     rows: list[dict[str, Any]] = []
     pictures: list[tuple[str, str, str]] = []
-    every, turned = _Scores(task), Turned()
+    every, turned = _Scores(task), Turned(Ranks())
     for i in Progress(range(len(folder)), "image"):
         image, mask = folder.stored(i)
         require_finite_band(Held(folder.items[i][0], image.transpose(1, 2, 0)), 0, 0, image)

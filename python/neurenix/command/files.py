@@ -47,7 +47,11 @@ def images_in(path: Path) -> list[Path]:
         return [path]
     found = sorted(p for p in path.iterdir() if p.suffix.lower() in ENDINGS and not p.name.startswith(".")) if path.is_dir() else []
     if not found:
-        raise FileError(f"expected an image or a folder of images, got {str(path)!r} with none ({', '.join(ENDINGS)}); check the path")
+        within = (
+            next((p.name for p in sorted(path.iterdir()) if p.is_dir() and not p.name.startswith(".")), None) if path.is_dir() else None
+        )
+        help = "check the path" if within is None else f"pass one of the folders in it, such as {within}"
+        raise FileError(f"expected an image or a folder of images, got {str(path)!r} with none ({', '.join(ENDINGS)}); {help}")
     return found
 
 

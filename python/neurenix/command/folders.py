@@ -30,7 +30,7 @@ from neurenix.data.masks import mask_rule
 from neurenix.errors import DTypeError, FileError, ShapeError
 from neurenix.images.opening import orientation_of
 from neurenix.normalization import Normalization
-from neurenix.parallel import ranks
+from neurenix.parallel import Ranks, ranks
 
 T = TypeVar("T")
 _FAULTS: Final = (FileError, ShapeError, DTypeError)  # of a file; others are not its fault
@@ -83,7 +83,7 @@ def data(given: argparse.Namespace) -> Data:
     """
     lost: list[Path] = []
     folder = _Folder(given, lost)
-    tell_unpaired(folder)
+    tell_unpaired(folder, ranks())
     found = recognise(_each(given, lost, folder, "masks", lambda i: numbers_of(*folder.items[i][1:])), given.masks_are)
     kind = found.kind if given.masks_are == "auto" else given.masks_are
     task = found if kind == found.kind else Task(kind, max(found.classes, 2) if kind == "classes" else 1)
@@ -97,19 +97,25 @@ def data(given: argparse.Namespace) -> Data:
     return Data(folder, _part(folder, held, inside=False), _part(folder, held, inside=True), task, channels, smallest, lost)
 
 
-def tell_unpaired(folder: ImageMaskFolder) -> None:
+def tell_unpaired(folder: ImageMaskFolder, here: Ranks) -> None:
     """Say which files are left out because they have no partner."""
     for path in folder.unpaired[:10]:
-        tell(f"left out, without a partner: {path}", ranks())
+        tell(f"left out, without a partner: {path}", here)
     if len(folder.unpaired) > 10:
-        tell(f"left out, without a partner: {len(folder.unpaired) - 10} files more", ranks())
+        tell(f"left out, without a partner: {len(folder.unpaired) - 10} files more", here)
 
 
 class Turned:
-    """Says of the first image that its file turns it and its mask's file does not turn that, or the other way round."""
+    """Says of the first image that its file turns it and its mask's file does not turn that, or the other way round.
 
-    def __init__(self) -> None:
-        self._said = False
+    Parameters
+    ----------
+    here : Ranks
+        The first of which says it.
+    """
+
+    def __init__(self, here: Ranks) -> None:
+        self._here, self._said = here, False
 
     def look(self, image: Path, mask: Path) -> None:
         """Look at a pair."""
@@ -120,7 +126,7 @@ class Turned:
         tell(
             f"{turned.name} is turned as its orientation tag says, and {other.parent.name}/{other.name} is not so: if the mask was drawn with a "
             "program that does not mind the tag (ImageJ, napari), it does not lie on the image; remove the tag or save both without it",
-            ranks(),
+            self._here,
         )
 
 
@@ -157,7 +163,7 @@ def _look_at(given: argparse.Namespace, lost: list[Path], folder: ImageMaskFolde
     """Channels of the images, the least of their heights and widths, and what pixels there are of each type."""
     first: dict[int, str] = {}
     smallest: list[int] = []
-    turned = Turned()
+    turned = Turned(ranks())
     types: dict[str, Seen] = {}
 
     def look(number: int) -> None:

@@ -25,7 +25,7 @@ from neurenix.images import count_images, open_image
 from neurenix.images.opening import FORMATS, require
 from neurenix.images.source import Metadata
 from neurenix.inference import computed, evaluating
-from neurenix.parallel import ranks
+from neurenix.parallel import Ranks
 from neurenix.progress import Progress
 from neurenix.slides import Part, Settings, predict_file
 from neurenix.slides.job import check_percentiles, prepared, work_folder
@@ -309,7 +309,7 @@ def _predict(
     given.out.mkdir(parents=True, exist_ok=True)
     if tiled:
         if given.average:
-            tell(f"{item.path.name} is larger than a tile: predicted without --average", ranks())
+            tell(f"{item.path.name} is larger than a tile: predicted without --average", Ranks())
         with open_image(item.path, item.number, getattr(model, "in_channels", None)) as source:
             doubts.look(item.path, source.dtype, source)
         limits = None if given.percentiles is None else (given.percentiles[0], given.percentiles[1])
