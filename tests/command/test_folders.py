@@ -181,6 +181,12 @@ def test_a_folder_of_which_nothing_can_be_read(folders: Folders, capsys: pytest.
     assert "that can be read, got none" in capsys.readouterr().err
 
 
+def test_one_file_at_least_is_trained_on(folders: Folders, capsys: pytest.CaptureFixture[str]) -> None:
+    for part, left in (("0.99", 1), ("0.5", 3), ("0", 5)):
+        assert dry(folders, "--validate", part) == 0
+        assert json.loads(capsys.readouterr().out)["train"] == left
+
+
 def test_images_of_other_channels_are_named(folders: Folders, capsys: pytest.CaptureFixture[str]) -> None:
     write(folders[0] / "3.png", np.zeros((40, 48, 3), np.uint8))
     assert dry(folders) == 1

@@ -92,7 +92,7 @@ def data(given: argparse.Namespace) -> Data:
     if given.scale is None:
         folder.scale = told_scale(seen)
     files = sorted({item[0] for item in folder.items})
-    chosen = np.random.default_rng(given.seed).permutation(len(files))[: round(given.validate * len(files)) if len(files) > 1 else 0]
+    chosen = np.random.default_rng(given.seed).permutation(len(files))[: min(round(given.validate * len(files)), len(files) - 1)]
     held = {files[i] for i in chosen}
     return Data(folder, _part(folder, held, inside=False), _part(folder, held, inside=True), task, channels, smallest, lost)
 

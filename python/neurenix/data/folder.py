@@ -207,7 +207,7 @@ class ImageMaskFolder(Dataset):
         if pixels.shape[:2] != image.shape[-2:]:
             raise ShapeError(
                 f"ImageMaskFolder: expected a mask of {image.shape[-2:]} pixels for {image_path.name}, "
-                f"got {pixels.shape[:2]} in {mask_path.name}; the mask must have its image's size"
+                f"got {pixels.shape[:2]} in {mask_path.parent.name}/{mask_path.name}; the mask must have its image's size"
             )
         mask = read_mask(pixels, mask_path.name, self.rule, number not in self._checked)
         self._checked.add(number)
