@@ -133,7 +133,12 @@ pub unsafe fn load<T: Float, V: Vector<T>>(from: *const T, left: usize) -> V {
 
 /// Finishes and stores vectors of one pixel.
 #[inline(always)]
-unsafe fn store<T: Float, V: Vector<T>, const R: usize>(panel: &Panel<'_, T>, pixel: Pixel, column: usize, sums: &[V; R]) {
+unsafe fn store<T: Float, V: Vector<T>, P: Products<T, V>, const R: usize>(
+    panel: &Panel<'_, T>,
+    pixel: Pixel,
+    column: usize,
+    sums: &[V; R],
+) {
     for (j, &sum) in sums.iter().enumerate() {
         let mut sum = sum;
         let at = column + j * V::N;
@@ -145,8 +150,9 @@ unsafe fn store<T: Float, V: Vector<T>, const R: usize>(panel: &Panel<'_, T>, pi
         // the affine slices.
         unsafe {
             let y = panel.y.add(pixel.y + at);
-            if let Some(last) = &panel.last {
-                sum = last.finish(sum, at, left);
+            if let Some(last) = panel.last {
+                // Known here: what rounding needs takes registers from the sums.
+                sum = Epilogue { rounds: P::ROUNDS && last.rounds, ..last }.finish(sum, at, left);
             }
             match left >= V::N {
                 true if panel.streams => sum.stream(y),
@@ -226,7 +232,7 @@ unsafe fn tile<T: Float, V: Vector<T>, P: Products<T, V>, const M: usize, const 
             }
         }
         for (sums, pixel) in total.assume_init_ref().iter().zip(pixels) {
-            store::<T, V, R>(panel, *pixel, column, sums);
+            store::<T, V, P, R>(panel, *pixel, column, sums);
         }
     }
 }

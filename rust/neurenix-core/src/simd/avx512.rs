@@ -236,6 +236,7 @@ impl Halves for F32x16 {
 pub struct Instruction;
 
 impl Products<f32, F32x16> for Instruction {
+    const ROUNDS: bool = true;
     #[inline(always)]
     unsafe fn step<const M: usize, const R: usize>(sums: &mut [[F32x16; R]; M], x: [*const f32; M], at: usize, w: *const f32) {
         let mut weights = [zero(); R];

@@ -35,6 +35,8 @@ pub trait Halves: Vector<f32> {
 
 /// How a micro-kernel multiplies.
 pub trait Products<T, V: Vector<T>> {
+    /// Whether results may be rounded to bfloat16, too.
+    const ROUNDS: bool;
     /// Adds the products of an element of each of `M` lines and `R` vectors at `w`.
     ///
     /// # Safety
@@ -58,6 +60,7 @@ pub trait Pairs<V: Vector<f32>>: Products<f32, V> {
 pub struct Fused;
 
 impl<T: super::Float, V: Vector<T>> Products<T, V> for Fused {
+    const ROUNDS: bool = false;
     #[inline(always)]
     unsafe fn step<const M: usize, const R: usize>(sums: &mut [[V; R]; M], x: [*const T; M], at: usize, w: *const T) {
         let mut weights = [V::splat(T::ZERO); R];
@@ -81,6 +84,7 @@ impl<T: super::Float, V: Vector<T>> Products<T, V> for Fused {
 pub struct Emulated;
 
 impl<V: Halves> Products<f32, V> for Emulated {
+    const ROUNDS: bool = true;
     #[inline(always)]
     unsafe fn step<const M: usize, const R: usize>(sums: &mut [[V; R]; M], x: [*const f32; M], at: usize, w: *const f32) {
         // SAFETY: as the caller says.
