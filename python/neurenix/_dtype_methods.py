@@ -136,4 +136,4 @@ class DTypeMethods:
         >>> nx.tensor([1, 2]).type_as(nx.tensor([0.5]))
         tensor([1., 2.])
         """
-        return self.type(other.dtype)
+        return self.type(neurenix.ops.as_tensor(other).dtype)

@@ -16,8 +16,10 @@ _ROOMS = tuple(
 
 
 def _is_public(code: CodeType) -> bool:
-    """Whether it is the body of a function that a user finds in a room under its name."""
+    """Whether it is the body of a function that a user finds in a room under its name, or of a tensor's method."""
     found = (vars(sys.modules[room]).get(code.co_name) for room in _ROOMS if room in sys.modules)
+    if code.co_qualname.endswith(f"Methods.{code.co_name}"):  # of a tensor
+        return not code.co_name.startswith("_") and code.co_name != "backward"
     return any(code in (getattr(f, "__code__", None), getattr(getattr(f, "__wrapped__", f), "__code__", None)) for f in found)
 
 
@@ -25,7 +27,7 @@ def _called() -> str | None:
     """The outermost public function of the frames that led here without leaving the library or entering a module's call."""
     name: str | None = None
     frame: FrameType | None = sys._getframe(2)
-    while frame is not None and frame.f_globals.get("__name__", "").startswith(("neurenix.", "contextlib")):
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(("neurenix.", "contextlib", "numpy.")):
         code = frame.f_code
         if code.co_qualname == "Module.__call__":
             break

@@ -140,6 +140,40 @@ def test_methods_raise_what_the_functions_raise(misuse: Misuse) -> None:
         assert outcome(re.sub(rf"^nx\.{last}\(X, ", f"X.{last}(", misuse.expression)) == misuse.raised
 
 
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "X.new_zeros('text')",
+        "X.new_full((2,), X)",
+        "X.type('text')",
+        "X.put(X, X)",
+        "X.sum_to_size(X)",
+        "X.requires_grad_(X)",
+        "X.assign_('text')",
+    ],
+)
+def test_errors_of_methods_without_a_function_name_the_method(expression: str) -> None:
+    method = re.match(r"X\.(\w+)", expression)[1]
+    assert re.match(rf"\w+Error: {method}: expected ", outcome(expression))
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        ("nx.split(X, 2.5, 2)", "ArgumentError: split: expected split_size_or_sections as an integer, got 2.5;"),
+        ("nx.split(X, [1.5, 1.5], 1)", "ArgumentError: split: expected each size as an integer, got 1.5;"),
+        ("nx.narrow(X, 1, 0.5, 1)", "ArgumentError: narrow: expected start as an integer, got 0.5;"),
+        ("nx.select(X, 1, 0.5)", "ArgumentError: select: expected index as an integer, got 0.5;"),
+        ("nx.roll(X, 1.5)", "ArgumentError: roll: expected each shift as an integer, got 1.5;"),
+        ("X.sum_to_size(1, 1.5)", "ArgumentError: sum_to_size: expected each size as an integer, got 1.5;"),
+        ("nx.tensordot(X, nx.zeros(5))", "ShapeError: tensordot: expected dims from 0 to 1, got 2 for (1, 3, 8, 8) and (5,);"),
+        ("X.type_as('text')", "DTypeError: type_as: expected float16, float32"),
+    ],
+)
+def test_sizes_are_integers_and_axes_are_there(expression: str, text: str) -> None:
+    assert outcome(expression).startswith(text)
+
+
 def test_an_error_inside_a_model_names_its_own_operation() -> None:
     assert re.match("ShapeError: conv2d: expected", outcome("nx.checkpoint(nn.Conv2d(1, 1, 3), X)"))
     assert re.match("ShapeError: linear: expected", outcome("nn.Sequential(nn.ReLU(), M)(X)"))

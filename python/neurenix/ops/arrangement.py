@@ -356,7 +356,7 @@ def sum_to_size(input: Any, *size: Any) -> Tensor:
     tensor([[12.],
             [12.]])
     """
-    x, sizes = as_tensor(input), tuple(int(n) for n in given(size))
+    x, sizes = as_tensor(input), tuple(integer("sum_to_size", "each size", n, 0) for n in given(size))
     lead = x.ndim - len(sizes)
     if lead < 0 or any(n not in (1, x.shape[lead + i]) for i, n in enumerate(sizes)):
         raise ShapeError(f"sum_to_size: expected sizes that broadcast to {x.shape}, got {sizes}; only axes of size 1 can be summed to")

@@ -169,6 +169,10 @@ def tensordot(a: Any, b: Any, dims: int | Sequence[Sequence[int]] = 2) -> Tensor
     """
     x, y = as_tensor(a), as_tensor(b)
     if isinstance(dims, int):
+        if not 0 <= dims <= min(x.ndim, y.ndim):
+            raise ShapeError(
+                f"tensordot: expected dims from 0 to {min(x.ndim, y.ndim)}, got {dims} for {x.shape} and {y.shape}; check the shapes"
+            )
         first, second = list(range(x.ndim - dims, x.ndim)), list(range(dims))
     else:
         first = [axis_of("tensordot", d, x.ndim) for d in dims[0]]

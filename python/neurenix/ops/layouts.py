@@ -11,6 +11,7 @@ import numpy as np
 from neurenix import autograd, backend, layout, window
 from neurenix._typing import Array
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
+from neurenix.ops._arguments import integer
 from neurenix.ops.arithmetic import operands
 from neurenix.ops.elementwise import choose, common_shape, expanded, result, scalar
 from neurenix.ops.reduce import Fold, axes_of, axis_of, fold, sum_to
@@ -187,6 +188,7 @@ def roll(input: Any, shifts: Any, dims: Any = None) -> Tensor:
     x = as_tensor(input)
     moves = tuple(shifts) if isinstance(shifts, (tuple, list)) else (shifts,)
     named = () if dims is None else tuple(dims) if isinstance(dims, (tuple, list)) else (dims,)
+    moves = tuple(integer("roll", "each shift", n, -(2**48)) for n in moves)
     if not named and len(moves) == 1:
         from neurenix.ops.shape import ravel, reshape
 
@@ -200,7 +202,7 @@ def _rolled(x: Tensor, axes: tuple[int, ...], moves: tuple[int, ...]) -> Tensor:
     def moved(a: Array, sign: int) -> Array:
         for axis, move in zip(axes, moves, strict=True):
             n = a.shape[axis]
-            shift = sign * int(move) % n if n else 0
+            shift = sign * move % n if n else 0
             y = result(a.shape, a)
             lead = (slice(None),) * axis
             layout.copy_into(y[(*lead, slice(shift, None))], a[(*lead, slice(0, n - shift))])

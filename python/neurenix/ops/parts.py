@@ -11,6 +11,7 @@ import numpy as np
 from neurenix import autograd, backend, layout, window
 from neurenix._typing import Array
 from neurenix.errors import ArgumentError, RangeError, ShapeError
+from neurenix.ops._arguments import integer
 from neurenix.ops._named import named
 from neurenix.ops.arithmetic import common_dtype
 from neurenix.ops.convert import cast
@@ -19,6 +20,8 @@ from neurenix.ops.reduce import axis_of
 from neurenix.ops.shape import unsqueeze, viewed
 from neurenix.tensor import Tensor, as_tensor
 from neurenix.window_rules import HERE, Cropped, Rules, at_place
+
+_FAR = 2**48  # counted from either end
 
 
 def _joined(arrays: Sequence[Array], dim: int) -> Array:
@@ -162,12 +165,12 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple[Tenso
     at = axis_of("split", dim, x.ndim)
     whole = x.shape[at]
     if isinstance(split_size_or_sections, (tuple, list)):
-        sizes = [int(n) for n in split_size_or_sections]
-        if sum(sizes) != whole or any(n < 0 for n in sizes):
+        sizes = [integer("split", "each size", n, 0) for n in split_size_or_sections]
+        if sum(sizes) != whole:
             raise ArgumentError(f"split: expected sizes of at least 0 that sum to {whole}, got {sizes}; change one of them")
     else:
-        size = int(split_size_or_sections)
-        if size < 1 and (size < 0 or whole):
+        size = integer("split", "split_size_or_sections", split_size_or_sections, 0)
+        if size < 1 and whole:
             raise ArgumentError(f"split: expected a size of at least 1, got {size}; pass e.g. {max(whole // 2, 1)}")
         sizes = [min(size, whole - start) for start in range(0, whole, max(size, 1))] or [0]
     return _pieces("split", x, at, sizes)
@@ -246,10 +249,11 @@ def narrow(input: Any, dim: int, start: int, length: int) -> Tensor:
     at = axis_of("narrow", dim, x.ndim)
     if not x.ndim:
         raise ShapeError("narrow: expected a tensor with axes, got a 0-d tensor; reshape it to (1,)")
-    first = int(start) + (x.shape[at] if start < 0 else 0)
+    start, length = integer("narrow", "start", start, -_FAR), integer("narrow", "length", length, -_FAR)
+    first = start + (x.shape[at] if start < 0 else 0)
     if first < 0 or length < 0 or first + length > x.shape[at]:
         raise RangeError(f"narrow: expected a part of 0 to {x.shape[at]}, got start {start} and length {length}; shorten it")
-    return taken("narrow", x, (slice(None),) * at + (slice(first, first + int(length)),))
+    return taken("narrow", x, (slice(None),) * at + (slice(first, first + length),))
 
 
 def select(input: Any, dim: int, index: int) -> Tensor:
@@ -267,12 +271,12 @@ def select(input: Any, dim: int, index: int) -> Tensor:
     tensor([2, 4])
     """
     x = as_tensor(input)
-    at = axis_of("select", dim, x.ndim)
+    at, index = axis_of("select", dim, x.ndim), integer("select", "index", index, -_FAR)
     if not x.ndim or not -x.shape[at] <= index < x.shape[at]:
         raise RangeError(
             f"select: expected an index from {-x.shape[at] if x.ndim else 0} to {x.shape[at] - 1 if x.ndim else 0}, got {index}; check dim"
         )
-    return taken("select", x, (slice(None),) * at + (int(index),))
+    return taken("select", x, (slice(None),) * at + (index,))
 
 
 def taken(name: str, x: Tensor, key: tuple[Any, ...]) -> Tensor:
