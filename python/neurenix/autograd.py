@@ -18,7 +18,7 @@ from neurenix import anomaly, backend, window
 from neurenix._typing import Array
 from neurenix.backend import room
 from neurenix.errors import GraphError, InternalError, ShapeError
-from neurenix.layout import accumulate, copy, is_only_ours
+from neurenix.layout import accumulate, add_to, copy, is_only_ours, made
 from neurenix.recording import (
     _recording,
     enable_grad as enable_grad,
@@ -60,8 +60,8 @@ class Node:
     def _node(self) -> Node:
         return self
 
-    def pull(self, held: list[Array], keep: bool) -> list[tuple[Place, Array]]:
-        """Gradients of the inputs that want one, given the output's; the node is spent unless ``keep``. Only the rule holds that gradient."""
+    def pull(self, held: list[Array], keep: bool, is_added: bool) -> list[tuple[Place, Any]]:
+        """Gradients of the inputs that want one, given the output's, arrays unless all are added; the node is spent unless ``keep``."""
         if self.vjp is None:
             raise GraphError(
                 f"backward: expected the graph behind {self.op!r}, got one that was freed; pass retain_graph=True to the first call"
@@ -71,7 +71,9 @@ class Node:
                 raise GraphError(
                     f"backward: expected the input of {self.op!r} as it was, got one overwritten since; run the forward pass again"
                 )
-        seen, gradients = held[0] if anomaly.is_detecting() else None, self.vjp(held.pop())
+        seen, gradients = held[0] if anomaly.is_detecting() else None, self.vjp(held.pop())  # only the rule holds that one now
+        if not is_added or seen is not None:
+            gradients = [made(g) for g in gradients]
         if len(gradients) != len(self.inputs):
             raise InternalError(f"internal: the rule of {self.op!r} gave {len(gradients)} gradients for {len(self.inputs)} inputs")
         if seen is not None:
@@ -165,19 +167,19 @@ class _Sums:
         self.entries: dict[int, tuple[Place, Array, bool]] = {}
         self.queue: list[tuple[int, int]] = []
 
-    def add(self, t: Place, gradient: Array) -> None:
+    def add(self, t: Place, gradient: Any) -> None:
         t = t._node or t
         key = id(t)
         if key not in self.entries:
-            self.entries[key] = (t, gradient, False)
+            self.entries[key] = (t, made(gradient), False)
             if t._node is not None:
                 heapq.heappush(self.queue, (-t._node.order, key))
             return
         _, total, owned = self.entries[key]
-        self.entries[key] = (t, gradient, False)  # nothing of the sum is held here while it is looked at
+        self.entries[key] = (t, None, False)  # nothing of the sum is held here while it is looked at
         if not (owned or is_only_ours(total)):
             total = copy(total)
-        accumulate(total, gradient)
+        add_to(total, gradient)
         self.entries[key] = (t, total, True)
 
     def run(self, keep: bool, give: Callable[[Place, Array], None], spent: Callable[[tuple[Place, ...]], None] | None = None) -> None:
@@ -191,7 +193,7 @@ class _Sums:
                 raise InternalError("internal: a queued tensor lost its node")
             held, inputs = [gradient if t._grad_hooks is None else _seen(t, gradient)], t._node.inputs
             gradient = source = part = None
-            for source, part in t._node.pull(held, keep):
+            for source, part in t._node.pull(held, keep, give == self.add):
                 give(source, part)
             if spent is not None:
                 spent(inputs)

@@ -8,6 +8,8 @@ strides where both orders are the same bytes (C = 1 or H = W = 1).
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -103,6 +105,26 @@ def cast(x: Array, dtype: DTypeLike) -> Array:
     else:
         cast_into(y, x)
     return y
+
+
+class Addend:
+    """A gradient that one pass adds to another without making it: ``add`` says whether it could, to an array of that memory order."""
+
+    __slots__ = ("add", "dtype", "make", "shape")
+
+    def __init__(self, like: Array, make: Callable[[], Array], add: Callable[[Array], bool]) -> None:
+        self.shape, self.dtype, self.make, self.add = like.shape, like.dtype, make, add
+
+
+def made(gradient: Any) -> Any:
+    """A gradient as an array."""
+    return gradient.make() if isinstance(gradient, Addend) else gradient
+
+
+def add_to(total: Array, gradient: Any) -> None:
+    """Add a gradient to an array in place."""
+    if not (isinstance(gradient, Addend) and gradient.add(total)):
+        accumulate(total, made(gradient))
 
 
 def is_only_ours(x: Array) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import warnings
 from collections import defaultdict
 from collections.abc import Callable
@@ -19,7 +20,7 @@ import neurenix as nx
 from neurenix import _rust, data, labelling, ops, optim, random
 from neurenix.backend.kernel import KERNELS, Kernel
 from neurenix.nn import functional as F
-from neurenix.ops import _derived
+from neurenix.ops import _derived, norm
 
 LARGEST = 1 << 13  # bytes of an array that is kept
 OF_A_KIND = 4  # calls that are kept of those with the same ways, element types and missing arrays
@@ -169,6 +170,15 @@ def _pyramids(dtype: str) -> None:
             sum((y * y).sum() for y in averages[1:]).backward()
 
 
+def _pools(dtype: str) -> None:
+    """The pass that normalises takes maxima: of odd sizes that round up or not, kept or not, behind ReLU or not."""
+    for n, h, w, c in ((2, 5, 7, 3), (1, 4, 1, 2)):
+        x, (scale, shift) = numbers(n, h, w, c, dtype=dtype), numbers(2, 1, c, dtype=dtype, seed=1)
+        for relu, ceil, keeps in itertools.product((True, False), repeat=3):
+            size = ((h + ceil) // 2, (w + ceil) // 2)
+            norm.apply_pooled(x, norm.Sizes(n, h, w, c, 0), norm.Tables(scale, shift, scale, shift), relu, size, keeps)
+
+
 def _questions(dtype: str) -> None:
     x, y = (nx.Tensor(numbers(*SHAPE, dtype=dtype, seed=s)) for s in (1, 2))
     for name in ("eq", "ne", "lt", "le", "gt", "ge", "isclose", "logical_and", "logical_or", "logical_xor", "maximum", "minimum"):
@@ -216,7 +226,7 @@ def recorded() -> dict[str, list[list[Any]]]:
             warnings.simplefilter("ignore")
             _properties()
             for dtype in ("f4", "f8"):
-                for further in (_optimizers, _averages, _random, _long, _norms, _pyramids, _questions, _images):
+                for further in (_optimizers, _averages, _random, _long, _norms, _pools, _pyramids, _questions, _images):
                     further(dtype)
             for dtype in ("i8", "i4", "i1", "u1"):
                 _integers(dtype)

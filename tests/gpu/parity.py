@@ -42,8 +42,8 @@ _ROWS = {
         grid_sample_grid_backward grid_sample_map integer_binary integer_unary label_components layer_norm_backward
         layer_norm_backward_parameters layer_norm_forward likelihood_rows likelihood_rows_backward lion_step loss_elements
         loss_elements_backward loss_elements_sum loss_ratio loss_sum max_pool max_pool_backward max_pool_indices multi_margin_rows
-        multilabel_margin_rows nadam_step nonzero_rows norm_apply norm_backward_apply norm_backward_sums norm_backward_tables
-        norm_moments norm_running_tables norm_tables nuclear_norm prod_grad random_integers random_normal random_permutation
+        multilabel_margin_rows nadam_step nonzero_rows norm_apply norm_apply_pooled norm_backward_apply norm_backward_sums
+        norm_backward_tables norm_moments norm_running_tables norm_tables nuclear_norm prod_grad random_integers random_normal random_permutation
         random_poisson random_truncated_normal random_uniform resize rmsprop_step rprop_step scale_rows scan scatter_add_rows
         scatter_rows select sgd_step soft_cross_entropy_rows soft_cross_entropy_rows_backward softmax_grad softmax_rows sort_rows
         take take_map take_sum truth_into unpool unpool_add unpool_backward warp_points warp_sample watershed_flood""",
@@ -53,7 +53,7 @@ _ROWS = {
     PLATFORM: "binary ternary unary",
     CHECKSUM: "checksum",
     PACKED: "conv_pack",
-    GPU_ONLY: "conv_weight_gradient_fused convolve_fused",
+    GPU_ONLY: "conv_weight_gradient_fused convolve_fused max_pool_backward_add",
     CPU_ONLY: """conv_pack_pairs conv_weight_gradient_pairs convolve_pairs convolve_winograd layer_norm_backward_whole winograd_pack
         winograd_weight_gradient""",
 }

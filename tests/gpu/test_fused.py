@@ -7,9 +7,10 @@ import pytest
 from gpu.test_conv_tensor import arrays_of
 
 import neurenix as nx
-from neurenix import nn
+from neurenix import autograd, nn
 from neurenix.nn import functional as F
-from neurenix.ops.conv_chain import Norm, Unit, conv_chain
+from neurenix.ops._windows import Slide
+from neurenix.ops.conv_chain import Norm, Unit, conv_chain, halved_chain
 from neurenix.testing import assert_same_bits
 
 
@@ -120,6 +121,92 @@ def test_launches_of_a_run(card):
     assert "conv_weight_gradient" not in card.launched
 
 
+def results_halved(run, shape, units, dtype, keeps, ceil_mode):
+    x = leaf(shape, 50, dtype)
+    found = [t for t in run(x, units, ceil_mode=ceil_mode, keeps=keeps) if t is not None]
+    for i, t in enumerate(found):
+        t.backward(leaf(t.shape, 60 + i, dtype, wants=False), retain_graph=True)
+    leaves = [x, *(t for unit in units for t in unit.leaves if t is not None)]
+    return [t.detach().numpy() for t in (*found, *(t.grad for t in leaves))]
+
+
+def pooled_apart(x, units, *, ceil_mode, keeps):
+    y = one_by_one(x, units)
+    return y if keeps else None, F.max_pool2d(y, 2, ceil_mode=ceil_mode)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize(("keeps", "ceil_mode"), list(itertools.product((True, False), repeat=2)))
+@pytest.mark.parametrize("size", [(2, 2), (1, 5), (5, 1), (4, 6), (5, 9)])
+def test_the_pass_that_normalises_pools(door, size, keeps, ceil_mode, dtype):
+    if not ceil_mode and min(size) < 2:
+        return
+    found = []
+    for run in (halved_chain, pooled_apart):
+        del door.launched[:]
+        found.append(results_halved(run, (2, 8, *size), units_of([8, 12, 9], dtype), dtype, keeps, ceil_mode))
+        assert door.launched.count("max_pool") == (0 if run is halved_chain else 1)
+    for a, b in zip(*found, strict=True):
+        assert_same_bits(a, b)
+
+
+def test_a_sequential_pools_where_it_normalises(door):
+    found = []
+    for apart in (False, True):
+        nx.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(2, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 4, 1)).to("emulated")
+        if apart:
+            model[3].register_forward_hook(lambda *_: None)
+        del door.launched[:]
+        model(leaf((2, 2, 9, 8), 3, "f4", wants=False)).sum().backward()
+        assert ("norm_apply_pooled" in door.launched, "norm_apply" in door.launched) == (not apart, apart)
+        found.append([p.grad.numpy() for p in model.parameters()])
+    for a, b in zip(*found, strict=True):
+        assert_same_bits(a, b)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("size", [(2, 2), (7, 5), (8, 1), (1, 6)])
+def test_a_pools_gradient_is_added_to_the_maps(door, size, dtype, monkeypatch):
+    def found(ceil_mode):
+        x = leaf((2, *size, 5), 1, dtype)
+        t = x.permute(0, 3, 1, 2) * 1.0
+        y = F.max_pool2d(t, 2, ceil_mode=ceil_mode)
+        ends = [t * 2.0, y]
+        laid = [leaf((n, h, w, c), 2, dtype, wants=False).permute(0, 3, 1, 2) for n, c, h, w in (end.shape for end in ends)]
+        laid[0] = laid[0] * (laid[0] > 0)  # negative zeros become zeros where nothing is added
+        autograd.backward([(end, g._array) for end, g in zip(ends, laid, strict=True)])
+        return x.grad.numpy()
+
+    for ceil_mode in (True, False) if min(size) > 1 else (True,):
+        del door.launched[:]
+        got = found(ceil_mode)
+        assert (door.launched.count("max_pool_backward_add"), door.launched.count("max_pool_backward")) == (1, 0)
+        with monkeypatch.context() as patch:
+            patch.setattr(Slide, "halves", False)
+            assert_same_bits(got, found(ceil_mode))
+
+
+def test_whoever_asks_for_parts_gets_arrays(door):
+    x = leaf((2, 6, 4, 8), 0, "f4")
+
+    def both(t):
+        return (F.max_pool2d(t, 2) * 2.0).sum() + (t * t).sum()
+
+    def gradient(run):
+        x.grad = None
+        run(x.permute(0, 3, 1, 2) * 1.0).backward()
+        return x.grad.numpy()
+
+    want = gradient(both)
+    assert_same_bits(gradient(lambda t: nx.checkpoint(both, t)), want)
+    with nx.detect_anomaly():
+        assert_same_bits(gradient(both), want)
+    t = x.permute(0, 3, 1, 2) * 1.0
+    (g,) = nx.autograd.grad(both(t), t)
+    assert_same_bits(g.permute(0, 2, 3, 1).numpy(), want)
+
+
 def test_a_grouped_convolution_by_depth_keeps_its_own_kernel(door):
     assert_same([(1, 8, 5, 6)], [8, 8, 8], groups=8)
     assert "convolve_depthwise" in door.launched
@@ -183,7 +270,10 @@ def test_a_unet_trains_as_layer_by_layer(card, norm):
         for module in model.modules() if hooked else ():
             if isinstance(module, nn.Conv2d):
                 module.register_forward_hook(lambda *_: None)
-        model(leaf((1, 2, 8, 12), 3, "f4", wants=False)).sum().backward()
+        del card.launched[:]
+        model(leaf((1, 2, 9, 12), 3, "f4", wants=False)).sum().backward()
         found.append([p.grad.numpy() for p in model.parameters()])
+        pools = [card.launched.count(row) for row in ("norm_apply_pooled", "max_pool", "max_pool_backward_add", "max_pool_backward")]
+        assert pools == ([0, 2, 0, 2] if hooked else [2, 0, 2, 0] if norm == "batch" else [0, 2, 2, 0])
     for a, b in zip(*found, strict=True):
         assert_same_bits(a, b)

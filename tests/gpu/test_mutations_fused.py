@@ -8,8 +8,9 @@ from gpu import emulated
 from gpu.emulated import EmulatedModule, EmulatorError
 
 import neurenix as nx
+from neurenix import autograd
 from neurenix.backend import sources
-from neurenix.ops.conv_chain import Norm, Unit, conv_chain
+from neurenix.ops.conv_chain import Norm, Unit, conv_chain, halved_chain
 
 
 def image(*shape, seed=1):
@@ -37,6 +38,16 @@ def beside(device):
 def in_parts(device):
     """The gradient of the input is summed in parts."""
     return trained(device, [(1, 8, 3, 4), (1, 12, 3, 4)], [20, 180])
+
+
+def pooled(device):
+    """A map of odd sizes and its maxima, each with a gradient of its own; negative zeros and equal maxima among them."""
+    x, w = (nx.tensor(np.round(image(*shape))).to(device).requires_grad_() for shape in ((2, 8, 5, 7), (9, 8, 1, 1)))
+    y, below = halved_chain(x, [Unit(w, norm=Norm("batch"), activation="relu")], ceil_mode=True)
+    ends = [y * 2.0, below]  # the pool's gradient meets the map's, which lies as the map does
+    laid = [nx.tensor(image(n, h, w, c)).to(device).permute(0, 3, 1, 2) for n, c, h, w in (t.shape for t in ends)]
+    autograd.backward([(t, g._array) for t, g in zip(ends, laid, strict=True)])
+    return [t.detach().numpy() for t in (y, below, x.grad, w.grad)]
 
 
 # fault: capability, file, case, right, wrong
@@ -67,6 +78,15 @@ MUTATIONS = {
     "no barrier before moments": (80, "conv_fused_tensor", plain, "__syncthreads();  // the unit is written, and the product read", ""),
     "two maps' columns at one pitch": (80, "conv_fused_tensor", beside, "pitch = other ? size - split : split;", "pitch = split;"),
     "a half from its first column": (80, "conv_fused_tensor", beside, "second_y - chain.first_y : to", "second_y : to"),
+    "a window beyond the last row": (70, "norm", pooled, "below = 2 * spot.i + 1 < h", "below = true"),
+    "a window beyond the last column": (70, "norm", pooled, "beside = 2 * spot.j + 1 < w", "beside = true"),
+    "the last of equal values": (70, "norm", pooled, "if (value > best || value != value) best", "if (value >= best || value != value) best"),
+    "no ReLU before maxima": (70, "norm", pooled, "value = relu && value < 0 ? (element)0 : value;\n            if (y)", "if (y)"),
+    "rows of taps": (70, "norm", pooled, "place = k * (w > 1 ? 2 : 1) + l;", "place = k + 2 * l;"),
+    "maxima at another pitch": (70, "norm", pooled, "((spot.o * oh + spot.i) * ow + spot.j) * c", "((spot.o * oh + spot.i) * w + spot.j) * c"),
+    "a gradient of another tap": (70, "pooling", pooled, "tap[at] == spot.i % 2 * (w > 1 ? 2 : 1) + spot.j % 2", "tap[at] == spot.i % 2 + spot.j % 2"),
+    "a gradient in the place of the sum": (70, "pooling", pooled, "dx[n] = dx[n] + sum;", "dx[n] = sum;"),
+    "a gradient at the map's pitch": (70, "pooling", pooled, "((spot.o * oh + i) * ow + j) * inner", "((spot.o * oh + i) * w + j) * inner"),
     "parts of one map only": (80, "conv_fused_tensor", in_parts, "const bool beside = second_y && channel >= first_y;", "const bool beside = false;"),
 }  # fmt: skip
 CASES = sorted({(capability, case.__name__) for capability, _, case, *_ in MUTATIONS.values()})

@@ -7,10 +7,10 @@ from typing import Final, TypeGuard
 
 from neurenix import nn, ops
 from neurenix.autograd import is_grad_enabled
-from neurenix.checkpoint import note
+from neurenix.checkpoint import is_checkpointing, note
 from neurenix.errors import ArgumentError
 from neurenix.nn import functional
-from neurenix.nn.containers import reads_halves, run_in_turn
+from neurenix.nn.containers import reads_halves, run_and_halve, run_in_turn
 from neurenix.nn.module import Module
 from neurenix.ops.beside import beside
 from neurenix.ops.resize_like import resize_like
@@ -74,6 +74,17 @@ class Level(Module):
         """Give (N, out_channels, H, W); the channels of ``beside``, where it is given, follow those of ``x``."""
         out: Tensor = run_in_turn([self.first, self.second], x, beside)
         return out
+
+
+def gives_halves(block: Module) -> TypeGuard[Level]:
+    """Whether a block gives maxima with its map: where gradients are recorded, and it is no part that runs twice."""
+    return is_grad_enabled() and not is_checkpointing() and _is_plain(block)
+
+
+def with_halves(level: Level, x: Tensor) -> tuple[Tensor, Tensor]:
+    """What a plain level makes of ``x``, and 2x2 maxima of that, odd sizes rounded up."""
+    note(level)
+    return run_and_halve([level.first, level.second], x)
 
 
 def with_beside(block: Module, first: list[Tensor], second: Callable[[], Tensor], channels: int | None) -> Tensor:

@@ -10,7 +10,17 @@ from neurenix import nn
 from neurenix.checkpoint import is_checkpointing, segment
 from neurenix.errors import ArgumentError
 from neurenix.multiscale import _checks, _given_encoder
-from neurenix.multiscale._blocks import check_activation, check_norm, fitted, outputs, scaled_down, through, with_beside
+from neurenix.multiscale._blocks import (
+    check_activation,
+    check_norm,
+    fitted,
+    gives_halves,
+    outputs,
+    scaled_down,
+    through,
+    with_beside,
+    with_halves,
+)
 from neurenix.multiscale._memory import Memory
 from neurenix.multiscale.blur import MaxBlurPool
 from neurenix.multiscale.gates import AttentionGate
@@ -208,17 +218,27 @@ class UNet(Module):
             whole = is_checkpointing() and not self.encoder._has_segments()
             return _given_encoder.maps("UNet", self.encoder, segment(self.encoder, x) if whole else self.encoder(x), x)
         found: list[Tensor] = []
-        for i in range(len(self.features) + 1):
-            x = segment(self._encode, x, i)
+        below: Tensor | None = None  # maxima that a level gave with its map
+        for i, block in enumerate([*self.encoder, self.bottleneck]):
+            if self.downsample == "max" and block is not self.bottleneck and gives_halves(block):
+                x, below = with_halves(block, self._reduced(x, below, i))
+            else:
+                x, below = segment(self._encode, x, below, i), None
             found.append(x)
         return found
 
-    def _encode(self, x: Tensor, i: int) -> Tensor:
-        """One level of the encoder, or the bottleneck: halve what the level before gave, convolve."""
-        if i > 0:
-            x = half(x) if self.downsample == "max" else self.pools[i - 1](x)
-        out: Tensor = (self.encoder[i] if i < len(self.features) else self.bottleneck)(x)
+    def _encode(self, x: Tensor, below: Tensor | None, i: int) -> Tensor:
+        """One level of the encoder, or the bottleneck."""
+        out: Tensor = (self.encoder[i] if i < len(self.features) else self.bottleneck)(self._reduced(x, below, i))
         return out
+
+    def _reduced(self, x: Tensor, below: Tensor | None, i: int) -> Tensor:
+        """What a level of the encoder reads: half of what the level before gave."""
+        if i == 0:
+            return x
+        if below is None:
+            below = half(x) if self.downsample == "max" else self.pools[i - 1](x)
+        return below
 
     def _decode(self, maps: list[Any], size: tuple[int, int], i: int) -> Tensor:
         """One level of the decoder, of the coarser map and the skip, if any: up, to the skip's size, the skip before it, convolve."""

@@ -15,14 +15,16 @@ from neurenix.nn.conv import Conv2d
 from neurenix.nn.instance_norm import InstanceNorm2d
 from neurenix.nn.module import Module
 from neurenix.nn.norm import BatchNorm2d, GroupNorm
+from neurenix.nn.pooling import MaxPool2d
 from neurenix.nn.thresholds import Hardsigmoid, Hardswish, Hardtanh, ReLU6
 from neurenix.ops.activation import SELU_ALPHA, SELU_SCALE
-from neurenix.ops.conv_chain import Activation, Fusible, Norm, Unit, conv_chain, reads_two
+from neurenix.ops.conv_chain import Activation, Fusible, Norm, Unit, conv_chain, halved_chain, reads_two
 from neurenix.ops.elementwise import Unary
 from neurenix.tensor import Tensor
 
 Layer: TypeAlias = BatchNorm2d | InstanceNorm2d | GroupNorm
 _NORMS = (BatchNorm2d, InstanceNorm2d, GroupNorm)
+_TWO = (2, (2, 2), [2, 2])
 
 
 # What a GPU's convolutions apply, as their kernels take it. A sigmoid's result carries what it was made of, for losses: it stays apart.
@@ -87,7 +89,18 @@ def run(modules: Sequence[Module], x: Any, beside: Tensor | None = None) -> Any:
 
     The channels of ``beside``, where it is given, follow those of ``x``.
     """
-    i = 0
+    return _in_turn(modules, x, beside, False)[0]
+
+
+def run_and_halve(modules: Sequence[Module], x: Any, beside: Tensor | None = None) -> tuple[Any, Tensor]:
+    """:func:`run`, and 2x2 maxima of what it gives, odd sizes rounded up: in the same pass where the modules end in layers that allow it."""
+    y, below = _in_turn(modules, x, beside, True)
+    return y, ops.max_pool2d(y, 2, ceil_mode=True) if below is None else below
+
+
+def _in_turn(modules: Sequence[Module], x: Any, beside: Tensor | None, halved: bool) -> tuple[Any, Tensor | None]:
+    """What modules make of ``x``, and its maxima where these were asked for and the last layers took part."""
+    i, below = 0, None
     while i < len(modules):
         groups = _groups(modules[i:], _activations(x)) if isinstance(x, Tensor) and x.ndim == 4 else []
         if not groups:
@@ -96,12 +109,28 @@ def run(modules: Sequence[Module], x: Any, beside: Tensor | None = None) -> Any:
         if beside is not None and groups[0].conv.padding_mode != "zeros":
             x, beside = ops.cat([x, beside], 1), None
         x, padding = groups[0].conv._surround(x)
-        x, beside = conv_chain(x, [g.unit(padding if g is groups[0] else g.conv.padding) for g in groups], beside), None
+        units = [g.unit(padding if g is groups[0] else g.conv.padding) for g in groups]
+        i += sum(group.length for group in groups)
+        if halved and i == len(modules):
+            x, below = halved_chain(x, units, beside, ceil_mode=True)
+        elif i < len(modules) and _halves(modules[i]):
+            x, i = halved_chain(x, units, beside, ceil_mode=bool(cast(MaxPool2d, modules[i]).ceil_mode), keeps=False)[1], i + 1
+        else:
+            x = conv_chain(x, units, beside)
+        beside = None
         for group in groups:
             if group.norm is not None and not isinstance(group.norm, GroupNorm):
                 group.norm._count()
-        i += sum(group.length for group in groups)
-    return x
+    return x, below
+
+
+def _halves(module: Module) -> bool:
+    """Whether a module is a 2x2 max pool at stride 2 and nothing else."""
+    if not is_plain(module, (MaxPool2d,)):
+        return False
+    pool = cast(MaxPool2d, module)
+    twos = pool.kernel_size in _TWO and pool.stride in _TWO
+    return twos and pool.padding in (0, (0, 0)) and pool.dilation in (1, (1, 1)) and not pool.return_indices
 
 
 def _activations(x: Tensor) -> tuple[type[Module], ...]:

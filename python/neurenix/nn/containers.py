@@ -254,6 +254,11 @@ def run_in_turn(modules: Iterable[Module], x: Any, beside: Any = None) -> Any:
     return _chains.run(_flat(modules), x, beside)
 
 
+def run_and_halve(modules: Iterable[Module], x: Any, beside: Any = None) -> tuple[Any, Any]:
+    """What :func:`run_in_turn` gives, and 2x2 maxima of it, odd sizes rounded up: where gradients are recorded, in one pass."""
+    return _chains.run_and_halve(_flat(modules), x, beside)
+
+
 def reads_halves(modules: Iterable[Module], x: Any) -> bool:
     """Whether :func:`run_in_turn` reads ``x`` and a map like it beside it as they lie, and nothing is recorded."""
     return _chains.reads_halves(_flat(modules), x)

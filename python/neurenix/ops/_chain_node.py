@@ -129,6 +129,17 @@ class Unit(NamedTuple):
         return by_channel and self.weight.ndim == 4 and how is not None and how.fits(like, self.weight.shape[0])
 
 
+class Halving(NamedTuple):
+    """A 2x2 max pool at stride 2 behind a run."""
+
+    ceil: bool  # whether odd sizes round up
+    keeps: bool  # whether the map itself is wanted too
+
+    def size(self, s: Sizes) -> tuple[int, int]:
+        """Height and width of the maxima of a map."""
+        return (s.h + self.ceil) // 2, (s.w + self.ceil) // 2
+
+
 class _Map(NamedTuple):
     """A convolution's own output, and how it is read: normalised, then ReLU."""
 
@@ -140,6 +151,13 @@ class _Map(NamedTuple):
     def whole(self) -> Array:
         """What it is read as."""
         return norm.apply(self.raw, self.sizes, self.tables, self.relu)
+
+    def halved(self, halving: Halving | None) -> tuple[Array, tuple[Array, Array] | None]:
+        """The same, or the raw map in its place where it is not kept, with its maxima and their taps."""
+        if halving is None:
+            return self.whole(), None
+        y, pooled, tap = norm.apply_pooled(self.raw, self.sizes, self.tables, self.relu, halving.size(self.sizes), halving.keeps)
+        return self.raw if y is None else y, (pooled, tap)
 
 
 class _Needs(NamedTuple):
@@ -226,8 +244,12 @@ def _forward(source: Source, before: _Map | None, parts: Sequence[Tensor], unit:
     return _Link(unit, how, found.window, source, before, _Map(raw, sizes, tables, unit.relu), affine, needs)
 
 
-def record_run(parts: Sequence[Tensor], units: Sequence[Unit]) -> Tensor:
-    """Run units, each with a normalisation, on a map or on the two halves of its channels; one node remembers them."""
+def record_run(parts: Sequence[Tensor], units: Sequence[Unit], halving: Halving | None = None) -> tuple[Tensor, tuple[Array, Array] | None]:
+    """Run units, each with a normalisation, on a map or on the two halves of its channels; one node remembers them.
+
+    With ``halving`` the pass that normalises the last map also gives its maxima and their taps; where that map is not kept, the tensor
+    stands for it on the tape and has other values.
+    """
     links: list[_Link] = []
     source, given, before = source_of(parts), parts, None
     needs_x = any(t.requires_grad for t in parts)
@@ -246,7 +268,8 @@ def record_run(parts: Sequence[Tensor], units: Sequence[Unit]) -> Tensor:
         del g
         return [gradient for gradient, is_given in zip(_pulled(links, held), given_at, strict=True) if is_given]
 
-    return autograd.record("conv_chain", from_last(links[-1].after.whole()), tuple(t for t in inputs if t is not None), vjp)
+    whole, made = links[-1].after.halved(halving)
+    return autograd.record("conv_chain", from_last(whole), tuple(t for t in inputs if t is not None), vjp), made
 
 
 def conv_of_two(parts: Sequence[Tensor], unit: Unit) -> Tensor:

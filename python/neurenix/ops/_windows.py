@@ -52,6 +52,11 @@ class Slide(NamedTuple):
     dilation: tuple[int, ...]
     ceil: bool
 
+    @property
+    def halves(self) -> bool:
+        """Whether these are windows of 2x2 side by side."""
+        return (self.kernel, self.stride, self.low, self.high, self.dilation) == ((2, 2), (2, 2), (0, 0), (0, 0), (1, 1))
+
     def local(self) -> Rules | None:
         """Where the outputs of a pool over two axes come from."""
         if len(self.kernel) != 2:

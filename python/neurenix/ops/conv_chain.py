@@ -3,14 +3,14 @@
 Where nothing is recorded, and no autocast rounds what a convolution reads and gives, it applies the stored statistics' scale and shift and ReLU,
 on a GPU any common activation, to its sums before they are written, and reads two maps beside each other where they lie. Where gradients
 are recorded, a run is one node (:mod:`neurenix.ops._chain_node`): a convolution reads its predecessor's own output and normalises it on the
-way in, and nothing else is kept. Else the operations run one by one; on a GPU a convolution then reads two maps where they lie too. All
-give the same bits.
+way in, and nothing else is kept; the pass that normalises the last map also takes the maxima of a 2x2 max pool behind it. Else the
+operations run one by one; on a GPU a convolution then reads two maps where they lie too. All give the same bits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -20,15 +20,17 @@ from neurenix.errors import ShapeError
 from neurenix.layout import contiguous
 from neurenix.ops import activation
 from neurenix.ops._arguments import integer, integers
-from neurenix.ops._chain_node import Fusible as Fusible, Norm as Norm, Unit as Unit, conv_of_two, fitted, record_run, source_of
+from neurenix.ops._chain_node import Fusible as Fusible, Halving, Norm as Norm, Unit as Unit, conv_of_two, fitted, record_run, source_of
 from neurenix.ops._conv import Epilogue, Source, Window, by_winograd, cell, run, run_winograd, sides
 from neurenix.ops._conv_pairs import LANE, by_pairs
 from neurenix.ops._half import is_left_to_kernels, type_of
 from neurenix.ops.conv import Fit, conv2d
 from neurenix.ops.elementwise import NONE, Activation as Activation
 from neurenix.ops.parts import cat
+from neurenix.ops.pooling import halves
 from neurenix.tensor import Tensor, as_tensor
 
+HALVED: Final = 128  # channels from which on a CPU pools a map while it is normalised: no slower than in two passes
 Parts = tuple[Tensor, ...]  # a map, or two with a part of the channels each
 
 
@@ -149,6 +151,29 @@ def _alone(parts: Parts, unit: Unit) -> Tensor:
     return _one_by_one(parts, unit) if y is None else y
 
 
+def _chained(input: Any, units: Sequence[Unit], beside: Any, halving: Halving | None) -> tuple[Tensor, tuple[Array, Array] | None]:
+    """What units make of a map, and its maxima and their taps where the last pass gave them too."""
+    parts: Parts = (as_tensor(input),) if beside is None else (as_tensor(input), as_tensor(beside))
+    for x in parts:
+        if x.ndim != 4:
+            raise ShapeError(f"conv_chain: expected x (N, C, H, W), got shape {x.shape}; add the batch axis with x.unsqueeze(0)")
+    if len(parts) == 2 and not (units and _reads_both(parts, units[0])):
+        parts = (_joined(parts),)
+    i, made = 0, None
+    while i < len(units):
+        length = _run_length(parts, units[i:])
+        last = units[max(i + length, i + 1) - 1]
+        if length:
+            least = HALVED if type(parts[0]._array) is np.ndarray else 2
+            pools = i + length == len(units) and not callable(last.activation) and last.weight.shape[0] >= least
+            y, made = record_run(parts, units[i : i + length], halving if pools else None)
+        else:
+            y = _alone(parts, units[i])
+        i += max(length, 1)
+        parts = (last.activation(y) if length and callable(last.activation) else y,)
+    return _joined(parts), made
+
+
 def conv_chain(input: Any, units: Sequence[Unit], beside: Any = None) -> Tensor:
     """Run units of convolution, normalisation and activation on a map (N, C, H, W).
 
@@ -160,17 +185,15 @@ def conv_chain(input: Any, units: Sequence[Unit], beside: Any = None) -> Tensor:
     ShapeError, DTypeError, ArgumentError
         As the functions do.
     """
-    parts: Parts = (as_tensor(input),) if beside is None else (as_tensor(input), as_tensor(beside))
-    for x in parts:
-        if x.ndim != 4:
-            raise ShapeError(f"conv_chain: expected x (N, C, H, W), got shape {x.shape}; add the batch axis with x.unsqueeze(0)")
-    if len(parts) == 2 and not (units and _reads_both(parts, units[0])):
-        parts = (_joined(parts),)
-    i = 0
-    while i < len(units):
-        length = _run_length(parts, units[i:])
-        y = record_run(parts, units[i : i + length]) if length else _alone(parts, units[i])
-        i += max(length, 1)
-        last = units[i - 1].activation
-        parts = (last(y) if length and callable(last) else y,)
-    return _joined(parts)
+    return _chained(input, units, beside, None)[0]
+
+
+def halved_chain(
+    input: Any, units: Sequence[Unit], beside: Any = None, *, ceil_mode: bool = False, keeps: bool = True
+) -> tuple[Tensor | None, Tensor]:
+    """:func:`conv_chain`, and ``max_pool2d(., 2, ceil_mode=ceil_mode)`` of what it gives, in one pass where gradients are recorded.
+
+    The map itself is ``None`` unless ``keeps`` asks for it: it is then not written either.
+    """
+    y, made = _chained(input, units, beside, Halving(ceil_mode, keeps))
+    return y if keeps else None, halves(y, ceil_mode, made)

@@ -16,7 +16,7 @@ import numpy as np
 
 from neurenix import backend, layout
 from neurenix._typing import Array
-from neurenix.backend.kernel import Double, DoubleOut, Enum, In, InOut, Optional, Out, Real, Size, kernel
+from neurenix.backend.kernel import Double, DoubleOut, Enum, In, InOut, MaskOut, Optional, Out, Real, Size, kernel
 
 
 @kernel("floats")
@@ -65,6 +65,25 @@ def norm_running_tables(
 @kernel("floats")
 def norm_apply(y: Out, x: In, scale: In, shift: In, rows: Size, n: Size, pixels: Size, c: Size, relu: Enum) -> None:
     """y[n, p, c] = x[n, p, c] * scale[n, c] + shift[n, c], rounded once; max(0, .) if relu."""
+
+
+@kernel("floats")
+def norm_apply_pooled(
+    pooled: Out,
+    y: Optional[Out],
+    tap: MaskOut,
+    x: In,
+    scale: In,
+    shift: In,
+    n: Size,
+    h: Size,
+    w: Size,
+    c: Size,
+    oh: Size,
+    ow: Size,
+    relu: Enum,
+) -> None:
+    """As norm_apply with tables of one row; pooled and tap are what max_pool by 2x2 at stride 2 gives of y, which need not be kept."""
 
 
 @kernel("floats")
@@ -258,6 +277,14 @@ def apply(x: Array, s: Sizes, tables: Tables, relu: bool) -> Array:
     y = backend.new(x, x.shape)
     norm_apply(y, x, tables.scale, tables.shift, s.rows, s.n, s.pixels, s.c, relu)
     return y
+
+
+def apply_pooled(x: Array, s: Sizes, tables: Tables, relu: bool, size: tuple[int, int], keeps: bool) -> tuple[Array | None, Array, Array]:
+    """A buffer normalised as by :func:`apply`, ``None`` unless it is kept, its 2x2 maxima of a size at stride 2, and their taps."""
+    y = backend.new(x, x.shape) if keeps else None
+    pooled, tap = (backend.new(x, (s.n, *size, s.c), dtype) for dtype in (None, np.uint8))
+    norm_apply_pooled(pooled, y, tap, x, tables.scale, tables.shift, s.n, s.h, s.w, s.c, *size, relu)
+    return y, pooled, tap
 
 
 def backward_apply(g: Array, buffer: Array, s: Sizes, tables: Tables, slopes: Slopes, relu: bool) -> Array:

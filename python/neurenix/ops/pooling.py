@@ -9,9 +9,9 @@ import numpy as np
 
 from neurenix import autograd, backend
 from neurenix._typing import Array
-from neurenix.backend.kernel import In, Index, IndexOut, Mask, MaskOut, Optional, Out, Size, kernel
+from neurenix.backend.kernel import In, Index, IndexOut, InOut, Mask, MaskOut, Optional, Out, Size, kernel
 from neurenix.errors import ArgumentError
-from neurenix.layout import copy, copy_into
+from neurenix.layout import Addend, copy, copy_into
 from neurenix.ops._arguments import choice, floats, integer, spatial
 from neurenix.ops._axis import Host, Table, placed, sums
 from neurenix.ops._frame import Frame, frame
@@ -52,6 +52,11 @@ def max_pool_backward(
     """dx[o, r, s, c] = sum of the dy[o, i, j, c], (i, j) in order, whose tap is pixel (r, s)."""
 
 
+@kernel("floats", gpu_only=True)
+def max_pool_backward_add(dx: InOut, dy: In, tap: Mask, outer: Size, h: Size, w: Size, inner: Size, oh: Size, ow: Size) -> None:
+    """dx += what max_pool_backward gives for windows of 2x2 at stride 2."""
+
+
 def _map(x: Tensor, windows: list[Windows]) -> tuple[Frame, list[int]]:
     """The frame of ``x``, and the sizes that the kernels take, a missing row axis added."""
     f = frame(x._array, len(windows))
@@ -75,37 +80,65 @@ def _landing(g: Array, windows: list[Windows]) -> Array:
     return g
 
 
-def max_windows(op: str, x: Tensor, windows: list[Windows], indices: bool, local: Local | None = None) -> tuple[Tensor, Tensor | None]:
-    """Max pooling over given windows of one or two axes."""
+def _rule_of_taps(f: Frame, windows: list[Windows], tap: Array, rest: tuple[Any, ...], halves: bool) -> autograd.Vjp:
+    """The gradient where the maxima's taps are kept; on a GPU added to another in one pass where windows of 2x2 lie side by side."""
+    is_added = halves and f.last and bool(f.lead) and type(f.buffer) is not np.ndarray
+
+    def rule(g: Array) -> tuple[Any]:
+        dy = f.buffer_of(_landing(g, windows))
+
+        def make() -> Array:
+            dx = f.new(f.spatial)
+            max_pool_backward(dx, dy, tap, *rest)
+            return f.logical(dx)
+
+        def add(total: Array) -> bool:
+            dx, (h, w), (oh, ow) = total.transpose(0, 2, 3, 1), f.spatial, dy.shape[1:3]
+            if fits := bool(dx.flags.c_contiguous):
+                max_pool_backward_add(dx, dy, tap, f.outer, h, w, f.channels, oh, ow)
+            return fits
+
+        return (Addend(f.logical(f.buffer), make, add) if is_added else make(),)
+
+    return rule
+
+
+def max_windows(
+    op: str,
+    x: Tensor,
+    windows: list[Windows],
+    indices: bool,
+    local: Local | None = None,
+    halves: bool = False,
+    made: tuple[Array, Array] | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    """Max pooling over given windows of one or two axes.
+
+    ``halves`` says that they are those of 2x2 at stride 2; ``made`` are the maxima and their taps, where a pass has given them.
+    """
     f, sizes = _map(x, windows)
     device = backend.device_of(f.buffer)
     row, col = ([_WHOLE, *windows])[-2:]
     tables = (placed(row.table.reshape(-1), "int64", device), placed(col.table.reshape(-1), "int64", device))
-    rest = (*sizes, row.taps, col.taps, row.step, col.step)
+    rest = (*tables, *sizes, row.taps, col.taps, row.step, col.step)
     outputs = tuple(len(w.table) for w in windows)
-    y = f.new(outputs)
     recorded = autograd.is_grad_enabled() and x.requires_grad
+    y, tap = made or (f.new(outputs), None)
     if indices or (recorded and row.taps * col.taps > 256):
         index = f.new(outputs, np.int64)
-        max_pool_indices(y, index, f.buffer, *tables, *rest)
+        max_pool_indices(y, index, f.buffer, *rest)
 
         def from_index(g: Array) -> tuple[Array]:
             dx = f.new(f.spatial)
             unpool_add(dx, f.buffer_of(_landing(g, windows)), index, f.outer, sizes[4] * sizes[5], f.channels, sizes[1] * sizes[2])
             return (f.logical(dx),)
 
-        return autograd.record(op, f.logical(y), (x,), from_index, None if indices else local), Tensor._wrap(
-            f.logical(index)
-        ) if indices else None
-    tap = f.new(outputs, np.uint8) if recorded else None
-    max_pool(y, tap, f.buffer, *tables, *rest)
-
-    def from_tap(g: Array) -> tuple[Array]:
-        dx = f.new(f.spatial)
-        max_pool_backward(dx, f.buffer_of(_landing(g, windows)), tap, *tables, *rest)
-        return (f.logical(dx),)
-
-    return autograd.record(op, f.logical(y), (x,), from_tap, local), None
+        pooled = autograd.record(op, f.logical(y), (x,), from_index, None if indices else local)
+        return pooled, Tensor._wrap(f.logical(index)) if indices else None
+    if made is None:
+        tap = f.new(outputs, np.uint8) if recorded else None
+        max_pool(y, tap, f.buffer, *rest)
+    return autograd.record(op, f.logical(y), (x,), _rule_of_taps(f, windows, tap, rest, halves), local), None
 
 
 @lru_cache(maxsize=512)
@@ -130,7 +163,7 @@ def _max(op: str, n: int, x: Any, window: Slide, indices: bool) -> Any:
     whole = t.dtype.kind in "iu"
     t = spatial(op, t if whole else floats(op, t), n)
     windows = window.windows(op, t)
-    y, index = max_integers(t, windows, indices) if whole else max_windows(op, t, windows, indices, window.local)
+    y, index = max_integers(t, windows, indices) if whole else max_windows(op, t, windows, indices, window.local, window.halves)
     return (y, index) if indices else y
 
 
@@ -179,6 +212,14 @@ def max_pool2d(
     array([[4., 5.]], dtype=float32)
     """
     return _max("max_pool2d", 2, input, slide("max_pool2d", 2, kernel_size, stride, padding, dilation, ceil_mode), return_indices)
+
+
+def halves(x: Tensor, ceil_mode: bool, made: tuple[Array, Array] | None = None) -> Tensor:
+    """``max_pool2d(x, 2, ceil_mode=ceil_mode)``; ``made`` are its maxima and their taps, channels last, where a pass has given them."""
+    if made is None:
+        return max_pool2d(x, 2, ceil_mode=ceil_mode)  # type: ignore[no-any-return]
+    window = slide("max_pool2d", 2, 2, None, 0, 1, ceil_mode)
+    return max_windows("max_pool2d", x, window.windows("max_pool2d", x), False, window.local, True, made)[0]
 
 
 def max_pool1d(

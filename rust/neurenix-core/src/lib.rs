@@ -45,6 +45,7 @@ pub mod padding;
 pub mod poisson;
 pub mod pooling;
 mod pooling_backward;
+mod pooling_halves;
 mod pooling_rows;
 mod pooling_separable;
 mod pooling_sliding;

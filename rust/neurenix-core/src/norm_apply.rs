@@ -1,12 +1,16 @@
-//! The two passes of a normalisation that write a map: `x * scale + shift`, and the gradient of the input.
+//! The passes of a normalisation that write a map: `x * scale + shift`, alone or with 2x2 maxima of it, and the gradient of the input.
 
 use crate::error::{Result, expect_len};
 use crate::norm::{expect_tables, passed};
+use crate::pooling_halves::{expect_halves, maxima};
 use crate::simd::Float;
+use crate::threads::Shared;
 use crate::{levels, norm_planes, threads};
 
 /// Elements of one task.
 const RUN: usize = 1 << 14;
+/// Elements of a row that are pooled while the first cache has them.
+const PART: usize = 1 << 11;
 
 /// Elements that share a pass over tables: narrow rows are repeated until the loops over them are worth their start.
 fn repeats(c: usize, pixels: usize) -> usize {
@@ -83,11 +87,103 @@ pub fn apply<T: Float>(
     }
     let times = repeats(c, if rows == 1 { n * pixels } else { pixels });
     let (scale, shift, width) = (repeated(scale, c, times)?, repeated(shift, c, times)?, c * times);
-    let shared = threads::Shared::new(y);
+    let shared = Shared::new(y);
     over_runs(rows, n, pixels, c, |row, start, len| {
         let at = row * width..(row + 1) * width;
         // SAFETY: runs do not overlap.
         apply_run(unsafe { shared.slice(start, len) }, &x[start..start + len], &scale[at.clone()], &shift[at], relu != 0);
+    });
+    Ok(())
+}
+
+/// Sizes of a map whose rows are normalised in pairs, some columns at a time, and pooled while they are near.
+struct Pairs {
+    h: usize,
+    w: usize,
+    c: usize,
+    oh: usize,
+    ow: usize,
+    columns: usize,
+}
+
+impl Pairs {
+    /// Rows `2 i` and `2 i + 1` of an image from column `left` on; `held` has room for what is not kept in `y`.
+    fn part<T: Float>(
+        &self,
+        (image, i, left): (usize, usize, usize),
+        x: &[T],
+        tables: [&[T]; 2],
+        relu: bool,
+        y: Option<&Shared<T>>,
+        (pooled, tap): (&Shared<T>, &Shared<u8>),
+        held: &mut [T],
+    ) {
+        let &Self { h, w, c, oh, ow, columns } = self;
+        let (rows, count) = ((h - 2 * i).min(2), (w - left).min(columns));
+        let (mut room, mut both): (_, [&mut [T]; 2]) = (held.chunks_mut(columns * c), [&mut [], &mut []]);
+        for (k, to) in both.iter_mut().enumerate().take(rows) {
+            let (start, len) = (((image * h + 2 * i + k) * w + left) * c, count * c);
+            *to = match y {
+                // SAFETY: a task owns its pairs of rows, and asks for each part of a row once.
+                Some(y) => unsafe { y.slice(start, len) },
+                None => &mut room.next().unwrap_or_default()[..len],
+            };
+            apply_run(to, &x[start..start + len], tables[0], tables[1], relu);
+        }
+        let (first, last) = (left / 2, ow.min((left + count).div_ceil(2)));
+        if i < oh && first < last {
+            let (from, len) = (((image * oh + i) * ow + first) * c, (last - first) * c);
+            // SAFETY: outputs belong to the task that has their rows.
+            let (pooled, tap) = unsafe { (pooled.slice(from, len), tap.slice(from, len)) };
+            let down = if rows > 1 { w.min(2) } else { 0 };
+            maxima(pooled, tap, [&*both[0], &*both[rows - 1]], down as i32, count, c);
+        }
+    }
+}
+
+/// As [`apply`] with tables of one row; `pooled` and `tap` are what [`crate::pooling::max_pool`] by 2x2 at stride 2 gives of `y`, which
+/// need not be kept. An odd row or column makes an output of its own where `oh` and `ow` have one for it.
+///
+/// # Errors
+/// [`crate::error::Error::Shape`] for sizes that do not fit.
+pub fn apply_pooled<T: Float>(
+    pooled: &mut [T],
+    y: Option<&mut [T]>,
+    tap: &mut [u8],
+    x: &[T],
+    scale: &[T],
+    shift: &[T],
+    n: usize,
+    h: usize,
+    w: usize,
+    c: usize,
+    oh: usize,
+    ow: usize,
+    relu: usize,
+) -> Result {
+    expect_halves((h, w), (oh, ow))?;
+    expect_len("norm x", x.len(), &[n, h, w, c])?;
+    expect_len("norm y", y.as_ref().map_or(x.len(), |y| y.len()), &[n, h, w, c])?;
+    expect_len("norm pooled", pooled.len(), &[n, oh, ow, c])?;
+    expect_len("norm tap", tap.len(), &[n, oh, ow, c])?;
+    expect_tables(1, n, c, &[("scale", scale.len()), ("shift", shift.len())])?;
+    if x.is_empty() {
+        return Ok(());
+    }
+    let times = repeats(c, n * h * w);
+    let (scale, shift) = (repeated(scale, c, times)?, repeated(shift, c, times)?);
+    let pairs = Pairs { h, w, c, oh, ow, columns: (PART / c).max(2).next_multiple_of(2).min(w.next_multiple_of(2)) };
+    let (high, room) = (h.div_ceil(2), if y.is_some() { 0 } else { 2 * pairs.columns * c });
+    let step = (RUN / (2 * w * c)).max(1);
+    let (pooled, tap, y) = (Shared::new(pooled), Shared::new(tap), y.map(Shared::new));
+    threads::parallel((n * high).div_ceil(step), step.min(n * high) * 2 * w * c, |task| {
+        let mut held = vec![T::ZERO; room];
+        for pair in task * step..(task * step + step).min(n * high) {
+            for left in (0..w).step_by(pairs.columns) {
+                let at = (pair / high, pair % high, left);
+                pairs.part(at, x, [&scale, &shift], relu != 0, y.as_ref(), (&pooled, &tap), &mut held);
+            }
+        }
     });
     Ok(())
 }
@@ -144,7 +240,7 @@ pub fn backward_apply<T: Float>(
     };
     let wide =
         [repeated(a, c, times)?, repeated(b, c, times)?, repeated(d, c, times)?, repeated(scale, c, times)?, repeated(shift, c, times)?];
-    let shared = threads::Shared::new(dx);
+    let shared = Shared::new(dx);
     let run = if relu == 0 { backward_run::<T, false> } else { backward_run::<T, true> };
     over_runs(rows, n, pixels, c, |row, start, len| {
         let tables = wide.each_ref().map(|t| &t[row * width..(row + 1) * width]);

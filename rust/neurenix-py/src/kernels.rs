@@ -276,6 +276,7 @@ kernels! {
     norm_tables<floats>(scale: Out, shift: Out, mean: DoubleOut, rstd: DoubleOut, running_mean: Optional<InOut>, running_var: Optional<InOut>, moment_mean: Double, moment_square: Double, weight: Optional<In>, bias: Optional<In>, n: Size, c: Size, pixels: Size, groups: Size, eps: Real, momentum: Real) = norm_tables::from_moments;
     norm_running_tables<floats>(scale: Out, shift: Out, mean: DoubleOut, rstd: DoubleOut, running_mean: In, running_var: In, weight: Optional<In>, bias: Optional<In>, c: Size, eps: Real) = norm_tables::from_running;
     norm_apply<floats>(y: Out, x: In, scale: In, shift: In, rows: Size, n: Size, pixels: Size, c: Size, relu: Enum) = norm_apply::apply;
+    norm_apply_pooled<floats>(pooled: Out, y: Optional<Out>, tap: MaskOut, x: In, scale: In, shift: In, n: Size, h: Size, w: Size, c: Size, oh: Size, ow: Size, relu: Enum) = norm_apply::apply_pooled;
     norm_backward_sums<floats>(g: In, x: In, sum_g: DoubleOut, sum_gx: DoubleOut, mean: Double, scale: In, shift: In, rows: Size, n: Size, h: Size, w: Size, c: Size, relu: Enum) = norm::backward_sums;
     norm_backward_tables<floats>(a: Out, b: Out, d: Out, dweight: Optional<Out>, dbias: Optional<Out>, sum_g: Optional<Double>, sum_gx: Optional<Double>, mean: Double, rstd: Double, weight: Optional<In>, n: Size, c: Size, pixels: Size, groups: Size, training: Enum) = norm_tables::backward;
     norm_backward_apply<floats>(dx: Out, g: In, x: In, a: In, b: In, d: In, scale: In, shift: In, rows: Size, n: Size, pixels: Size, c: Size, relu: Enum) = norm_apply::backward_apply;

@@ -7,6 +7,7 @@
 // launch norm_tables: threads n * c + c
 // launch norm_running_tables: threads c
 // launch norm_apply: threads n * pixels * c
+// launch norm_apply_pooled: threads n * (h / 2) * (w / 2) * c
 // launch norm_backward_sums: let units = h / 4 * (w / 4) / 8; doubles 2 * n * units * c; threads n * units * c;
 //     then norm_backward_merged; blocks n * (c / 8)
 // launch norm_backward_tables: threads n * c + c
@@ -125,6 +126,35 @@ KERNEL NX_NAME(norm_apply)(element* y, const element* x, const element* scale, c
         int64 row = (rows == 1 ? 0 : i / (pixels * c)) * c + i % c;
         element value = mul_add(x[i], scale[row], shift[row]);
         y[i] = relu && value < 0 ? (element)0 : value;
+    }
+}
+
+// A thread takes the window of an output, or what an odd size leaves beside the last: each pixel is read and written once.
+KERNEL NX_NAME(norm_apply_pooled)(element* pooled, element* y, unsigned char* tap, const element* x, const element* scale,
+                                  const element* shift, int64 n, int64 h, int64 w, int64 c, int64 oh, int64 ow, int64 relu) {
+    const int64 high = (h + 1) / 2, wide = (w + 1) / 2, count = n * high * wide * c;
+    for (EACH(at, count)) {
+        const Spot spot(at, count, high, wide, c);
+        const element factor = scale[spot.c], addend = shift[spot.c];
+        const int64 first = ((spot.o * h + 2 * spot.i) * w + 2 * spot.j) * c + spot.c;
+        const bool below = 2 * spot.i + 1 < h, beside = 2 * spot.j + 1 < w;
+        element best = -Traits<element>::infinity();
+        int place = 0;
+#pragma unroll
+        for (int number = 0; number < 4; number++) {
+            const int k = number / 2, l = number % 2;
+            if ((k && !below) || (l && !beside)) continue;
+            const int64 pixel = first + (k * w + l) * c;
+            element value = mul_add(x[pixel], factor, addend);
+            value = relu && value < 0 ? (element)0 : value;
+            if (y) y[pixel] = value;
+            if (value > best || value != value) best = value, place = k * (w > 1 ? 2 : 1) + l;
+        }
+        if (spot.i < oh && spot.j < ow) {
+            const int64 output = ((spot.o * oh + spot.i) * ow + spot.j) * c + spot.c;
+            pooled[output] = best;
+            tap[output] = (unsigned char)place;
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 // launch max_pool: threads outer * oh * ow * inner
 // launch max_pool_indices: threads outer * oh * ow * inner
 // launch max_pool_backward: threads outer * h * w * inner
+// launch max_pool_backward_add: threads outer * h * w * inner
 #include "common.cuh"
 
 #ifdef NX_FLOATS
@@ -75,6 +76,17 @@ KERNEL NX_NAME(max_pool_backward)(element* dx, const element* dy, const unsigned
             }
         }
         dx[n] = sum;
+    }
+}
+
+KERNEL NX_NAME(max_pool_backward_add)(element* dx, const element* dy, const unsigned char* tap, int64 outer, int64 h, int64 w, int64 inner,
+                                      int64 oh, int64 ow) {
+    for (EACH(n, outer * h * w * inner)) {
+        const Spot spot(n, outer * h * w * inner, h, w, inner);
+        const int64 i = spot.i / 2, j = spot.j / 2, at = ((spot.o * oh + i) * ow + j) * inner + spot.c;
+        element sum = 0;
+        if (i < oh && j < ow && tap[at] == spot.i % 2 * (w > 1 ? 2 : 1) + spot.j % 2) sum += dy[at];
+        dx[n] = dx[n] + sum;
     }
 }
 #endif
