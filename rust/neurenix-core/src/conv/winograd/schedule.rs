@@ -216,9 +216,7 @@ impl<T: Float> Job<'_, T> {
                 let (patches, sums) = memory.split_at_mut(room);
                 for first in (task * run..end).step_by(together) {
                     let group = first..end.min(first + together);
-                    // Behind a run's last group comes that of the task which this thread is likely to take.
-                    let after = if group.end < end { group.end } else { tiles.min((task + threads) * run) };
-                    let next = after..tiles.min(after + together);
+                    let next = group.end..tiles.min(group.end + together); // a thread is likely to take the next task too
                     self.group(group.clone(), next, weights, patches, sums);
                     // SAFETY: this task wrote all outputs of its groups.
                     unsafe { self.moments(task * run, group, 0..self.panels.outputs) };
