@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sized
+from pathlib import Path
 from typing import Any, Generic, TextIO, TypeVar
 
 from neurenix.optional import has, load
@@ -75,7 +77,22 @@ class Progress(Generic[T]):
         rest = 0.0 if not total or not done else seconds / done * (total - done)
         to_go = [] if rest < 1 else [f"about {_rough(rest)} to go"]
         parts = [f"{self.name} {count}", *([self._text] if self._text else []), f"{seconds:.0f} s", *to_go]
-        print(", ".join(parts), file=self.stream, flush=True)
+        say(", ".join(parts), self.stream)
+
+
+def say(text: str, stream: TextIO | None = None) -> None:
+    """Write a line to standard error, or to a stream; work goes on where that is not possible, as on a full disk.
+
+    Standard error is then let go: what could not be written would be tried again when the process ends, and change its status.
+    """
+    stream = sys.stderr if stream is None else stream
+    if stream is None:  # closed before the process began
+        return
+    try:
+        print(text, file=stream, flush=True)
+    except OSError:
+        if stream is sys.stderr:
+            sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for the rest of the process
 
 
 def _rough(seconds: float) -> str:

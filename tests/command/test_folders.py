@@ -202,6 +202,11 @@ def test_images_of_other_channels_are_named(folders: Folders, capsys: pytest.Cap
         ([np.zeros((8, 8), np.uint8)], Task("binary")),
         ([np.eye(8, dtype=bool)], Task("binary")),
         ([np.eye(8, dtype=np.uint8) * 255, np.zeros((8, 8), np.uint8)], Task("binary")),
+        (
+            [np.eye(8, dtype=np.uint8) * 255, np.eye(8, dtype=bool), np.zeros((8, 8), np.uint8)],
+            Task("binary"),
+        ),  # as two programs write them
+        ([np.eye(8, dtype=np.uint8), np.eye(8, dtype=np.uint8) * 2], Task("classes", 3)),
         ([np.arange(64).reshape(8, 8) // 16] * 4, Task("classes", 4)),  # each one region, the same in all masks
         ([np.arange(64).reshape(8, 8) // n for n in (12, 14, 16, 18)], Task("instances")),  # each one region, now more, now fewer
         ([np.kron(np.eye(4), np.ones((2, 2))).astype(np.uint8) * 3, np.ones((8, 8), np.uint8)], Task("classes", 4)),

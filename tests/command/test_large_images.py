@@ -277,6 +277,17 @@ def test_images_are_never_written_over(model: Path, slide: Path, tmp_path: Path,
     assert slide.read_bytes() == before and np.array_equal(np.load(slide.with_suffix(".npy")) * 255, mask(model))
 
 
+@pytest.mark.parametrize("where", ["/dev/full", "&-"])
+def test_messages_that_cannot_be_written_end_nothing(where: str, model: Path, slide: Path, tmp_path: Path) -> None:
+    """A log on a full disk, or none: masks are made, and standard output has nothing but the result."""
+    words = [sys.executable, "-m", "neurenix", "predict", str(model), str(slide.parent), "--out", str(tmp_path / "out"), "--json"]
+    (slide.parent / "broken.png").write_bytes(b"no image")
+    done = subprocess.run(["sh", "-c", f'"$@" --skip-errors 2>{where}', "sh", *words], stdout=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert json.loads(done.stdout) == {"out": str(tmp_path / "out"), "written": 1, "waiting": 0, "failed": ["broken.png"], "doubtful": []}
+    assert np.array_equal(png.decode((tmp_path / "out" / "one 1.png").read_bytes())[0], mask(model))
+
+
 def test_what_is_no_model_and_what_is_no_folder(model: Path, slide: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", str(slide), str(model), "--out", str(tmp_path / "out")]) == 1
     said = capsys.readouterr().err

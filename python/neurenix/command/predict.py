@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -26,7 +25,7 @@ from neurenix.images.opening import FORMATS, require
 from neurenix.images.source import Metadata
 from neurenix.inference import computed, evaluating
 from neurenix.parallel import Ranks
-from neurenix.progress import Progress
+from neurenix.progress import Progress, say
 from neurenix.slides import Part, Settings, predict_file
 from neurenix.slides.job import check_percentiles, prepared, work_folder
 from neurenix.slides.outputs import Output
@@ -275,16 +274,16 @@ def _failed(path: Path, error: NeurenixError, given: argparse.Namespace, failed:
     if given.on_error == "stop" or not isinstance(error, FileError | ShapeError | DTypeError):  # others are not the image's fault
         raise error
     failed.append(path.name)
-    print(f"left out: {said(error)}", file=sys.stderr)
+    say(f"left out: {said(error)}")
 
 
 def _told(given: argparse.Namespace, states: list[str], failed: list[str], doubtful: list[str]) -> tuple[int, dict[str, Any]]:
     counts = {state: states.count(state) for state in ("written", "there", "part done", "pass done", "stopped")}
     waiting = counts["part done"] + counts["pass done"]
     if counts["stopped"]:
-        print(f"stopped before the end; {how_to_go_on(given)}", file=sys.stderr)
+        say(f"stopped before the end; {how_to_go_on(given)}")
     if counts["pass done"]:
-        print("the next pass needs all parts of this one; run the same command with --resume when they are done", file=sys.stderr)
+        say("the next pass needs all parts of this one; run the same command with --resume when they are done")
     if not given.json:
         others = f", {waiting} wait for other parts" if waiting else ""
         left = f", {len(failed)} images left out" if failed else ""

@@ -22,6 +22,7 @@ Array = np.ndarray[Any, Any]
 Kind = Literal["binary", "classes", "instances"]
 _FEW: Final = 20  # numbers of classes stay below it unless the files say otherwise
 _SEVERAL: Final = 3
+_TRUTHS: Final = frozenset({0, 1, 255})  # of masks of which some hold 0 and 1, others 0 and 255
 _TORN: Final = 3  # regions of an object's number at most, where most objects are one
 _BORDER: Final = (1.0, 1.0, 4.0)  # weights of background, object and border, which is rare
 
@@ -95,8 +96,9 @@ def numbers_of(path: Path, page: int) -> Array:
 def recognise(masks: Iterable[Array], asked: str = "auto") -> Task:
     """Tell from all masks of a folder whether they hold two values, numbers of classes or numbers of objects.
 
-    Two values are a binary mask. Else numbers are those of objects where there are more than classes have, or where nearly every one of
-    them is one connected region, there are many, and they are not the same in nearly all of several masks, as those of organs are.
+    Two values are a binary mask, also 0 and 1 in one file and 0 and 255 in another. Else numbers are those of objects where there are more
+    than classes have, or where nearly every one of them is one connected region, there are many, and they are not the same in nearly all
+    of several masks, as those of organs are.
 
     Raises
     ------
@@ -106,16 +108,18 @@ def recognise(masks: Iterable[Array], asked: str = "auto") -> Task:
     values: set[int] = set()
     sets: Counter[bytes] = Counter()
     regions = objects = count = 0
+    several = False  # whether any mask holds more than 0 and another value
     for count, mask in enumerate(masks, 1):  # noqa: B007 - the number of the last one
         seen = np.unique(mask)
         values.update(seen.tolist())
         sets[seen.tobytes()] += 1
         objects += int((seen > 0).sum())
+        several |= int((seen > 0).sum()) > 1
         regions += int(connected_components(mask.astype(np.int64)).max())
     most = max(values, default=0)
     if not values - {0}:
         tell("no mask holds anything but 0: a model that is trained on them finds nothing", ranks())
-    if len(values - {0}) <= 1:
+    if len(values - {0}) <= 1 or (not several and values <= _TRUTHS):
         return Task("binary")
     alike = count >= _SEVERAL and max(sets.values()) >= 0.8 * count
     if most >= _FEW and regions > _TORN * objects and asked == "auto":

@@ -6,7 +6,6 @@ import argparse
 import hashlib
 import io
 import os
-import sys
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -17,7 +16,7 @@ import neurenix as nx
 from neurenix.command.config import settings
 from neurenix.data import ImageMaskFolder
 from neurenix.parallel import Ranks, ranks
-from neurenix.progress import Progress
+from neurenix.progress import Progress, say
 
 T = TypeVar("T")
 _OWN: Final = ("images", "masks", "out", "device")  # may differ between ranks
@@ -35,7 +34,7 @@ def set_threads(given: int | None, here: Ranks) -> None:
 def tell(text: str, here: Ranks) -> None:
     """Say something once, whatever the number of ranks."""
     if here.rank == 0:
-        print(text, file=sys.stderr)
+        say(text)
 
 
 def watched(items: Collection[T], name: str, here: Ranks) -> Progress[T]:

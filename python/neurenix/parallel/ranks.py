@@ -19,6 +19,7 @@ import numpy as np
 
 from neurenix import cuda
 from neurenix.errors import BackendUnavailableError, StateError
+from neurenix.progress import say
 from neurenix.system import allotted_threads
 
 T = TypeVar("T")
@@ -102,7 +103,7 @@ class Ranks:
         >>> nx.parallel.ranks().end("no images left", status=2)
         2
         """
-        print(text, file=sys.stderr)
+        say(text)
         return status
 
     def leave(self, status: int) -> int:
@@ -251,7 +252,7 @@ class MpiRanks(Ranks):
         """Tell why this process cannot go on, and end the others; the status to leave with."""
         if self.rank:
             time.sleep(_PATIENCE)
-        print(f"rank {self.rank} of {self.size} ({platform.node()}): {text}", file=sys.stderr, flush=True)
+        say(f"rank {self.rank} of {self.size} ({platform.node()}): {text}")
         self.comm.Abort(status)
         return status
 
