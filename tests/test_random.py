@@ -91,13 +91,13 @@ def test_requires_grad():
 def test_errors():
     with pytest.raises(ArgumentError, match=r"manual_seed: expected an integer of 64 bits, got True"):
         nx.manual_seed(True)
-    with pytest.raises(ArgumentError, match=r"set_state: expected \(seed, call\)"):
+    with pytest.raises(ArgumentError, match=r"set_rng_state: expected \(seed, call\)"):
         nx.set_rng_state(3)  # type: ignore[arg-type]
-    with pytest.raises(ArgumentError, match=r"set_state: expected two integers"):
+    with pytest.raises(ArgumentError, match=r"set_rng_state: expected two integers"):
         nx.set_rng_state((-1, 0))
     with pytest.raises(ShapeError, match=r"rand: expected sizes"):
         nx.rand(-1)
-    with pytest.raises(DTypeError, match=r"uniform: expected float32 or float64"):
+    with pytest.raises(DTypeError, match=r"rand: expected float32 or float64"):
         nx.rand(3, dtype="int32")
     with pytest.raises(ArgumentError, match=r"randint: expected integers low < high"):
         nx.randint(3, 3, (1,))

@@ -188,7 +188,7 @@ def test_indices_of_devices(fake):
     assert to_gpu("cuda").device == "cuda:0"
     with says("expected one of the 2 devices of this machine, got 'cuda:7'; use cuda:0, cuda:1"):
         to_gpu("cuda:7")
-    with pytest.raises(ArgumentError, match="device: expected"):
+    with pytest.raises(ArgumentError, match="to: expected"):
         to_gpu("cuda:one")
 
 

@@ -167,6 +167,10 @@ def test_errors_of_methods_without_a_function_name_the_method(expression: str) -
         ("nx.roll(X, 1.5)", "ArgumentError: roll: expected each shift as an integer, got 1.5;"),
         ("X.sum_to_size(1, 1.5)", "ArgumentError: sum_to_size: expected each size as an integer, got 1.5;"),
         ("nx.tensordot(X, nx.zeros(5))", "ShapeError: tensordot: expected dims from 0 to 1, got 2 for (1, 3, 8, 8) and (5,);"),
+        ("nx.quantile(X, 'text')", "ArgumentError: quantile: expected numbers or equally long nested lists, got str"),
+        ("nx.bernoulli(X, 'text')", "ArgumentError: bernoulli: expected numbers or equally long nested lists, got str"),
+        ("nx.repeat_interleave(X, 'text')", "ShapeError: repeat_interleave: expected 1 or 192 whole numbers of at least 0, got ['text'];"),
+        ("nx.nan_to_num(X, 'text')", "ArgumentError: nan_to_num: expected nan as a number, got 'text';"),
         ("X.type_as('text')", "DTypeError: type_as: expected float16, float32"),
     ],
 )

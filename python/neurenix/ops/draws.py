@@ -49,7 +49,7 @@ def bernoulli(input: Any, p: float | None = None) -> Tensor:
     (tensor([0., 1.]), 1000.0)
     """
     x = as_tensor(input).detach()
-    chances = as_floats("bernoulli", x) if p is None else broadcast_to(Tensor(np.array(p, np.float32), device=x.device), x.shape)
+    chances = as_floats("bernoulli", x) if p is None else broadcast_to(Tensor(p, dtype=np.float32, device=x.device), x.shape)
     if not all_of(logical_and(ge(chances, 0), le(chances, 1))).item():
         raise RangeError("bernoulli: expected probabilities from 0 to 1, got others; apply sigmoid to logits")
     return cast(lt(_uniform(chances), chances), x.dtype)

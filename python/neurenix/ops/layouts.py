@@ -286,7 +286,7 @@ def repeat_interleave(input: Any, repeats: Any, dim: int | None = None, *, outpu
     at = axis_of("repeat_interleave", 0 if dim is None else dim, x.ndim)
     n = x.shape[at]
     counts = repeats.numpy().ravel() if isinstance(repeats, Tensor) else np.asarray(repeats).ravel()
-    if counts.size not in (1, n) or (counts < 0).any() or counts.dtype.kind not in "iu":
+    if counts.dtype.kind not in "iu" or counts.size not in (1, n) or (counts < 0).any():
         raise ShapeError(f"repeat_interleave: expected 1 or {n} whole numbers of at least 0, got {counts.tolist()}; give one a slice")
     places = np.repeat(np.arange(n), np.broadcast_to(counts, n))
     if output_size is not None and places.size != output_size:

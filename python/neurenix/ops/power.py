@@ -171,6 +171,9 @@ def nan_to_num(input: Any, nan: float | None = 0.0, posinf: float | None = None,
     >>> nx.nan_to_num(nx.tensor([1.0, float("nan"), float("inf")]), posinf=255)
     tensor([  1.,   0., 255.])
     """
+    for name, value in (("nan", nan), ("posinf", posinf), ("neginf", neginf)):
+        if isinstance(value, str):
+            raise ArgumentError(f"nan_to_num: expected {name} as a number, got {value!r}; pass e.g. {name}=0.0")
     x = as_tensor(input)
     if x.dtype.kind != "f":
         return x

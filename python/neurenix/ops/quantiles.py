@@ -66,7 +66,7 @@ def nanquantile(input: Any, q: Any, dim: int | None = None, keepdim: bool = Fals
 
 
 def _shares(name: str, q: Any, x: Tensor) -> Tensor:
-    shares = q if isinstance(q, Tensor) else Tensor(np.asarray(q, x.dtype), device=x.device)
+    shares = q if isinstance(q, Tensor) else Tensor(q, dtype=x.dtype, device=x.device)
     if shares.dtype != x.dtype:
         raise DTypeError(f"{name}: expected q of type {x.dtype}, got {shares.dtype}; convert it with .to({x.dtype})")
     if shares.ndim > 1:
