@@ -44,12 +44,14 @@ struct Holders {
     __device__ __forceinline__ Holders(const int64* window, const element* weights) : first(window[0]), count(window[1]), weight(weights + window[0]) {}
 };
 
-// What one grid's gradients `dy` (bh, bw, inner) of a map send to a pixel.
+// What one grid's gradients `dy` (bh, bw, inner) of a map send to a pixel: mostly one bin's, so that loops written out only take registers.
 __device__ __forceinline__ element bins_sum(const element* dy, Holders rows, Holders cols, int64 bw, int64 inner) {
     const element* from = dy + (rows.first * bw + cols.first) * inner;
     element sum = 0;
+#pragma unroll 1
     for (int64 j = 0; j < cols.count; j++) {
         element held = rows.weight[0] * from[j * inner];
+#pragma unroll 1
         for (int64 i = 1; i < rows.count; i++) held = mul_add(rows.weight[i], from[(i * bw + j) * inner], held);
         sum = j ? mul_add(cols.weight[j], held, sum) : cols.weight[0] * held;
     }
