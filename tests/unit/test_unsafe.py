@@ -12,7 +12,7 @@ import pytest
 RUST = Path(__file__).resolve().parents[2] / "rust"
 ALLOWED = {
     "vectors": "simd/mod simd/avx2 simd/avx512 simd/neon simd/pairs simd/portable",
-    "pools of memory and threads": "blocks ranges team threads",
+    "pools of memory and threads": "blocks place ranges team threads",
     "strided arrays": "view layout streaming",
     "micro-kernels": """adaptive_pooling conv/* matmul norm norm_planes layer_norm layer_norm_backward softmax turning reduce resize_rows resize_thin
         elementwise/mod machine""",

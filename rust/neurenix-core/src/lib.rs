@@ -6,6 +6,7 @@
 pub mod blocks;
 pub mod error;
 pub mod machine;
+mod place;
 pub mod planning;
 mod ranges;
 pub mod simd;

@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::place::{self, Place};
+
 /// How long a thread looks for what it waits for before it sleeps: a core that has fallen asleep needs longer than that to wake up,
 /// and an operation follows another within some tens of microseconds.
 const AWAKE: Duration = Duration::from_micros(50);
@@ -33,7 +35,8 @@ unsafe impl Send for Open {}
 #[derive(Default)]
 struct State {
     open: Vec<Open>,
-    threads: usize,
+    /// Where each helper sleeps.
+    places: Vec<Place>,
     /// Helpers that sleep.
     asleep: usize,
     /// Callers that sleep until their region is empty.
@@ -89,17 +92,19 @@ impl Team {
 
     fn open(&'static self, region: *const Region<'static>, helpers: usize) {
         let mut state = self.state();
-        while state.threads < helpers {
-            let name = format!("neurenix-{}", state.threads);
-            let number = state.threads;
-            if std::thread::Builder::new().name(name).spawn(move || self.work(number)).is_err() {
+        while state.places.len() < helpers {
+            let number = state.places.len();
+            if std::thread::Builder::new().name(format!("neurenix-{number}")).spawn(move || self.work(number)).is_err() {
                 break; // the others, and the caller, do it alone
             }
-            state.threads += 1;
+            state.places.push(Place::default());
         }
         state.open.push(Open { region, room: helpers });
         self.regions.fetch_add(1, Ordering::Release);
         let wake = state.asleep.min(helpers);
+        if wake > 0 {
+            place::make_way(&mut state.places);
+        }
         drop(state);
         (0..wake).for_each(|_| self.opened.notify_one());
     }
@@ -107,7 +112,7 @@ impl Team {
     /// A helper's life.
     fn work(&self, number: usize) {
         loop {
-            let region = self.entered();
+            let region = self.entered(number);
             // SAFETY: this thread is inside, so the caller waits for it.
             let (share, failed) = unsafe { ((*region).share, &(*region).failed) };
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| share(number))) {
@@ -123,7 +128,7 @@ impl Team {
     }
 
     /// Waits for a region with room, and enters it.
-    fn entered(&self) -> *const Region<'static> {
+    fn entered(&self, number: usize) -> *const Region<'static> {
         loop {
             let mut state = self.state();
             if let Some(open) = state.open.iter_mut().find(|open| open.room > 0) {
@@ -139,7 +144,9 @@ impl Team {
                 let mut state = self.state();
                 while !is_new() {
                     state.asleep += 1;
+                    state.places[number].leave();
                     state = self.opened.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    state.places[number].come_back();
                     state.asleep -= 1;
                 }
             }
