@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit status."""
     top = parser()
     given = top.parse_args(argv)
-    warnings.formatwarning = _warned
+    before, warnings.formatwarning = warnings.formatwarning, _warned
     try:
         given = config.complete(given, top, argv)
         return _run(given.run, given)
@@ -74,6 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return end(f"neurenix {given.command}: expected a folder, got the file {error.filename}; pass another --out", 1)
     except OSError as error:
         return end(f"neurenix {given.command}: {error.strerror or error}: {error.filename or ''}", AGAIN if error.errno in FULL else 1)
+    finally:
+        warnings.formatwarning = before
 
 
 def _warned(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:  # noqa: ARG001

@@ -6,6 +6,7 @@ of them see in :mod:`neurenix.parallel.shared`.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -32,7 +33,7 @@ def added(left: Vector, right: Vector) -> Vector:
     return left
 
 
-class Joining:
+class Joining(ABC):
     """The vectors of one step; what a transport does with the sums of the others is its own.
 
     Parameters
@@ -73,22 +74,22 @@ class Joining:
         """Whether all that this rank's shards have of a vector is added."""
         return [node for node, _ in self.stacks[number]] == self.own
 
+    @abstractmethod
     def pass_on(self, number: int) -> None:
         """Let other ranks have what this one's shards have of a vector."""
-        raise NotImplementedError
 
+    @abstractmethod
     def look(self) -> None:
         """See what other ranks have done."""
-        raise NotImplementedError
 
+    @abstractmethod
     def is_done(self) -> bool:
         """Whether all sums are here and nothing of this rank's is needed any more."""
-        raise NotImplementedError
 
-    def refuse(self) -> None:
+    def refuse(self) -> None:  # noqa: B027 - not every transport has something to end
         """End a step that all ranks refuse at the same place: what is under way must not meet the next one's."""
 
-    def drop(self) -> None:
+    def drop(self) -> None:  # noqa: B027 - as above
         """End a step that failed here."""
 
     def wait(self) -> list[Vector]:
