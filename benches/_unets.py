@@ -107,8 +107,18 @@ def torchs(case: Case, twin: Any, side: str) -> Run:
 def torch_sides(case: Case) -> list[str]:
     """Names of PyTorch's ways."""
     plain = [f"PyTorch{kind}{memory}" for kind in ("", " compiled") for memory in ("", ", channels last")]
-    half = [f"PyTorch{kind} {HALF}, channels last" for kind in ("", " compiled")] * case.train
+    half = [f"PyTorch{kind} {HALF}, channels last" for kind in ("", " compiled")] * (case.train and torch_has_half())
     return [side for side in plain + half if takes_part(side, case)]
+
+
+def torch_has_half() -> bool:
+    """Whether PyTorch's convolutions have bfloat16 on this processor; where they do not, a step takes it minutes."""
+    import torch
+
+    has = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if not has:
+        print(f"  left out: PyTorch {HALF}: this processor has none", flush=True)
+    return has
 
 
 def takes_part(side: str, case: Case) -> bool:
