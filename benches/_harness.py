@@ -54,11 +54,8 @@ def machine() -> dict[str, Any]:
     """The machine, the code's commit, and the two limits that figures are to be read against."""
     from neurenix import _rust
 
-    model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "?"
-    )
     return {
-        "processor": model,
+        "processor": processor(),
         "level": _rust.level(),
         "threads": _rust.num_threads(),
         "python": platform.python_version(),
@@ -68,6 +65,14 @@ def machine() -> dict[str, Any]:
         "fma_gflops": round(_rust.fma_peak(), 1),
         "copy_gbs": round(_rust.copy_bandwidth(), 1),
     }
+
+
+def processor() -> str:
+    """Its name, and the family that tells generations of one name apart."""
+    lines = (line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines())
+    about = {key.strip(): value.strip() for key, _, value in lines}
+    family = f", family {about['cpu family']}" if "cpu family" in about else ""
+    return about.get("model name", "?") + family
 
 
 def commit() -> str:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from _goals import OF_COPY, OURS, Found, Results, is_float32, named, over, reached, rows_of, together
+from _goals import GOALS, OF_COPY, OURS, Found, Results, is_float32, named, over, reached, rows_of, together
 from _harness import HERE, RESULTS
 
 PAGE = HERE.parent / "docs" / "performance.md"
@@ -82,6 +82,22 @@ def goals(entries: dict[str, dict[str, Any]]) -> str:
         between = "" if entry["low"] == entry["high"] else f"{short(float(entry['low']))} to {short(float(entry['high']))}"
         lines.append([work, measured, between, goal, verdict, entry.get("beside", "")])
     return table(lines)
+
+
+def elsewhere(history: list[dict[str, Any]]) -> str:
+    """Every goal on the processors of earlier runs, each by its last whole run; nothing where there was but one."""
+    kind = lambda line: (line["processor"], line["level"].removesuffix("_bf16"))  # noqa: E731
+    last = {kind(line): line for line in history if len(line["goals"]) == len(GOALS)}
+    last.pop(kind(history[-1]), None)
+    if not last:
+        return ""
+    heads = [f"{name}, {level}, FMA {line['fma_gflops']:.0f} GFLOP/s; {line['commit']}" for (name, level), line in last.items()]
+    lines = [["work", "goal", *heads]]
+    for work, entry in history[-1]["goals"].items():
+        found = [line["goals"].get(work, {}) for line in last.values()]
+        cells = [short(float(f["value"])) + ("" if f["met"] else ", **short**") if "value" in f else "–" for f in found]
+        lines.append([work, f"{entry['goal']:g}{'' if entry['unit'] == 'x' else ' ' + entry['unit']}", *cells])
+    return "## Goals on other processors\n\nThe last run on each, so of older commits.\n\n" + table(lines)
 
 
 def sides(rows: list[dict[str, Any]]) -> str:
@@ -180,6 +196,7 @@ def text(results: Results, history: list[dict[str, Any]]) -> str:
     parts = [
         HEAD + where(last),
         "## Goals\n\n" + goals(last["goals"]) + "\n![Ratios and goals](pictures/performance_ratios.svg)\n",
+        elsewhere(history),
         unets(results),
         layers(results),
         bound_by_memory(results),
