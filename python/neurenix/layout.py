@@ -112,8 +112,8 @@ class Addend:
 
     __slots__ = ("add", "dtype", "make", "shape")
 
-    def __init__(self, like: Array, make: Callable[[], Array], add: Callable[[Array], bool]) -> None:
-        self.shape, self.dtype, self.make, self.add = like.shape, like.dtype, make, add
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], make: Callable[[], Array], add: Callable[[Array], bool]) -> None:
+        self.shape, self.dtype, self.make, self.add = shape, dtype, make, add
 
 
 def made(gradient: Any) -> Any:

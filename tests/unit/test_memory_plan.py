@@ -9,6 +9,8 @@ import pytest
 import neurenix as nx
 from neurenix.errors import ArgumentError, OutOfMemoryError, ShapeError
 from neurenix.multiscale import PyramidNetwork, UNet
+from neurenix.nn import functional as F
+from neurenix.ops.adaptive_pooling import pyramid_averages2d
 
 pytestmark = pytest.mark.alone
 
@@ -142,6 +144,40 @@ def test_maps_are_let_go_once_backward_has_used_them():
     gradients = sum(p.grad._array.nbytes for p in model.parameters())
     assert nx.memory_stats()["live"] <= before - 64 * 64 * 8 * 4 + 2 * gradients
     assert all(np.array_equal(a, b.numpy()) for a, b in zip(values, model.get_features(), strict=True))
+
+
+RULES = {  # by name, and the bytes that a rule keeps for each output: a byte counts taps, eight count pixels
+    "max pool": (lambda x: F.max_pool2d(x, 5, 1, 2), 1),
+    "max pool with indices": (lambda x: F.max_pool2d(x, 2, return_indices=True)[0], 8),
+    "max pool of volumes": (lambda x: F.max_pool3d(x.reshape(1, 2, 4, 64, 64), (1, 2, 2)), 3),
+    "average pool": (lambda x: F.avg_pool2d(x, 2), 0),
+    "averages of a pyramid": (lambda x: pyramid_averages2d(x, [1, 2, 3])[2], 0),
+    "bilinear": (lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"), 0),
+    "nearest": (lambda x: F.interpolate(x, scale_factor=2), 0),
+    "sampling at a fixed grid": (lambda x: F.grid_sample(x, nx.zeros(1, 8, 8, 2)), 0),
+}
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_rules_that_read_no_map_let_it_go(last):
+    values = np.ones((1, 64, 64, 8), np.float32).transpose(0, 3, 1, 2)
+    leaf = nx.tensor(values if last else np.ascontiguousarray(values), requires_grad=True)
+    for name, (run, kept) in RULES.items():
+        run(leaf)  # tables are kept
+        before = nx.memory_stats()["live"]
+        x = leaf * 2
+        y = run(x)
+        del x
+        assert nx.memory_stats()["live"] - before <= y._array.nbytes + kept * y._array.size + 4096, name
+        y.sum().backward()
+        leaf.grad = None
+
+
+def test_a_plan_counts_the_places_of_pools_and_not_their_maps():
+    unit = 8 * 128 * 128 * 4
+    pools = [nx.nn.MaxPool2d(5, 1, 2) for _ in range(8)]
+    plan = nx.nn.Sequential(nx.nn.Conv2d(8, 8, 1), *pools).memory_plan((1, 8, 128, 128), training=True)
+    assert plan.arrays <= 7 * unit  # eight times a quarter, and the maps and gradients of one pool
 
 
 @pytest.fixture

@@ -24,6 +24,10 @@ class Frame(NamedTuple):
         """The product of the leading sizes."""
         return math.prod(self.lead)
 
+    def without_map(self) -> Frame:
+        """The same frame with an empty buffer, for a rule that reads no map: that is free once nobody else has it."""
+        return self._replace(buffer=backend.new(self.buffer, (0,)))
+
     def new(self, spatial: tuple[int, ...], dtype: DTypeLike | None = None) -> Array:
         """A new buffer of this order with other spatial sizes."""
         return backend.new(self.buffer, self.lead + spatial + ((self.channels,) if self.last else ()), dtype)

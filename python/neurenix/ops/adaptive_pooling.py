@@ -187,6 +187,7 @@ def pyramid_averages2d(input: Any, output_sizes: Sequence[Any]) -> list[Tensor]:
     t = _grids(f.spatial, grids)
     sizes = (len(grids), f.outer, *f.spatial, f.channels)
     average_bins(y, f.buffer, *_placed(f, t.windows, t.weight, t.divisor, t.bins), *sizes)
+    f = f.without_map()
 
     def vjp(gradients: Sequence[Array | None]) -> tuple[Array]:
         return (_pulled(f, grids, gradients),)

@@ -98,7 +98,7 @@ def _rule_of_taps(f: Frame, windows: list[Windows], tap: Array, rest: tuple[Any,
                 max_pool_backward_add(dx, dy, tap, f.outer, h, w, f.channels, oh, ow)
             return fits
 
-        return (Addend(f.logical(f.buffer), make, add) if is_added else make(),)
+        return (Addend((*f.lead, f.channels, *f.spatial), g.dtype, make, add) if is_added else make(),)
 
     return rule
 
@@ -127,6 +127,7 @@ def max_windows(
     if indices or (recorded and row.taps * col.taps > 256):
         index = f.new(outputs, np.int64)
         max_pool_indices(y, index, f.buffer, *rest)
+        f = f.without_map()
 
         def from_index(g: Array) -> tuple[Array]:
             dx = f.new(f.spatial)
@@ -138,6 +139,7 @@ def max_windows(
     if made is None:
         tap = f.new(outputs, np.uint8) if recorded else None
         max_pool(y, tap, f.buffer, *rest)
+    f = f.without_map()
     return autograd.record(op, f.logical(y), (x,), _rule_of_taps(f, windows, tap, rest, halves), local), None
 
 

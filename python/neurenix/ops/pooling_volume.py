@@ -60,7 +60,7 @@ def _seen(x: Tensor, before: _Order, after: _Order, shape: tuple[int, ...]) -> T
 
 def _max_volume(op: str, x: Tensor, windows: list[Windows], indices: bool) -> tuple[Tensor, Tensor | None]:
     """Max pooling over windows of three axes: over each plane, then over depth. Of equal values the first is taken in both."""
-    f = frame(x._array, 3)
+    f = frame(x._array, 3).without_map()
     volume = _Order(f.buffer_of, f.logical)
     (d, h, w), (od, oh, ow) = f.spatial, (len(axis.table) for axis in windows)
     columns, pooled = (f.outer, d, oh * ow, f.channels), (*f.lead, od, oh, ow, *((f.channels,) if f.last else ()))

@@ -66,6 +66,7 @@ def apply_tables(op: str, x: Tensor, tables: Sequence[Table], divisors: Sequence
     """Every spatial axis through its table, then divided; the gradient goes through the transposed tables."""
     f = frame(x._array, len(tables))
     y = _passes(f, tables, divisors)
+    f = f.without_map()
 
     def vjp(g: Array) -> tuple[Array]:
         outputs = tuple(len(t.start) - 1 for t in tables)
@@ -122,6 +123,7 @@ def take_nearest(op: str, x: Tensor, index: Sequence[Host], local: Local) -> Ten
 
     f = frame(x._array, len(index))
     y = take_axes(f, index, 0)
+    f = f.without_map()
 
     def vjp(g: Array) -> tuple[Array]:
         back = [picks(i).transposed(f.spatial[a]) for a, i in enumerate(index)]

@@ -126,6 +126,7 @@ def grid_sample(input: Any, grid: Any, mode: str = "bilinear", padding_mode: str
     y = f.new(points)
     grid_sample_map(y, f.buffer, where, *sizes)
     needs = x.requires_grad, grid.requires_grad
+    f = f if needs[1] else f.without_map()
 
     def vjp(g: Array) -> tuple[Array | None, Array | None]:
         dy, dx, dgrid = f.buffer_of(g), None, None

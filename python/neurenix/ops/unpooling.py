@@ -120,6 +120,7 @@ def _unpool(op: str, n: int, input: Any, indices: Any, kernel_size: Any, stride:
     y = f.new(out)
     sizes = (f.outer, math.prod(f.spatial), f.channels, math.prod(out))
     unpool(y, f.buffer, index, *sizes)
+    f = f.without_map()
 
     def vjp(g: Array) -> tuple[Array]:
         dx = f.new(f.spatial)
