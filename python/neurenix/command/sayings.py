@@ -10,7 +10,6 @@ _INSTEAD: Final = tuple(
     (re.compile(text), words)
     for text, words in (
         (r"pass mask_type='classes' and colors=\[.*?\], whose order numbers the classes", "save the number of its class in each pixel"),
-        (r"add it to colors, or save masks", "save masks"),
         (r"pass mask_type='binary', threshold=0\.5 for probabilities", "save 0 and 1"),
         (
             r"pass mask_type='classes' for numbers of classes, mask_type='instances' for numbers of objects, or threshold= for shades of grey",
