@@ -56,9 +56,8 @@ def test_the_same_pixels_in_wider_types_train_the_same_model(folders: Folders, t
         words = [str(tmp_path / f"run {kind}" / "best.nx"), str(wide[0])]
         assert main(["predict", *words, "--out", str(tmp_path / kind), "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["doubtful"] == []
-        assert (
-            main(["predict", str(tmp_path / "run" / "best.nx"), str(folders[0]), "--out", str(tmp_path / "plain"), "--probabilities"]) == 0
-        )
+        words = [str(tmp_path / "run" / "best.nx"), str(folders[0]), "--probabilities", "--overwrite"]
+        assert main(["predict", *words, "--out", str(tmp_path / "plain")]) == 0
         for path in folders[0].iterdir():
             assert (tmp_path / kind / path.name).read_bytes() == (tmp_path / "plain" / path.name).read_bytes()
 
@@ -85,7 +84,7 @@ def test_an_image_of_another_depth_is_doubted_and_scale_mends_it(
     assert main(["predict", model, str(folders[0]), "--out", str(tmp_path / "right"), "--tile", tile, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["doubtful"] == []
     for images, most in ((deep[0], 65535), (wide[0], 2147483647)):
-        words = ["predict", model, str(images), "--tile", tile]
+        words = ["predict", model, str(images), "--tile", tile, "--overwrite"]
         assert main([*words, "--out", str(tmp_path / "dark"), "--json"]) == 0
         said = capsys.readouterr()
         assert json.loads(said.out)["doubtful"] == [f"{i}.npy" for i in range(4)]

@@ -168,7 +168,7 @@ def test_a_damaged_image_is_named(folders: tuple[Path, Path], tmp_path: Path, ca
     common = ["predict", str(tmp_path / "run" / "best.nx"), str(images), "--out", str(tmp_path / "found")]
     assert main(common) == 1
     assert "3.png" in capsys.readouterr().err
-    assert main([*common, "--skip-errors"]) == 1
+    assert main([*common, "--skip-errors", "--resume"]) == 1
     said = capsys.readouterr()
     assert "3.png" in said.err
     assert "got nan in nan.npy at channel, row, column [0, 0, 0]" in said.err
@@ -259,12 +259,15 @@ def test_dry_runs_say_what_would_be_done_and_write_nothing(
 
     (folders[0] / "large.png").write_bytes(png.encode(np.zeros((70, 90), np.uint8)))
     predict = ["predict", model, images, "--out", str(out), "--tile", "80"]
-    assert said(*predict) == {"out": str(out), "images": 7, "there": 0, "tiled": 1, "whole": 6, "failed": []}
+    assert said(*predict) == {"out": str(out), "images": 7, "there": 0, "tiled": 1, "whole": 6, "removed": 0, "failed": []}
     assert not out.exists()
     assert main([*predict[:2], str(folders[0] / "3.png"), *predict[3:]]) == 0
     assert said(*predict, "--resume")["there"] == 1
-    assert said(*predict, "--part", "2/2")["images"] == 3
+    assert said(*predict, "--overwrite")["removed"] == 1
+    assert main([*predict, "--dry-run"]) == 1
     assert [p.name for p in out.iterdir()] == ["3.png"]
+    (out / "3.png").unlink()
+    assert said(*predict, "--part", "2/2")["images"] == 3
     (folders[0] / "large.png").write_bytes(b"no picture")
     assert main([*predict, "--dry-run"]) == 1
     assert main([*predict, "--dry-run", "--on-error", "skip"]) == 1

@@ -313,4 +313,4 @@ def test_eval_refuses_pixels_that_are_no_numbers(tmp_path: Path, capsys: pytest.
 def test_two_images_that_want_one_name(model: Path, slide: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.save(slide.with_suffix(".npy"), IMAGE)
     assert predict(model, slide.parent, tmp_path / "out") == 1
-    assert "expected images of different names, got one 1.npy and one 1.png" in capsys.readouterr().err
+    assert "expected images of different names, got one 1.npy and one 1.png, whose files would both be one 1.png" in capsys.readouterr().err

@@ -6,15 +6,17 @@ import csv
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from neurenix.errors import FileError
 from neurenix.images.opening import ENDINGS
 from neurenix.images.placing import put
+
+_NAMED: Final = 5  # so many files in a message
 
 
 def write_text(path: Path, text: str) -> None:
@@ -53,6 +55,12 @@ def images_in(path: Path) -> list[Path]:
         help = "check the path" if within is None else f"pass one of the folders in it, such as {within}"
         raise FileError(f"expected an image or a folder of images, got {str(path)!r} with none ({', '.join(ENDINGS)}); {help}")
     return found
+
+
+def listed(paths: Sequence[Path]) -> str:
+    """Files by name, the first few of many."""
+    more = len(paths) - _NAMED
+    return ", ".join(p.name for p in paths[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def provenance() -> dict[str, str]:

@@ -6,6 +6,7 @@ import argparse
 import os
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -13,7 +14,7 @@ import numpy as np
 
 import neurenix as nx
 from neurenix.command.brightness import Doubts
-from neurenix.command.files import images_in
+from neurenix.command.files import images_in, listed
 from neurenix.command.sayings import said
 from neurenix.command.stopping import asked_to_stop, interrupted_by_signals
 from neurenix.command.tasks import Task
@@ -22,6 +23,7 @@ from neurenix.command.writing import write
 from neurenix.errors import ArgumentError, DTypeError, FileError, NeurenixError, ShapeError
 from neurenix.images import count_images, open_image
 from neurenix.images.opening import FORMATS, require
+from neurenix.images.placing import remove
 from neurenix.images.source import Metadata
 from neurenix.inference import computed, evaluating
 from neurenix.parallel import Ranks
@@ -56,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--format", choices=FORMATS, default="png", help="of masks (png)")
     parser.add_argument("--resume", action="store_true", help="leave out what is there, go on with images that are not done")
+    parser.add_argument("--overwrite", action="store_true", help="remove files of the same names first; without, no file is replaced")
     parser.add_argument(
         "--part", default="1/1", metavar="I/N", help="one of N array jobs: every Nth image, or an Nth of few images' tiles (1/1)"
     )
@@ -181,14 +184,24 @@ def _run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
         if given.tile is not None:
             raise ArgumentError("predict: expected --memory or --tile, got both; leave one out")
     require(given.format, given.out)
+    if given.overwrite and (given.resume or given.join):
+        raise ArgumentError("predict: expected --overwrite without --resume and --join, got both; leave one out")
     failed: list[str] = []
     items = _items(given, failed)
     spread = part if len(items) < part.of else Part()  # few images: every part does some tiles of each
     mine = items if spread == part else items[part.number - 1 :: part.of]
+    old = _in_the_way(model, mine, given, spread)
+    if old and not given.overwrite:
+        raise FileError(
+            f"predict: expected names that are free, got {listed(old)} in {given.out}, which would be lost; "
+            "pass --resume to leave them and do the rest, --overwrite to replace them, or another --out"
+        )
     if given.dry_run:
-        return _would(model, mine, given, failed)
+        return _would(model, mine, given, failed, len(old))
     states: list[str] = []
     with asked_to_stop() as seen:
+        for path in old:  # all of them now: should this stop, --resume leaves out nothing but new ones
+            remove(path)
         for item in Progress(mine, "image"):
             try:
                 states.append("stopped" if seen else _predict(model, task, item, given, spread, lambda: bool(seen), doubts))
@@ -199,7 +212,17 @@ def _run(given: argparse.Namespace) -> tuple[int, dict[str, Any]]:
     return _told(given, states, failed, doubts.names)
 
 
-def _would(model: nx.nn.Module, items: list[Item], given: argparse.Namespace, failed: list[str]) -> tuple[int, dict[str, Any]]:
+def _in_the_way(model: nx.nn.Module, items: list[Item], given: argparse.Namespace, part: Part) -> list[Path]:
+    """Files that are there and that this command would make; of images that all parts share the first part makes those of small ones."""
+    found: list[Path] = []
+    for item in [] if given.resume or given.join else items:
+        there = [path for path in item.outputs.values() if path.exists()]
+        with suppress(NeurenixError):  # which is told when the image's turn comes
+            found += there if there and (part.number == 1 or _is_tiled(model, item, given)) else []
+    return found
+
+
+def _would(model: nx.nn.Module, items: list[Item], given: argparse.Namespace, failed: list[str], old: int) -> tuple[int, dict[str, Any]]:
     """Say what would be done."""
     counts = {"there": 0, "tiled": 0, "whole": 0}
     for item in Progress(items, "reading images", patient=True):
@@ -209,10 +232,11 @@ def _would(model: nx.nn.Module, items: list[Item], given: argparse.Namespace, fa
             _failed(item.path, error, given, failed)
     if not given.json:
         left = f", {len(failed)} would be left out" if failed else ""
+        left += f"; {old} files would be removed first" if old else ""
         print(
             f"{counts['whole']} images would be predicted whole, {counts['tiled']} in tiles, to {given.out}; {counts['there']} are there{left}"
         )
-    return int(bool(failed)), {"out": str(given.out), "images": len(items), **counts, "failed": failed}
+    return int(bool(failed)), {"out": str(given.out), "images": len(items), **counts, "removed": old, "failed": failed}
 
 
 def _is_there(item: Item, given: argparse.Namespace) -> bool:
@@ -242,10 +266,10 @@ def _items(given: argparse.Namespace, failed: list[str]) -> list[Item]:
             continue
         for number in range(count):
             outputs = _outputs(given, path.stem if count == 1 else f"{path.stem}_{number:04d}")
-            first = next(iter(outputs.values()))
-            if first in taken:
-                raise FileError(f"predict: expected images of different names, got {taken[first].name} and {path.name}; rename one")
-            taken[first] = path
+            if twice := [p for p in outputs.values() if p in taken]:
+                names = f"{taken[twice[0]].name} and {path.name}, whose files would both be {twice[0].name}"
+                raise FileError(f"predict: expected images of different names, got {names}; rename one")
+            taken |= dict.fromkeys(outputs.values(), path)
             if over := [p for p in outputs.values() if os.path.realpath(p) in inputs]:
                 raise FileError(
                     f"predict: expected --out that is not the images' folder, got {given.out}: {over[0].name} is an image there; pass another"
@@ -280,10 +304,11 @@ def _failed(path: Path, error: NeurenixError, given: argparse.Namespace, failed:
 def _told(given: argparse.Namespace, states: list[str], failed: list[str], doubtful: list[str]) -> tuple[int, dict[str, Any]]:
     counts = {state: states.count(state) for state in ("written", "there", "part done", "pass done", "stopped")}
     waiting = counts["part done"] + counts["pass done"]
+    resume = "--resume instead of --overwrite" if given.overwrite else "--resume"
     if counts["stopped"]:
-        say(f"stopped before the end; {how_to_go_on(given)}")
+        say(f"stopped before the end; {f'run the same command with {resume}' if given.overwrite else how_to_go_on(given)}")
     if counts["pass done"]:
-        say("the next pass needs all parts of this one; run the same command with --resume when they are done")
+        say(f"the next pass needs all parts of this one; run the same command with {resume} when they are done")
     if not given.json:
         others = f", {waiting} wait for other parts" if waiting else ""
         left = f", {len(failed)} images left out" if failed else ""
@@ -293,8 +318,8 @@ def _told(given: argparse.Namespace, states: list[str], failed: list[str], doubt
 
 
 def how_to_go_on(given: argparse.Namespace) -> str:
-    """What to do after a command that was stopped: there may be nothing yet that --resume goes on with."""
-    begun = given.out.is_dir() and any(given.out.iterdir())
+    """What to do after a command that was stopped: there may be nothing yet that --resume goes on with, or only what --overwrite is to remove."""
+    begun = not given.overwrite and given.out.is_dir() and any(given.out.iterdir())
     return "run the same command with --resume" if begun else "nothing was written yet, run the same command again"
 
 
@@ -313,7 +338,7 @@ def _predict(
             doubts.look(item.path, source.dtype, source)
         limits = None if given.percentiles is None else (given.percentiles[0], given.percentiles[1])
         settings = Settings(task.kind, item.number, tile_of(given.tile), given.memory, limits, given.resume, part, given.join, True)
-        settings = settings._replace(approximate=given.approximate, overlap=given.overlap)
+        settings = settings._replace(approximate=given.approximate, overlap=given.overlap, overwrite=False)
         return predict_file(model, item.path, item.outputs, settings, stop)
     if part.number > 1:
         return "part done"  # by the first

@@ -37,9 +37,11 @@ class _Held(NamedTuple):
 
 
 def write(task: Task, outputs: dict[Output, Path], pixels: Array, output: Array, metadata: Metadata) -> None:
-    """Write what is asked for of an image (C, H, W), out of what the model made of it (K, H, W)."""
+    """Write what is asked for of an image (C, H, W) and is not there, out of what the model made of it (K, H, W)."""
     mask = task.decide(output)
     for name, path in outputs.items():
+        if path.exists():
+            continue
         if name == "overlay":
             put(path, partial(save_picture, pixels=overlay(visible(pixels), mask)))
             continue

@@ -66,6 +66,9 @@ class Settings(NamedTuple):
         many rows as columns where ``tile`` is one number, and tiles are blended where they overlap. The result depends on ``tile``.
     overlap : int, optional
         Of approximate tiles, in pixels; a quarter of ``tile`` by default.
+    overwrite : bool
+        Whether outputs that are there when the tiles are done are replaced; otherwise only the others are made, and nothing is done where
+        all are there.
 
     Examples
     --------
@@ -86,6 +89,7 @@ class Settings(NamedTuple):
     progress: bool = False
     approximate: bool = False
     overlap: int | None = None
+    overwrite: bool = True
 
 
 def predict_file(
@@ -154,7 +158,7 @@ def predict_file(
     retired = folder.with_suffix(".gone")
     if retired.exists():
         shutil.rmtree(retired, ignore_errors=True)
-    if settings.resume and not folder.exists() and all(p.exists() for p in outputs.values()):
+    if (settings.resume or not settings.overwrite) and not folder.exists() and all(p.exists() for p in outputs.values()):
         return "there"
     if settings.join and not folder.exists():
         raise FileError(f"predict: expected tiles of {path.name} in {folder}, got none; run its parts first")
@@ -343,7 +347,8 @@ class _Job:
                 return "stopped"
             assembly = Assembly(tiles, self.settings.kind, self.source, self.folder)
             for output, path in self.outputs.items():
-                assembly.make(output, path)
+                if self.settings.overwrite or not path.exists():
+                    assembly.make(output, path)
             self.folder.rename(retired)
         shutil.rmtree(retired, ignore_errors=True)
         return "written"
