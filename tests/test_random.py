@@ -1,13 +1,15 @@
 """Random numbers: pinned first values, streams, states, errors."""
 
+import copy
+import pickle
 import threading
 
 import numpy as np
 import pytest
 
 import neurenix as nx
-from neurenix import random
-from neurenix.errors import ArgumentError, DTypeError, ShapeError
+from neurenix import data, random
+from neurenix.errors import ArgumentError, DTypeError, GraphError, ShapeError
 
 
 @pytest.fixture(autouse=True)
@@ -105,3 +107,70 @@ def test_errors():
         nx.randint(3, 4, 5)  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match=r"first_sample"), random.first_sample(-1):
         pass
+
+
+DRAWS = {
+    "rand": lambda g: nx.rand(3, 4, generator=g),
+    "randn": lambda g: nx.randn(3, 4, dtype="float64", generator=g),
+    "randint": lambda g: nx.randint(-50, 50, (9,), generator=g),
+    "randperm": lambda g: nx.randperm(9, generator=g),
+    "rand_like": lambda g: nx.rand_like(nx.zeros(7), generator=g),
+    "randn_like": lambda g: nx.randn_like(nx.zeros(7), generator=g),
+    "randint_like": lambda g: nx.randint_like(nx.zeros(7), 99, generator=g),
+    "normal": lambda g: nx.normal(nx.zeros(7), 2.0, generator=g),
+    "bernoulli": lambda g: nx.bernoulli(nx.full((60,), 0.5), generator=g),
+    "bernoulli of a tensor": lambda g: nx.full((60,), 0.5).bernoulli(generator=g),
+    "multinomial": lambda g: nx.multinomial(nx.ones(20), 20, generator=g),
+    "multinomial with replacement": lambda g: nx.ones(20).multinomial(20, True, generator=g),
+    **{
+        name: lambda g, name=name: getattr(nx.nn.init, name)(nx.empty(4, 5), generator=g)
+        for name in ("uniform_", "normal_", "trunc_normal_", "xavier_uniform_", "xavier_normal_", "kaiming_uniform_", "kaiming_normal_")
+    },
+    "random_split": lambda g: nx.tensor([part.indices for part in data.random_split(range(20), [10, 10], generator=g)]),
+    "RandomSampler": lambda g: nx.tensor(list(data.RandomSampler(range(20), generator=g))),
+    "WeightedRandomSampler": lambda g: nx.tensor(list(data.WeightedRandomSampler([1.0] * 20, 20, generator=g))),
+    "BucketBatchSampler": lambda g: nx.tensor(list(data.BucketBatchSampler([(4, 4)] * 20, 5, generator=g))),
+    "DataLoader": lambda g: nx.cat(list(data.DataLoader(range(20), 7, shuffle=True, generator=g))),
+}
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_a_generator_of_one_s_own_decides(name):
+    """Its seed and what was drawn from it before, as the process's would; the process's draws stay what they are, on any device."""
+    draw, before = DRAWS[name], nx.get_rng_state()
+    g = nx.Generator("cuda").manual_seed(11)
+    first, second = draw(g), draw(g)
+    assert nx.get_rng_state() == before and not first.equal(second)
+    assert g.device == "cuda" and g.initial_seed() == 11 and g.get_state()[1] >= 2
+    again = nx.Generator().manual_seed(11)
+    assert draw(again).equal(first)
+    state = again.get_state()
+    assert draw(again).equal(second)
+    again.set_state(state)
+    assert draw(again).equal(second)
+    with random.replay((11, 0)):
+        assert draw(None).equal(first)
+
+
+def test_a_new_generator_and_copies_of_one():
+    g = nx.Generator()
+    assert g.initial_seed() == nx.Generator().initial_seed() == 67280421310721  # as in PyTorch
+    nx.rand(1, generator=g)
+    for other in (copy.deepcopy(g), pickle.loads(pickle.dumps(g))):
+        assert other is not g and other.get_state() == g.get_state() and other.device == g.device
+        assert nx.rand(3, generator=other).equal(nx.rand(3, generator=copy.copy(g)))
+    seeds = {g.seed() for _ in range(3)}
+    assert len(seeds) == 3 and g.initial_seed() in seeds and g.get_state()[1] == 0
+    assert g.manual_seed(np.int64(-1)) is g and g.initial_seed() == 2**64 - 1
+
+
+def test_what_is_run_again_takes_no_other_generator():
+    """A second run would have other numbers, and gradients would be wrong without a word."""
+    g, x = nx.Generator(), nx.rand(4, requires_grad=True)
+    for run in (
+        lambda: nx.checkpoint(lambda t: t * nx.rand(4, generator=g), x),
+        lambda: nx.parallel.Shards(2).backward(nx.nn.Linear(2, 1), lambda y: (y * nx.rand_like(y, generator=g)).sum(), nx.rand(4, 2)),
+    ):
+        with pytest.raises(GraphError, match="expected draws without generator= in what is run again"):
+            run()
+    assert g.get_state()[1] == 0 and nx.rand(1, generator=g).shape == (1,)

@@ -72,6 +72,7 @@ from neurenix.ops import vector_norm as norm  # noqa: F401 - the name that PyTor
 
 # random numbers
 from neurenix.ops import bernoulli as bernoulli, multinomial as multinomial, normal as normal
+from neurenix.generators import Generator as Generator
 from neurenix.random import (
     get_rng_state as get_rng_state,
     initial_seed as initial_seed,

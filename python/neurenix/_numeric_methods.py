@@ -8,6 +8,7 @@ import neurenix
 
 if TYPE_CHECKING:
     import neurenix.ops
+    from neurenix.generators import Generator
     from neurenix.ops.reduce import Extreme
     from neurenix.tensor import Tensor
 
@@ -205,10 +206,10 @@ class NumericMethods:
         """See :func:`neurenix.ops.addcmul`."""
         return neurenix.ops.addcmul(self, tensor1, tensor2, value=value)
 
-    def bernoulli(self, p: float | None = None) -> Tensor:
+    def bernoulli(self, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
         """See :func:`neurenix.ops.bernoulli`."""
-        return neurenix.ops.bernoulli(self, p)
+        return neurenix.ops.bernoulli(self, p, generator=generator)
 
-    def multinomial(self, num_samples: int, replacement: bool = False) -> Tensor:
+    def multinomial(self, num_samples: int, replacement: bool = False, *, generator: Generator | None = None) -> Tensor:
         """See :func:`neurenix.ops.multinomial`."""
-        return neurenix.ops.multinomial(self, num_samples, replacement)
+        return neurenix.ops.multinomial(self, num_samples, replacement, generator=generator)

@@ -138,7 +138,8 @@ class _Part:
         stand_ins = [_stand_in(t) for t in self.originals]
         known = {id(t): s for t, s in zip(self.originals, stand_ins, strict=True)}
         start = autograd.next_order()
-        result = self.fn(*_mapped(self.xs, lambda t: known.get(id(t), t)))
+        with random.run_again("checkpoint"):
+            result = self.fn(*_mapped(self.xs, lambda t: known.get(id(t), t)))
         found = list(tensors_in(result))
         found += [t._logits[1] for t in found if t._logits is not None]
         return result, _unique(t for t in found if t._node is not None and t._node.order > start), stand_ins, start

@@ -6,21 +6,29 @@ made on the CPU and moved, so a seed gives one set of values everywhere; dropout
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-
 import numpy as np
 
 from neurenix import backend, lazy
 from neurenix._typing import Array, DeviceLike, DTypeLike
 from neurenix.backend.kernel import In, IndexOut, Key, Offset, Out, Real, kernel
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
+from neurenix.generators import (
+    Generator as Generator,
+    default_generator as default_generator,
+    drawing,
+    first_sample as first_sample,
+    generator as generator,
+    get_rng_state as get_rng_state,
+    initial_seed as initial_seed,
+    manual_seed as manual_seed,
+    replay as replay,
+    run_again as run_again,
+    sample_base as sample_base,
+    set_rng_state as set_rng_state,
+)
 from neurenix.tensor import Tensor, default_device
 
-_SEEDS = 1 << 64
+_WHOLE = 1 << 63  # integers of 64 bits are from -_WHOLE to below it
 
 
 @kernel("floats")
@@ -53,153 +61,6 @@ def random_poisson(y: Out, x: In, scale: Real, seed: Key, call: Key) -> None:
     """y = Poisson numbers of mean x * scale, over scale."""
 
 
-class Generator:
-    """A seed and the number of the next draw under it; safe to share between threads.
-
-    Parameters
-    ----------
-    seed : int
-        0 to 2**64 - 1.
-    """
-
-    def __init__(self, seed: int) -> None:
-        self._lock = threading.Lock()
-        self.manual_seed(seed)
-
-    def manual_seed(self, seed: int) -> Generator:
-        """Start the stream of ``seed`` anew."""
-        if isinstance(seed, bool) or not isinstance(seed, int) or not -(_SEEDS // 2) <= seed < _SEEDS:
-            raise ArgumentError(f"manual_seed: expected an integer of 64 bits, got {seed!r}; pass e.g. 0")
-        with self._lock:
-            self._seed, self._call = seed % _SEEDS, 0
-        return self
-
-    def initial_seed(self) -> int:
-        """The seed in use."""
-        return self._seed
-
-    def next_call(self) -> tuple[int, int]:
-        """(seed, call) of one draw; the next draw has another."""
-        with self._lock:
-            call = self._call
-            self._call += 1
-            return self._seed, call
-
-    def get_state(self) -> tuple[int, int]:
-        """(seed, number of the next draw): two integers that can be stored."""
-        with self._lock:
-            return self._seed, self._call
-
-    def set_state(self, state: tuple[int, int]) -> None:
-        """Go on from a state that :meth:`get_state` gave."""
-        try:
-            seed, call = (int(v) for v in state)
-        except (TypeError, ValueError):
-            raise ArgumentError(f"set_state: expected (seed, call), got {state!r}; pass what get_rng_state() gave") from None
-        if not (0 <= seed < _SEEDS and 0 <= call < _SEEDS):
-            raise ArgumentError(f"set_state: expected two integers of 64 bits, got {state!r}; pass what get_rng_state() gave")
-        with self._lock:
-            self._seed, self._call = seed, call
-
-
-default_generator = Generator(int.from_bytes(os.urandom(8), "little"))
-_current: ContextVar[Generator | None] = ContextVar("generator", default=None)
-_first_sample: ContextVar[int] = ContextVar("first_sample", default=0)
-
-
-def generator() -> Generator:
-    """The generator that draws without one of their own use here."""
-    return _current.get() or default_generator
-
-
-def manual_seed(seed: int) -> Generator:
-    """Seed the draws of this process: initial weights, dropout, shuffling, :func:`rand` and the rest.
-
-    Examples
-    --------
-    >>> import neurenix as nx
-    >>> _ = nx.manual_seed(0)
-    >>> a = nx.rand(2)
-    >>> _ = nx.manual_seed(0)
-    >>> bool((a.numpy() == nx.rand(2).numpy()).all())
-    True
-    """
-    return generator().manual_seed(seed)
-
-
-def initial_seed() -> int:
-    """The seed in use; a random one until :func:`manual_seed`.
-
-    Examples
-    --------
-    >>> import neurenix as nx
-    >>> _ = nx.manual_seed(7)
-    >>> nx.initial_seed()
-    7
-    """
-    return generator().initial_seed()
-
-
-def get_rng_state() -> tuple[int, int]:
-    """Where the draws stand: (seed, number of the next draw), two integers; see :func:`set_rng_state`.
-
-    Examples
-    --------
-    >>> import neurenix as nx
-    >>> _ = nx.manual_seed(7)
-    >>> _ = nx.rand(2), nx.rand(1000)
-    >>> nx.get_rng_state()
-    (7, 2)
-    """
-    return generator().get_state()
-
-
-def set_rng_state(state: tuple[int, int]) -> None:
-    """Go on from a state that :func:`get_rng_state` gave.
-
-    Examples
-    --------
-    >>> import neurenix as nx
-    >>> state = nx.get_rng_state()
-    >>> x = nx.rand(3)
-    >>> nx.set_rng_state(state)
-    >>> nx.rand(3).equal(x)
-    True
-    """
-    generator().set_state(state)
-
-
-@contextmanager
-def replay(state: tuple[int, int]) -> Iterator[Generator]:
-    """Draw here, in this thread or task only, what was drawn from ``state`` on; draws elsewhere go on undisturbed."""
-    own = Generator(0)
-    own.set_state(state)
-    token = _current.set(own)
-    try:
-        yield own
-    finally:
-        _current.reset(token)
-
-
-@contextmanager
-def first_sample(number: int) -> Iterator[None]:
-    """Number the samples of batches here from ``number`` on, so that a shard of a batch gets the masks of its samples."""
-    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 1 << 32:
-        raise ArgumentError(
-            f"first_sample: expected a number of 0 to 2**32 - 1, got {number!r}; pass the first sample's place in the whole batch"
-        )
-    token = _first_sample.set(number)
-    try:
-        yield
-    finally:
-        _first_sample.reset(token)
-
-
-def sample_base() -> int:
-    """The number of the first sample of a batch here."""
-    return _first_sample.get()
-
-
 def _sizes(op: str, size: tuple[object, ...]) -> tuple[int, ...]:
     sizes = tuple(size[0]) if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
     if not all(isinstance(s, int | np.integer) and not isinstance(s, bool) and s >= 0 for s in sizes):
@@ -223,24 +84,36 @@ def _floats(op: str, size: tuple[int, ...], dtype: DTypeLike | None) -> Array:
 
 
 def uniform(
-    size: tuple[int, ...], low: float = 0.0, high: float = 1.0, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None
+    size: tuple[int, ...],
+    low: float = 0.0,
+    high: float = 1.0,
+    *,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
+    generator: Generator | None = None,
 ) -> Tensor:
     """Numbers of [low, high), each equally likely."""
     if lazy.is_loading():
         return Tensor(shape=size, dtype=dtype)
     y = _floats("uniform", size, dtype)
-    random_uniform(y, float(low), float(high), *generator().next_call())
+    random_uniform(y, float(low), float(high), *drawing(generator).next_call())
     return _finish(y, None, device)
 
 
 def normal(
-    size: tuple[int, ...], mean: float = 0.0, std: float = 1.0, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None
+    size: tuple[int, ...],
+    mean: float = 0.0,
+    std: float = 1.0,
+    *,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
+    generator: Generator | None = None,
 ) -> Tensor:
     """Normal numbers of this mean and standard deviation."""
     if lazy.is_loading():
         return Tensor(shape=size, dtype=dtype)
     y = _floats("normal", size, dtype)
-    random_normal(y, float(mean), float(std), *generator().next_call())
+    random_normal(y, float(mean), float(std), *drawing(generator).next_call())
     return _finish(y, None, device)
 
 
@@ -253,36 +126,52 @@ def truncated_normal(
     *,
     dtype: DTypeLike | None = None,
     device: DeviceLike | None = None,
+    generator: Generator | None = None,
 ) -> Tensor:
     """Normal numbers of this mean and standard deviation, those outside [low, high] drawn again."""
     if lazy.is_loading():
         return Tensor(shape=size, dtype=dtype)
     y = _floats("truncated_normal", size, dtype)
-    random_truncated_normal(y, float(mean), float(std), float(low), float(high), *generator().next_call())
+    random_truncated_normal(y, float(mean), float(std), float(low), float(high), *drawing(generator).next_call())
     return _finish(y, None, device)
 
 
 def poisson(rates: Array, scale: float = 1.0) -> Array:
     """Poisson numbers of mean ``rates * scale``, over ``scale``; float32 or float64 as the rates, on the CPU."""
     y = backend.new(rates, rates.shape)
-    random_poisson(y, rates, float(scale), *generator().next_call())
+    random_poisson(y, rates, float(scale), *drawing(None).next_call())
     return y
 
 
-def rand(*size: int, dtype: DTypeLike | None = None, device: DeviceLike | None = None, requires_grad: bool = False) -> Tensor:
-    """Uniform numbers of [0, 1).
+def rand(
+    *size: int,
+    generator: Generator | None = None,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Uniform numbers of [0, 1), from the process's generator (:func:`manual_seed`) or one of your own (:class:`Generator`).
 
     Examples
     --------
     >>> import neurenix as nx
     >>> nx.rand(2, 3).shape
     (2, 3)
+    >>> x, y = (nx.rand(2, 3, generator=nx.Generator().manual_seed(0)) for _ in range(2))
+    >>> x.equal(y)
+    True
     """
-    y = uniform(_sizes("rand", size), dtype=dtype, device=device)
+    y = uniform(_sizes("rand", size), dtype=dtype, device=device, generator=generator)
     return y.requires_grad_(True) if requires_grad else y
 
 
-def randn(*size: int, dtype: DTypeLike | None = None, device: DeviceLike | None = None, requires_grad: bool = False) -> Tensor:
+def randn(
+    *size: int,
+    generator: Generator | None = None,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Standard normal numbers.
 
     Examples
@@ -291,7 +180,7 @@ def randn(*size: int, dtype: DTypeLike | None = None, device: DeviceLike | None 
     >>> nx.randn((4,)).shape
     (4,)
     """
-    y = normal(_sizes("randn", size), dtype=dtype, device=device)
+    y = normal(_sizes("randn", size), dtype=dtype, device=device, generator=generator)
     return y.requires_grad_(True) if requires_grad else y
 
 
@@ -300,6 +189,7 @@ def randint(
     high: int | tuple[int, ...] | None = None,
     size: tuple[int, ...] | None = None,
     *,
+    generator: Generator | None = None,
     dtype: DTypeLike | None = None,
     device: DeviceLike | None = None,
 ) -> Tensor:
@@ -320,16 +210,16 @@ def randint(
     """
     if size is None:
         low, high, size = 0, low, high  # type: ignore[assignment]  # the form of two arguments shifts their places
-    if not isinstance(low, int) or not isinstance(high, int) or not -(_SEEDS // 2) <= low < high < _SEEDS // 2:
+    if not isinstance(low, int) or not isinstance(high, int) or not -_WHOLE <= low < high < _WHOLE:
         raise ArgumentError(f"randint: expected integers low < high of 64 bits, got {low!r} and {high!r}; pass e.g. randint(0, 10, (3,))")
     if not isinstance(size, (tuple, list)):
         raise ShapeError(f"randint: expected a shape, got {size!r}; pass e.g. randint(0, 10, (3,))")
     y = backend.empty(_sizes("randint", (size,)), "int64", "cpu")
-    random_integers(y, low, high - low, *generator().next_call())
+    random_integers(y, low, high - low, *drawing(generator).next_call())
     return _finish(y, dtype, device)
 
 
-def randperm(n: int, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None) -> Tensor:
+def randperm(n: int, *, generator: Generator | None = None, dtype: DTypeLike | None = None, device: DeviceLike | None = None) -> Tensor:
     """The integers 0 to n - 1 in random order.
 
     Examples
@@ -339,11 +229,18 @@ def randperm(n: int, *, dtype: DTypeLike | None = None, device: DeviceLike | Non
     [0, 1, 2]
     """
     y = backend.empty(_sizes("randperm", (n,)), "int64", "cpu")
-    random_permutation(y, *generator().next_call())
+    random_permutation(y, *drawing(generator).next_call())
     return _finish(y, dtype, device)
 
 
-def rand_like(input: Tensor, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None, requires_grad: bool = False) -> Tensor:
+def rand_like(
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Uniform numbers of [0, 1) in the shape, type and device of ``input``, which are floats.
 
     Examples
@@ -353,10 +250,18 @@ def rand_like(input: Tensor, *, dtype: DTypeLike | None = None, device: DeviceLi
     >>> x.shape, x.dtype
     ((2, 3), dtype('float64'))
     """
-    return rand(input.shape, dtype=dtype or input.dtype, device=device or input.device, requires_grad=requires_grad)  # type: ignore[arg-type]  # a shape
+    kept = {"dtype": dtype or input.dtype, "device": device or input.device}
+    return rand(input.shape, generator=generator, requires_grad=requires_grad, **kept)  # type: ignore[arg-type]  # a shape
 
 
-def randn_like(input: Tensor, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None, requires_grad: bool = False) -> Tensor:
+def randn_like(
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Standard normal numbers in the shape, type and device of ``input``, which are floats.
 
     Examples
@@ -366,11 +271,18 @@ def randn_like(input: Tensor, *, dtype: DTypeLike | None = None, device: DeviceL
     >>> (image + 0.1 * nx.randn_like(image)).shape
     (1, 3, 8, 8)
     """
-    return randn(input.shape, dtype=dtype or input.dtype, device=device or input.device, requires_grad=requires_grad)  # type: ignore[arg-type]  # a shape
+    kept = {"dtype": dtype or input.dtype, "device": device or input.device}
+    return randn(input.shape, generator=generator, requires_grad=requires_grad, **kept)  # type: ignore[arg-type]  # a shape
 
 
 def randint_like(
-    input: Tensor, low: int, high: int | None = None, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None
+    input: Tensor,
+    low: int,
+    high: int | None = None,
+    *,
+    generator: Generator | None = None,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
 ) -> Tensor:
     """Integers of [low, high), or of [0, low), in the shape, type and device of ``input``.
 
@@ -382,4 +294,4 @@ def randint_like(
     ((4, 4), True)
     """
     first, last = (0, low) if high is None else (low, high)
-    return randint(first, last, input.shape, dtype=dtype or input.dtype, device=device or input.device)
+    return randint(first, last, input.shape, generator=generator, dtype=dtype or input.dtype, device=device or input.device)

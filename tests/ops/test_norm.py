@@ -60,6 +60,20 @@ def test_used_twice():
     check_used_twice(lambda x, w: F.batch_norm(x, None, None, w, w, True), random_array(2, 3, 4, 5), random_array(3))
 
 
+def test_how_exact_it_is_far_from_zero():
+    """As :func:`batch_norm` says of all three: 5e-7 of the largest ``|x * scale|``."""
+    rng = np.random.default_rng(0)
+    for spread in (0.0, 1e-3, 1.0):
+        for offset in (-1e4, -1000.0, -12.345, 0.1, 1.0, 333.33, 1000.0, 3e5):
+            x = (offset + spread * rng.standard_normal((1, 1, 9, 11))).astype(np.float32)
+            exact = x.astype(np.float64)
+            scale = 1.5 / np.sqrt(exact.var() + 1e-5)
+            want = (exact - exact.mean()) * scale
+            weight = nx.tensor([1.5])
+            for y in (F.batch_norm(x, None, None, weight, training=True), F.instance_norm(x, weight=weight), F.group_norm(x, 1, weight)):
+                assert np.abs(y.numpy() - want).max() <= 5e-7 * np.abs(exact * scale).max()
+
+
 def test_precision_far_from_zero():
     x = (random_array(4, 8, 33, 29) + 50).astype(np.float32)
     want = by_hand(x.astype(np.float64), np.ones(8), np.zeros(8), (0, 2, 3))

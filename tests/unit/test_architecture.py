@@ -16,7 +16,7 @@ ROOMS = (
     ("_typing", "errors"),
     ("precision",),
     ("backend",),
-    ("cuda", "diagnosis", "half", "layout", "lazy", "memory", "optional", "signals", "system", "window", "window_rules"),
+    ("cuda", "diagnosis", "generators", "half", "layout", "lazy", "memory", "optional", "signals", "system", "window", "window_rules"),
     ("_methods", "anomaly", "autograd", "recording", "tensor"),
     ("checkpoint", "normalization", "ops", "random"),
     ("linalg", "memory_plan", "nn", "serialization", "special", "testing"),

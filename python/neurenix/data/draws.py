@@ -15,6 +15,9 @@ import numpy as np
 
 from neurenix import random
 from neurenix._typing import DTypeLike
+from neurenix.data.dataset import check_count
+from neurenix.errors import ArgumentError
+from neurenix.generators import Generator, drawing
 
 _MASK = (1 << 64) - 1
 _CALLS = 20  # bits: draws an item may make; so many fewer bits number the items
@@ -62,6 +65,24 @@ def order(count: int) -> list[int]:
     """The integers below ``count`` in random order."""
     numbers: list[int] = random.randperm(count, device="cpu").tolist()
     return numbers
+
+
+def seed_of(owner: str, seed: int | None, source: Generator | None) -> int:
+    """``seed``, or one that is drawn from a generator, or from the library's.
+
+    Raises
+    ------
+    ArgumentError
+        If both are given, or the seed is none.
+    DTypeError
+        If the generator is none.
+    """
+    drawing(source, owner)
+    if seed is None:
+        return int(random.randint(0, (1 << 63) - 1, (1,), generator=source, device="cpu").item())
+    if source is not None:
+        raise ArgumentError(f"{owner}: expected a seed or a generator that it is drawn from, got both; leave one out")
+    return check_count(owner, "seed", seed, 0)
 
 
 def item_seed() -> int:

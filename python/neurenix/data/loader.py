@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from neurenix import generators
 from neurenix._typing import DeviceLike, DTypeLike
 from neurenix.data import draws
 from neurenix.data.collate import collate
@@ -61,7 +62,9 @@ class DataLoader:
         Threads share memory and start at once: right for reading files and for array code, which releases Python's lock. Processes
         are for datasets that compute in Python itself; the dataset must be one that can be pickled.
     seed : int, optional
-        Of shuffling and augmentation; drawn from the library's generator (``nx.manual_seed``) if ``None``.
+        Of shuffling and augmentation; drawn from ``generator``, or the library's (``nx.manual_seed``), if ``None``.
+    generator : Generator, optional
+        What ``seed`` is drawn from, once, when the loader is made.
     dtype : numpy dtype, optional
         Element type of float arrays, so that ``image / 255.0``, which is float64, trains; ``None`` keeps each array's own.
     device : str, optional
@@ -101,6 +104,7 @@ class DataLoader:
         prefetch_factor: int = 2,
         worker: Literal["thread", "process"] = "thread",
         seed: int | None = None,
+        generator: generators.Generator | None = None,
         dtype: DTypeLike | None = np.float32,
         device: DeviceLike | None = None,
         pin_memory: bool = False,
@@ -121,7 +125,7 @@ class DataLoader:
         self.num_workers = check_count("DataLoader", "num_workers", num_workers, 0)
         self.prefetch_factor = check_count("DataLoader", "prefetch_factor", prefetch_factor)
         self.shuffle, self.drop_last = bool(shuffle), bool(drop_last)
-        self.seed = draws.item_seed() if seed is None else check_count("DataLoader", "seed", seed, 0)
+        self.seed = draws.seed_of("DataLoader", seed, generator)
         self.epoch, self._skip, self._running = 0, 0, False
         self._place = (0, 0)  # of the iteration that runs: its epoch, and how many batches it gave
         self.part = _check_part(part, self._streams)

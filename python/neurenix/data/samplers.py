@@ -12,13 +12,14 @@ from neurenix.data import draws
 from neurenix.data._checks import check_weights
 from neurenix.data.dataset import check_count
 from neurenix.errors import ArgumentError
+from neurenix.generators import Generator
 
 
 class _Epochs:
     """Something whose order is another one each epoch, and the same for the same seed and epoch."""
 
-    def __init__(self, owner: str, seed: int | None) -> None:
-        self.seed = draws.item_seed() if seed is None else check_count(owner, "seed", seed, 0)
+    def __init__(self, owner: str, seed: int | None, generator: Generator | None) -> None:
+        self.seed = draws.seed_of(owner, seed, generator)
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -51,7 +52,9 @@ class RandomSampler(_Epochs):
     num_samples : int, optional
         How many come in an epoch; as many as there are items if ``None``.
     seed : int, optional
-        Drawn from the library's generator if ``None``.
+        Drawn from ``generator``, or the library's, if ``None``.
+    generator : Generator, optional
+        What ``seed`` is drawn from, once, when the sampler is made.
 
     Raises
     ------
@@ -65,8 +68,16 @@ class RandomSampler(_Epochs):
     [0, 1, 2]
     """
 
-    def __init__(self, data_source: Any, replacement: bool = False, num_samples: int | None = None, seed: int | None = None) -> None:
-        super().__init__("RandomSampler", seed)
+    def __init__(
+        self,
+        data_source: Any,
+        replacement: bool = False,
+        num_samples: int | None = None,
+        seed: int | None = None,
+        *,
+        generator: Generator | None = None,
+    ) -> None:
+        super().__init__("RandomSampler", seed, generator)
         if not hasattr(data_source, "__len__"):
             raise ArgumentError(f"RandomSampler: expected a dataset with a length, got {data_source!r}; pass the dataset, or range(n)")
         self.count = len(data_source)
@@ -100,7 +111,9 @@ class WeightedRandomSampler(_Epochs):
     replacement : bool
         Whether an item may come more than once.
     seed : int, optional
-        Drawn from the library's generator if ``None``.
+        Drawn from ``generator``, or the library's, if ``None``.
+    generator : Generator, optional
+        What ``seed`` is drawn from, once, when the sampler is made.
 
     Raises
     ------
@@ -114,8 +127,16 @@ class WeightedRandomSampler(_Epochs):
     {1}
     """
 
-    def __init__(self, weights: Sequence[float], num_samples: int, replacement: bool = True, seed: int | None = None) -> None:
-        super().__init__("WeightedRandomSampler", seed)
+    def __init__(
+        self,
+        weights: Sequence[float],
+        num_samples: int,
+        replacement: bool = True,
+        seed: int | None = None,
+        *,
+        generator: Generator | None = None,
+    ) -> None:
+        super().__init__("WeightedRandomSampler", seed, generator)
         self.weights = check_weights("WeightedRandomSampler", weights)
         self.num_samples = check_count("WeightedRandomSampler", "num_samples", num_samples)
         self.replacement = bool(replacement)
@@ -162,7 +183,9 @@ class BucketBatchSampler(_Epochs):
     multiple : int
         Sizes that are equal when rounded up to it count as one.
     seed : int, optional
-        Drawn from the library's generator if ``None``.
+        Drawn from ``generator``, or the library's, if ``None``.
+    generator : Generator, optional
+        What ``seed`` is drawn from, once, when the sampler is made.
 
     Raises
     ------
@@ -187,9 +210,11 @@ class BucketBatchSampler(_Epochs):
         drop_last: bool = False,
         multiple: int = 1,
         seed: int | None = None,
+        *,
+        generator: Generator | None = None,
     ) -> None:
         owner = type(self).__name__
-        super().__init__(owner, seed)
+        super().__init__(owner, seed, generator)
         self.batch_size = check_count(owner, "batch_size", batch_size)
         self.shuffle, self.drop_last = bool(shuffle), bool(drop_last)
         multiple = check_count(owner, "multiple", multiple)

@@ -8,8 +8,9 @@ from itertools import accumulate
 from typing import Any
 
 from neurenix.data import draws
-from neurenix.data.dataset import Dataset, check_count, item_number
+from neurenix.data.dataset import Dataset, item_number
 from neurenix.errors import ArgumentError
+from neurenix.generators import Generator
 
 
 def _sized(owner: str, dataset: Any) -> int:
@@ -97,7 +98,7 @@ class ConcatDataset(Dataset):
         return self.datasets[which][number - (self.ends[which - 1] if which else 0)]
 
 
-def random_split(dataset: Any, lengths: Sequence[float], seed: int | None = None) -> list[Subset]:
+def random_split(dataset: Any, lengths: Sequence[float], seed: int | None = None, *, generator: Generator | None = None) -> list[Subset]:
     """A dataset in parts that do not overlap, drawn at random: training and validation.
 
     Parameters
@@ -107,7 +108,8 @@ def random_split(dataset: Any, lengths: Sequence[float], seed: int | None = None
         Items of each part, or fractions that sum to 1: each part then has ``floor(n * fraction)`` items, and those that are left go to the
         first parts, one each.
     seed : int, optional
-        The same parts each time; drawn from the library's generator (``nx.manual_seed``) if ``None``.
+        The same parts each time; drawn from ``generator``, or the library's (``nx.manual_seed``), if ``None``.
+    generator : Generator, optional
 
     Returns
     -------
@@ -128,7 +130,7 @@ def random_split(dataset: Any, lengths: Sequence[float], seed: int | None = None
     """
     count = _sized("random_split", dataset)
     sizes = _sizes(lengths, count)
-    with draws.item(draws.item_seed() if seed is None else check_count("random_split", "seed", seed, 0), 0, draws.EPOCH_ORDER):
+    with draws.item(draws.seed_of("random_split", seed, generator), 0, draws.EPOCH_ORDER):
         order = draws.order(count)
     ends = list(accumulate(sizes))
     return [Subset(dataset, order[end - size : end]) for size, end in zip(sizes, ends, strict=True)]

@@ -69,10 +69,11 @@ class Memory:
 
     def _again(self, model: Module, compute: Callable[[Tensor], Features]) -> Features:
         training, recorded, random_state = self._state
+        again = random.run_again("get_encoder_features")
         now = {m: m.training for m in model.modules()}
         try:
             model.train(training)
-            with autograd.enable_grad() if recorded else autograd.no_grad(), random.replay(random_state), keep_running_statistics():
+            with autograd.enable_grad() if recorded else autograd.no_grad(), random.replay(random_state), again, keep_running_statistics():
                 return compute(self.input) if self.input is not None else {}
         finally:
             for module, mode in now.items():

@@ -9,6 +9,7 @@ import math
 
 from neurenix import lazy, random
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
+from neurenix.generators import Generator
 from neurenix.tensor import Tensor
 
 _GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3.0, "relu": math.sqrt(2.0), "selu": 0.75}
@@ -65,8 +66,8 @@ def _fan(op: str, t: Tensor, mode: str) -> int:
     return _fans(op, t)[mode == "fan_out"]
 
 
-def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
-    """Fill with numbers of [a, b), each equally likely.
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
+    """Fill with numbers of [a, b), each equally likely, drawn as by :func:`neurenix.rand`.
 
     Raises
     ------
@@ -85,10 +86,10 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     _checked("uniform_", tensor)
     if not a <= b:
         raise ArgumentError(f"uniform_: expected a <= b, got {a} and {b}; exchange them")
-    return tensor.assign_(random.uniform(tensor.shape, a, b, dtype=tensor.dtype, device=tensor.device))
+    return tensor.assign_(random.uniform(tensor.shape, a, b, dtype=tensor.dtype, device=tensor.device, generator=generator))
 
 
-def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
+def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Fill with normal numbers of this mean and standard deviation.
 
     Raises
@@ -104,10 +105,12 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     0.02
     """
     _checked("normal_", tensor)
-    return tensor.assign_(random.normal(tensor.shape, mean, std, dtype=tensor.dtype, device=tensor.device))
+    return tensor.assign_(random.normal(tensor.shape, mean, std, dtype=tensor.dtype, device=tensor.device, generator=generator))
 
 
-def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0) -> Tensor:
+def trunc_normal_(
+    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Generator | None = None
+) -> Tensor:
     """Fill with normal numbers of this mean and deviation, those outside [a, b] drawn again.
 
     Parameters
@@ -134,7 +137,9 @@ def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float 
     _checked("trunc_normal_", tensor)
     if not a < b or a > mean + 5 * std or b < mean - 5 * std:
         raise ArgumentError(f"trunc_normal_: expected a < b near mean={mean} with std={std}, got a={a}, b={b}; widen the range")
-    return tensor.assign_(random.truncated_normal(tensor.shape, mean, std, a, b, dtype=tensor.dtype, device=tensor.device))
+    return tensor.assign_(
+        random.truncated_normal(tensor.shape, mean, std, a, b, dtype=tensor.dtype, device=tensor.device, generator=generator)
+    )
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
@@ -211,7 +216,7 @@ def eye_(tensor: Tensor) -> Tensor:
     return tensor.assign_([[1.0 if i == j else 0.0 for j in range(columns)] for i in range(rows)])
 
 
-def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Fill with numbers of [-a, a), ``a = gain * sqrt(6 / (fan_in + fan_out))``: for tanh and sigmoid.
 
     Raises
@@ -231,10 +236,10 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     True
     """
     bound = gain * math.sqrt(6.0 / sum(_fans("xavier_uniform_", tensor)))
-    return uniform_(tensor, -bound, bound)
+    return uniform_(tensor, -bound, bound, generator)
 
 
-def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Fill with normal numbers of deviation ``gain * sqrt(2 / (fan_in + fan_out))``, see :func:`xavier_uniform_`.
 
     Examples
@@ -244,10 +249,12 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     >>> round(w.std().item(), 2)  # (2 / 200) ** 0.5
     0.1
     """
-    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(_fans("xavier_normal_", tensor))))
+    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(_fans("xavier_normal_", tensor))), generator)
 
 
-def kaiming_uniform_(tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
+def kaiming_uniform_(
+    tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Generator | None = None
+) -> Tensor:
     """Fill with numbers of [-b, b), ``b = gain * sqrt(3 / fan)``: for ReLU and its like.
 
     Parameters
@@ -282,10 +289,12 @@ def kaiming_uniform_(tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonli
     """
     fan = _fan("kaiming_uniform_", tensor, mode)
     bound = calculate_gain(nonlinearity, a) * math.sqrt(3.0 / fan) if fan else 0.0
-    return uniform_(tensor, -bound, bound)
+    return uniform_(tensor, -bound, bound, generator)
 
 
-def kaiming_normal_(tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
+def kaiming_normal_(
+    tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Generator | None = None
+) -> Tensor:
     """Fill with normal numbers of deviation ``gain / sqrt(fan)``; arguments as of :func:`kaiming_uniform_`.
 
     Examples
@@ -297,4 +306,4 @@ def kaiming_normal_(tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlin
     0.1
     """
     fan = _fan("kaiming_normal_", tensor, mode)
-    return normal_(tensor, 0.0, calculate_gain(nonlinearity, a) / math.sqrt(fan) if fan else 0.0)
+    return normal_(tensor, 0.0, calculate_gain(nonlinearity, a) / math.sqrt(fan) if fan else 0.0, generator)

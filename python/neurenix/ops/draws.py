@@ -10,6 +10,7 @@ import numpy as np
 from neurenix import random
 from neurenix._typing import DeviceLike, DTypeLike
 from neurenix.errors import ArgumentError, RangeError, ShapeError
+from neurenix.generators import Generator
 from neurenix.ops._arguments import integer
 from neurenix.ops.arithmetic import add, div, is_number, mul, sub
 from neurenix.ops.compare import eq, ge, le, logical_and, lt
@@ -30,12 +31,12 @@ from neurenix.ops.unary import as_floats, log, neg
 from neurenix.tensor import Tensor, as_tensor
 
 
-def _uniform(like: Tensor) -> Tensor:
-    return random.uniform(like.shape, dtype=like.dtype, device=like.device)
+def _uniform(like: Tensor, generator: Generator | None = None) -> Tensor:
+    return random.uniform(like.shape, dtype=like.dtype, device=like.device, generator=generator)
 
 
-def bernoulli(input: Any, p: float | None = None) -> Tensor:
-    """1 with the probability that ``input`` (or ``p``) gives, else 0, in the input's shape and type, from the global generator.
+def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
+    """1 with the probability that ``input`` (or ``p``) gives, else 0, in the input's shape and type, from the global generator or that given.
 
     Raises
     ------
@@ -52,11 +53,19 @@ def bernoulli(input: Any, p: float | None = None) -> Tensor:
     chances = as_floats("bernoulli", x) if p is None else broadcast_to(Tensor(p, dtype=np.float32, device=x.device), x.shape)
     if not all_of(logical_and(ge(chances, 0), le(chances, 1))).item():
         raise RangeError("bernoulli: expected probabilities from 0 to 1, got others; apply sigmoid to logits")
-    return cast(lt(_uniform(chances), chances), x.dtype)
+    return cast(lt(_uniform(chances, generator), chances), x.dtype)
 
 
-def normal(mean: Any, std: Any = 1.0, size: Any = None, *, dtype: DTypeLike | None = None, device: DeviceLike | None = None) -> Tensor:
-    """Normal numbers of this mean and standard deviation, numbers (with ``size``) or tensors, from the global generator.
+def normal(
+    mean: Any,
+    std: Any = 1.0,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    dtype: DTypeLike | None = None,
+    device: DeviceLike | None = None,
+) -> Tensor:
+    """Normal numbers of this mean and standard deviation, numbers (with ``size``) or tensors, from the global generator or that given.
 
     Raises
     ------
@@ -77,11 +86,11 @@ def normal(mean: Any, std: Any = 1.0, size: Any = None, *, dtype: DTypeLike | No
     if any_of(lt(s.detach(), 0)).item():
         raise RangeError("normal: expected standard deviations of at least 0, got negative ones; square or take abs")
     shape = common_shape("normal", m.shape, s.shape) if size is None else (size,) if is_number(size) else tuple(size)
-    drawn = random.normal(shape, dtype=kind, device=device or beside)
+    drawn = random.normal(shape, dtype=kind, device=device or beside, generator=generator)
     return add(mul(drawn, s.detach().to(drawn.dtype).to(drawn.device)), m.detach().to(drawn.dtype).to(drawn.device))
 
 
-def multinomial(input: Any, num_samples: int, replacement: bool = False) -> Tensor:
+def multinomial(input: Any, num_samples: int, replacement: bool = False, *, generator: Generator | None = None) -> Tensor:
     """``num_samples`` class numbers a row, each as likely as its weight; each at most once without ``replacement``.
 
     Parameters
@@ -90,6 +99,8 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False) -> Tens
         Weights of at least 0 that need not sum to 1.
     num_samples : int
     replacement : bool
+    generator : Generator, optional
+        Draw from it and not from the global one.
 
     Raises
     ------
@@ -119,10 +130,10 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False) -> Tens
     if replacement:
         shares = cumsum(rows, -1)
         shape = (rows.shape[0], num_samples)
-        aim = mul(random.uniform(shape, dtype=w.dtype, device=w.device), narrow(shares, -1, shares.shape[-1] - 1, 1))
+        aim = mul(random.uniform(shape, dtype=w.dtype, device=w.device, generator=generator), narrow(shares, -1, shares.shape[-1] - 1, 1))
         drawn = searchsorted(shares, aim, right=True)
     else:  # whoever of exponential clocks, one a class with its weight as rate, rings first
-        clocks = div(neg(log(sub(1.0, _uniform(rows)))), where(eq(rows, 0), 1.0, rows))
+        clocks = div(neg(log(sub(1.0, _uniform(rows, generator)))), where(eq(rows, 0), 1.0, rows))
         drawn = narrow(argsort(where(eq(rows, 0), math.inf, clocks), -1), -1, 0, num_samples)
     return drawn if w.ndim == 2 else reshape(drawn, -1)
 

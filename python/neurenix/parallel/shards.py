@@ -106,9 +106,10 @@ class Shards:
         parts = self._cut([input, *targets])
         step = _Step(self, model, criterion)
         try:
-            for shard, (x, *rest) in zip(step.own, parts, strict=True):
-                step.run(shard, x, rest)
-            return step.finish()
+            with random.run_again("Shards"):
+                for shard, (x, *rest) in zip(step.own, parts, strict=True):
+                    step.run(shard, x, rest)
+                return step.finish()
         except BaseException:
             step.undo()
             raise
