@@ -20,6 +20,7 @@ import numpy as np
 from neurenix import generators
 from neurenix._typing import DeviceLike, DTypeLike
 from neurenix.data import draws
+from neurenix.data._checks import check_choice
 from neurenix.data.collate import collate
 from neurenix.data.dataset import check_count
 from neurenix.data.delivery import check_target, delivered
@@ -116,8 +117,7 @@ class DataLoader:
             raise ArgumentError(
                 f"DataLoader: expected a dataset with __len__ and __getitem__, got {type(dataset).__name__}; see neurenix.data.Dataset"
             )
-        if worker not in ("thread", "process"):
-            raise ArgumentError(f"DataLoader: expected worker to be 'thread' or 'process', got {worker!r}; pass one of them")
+        check_choice("DataLoader", "worker", worker, ("thread", "process"))
         _check_order(sampler, batch_sampler, shuffle, drop_last or batch_size != 1)
         _check_callable(collate_fn)
         self.dataset, self.sampler, self.batch_sampler, self.worker = dataset, sampler, batch_sampler, worker
