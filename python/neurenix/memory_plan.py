@@ -22,6 +22,7 @@ from neurenix import autograd, backend, memory, random
 from neurenix.backend.kernel import is_skipping, skipped
 from neurenix.checkpoint import enable_gradient_checkpointing, is_checkpointing, tensors_in
 from neurenix.errors import ArgumentError, DeviceError, NeurenixWarning, OutOfMemoryError, ShapeError
+from neurenix.ops._derived import Joint
 from neurenix.precision import get_float32_precision
 from neurenix.system import get_num_threads
 from neurenix.tensor import Tensor
@@ -299,7 +300,8 @@ def _require(model: Any, inputs: list[Any], options: dict[str, Any]) -> None:
         return
     recorded = autograd.is_grad_enabled() and any(p.requires_grad for p in parameters)
     run = _Run(model, inputs, options, model.training, recorded)
-    kept = [t.grad._array for t in parameters if t.grad is not None] + [a for t in parameters for a in _packed(t)]
+    kept = [t.grad._array for t in parameters if t.grad is not None]
+    kept += [a for t in (*parameters, *model.buffers()) for a in _packed(t)]
     need = _need(run) - sum(a.nbytes for a in kept)
     if live + need > limit:
         sizes = " and ".join(str(i.shape) for i in inputs if isinstance(i, _Input))
@@ -325,4 +327,5 @@ def _need(run: _Run) -> int:
 
 
 def _packed(t: Tensor) -> Iterator[Any]:
-    return iter(() if t._derived is None else t._derived.layouts.values())
+    layouts = () if t._derived is None else t._derived.layouts.values()
+    return (layout.array if isinstance(layout, Joint) else layout for layout in layouts)

@@ -119,8 +119,7 @@ def cpu_function(name: str) -> Callable[..., None]:
 
 def same_device(op: str, *arrays: Array) -> None:
     """Refuse arrays of different devices."""
-    kinds = {type(a) for a in arrays}
-    if len(kinds) > 1 or type(arrays[0]) is not np.ndarray:
+    if any(type(a) is not np.ndarray for a in arrays):
         names = sorted({door_of(a).device(a) for a in arrays})
         if len(names) > 1:
             raise DeviceError(f'{op}: expected arrays on one device, got {" and ".join(names)}; move one with .to("{names[0]}")')

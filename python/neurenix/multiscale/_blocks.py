@@ -113,8 +113,8 @@ def through(level: Module, held: list[Tensor]) -> Tensor:
     """What ``level`` makes of the map or two in ``held``; a plain one lets go of them before its second convolution where nothing is recorded."""
     if not is_grad_enabled() and _is_plain(level):
         note(level)
-        first = level.first(held.pop()) if len(held) == 1 else run_in_turn([level.first], held.pop(0), held.pop())
-        out: Tensor = level.second(first)
+        first = run_in_turn([level.first], held.pop(0), held.pop() if held else None)
+        out: Tensor = run_in_turn([level.second], first)
     else:
         out = level(held.pop())
     return out

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from neurenix import autograd, random
 from neurenix.errors import GraphError
+from neurenix.nn import walking
 from neurenix.nn.module import Module
 from neurenix.ops import state
 from neurenix.ops.norm import keep_running_statistics
@@ -27,6 +28,7 @@ class Memory:
         self.input: Tensor | None = None
         self.keeps = False  # whether somebody asks
         self._weights: list[Any] = []
+        self._kept = walking.Kept()
         self._state: tuple[bool, bool, tuple[int, int]] = (True, True, (0, 0))
 
     def __deepcopy__(self, _: dict[int, Any]) -> Memory:
@@ -43,7 +45,7 @@ class Memory:
 
     def end(self, model: Module, x: Tensor, features: Features) -> None:
         """Remember a pass."""
-        self.input, self._weights = x, state.fingerprints(model._named_state().values())
+        self.input, self._weights = x, state.fingerprints(self._kept.tensors(model, Module))
         if self.keeps:
             self.features = features
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias, cast
 
 from neurenix import ops
+from neurenix.nn._evaluated import is_plain as is_plain, remember, remembered
 from neurenix.nn.activation import CELU, ELU, GELU, SELU, LeakyReLU, Mish, ReLU, SiLU, Tanh
 from neurenix.nn.conv import Conv2d
 from neurenix.nn.instance_norm import InstanceNorm2d
@@ -79,11 +80,6 @@ class _Group(NamedTuple):
         return "relu" if kind is ReLU else Fusible(_PLAIN[kind] if kind in _PLAIN else _SET[kind](last), last)
 
 
-def is_plain(module: Module, kinds: tuple[type[Module], ...]) -> bool:
-    """Whether a module is of exactly one of these types, and nothing else happens when it is called."""
-    return type(module) in kinds and not module._is_hooked() and "forward" not in vars(module)
-
-
 def run(modules: Sequence[Module], x: Any, beside: Tensor | None = None) -> Any:
     """Give ``x`` to the first module, its result to the next, and return the last one's.
 
@@ -102,6 +98,10 @@ def _in_turn(modules: Sequence[Module], x: Any, beside: Tensor | None, halved: b
     """What modules make of ``x``, and its maxima where these were asked for and the last layers took part."""
     i, below = 0, None
     while i < len(modules):
+        ready = remembered(modules[i:], x, beside)
+        if ready is not None:
+            x, beside, i = ready(x, beside), None, i + ready.length
+            continue
         groups = _groups(modules[i:], _activations(x)) if isinstance(x, Tensor) and x.ndim == 4 else []
         if not groups:
             x, beside, i = modules[i](x if beside is None else ops.cat([x, beside], 1)), None, i + 1
@@ -110,6 +110,8 @@ def _in_turn(modules: Sequence[Module], x: Any, beside: Tensor | None, halved: b
             x, beside = ops.cat([x, beside], 1), None
         x, padding = groups[0].conv._surround(x)
         units = [g.unit(padding if g is groups[0] else g.conv.padding) for g in groups]
+        if remember(*groups[0], units[0], x, beside):
+            continue
         i += sum(group.length for group in groups)
         if halved and i == len(modules):
             x, below = halved_chain(x, units, beside, ceil_mode=True)
@@ -140,6 +142,8 @@ def _activations(x: Tensor) -> tuple[type[Module], ...]:
 
 def reads_halves(modules: Sequence[Module], x: Tensor) -> bool:
     """Whether the first module reads ``x`` and a map like it as they lie, as the halves of its channels, in one pass."""
+    if remembered(modules, x, x) is not None:
+        return True
     group = _group(modules, _activations(x)) if x.ndim == 4 else None
     return group is not None and group.conv.padding_mode == "zeros" and reads_two(x, group.unit(group.conv.padding))
 

@@ -36,8 +36,8 @@ class _Numbered(Module):
             raise DTypeError(f"{type(self).__name__}: expected modules, got {type(module).__name__}; pass e.g. nn.ReLU()")
         return module
 
-    def _position(self, index: Any) -> int:
-        n, i = len(self), operator.index(index)
+    def _position(self, index: Any, n: int) -> int:
+        i = operator.index(index)
         if not -n <= i < n:
             raise RangeError(f"{type(self).__name__}: expected an index from {-n} to {n - 1}, got {i}; there are {n} modules")
         return i % n
@@ -53,9 +53,8 @@ class _Numbered(Module):
     @overload
     def __getitem__(self, index: slice) -> Self: ...
     def __getitem__(self, index: int | slice) -> Module | Self:
-        if isinstance(index, slice):
-            return self._like(self._list()[index])
-        return self._list()[self._position(index)]
+        modules = self._list()
+        return self._like(modules[index]) if isinstance(index, slice) else modules[self._position(index, len(modules))]
 
     def _like(self, modules: Iterable[Module] | Mapping[str, Module]) -> Self:
         part = type(self).__new__(type(self))
@@ -67,11 +66,11 @@ class _Numbered(Module):
         return part
 
     def __setitem__(self, index: int, module: Module) -> None:
-        setattr(self, str(self._position(index)), self._checked(module))
+        setattr(self, str(self._position(index, len(self))), self._checked(module))
 
     def __delitem__(self, index: int | slice) -> None:
         modules = self._list()
-        del modules[index if isinstance(index, slice) else self._position(index)]
+        del modules[index if isinstance(index, slice) else self._position(index, len(self))]
         self._set(modules)
 
     def append(self, module: Module) -> Self:
@@ -140,7 +139,7 @@ class _Numbered(Module):
         >>> layers.pop(), len(layers)
         (ReLU(), 1)
         """
-        module = self._list()[self._position(index)]
+        module = self._list()[self._position(index, len(self))]
         del self[index]
         return module
 
@@ -211,7 +210,7 @@ class Sequential(_Numbered):
             setattr(self, str(i), module)
 
     def __setitem__(self, index: int, module: Module) -> None:
-        setattr(self, list(self._named_list())[self._position(index)], self._checked(module))
+        setattr(self, list(self._named_list())[self._position(index, len(self))], self._checked(module))
 
     def constructor_arguments(self) -> Arguments:
         """The modules as they are now."""

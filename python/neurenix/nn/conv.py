@@ -175,6 +175,8 @@ class Conv2d(_Gather):
     Conv2d(8, 8, kernel_size=(3, 3), stride=(1, 1), padding=same, groups=8, padding_mode=reflect)
     """
 
+    _evaluated: Any = None  # of the last pass in evaluation, see neurenix.nn._evaluated
+
     def forward(self, input: Any) -> Tensor:
         """Convolve."""
         x, padding = self._surround(input)

@@ -89,7 +89,8 @@ class Module(Moving, Registering, hooks.Hooked):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run ``forward`` on tensors: plain arrays become some, of the parameters' type where they are floating."""
-        if not self._takes_arrays and (inputs.is_plain(args) or (kwargs and inputs.is_plain(tuple(kwargs.values())))):
+        tensor = len(args) == 1 and isinstance(args[0], Tensor) and not kwargs  # what nearly every call has
+        if not (tensor or self._takes_arrays) and (inputs.is_plain(args) or (kwargs and inputs.is_plain(tuple(kwargs.values())))):
             args, kwargs = self._as_tensors(args, kwargs)
         if args and isinstance(args[0], Tensor) and args[0].dtype.kind == "u" and self._float_type() is not None:
             inputs.refuse_raw_image(type(self).__name__, args[0])

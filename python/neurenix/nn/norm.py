@@ -12,6 +12,7 @@ from neurenix.errors import ArgumentError, NeurenixWarning, ShapeError
 from neurenix.nn import init
 from neurenix.nn.module import Module
 from neurenix.nn.parameter import Buffer, Parameter
+from neurenix.ops import state
 from neurenix.ops._arguments import integer
 from neurenix.ops.norm import is_rerun
 from neurenix.tensor import Tensor
@@ -102,7 +103,7 @@ class _Norm(Module):
     def _count(self) -> None:
         """Count a batch that went through."""
         if self.training and self.num_batches_tracked is not None and not is_rerun():
-            self.num_batches_tracked.assign_(self.num_batches_tracked.detach() + 1)
+            state.count(self.num_batches_tracked)
 
     def _warn(self, text: str) -> None:
         if not self._warned:
@@ -169,6 +170,8 @@ class BatchNorm2d(_Norm):
     ([1.0], [4.5])
     """
 
+    _looked: tuple[int, int, Tensor | None] = (0, 0, None)  # the number of batches, its version, and its tensor
+
     def forward(self, input: Any) -> Tensor:
         """Normalise, and move the running statistics while training."""
         self._check_input(input)
@@ -187,9 +190,17 @@ class BatchNorm2d(_Norm):
                 "expected more than one value a channel in training, got one; its output is the bias. "
                 "Use larger batches, or norm='group' or norm='instance'"
             )
-        elif not self.training and self.num_batches_tracked is not None and 0 < self.num_batches_tracked.item() < FEW_UPDATES:
+        elif not self.training and self.num_batches_tracked is not None and 0 < self._updates(self.num_batches_tracked) < FEW_UPDATES:
             seen = self.num_batches_tracked.item()
             self._warn(f"expected running statistics of {FEW_UPDATES} batches or more in evaluation, got {seen}; train longer first")
+
+    def _updates(self, tracked: Tensor) -> int:
+        """How many batches the running statistics saw, by the last look at a value that only we can change."""
+        number, version, looked_at = self._looked
+        if looked_at is not tracked or version != tracked._version or tracked._exposed:
+            number = tracked.item()
+            self._looked = (number, tracked._version, tracked)
+        return number
 
 
 class BatchNorm1d(BatchNorm2d):

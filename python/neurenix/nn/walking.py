@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+from operator import is_
 from typing import Any, TypeAlias
 
 from neurenix.nn.parameter import Buffer, Parameter
@@ -76,3 +78,44 @@ def _tensors(found: Found, module: Any, kinds: Any, base: Any, path: str, recurs
         _tensors(found, child, kinds, base, full, recurse, once, seen)
     if not once:
         seen.discard(id(module))
+
+
+class Kept:
+    """Parameters and buffers of a module and all below, found anew only where something stands at another place than before.
+
+    Every attribute, and every element of a list or dict among them, is compared by identity: that needs neither names nor types.
+    """
+
+    def __init__(self) -> None:
+        self._own: list[Any] = []
+        self._places: list[Collection[Any]] = []  # what stands below now
+        self._held: list[list[Any]] = []  # and what did when it was found
+        self._tensors: list[Any] = []
+
+    def tensors(self, module: Any, base: Any) -> list[Any]:
+        """They, as :func:`tensors` finds them at every place."""
+        own = _public(module)  # not the attribute that holds this
+        if not (_are(own, self._own) and all(map(_are, self._places, self._held))):
+            below = [m for _, m in modules(module, base, True)[1:]]
+            places = [vars(m).values() for m in below] + _places(own + [value for m in below for value in _public(m)])
+            self._own, self._places, self._held = own, places, list(map(list, places))
+            self._tensors = list(dict(tensors(module, base, False)).values())
+        return self._tensors
+
+
+def _are(now: Collection[Any], before: list[Any]) -> bool:
+    return len(now) == len(before) and all(map(is_, now, before))
+
+
+def _public(module: Any) -> list[Any]:
+    return [value for name, value in vars(module).items() if not name.startswith("_")]
+
+
+def _places(values: Iterable[Any]) -> list[Collection[Any]]:
+    """Lists, and values of dicts, among what lists, tuples and dicts hold."""
+    found: list[Collection[Any]] = []
+    for value in values:
+        if isinstance(value, (list, tuple, dict)):
+            held = value.values() if isinstance(value, dict) else value
+            found += ([] if isinstance(value, tuple) else [held]) + _places(held)
+    return found

@@ -38,6 +38,11 @@ def integers(op: str, name: str, value: Any, n: int, least: int) -> tuple[int, .
     return numbers * n if len(numbers) == 1 else numbers
 
 
+def is_plain(value: Any) -> bool:
+    """Whether an argument is equal to no other that would be refused: 1 is equal to True and 1.0."""
+    return type(value) is int or type(value) is str or (type(value) is tuple and all(type(v) is int for v in value))
+
+
 def floats(op: str, x: Any) -> Tensor:
     """``x`` as a tensor of float32 or float64."""
     t: Tensor = as_tensor(x)

@@ -311,7 +311,7 @@ def run_winograd(
 ) -> None:
     """Convolve by Winograd's algorithm into a buffer or two; ``moments`` get the output's means and squares."""
     outputs, channels = sides(weight, 1, scatter)
-    values, packed = _points(weight, outputs, channels, scatter)
+    values, packed = points(weight, outputs, channels, scatter)
     (n, h, w, _), (oh, ow) = x.shape, y[0].shape[1:3]
     sizes = (n, h, w, oh, ow, outputs, channels, x.rows, *window.pad)
     convolve_winograd(*y, *x[:2], values, *end[:3], *x[2:4], *moments, *sizes, scatter, end.activation == RELU, x.relu, packed, 0)
@@ -340,17 +340,17 @@ def cell(x: Array, weight: Tensor, window: Window, scatter: bool) -> int:
     return SIDE if by_winograd(x, window, *sides(weight, 1, scatter)) else 1
 
 
-def _points(weight: Tensor, outputs: int, channels: int, scatter: bool) -> tuple[Array, bool]:
+def points(weight: Tensor, outputs: int, channels: int, scatter: bool) -> tuple[Array, bool]:
     """A weight as ``convolve_winograd`` takes it, and whether it is transformed: that is kept, unless it is large or changes at once."""
-    values = contiguous(weight._array)
     if outputs * channels > KEPT or not keeps(weight):
         weight._derived = None
-        return values, False
+        return contiguous(weight._array), False
 
     def make() -> Array:
-        points = backend.new(values, (PLANES * channels * (-(-outputs // LANE) * LANE),))
-        winograd_pack(points, values, outputs, channels, scatter)
-        return points
+        values = contiguous(weight._array)
+        made = backend.new(values, (PLANES * channels * (-(-outputs // LANE) * LANE),))
+        winograd_pack(made, values, outputs, channels, scatter)
+        return made
 
     return derived(weight, ("winograd", scatter), make), True
 

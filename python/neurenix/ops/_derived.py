@@ -7,14 +7,14 @@ own, since another stream's may still be on their way.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from neurenix import autograd, backend
 from neurenix._typing import Array
-from neurenix.backend.kernel import In, IndexOut, is_planning, is_skipping, kernel
+from neurenix.backend.kernel import In, IndexOut, _skipping, is_planning, is_skipping, kernel
 from neurenix.layout import contiguous
 from neurenix.tensor import Tensor
 
@@ -53,8 +53,19 @@ def keeps(t: Tensor) -> bool:
     return not (t.requires_grad and autograd.is_grad_enabled())
 
 
+def found(t: Tensor, key: object) -> Any:
+    """What :func:`derived` keeps for ``key`` on a CPU, where a look at versions is enough to trust it; else ``None``."""
+    kept: Kept | None = t._derived
+    if kept is None or kept.version != t._version or kept.array is not t._array or t._exposed or _skipping.get():
+        return None
+    return kept.layouts.get(key)  # a GPU's keys are others
+
+
 def derived(t: Tensor, key: object, make: Callable[[], Layout]) -> Layout:
     """``make()``, or what it gave for the same ``key`` and values of ``t`` before; see :func:`keeps`."""
+    layout: Layout | None = found(t, key)
+    if layout is not None:
+        return layout
     if is_skipping() and not is_planning():
         return make()
     kept: Kept | None = t._derived
@@ -62,10 +73,32 @@ def derived(t: Tensor, key: object, make: Callable[[], Layout]) -> Layout:
     if kept is not None and _valid(t, kept):
         if key not in kept.layouts:
             kept.layouts[key] = make()
-        found: Layout = kept.layouts[key]
-        return found
+        known: Layout = kept.layouts[key]
+        return known
     t._derived = None
     layout = make()
     if keeps(t):
         t._derived = Kept(t._version, t._array, _sum_of(t._array) if t._exposed else None, {key: layout})
     return layout
+
+
+class Joint(NamedTuple):
+    """An array made of several tensors' values, and what these were: each one's array and version."""
+
+    array: Array
+    made_of: list[tuple[Array, int]]
+
+
+def derived_of_all(tensors: Sequence[Tensor], key: object, make: Callable[[], Array]) -> Array:
+    """As :func:`derived`, of the values of several tensors, kept on the first; of memory that the user may write to nothing is kept."""
+    joint: Joint | None = found(tensors[0], key)
+    if joint is not None:
+        for t, (array, version) in zip(tensors, joint.made_of, strict=True):
+            if t._array is not array or t._version != version or t._exposed:
+                break
+        else:
+            return joint.array
+    if any(t._exposed or not keeps(t) for t in tensors):
+        return make()
+    tensors[0]._derived = None
+    return derived(tensors[0], key, lambda: Joint(make(), [(t._array, t._version) for t in tensors])).array

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neurenix.errors import ArgumentError, ShapeError
-from neurenix.ops._arguments import integers
+from neurenix.ops._arguments import integers, is_plain
 from neurenix.ops._axis import Host, sliding_windows
 from neurenix.tensor import Tensor
 from neurenix.window_rules import Rules, Sliding
@@ -66,23 +66,37 @@ class Slide(NamedTuple):
         return rows, columns
 
     def windows(self, op: str, x: Tensor, padded: bool = False) -> list[Windows]:
-        sizes = x.shape[x.ndim - len(self.kernel) :]
-        axes = zip(sizes, self.kernel, self.stride, self.low, self.high, self.dilation, strict=True)
-        found = [_sliding(n, k, s, low, high, d, self.ceil, padded) for n, k, s, low, high, d in axes]
-        if 0 in x.shape[x.ndim - len(self.kernel) - 1 :]:
-            raise ShapeError(f"{op}: expected axes that are not empty but for the batch, got shape {x.shape}; pass at least one pixel")
-        if any(len(w.table) < 1 for w in found):
-            raise ShapeError(
-                f"{op}: expected x at least as large as the window {self.kernel}, got shape {x.shape}; use a smaller kernel_size or padding"
-            )
-        return found
+        """The windows of each axis, the same objects for the same sizes."""
+        return list(_windows(self, op, x.shape, padded))
+
+
+@lru_cache(maxsize=512)
+def _windows(slide: Slide, op: str, shape: tuple[int, ...], padded: bool) -> tuple[Windows, ...]:
+    at = len(shape) - len(slide.kernel)
+    axes = zip(shape[at:], slide.kernel, slide.stride, slide.low, slide.high, slide.dilation, strict=True)
+    found = tuple(_sliding(n, k, s, low, high, d, slide.ceil, padded) for n, k, s, low, high, d in axes)
+    if 0 in shape[at - 1 :]:
+        raise ShapeError(f"{op}: expected axes that are not empty but for the batch, got shape {shape}; pass at least one pixel")
+    if any(len(w.table) < 1 for w in found):
+        raise ShapeError(
+            f"{op}: expected x at least as large as the window {slide.kernel}, got shape {shape}; use a smaller kernel_size or padding"
+        )
+    return found
 
 
 def slide(op: str, n: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any = 1, ceil_mode: bool = False) -> Slide:
-    """Check the arguments of a pool over ``n`` axes."""
+    """Check the arguments of a pool over ``n`` axes; what they say is remembered, since a network asks the same again and again."""
+    given = (kernel_size, () if stride is None else stride, padding, dilation)
+    return (_known if all(map(is_plain, given)) else _slide)(op, n, *given, bool(ceil_mode))
+
+
+def _slide(op: str, n: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil: bool) -> Slide:
     size = integers(op, "kernel_size", kernel_size, n, 1)
-    steps = size if stride is None or (isinstance(stride, Sequence) and not stride) else integers(op, "stride", stride, n, 1)
+    steps = size if isinstance(stride, Sequence) and not stride else integers(op, "stride", stride, n, 1)
     pads, apart = integers(op, "padding", padding, n, 0), integers(op, "dilation", dilation, n, 1)
     if any(2 * p > d * (k - 1) + 1 for p, k, d in zip(pads, size, apart, strict=True)):
         raise ArgumentError(f"{op}: expected padding of at most half the kernel size {size}, got {pads}; use a smaller padding")
-    return Slide(size, steps, pads, pads, apart, bool(ceil_mode))
+    return Slide(size, steps, pads, pads, apart, ceil)
+
+
+_known = lru_cache(maxsize=512)(_slide)

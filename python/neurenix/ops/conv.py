@@ -10,7 +10,7 @@ from neurenix import autograd, backend
 from neurenix._typing import Array
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
 from neurenix.layout import channels_last, contiguous
-from neurenix.ops._arguments import floats, integer, integers
+from neurenix.ops._arguments import floats, integer, integers, is_plain
 from neurenix.ops._conv import Epilogue, Window, cell, run, sum_pixels, weight_gradient
 from neurenix.ops._half import in_half
 from neurenix.tensor import Tensor, as_tensor
@@ -129,11 +129,6 @@ def _window(fit: Fit) -> Window:
     return Window(_two(fit.kernel, 1), _two(fit.stride, 1), _two(fit.pad, 0), _two(fit.dilation, 1), fit.groups)
 
 
-def _is_plain(value: Any) -> bool:
-    """Whether an argument is equal to no other that would be refused: 1 is equal to True and 1.0."""
-    return type(value) is int or type(value) is str or (type(value) is tuple and all(type(v) is int for v in value))
-
-
 def _remembered(find: Callable[..., Fit]) -> Callable[..., Fit]:
     """``find`` of an operation's operands, by their shapes; what it found is remembered, since a network asks the same again and again."""
     known = lru_cache(maxsize=1024)(find)
@@ -142,7 +137,7 @@ def _remembered(find: Callable[..., Fit]) -> Callable[..., Fit]:
     def found(op: str, ndim: int, operands: Operands, *args: Any) -> Fit:
         x, w, b = operands
         shapes = (x._array.shape, w._array.shape, None if b is None else b._array.shape)
-        return (known if all(map(_is_plain, args)) else find)(op, ndim, shapes, *args)
+        return (known if all(map(is_plain, args)) else find)(op, ndim, shapes, *args)
 
     return found
 
@@ -154,8 +149,7 @@ def _record(op: str, operands: Operands, fit: Fit, scatter: bool) -> Tensor:
     source = form.buffer(x._array)
     to = (1, size[0]) if form.ndim == 1 else (size[0], size[1])
     y = run(source, w, window, to, scatter, Epilogue(None if b is None else contiguous(b._array)))
-    needs = tuple(t is not None and t.requires_grad for t in operands)
-    inputs = tuple(t for t in operands if t is not None)
+    needs, inputs = (x.requires_grad, w.requires_grad, b is not None and b.requires_grad), (x, w) if b is None else (x, w, b)
     back, kept = source.shape[1:3], source if needs[1] else None
 
     def vjp(g: Array) -> list[Array | None]:

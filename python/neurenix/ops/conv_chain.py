@@ -19,11 +19,12 @@ from neurenix._typing import Array
 from neurenix.errors import ShapeError
 from neurenix.layout import contiguous
 from neurenix.ops import activation
-from neurenix.ops._arguments import integer, integers
+from neurenix.ops._arguments import integer, integers, is_plain
 from neurenix.ops._chain_node import Fusible as Fusible, Halving, Norm as Norm, Unit as Unit, conv_of_two, fitted, record_run, source_of
 from neurenix.ops._conv import Epilogue, Source, Window, by_winograd, cell, run, run_winograd, sides
 from neurenix.ops._conv_pairs import LANE, by_pairs
 from neurenix.ops._half import is_left_to_kernels, type_of
+from neurenix.ops._one_pass import OnePass as OnePass, mode as mode
 from neurenix.ops.conv import Fit, conv2d
 from neurenix.ops.elementwise import NONE, Activation as Activation
 from neurenix.ops.parts import cat
@@ -130,6 +131,25 @@ def reads_two(x: Tensor, unit: Unit) -> bool:
     """Whether nothing is recorded, and a unit reads ``x`` and a map like it as the halves of its channels in one pass."""
     stored = unit.norm is None or not unit.norm.is_own
     return stored and not autograd.is_grad_enabled() and not _is_rounded(x, unit) and _reads_both((x, x), unit)
+
+
+def prepared(unit: Unit, x: Tensor, beside: Tensor | None = None) -> OnePass | None:
+    """The one pass that :func:`conv_chain` makes of a unit here, for more maps of these sizes; ``None`` where it makes others.
+
+    Raises
+    ------
+    ShapeError, DTypeError, ArgumentError
+        As the functions do.
+    """
+    now, norm = mode(), unit.norm
+    if now is None or type(x._array) is not np.ndarray or unit.activation not in (None, "relu"):
+        return None
+    stored = norm is None or (not norm.is_own and norm.fits(x._array, unit.weight.shape[0]))
+    lasting = all(map(is_plain, (unit.stride, unit.padding, unit.dilation, unit.groups)))
+    dense = all(t is None or t._array.flags.c_contiguous for t in (unit.bias, *((*norm.running, *norm.affine) if norm else ())))
+    if not (stored and lasting and dense) or _is_rounded(x, unit) or (beside is not None and not _reads_both((x, beside), unit)):
+        return None
+    return OnePass(now, unit, x, beside)
 
 
 def _run_length(parts: Parts, units: Sequence[Unit]) -> int:

@@ -250,6 +250,14 @@ def running_tables(like: Array, mean: Array, var: Array, weight: Array | None, b
     return tables
 
 
+def running_scale_and_shift(mean: Array, var: Array, weight: Array | None, bias: Array | None, eps: float) -> Array:
+    """Scale and shift from stored statistics, the rows of one array."""
+    c = mean.shape[0]
+    rows, rest = backend.new(mean, (2, c)), backend.new(mean, (2, c), np.float64)
+    norm_running_tables(rows[0], rows[1], rest[0], rest[1], mean, var, weight, bias, c, eps)
+    return rows
+
+
 class Slopes(NamedTuple):
     """A normalisation's gradient: ``dx = g * a + (x * b + d)``."""
 

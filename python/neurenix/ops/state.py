@@ -10,6 +10,7 @@ import numpy as np
 from neurenix import backend, layout
 from neurenix._typing import DeviceLike, DTypeLike
 from neurenix.ops._derived import _sum_of
+from neurenix.ops.elementwise import IntegerBinary, integer_binary, scalar
 from neurenix.tensor import Tensor, as_tensor, is_foreign
 
 
@@ -42,9 +43,16 @@ def overwrite(targets: list[Tensor], values: list[Tensor]) -> None:
 
 
 def replace(t: Tensor, array: Any) -> None:
-    """Give ``t`` a new array that nobody else has; graphs and derived layouts made from the old one notice."""
-    t._array, t._exposed = array, False
+    """Give ``t`` a new array that nobody else has; graphs made from the old one notice, and layouts made from it go."""
+    t._array, t._exposed, t._derived = array, False, None
     t._version += 1
+
+
+def count(t: Tensor) -> None:
+    """Add one to an integer of the module's own, in a new array as every value that is assigned."""
+    array = backend.new(t._array, t.shape)
+    integer_binary(array, t._array, scalar(t._array, 1), IntegerBinary.ADD)
+    replace(t, array)
 
 
 def move(t: Tensor, dtype: DTypeLike | None, device: DeviceLike | None) -> None:
