@@ -329,12 +329,16 @@ fn sweep<T: Float, V: Vector<T>, const C: usize, const S: usize, const P: usize>
     }
 }
 
-/// The same in the way that suits the phase's taps.
+/// The same in the way that suits the phase's taps, `NEAR` pixels at a time where these are neighbours, whose weights take registers too.
 #[inline(always)]
-fn sweep_by_step<T: Float, V: Vector<T>, const C: usize, const P: usize>(band: &Band<'_, T>, phase: &Phase, y: &mut [T]) {
+fn sweep_by_step<T: Float, V: Vector<T>, const C: usize, const P: usize, const NEAR: usize>(
+    band: &Band<'_, T>,
+    phase: &Phase,
+    y: &mut [T],
+) {
     match step_of_neighbours(band.columns, phase) {
-        1 if C == 1 => sweep::<T, V, C, 1, P>(band, phase, y),
-        2 if C == 1 => sweep::<T, V, C, 2, P>(band, phase, y),
+        1 if C == 1 => sweep::<T, V, C, 1, NEAR>(band, phase, y),
+        2 if C == 1 => sweep::<T, V, C, 2, NEAR>(band, phase, y),
         _ => sweep::<T, V, C, 0, P>(band, phase, y),
     }
 }
@@ -344,9 +348,9 @@ levels! {
     pub fn run_band<T, V, const C: usize>(band: &Band<'_, T>, y: &mut [T]) {
         for phase in &band.columns.phases {
             if V::TILE.1 >= 4 && V::N > 1 {
-                sweep_by_step::<T, V, C, 8>(band, phase, y);
+                sweep_by_step::<T, V, C, 8, 8>(band, phase, y);
             } else {
-                sweep_by_step::<T, V, C, 6>(band, phase, y);
+                sweep_by_step::<T, V, C, 6, 4>(band, phase, y);
             }
         }
     }

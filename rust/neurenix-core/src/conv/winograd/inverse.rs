@@ -1,8 +1,10 @@
 //! From sums at the points back to pixels, and what follows a convolution.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::super::kernel::Epilogue;
+use super::super::plan::LANE;
 use super::{Grid, PATCH, SIDE, transform};
 use crate::levels;
 use crate::simd::{self, Float, Vector};
@@ -82,6 +84,34 @@ struct Place {
     pixels: usize,
 }
 
+/// A lane of outputs of one tile, finished and written past the caches: pixel by pixel, since a line that is written a vector at a time with
+/// fifteen others in between goes out in halves.
+#[inline(always)]
+unsafe fn write_lane<T: Float, V: Vector<T>>(job: &Inverse<'_, T>, place: &Place, sums: *const T, at: usize) {
+    let mut lane = MaybeUninit::<[[[T; LANE]; SIDE]; SIDE]>::uninit();
+    let (lane, y) = (lane.as_mut_ptr().cast::<T>(), job.y.at(place.first, job.start + at));
+    let some = LANE.min(job.live - at);
+    // SAFETY: the sums have whole lanes; the pixels exist, and so do these channels, which are whole vectors.
+    unsafe {
+        for part in (0..some).step_by(V::N) {
+            let values = square::<T, V>(sums.add(part), job.stride);
+            for i in 0..SIDE {
+                for j in 0..SIDE {
+                    values[i][j].store(lane.add((i * SIDE + j) * LANE + part));
+                }
+            }
+        }
+        for i in 0..place.rows {
+            for j in 0..place.pixels {
+                for part in (0..some).step_by(V::N) {
+                    let value = V::load(lane.add((i * SIDE + j) * LANE + part));
+                    job.epilogue.finish(value, at + part, some - part).stream(y.add(i * place.row + j * place.pixel + part));
+                }
+            }
+        }
+    }
+}
+
 /// Finishes and writes a vector of outputs of one tile.
 #[inline(always)]
 unsafe fn write<T: Float, V: Vector<T>>(job: &Inverse<'_, T>, place: &Place, values: &[[V; SIDE]; SIDE], at: usize) {
@@ -143,6 +173,11 @@ levels! {
             while at < job.live {
                 // SAFETY: the sums have whole lanes of every plane; the output's pixels and the strip's outputs exist.
                 unsafe {
+                    if job.stream && V::N < LANE && V::N > 1 {
+                        write_lane::<T, V>(job, &place, sums.as_ptr().add(at), at);
+                        at += LANE;
+                        continue;
+                    }
                     let values = square::<T, V>(sums.as_ptr().add(at), job.stride);
                     write::<T, V>(job, &place, &values, at);
                 }
