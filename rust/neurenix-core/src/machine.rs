@@ -1,10 +1,33 @@
-//! The machine's own limits, printed beside every benchmark.
+//! The machine's own limits: those that are printed beside every benchmark, and the cache by which work is cut.
 
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use crate::error::Result;
 use crate::threads::{self, Shared};
 use crate::{blocks::Buffer, levels};
+
+/// Bytes of a core's second-level cache; 1 MiB where the processor does not tell. Orders of work may depend on it, arithmetic may not.
+pub fn second_level_cache() -> usize {
+    static BYTES: OnceLock<usize> = OnceLock::new();
+    *BYTES.get_or_init(|| told().filter(|&bytes| bytes > 0).unwrap_or(1 << 20))
+}
+
+/// What the processor says of it: AMD's and Intel's have it in the same place.
+#[cfg(target_arch = "x86_64")]
+fn told() -> Option<usize> {
+    use std::arch::x86_64::__cpuid;
+    const LEAF: u32 = 0x8000_0006;
+    if cfg!(miri) {
+        return None; // it knows no such instruction
+    }
+    (__cpuid(0x8000_0000).eax >= LEAF).then(|| (__cpuid(LEAF).ecx as usize >> 16) << 10)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn told() -> Option<usize> {
+    None
+}
 
 levels! {
     /// Twelve independent chains of multiply-adds, `rounds` long: what the arithmetic units can do and nothing else.
@@ -62,4 +85,14 @@ pub fn copy_bandwidth() -> Result<f64> {
         begin.elapsed().as_secs_f64()
     });
     Ok((2 * 8 * WORDS) as f64 / best.fold(f64::INFINITY, f64::min) / 1e9)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::second_level_cache;
+
+    #[test]
+    fn the_cache_is_one_of_a_processor() {
+        assert!((128 << 10..=64 << 20).contains(&second_level_cache()), "{}", second_level_cache());
+    }
 }

@@ -1,13 +1,14 @@
 //! From sums at the points back to pixels, and what follows a convolution.
 
-use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::super::kernel::Epilogue;
-use super::super::plan::LANE;
 use super::{Grid, PATCH, SIDE, transform};
 use crate::levels;
 use crate::simd::{self, Float, Vector};
+
+/// Bytes of half a cache line.
+const HALF: usize = 32;
 
 /// Sums of some tiles and a strip of outputs, and where the outputs go.
 #[derive(Debug)]
@@ -84,50 +85,43 @@ struct Place {
     pixels: usize,
 }
 
-/// A lane of outputs of one tile, finished and written past the caches: pixel by pixel, since a line that is written a vector at a time with
-/// fifteen others in between goes out in halves.
+/// Finishes and writes `H` vectors of outputs of one tile, side by side: a line that is written past the caches must be whole soon.
 #[inline(always)]
-unsafe fn write_lane<T: Float, V: Vector<T>>(job: &Inverse<'_, T>, place: &Place, sums: *const T, at: usize) {
-    let mut lane = MaybeUninit::<[[[T; LANE]; SIDE]; SIDE]>::uninit();
-    let (lane, y) = (lane.as_mut_ptr().cast::<T>(), job.y.at(place.first, job.start + at));
-    let some = LANE.min(job.live - at);
-    // SAFETY: the sums have whole lanes; the pixels exist, and so do these channels, which are whole vectors.
-    unsafe {
-        for part in (0..some).step_by(V::N) {
-            let values = square::<T, V>(sums.add(part), job.stride);
-            for i in 0..SIDE {
-                for j in 0..SIDE {
-                    values[i][j].store(lane.add((i * SIDE + j) * LANE + part));
+unsafe fn write<T: Float, V: Vector<T>, const H: usize>(job: &Inverse<'_, T>, place: &Place, values: &[[[V; SIDE]; SIDE]; H], at: usize) {
+    let y = job.y.at(place.first, job.start + at);
+    for i in 0..place.rows {
+        for j in 0..place.pixels {
+            let to = y.wrapping_add(i * place.row + j * place.pixel);
+            for h in 0..H {
+                let (at, left) = (at + h * V::N, job.live.saturating_sub(at + h * V::N));
+                if h > 0 && left == 0 {
+                    break;
                 }
-            }
-        }
-        for i in 0..place.rows {
-            for j in 0..place.pixels {
-                for part in (0..some).step_by(V::N) {
-                    let value = V::load(lane.add((i * SIDE + j) * LANE + part));
-                    job.epilogue.finish(value, at + part, some - part).stream(y.add(i * place.row + j * place.pixel + part));
+                // SAFETY: the pixel exists, and so do `min(left, N)` of its channels and of the epilogue's, in one array.
+                unsafe {
+                    let (value, to) = (job.epilogue.finish(values[h][i][j], at, left), to.add(h * V::N));
+                    match (left >= V::N, job.stream) {
+                        (true, true) => value.stream(to),
+                        (true, false) => value.store(to),
+                        (false, _) => value.store_first(to, left),
+                    }
                 }
             }
         }
     }
 }
 
-/// Finishes and writes a vector of outputs of one tile.
+/// Takes all outputs of one tile back to pixels, `H` vectors at a time, and writes them.
 #[inline(always)]
-unsafe fn write<T: Float, V: Vector<T>>(job: &Inverse<'_, T>, place: &Place, values: &[[V; SIDE]; SIDE], at: usize) {
-    let (left, y) = (job.live - at, job.y.at(place.first, job.start + at));
-    for i in 0..place.rows {
-        for j in 0..place.pixels {
-            // SAFETY: the pixel exists, and so do `min(left, N)` of its channels and of the epilogue's, in one array.
-            unsafe {
-                let value = job.epilogue.finish(values[i][j], at, left);
-                let to = y.add(i * place.row + j * place.pixel);
-                match (left >= V::N, job.stream) {
-                    (true, true) => value.stream(to),
-                    (true, false) => value.store(to),
-                    (false, _) => value.store_first(to, left),
-                }
+unsafe fn tile<T: Float, V: Vector<T>, const H: usize>(job: &Inverse<'_, T>, place: &Place, sums: &[T]) {
+    for at in (0..job.live).step_by(H * V::N) {
+        // SAFETY: the sums have whole lanes of every plane; the output's pixels and the strip's outputs exist.
+        unsafe {
+            let mut values = [square::<T, V>(sums.as_ptr().add(at), job.stride); H];
+            for h in 1..H {
+                values[h] = square::<T, V>(sums.as_ptr().add(at + h * V::N), job.stride);
             }
+            write::<T, V, H>(job, place, &values, at);
         }
     }
 }
@@ -169,19 +163,12 @@ levels! {
             }
             let place = job.place(index);
             let sums = &job.sums[i * job.width..];
-            let mut at = 0;
-            while at < job.live {
-                // SAFETY: the sums have whole lanes of every plane; the output's pixels and the strip's outputs exist.
-                unsafe {
-                    if job.stream && V::N < LANE && V::N > 1 {
-                        write_lane::<T, V>(job, &place, sums.as_ptr().add(at), at);
-                        at += LANE;
-                        continue;
-                    }
-                    let values = square::<T, V>(sums.as_ptr().add(at), job.stride);
-                    write::<T, V>(job, &place, &values, at);
+            // SAFETY: the sums have whole lanes of every plane, and the outputs are this task's.
+            unsafe {
+                match V::N * size_of::<T>() {
+                    HALF => tile::<T, V, 2>(job, &place, sums),
+                    _ => tile::<T, V, 1>(job, &place, sums),
                 }
-                at += V::N;
             }
         }
         if job.stream {

@@ -6,7 +6,10 @@ use super::PLANES;
 use super::ahead::Ahead;
 use super::patches::Patches;
 use crate::levels;
-use crate::simd::{Float, Vector, prefetch};
+use crate::simd::{Float, Vector, prefetch, prefetch_first};
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
 
 /// Where weights at the points lie for one strip of outputs: `[plane][block of channels][channel][output]`.
 #[derive(Debug, Clone, Copy)]
@@ -56,13 +59,37 @@ struct Plane<T> {
     width: usize,
     sums: *mut T,
     first: bool,
+    /// The weights that are read behind these.
+    next: *const T,
+}
+
+impl<T> Plane<T> {
+    /// The weights of the outputs from `column` on, or those of the next plane or block.
+    #[inline(always)]
+    fn after(&self, column: usize) -> *const T {
+        if column < self.width { self.u.wrapping_add(column) } else { self.next }
+    }
+}
+
+/// What is read soon: a line for each channel, so many elements apart, that is brought nearest where vectors are narrow.
+#[derive(Clone, Copy)]
+struct Next<T> {
+    start: *const T,
+    apart: usize,
+}
+
+/// Whether vectors are halves of a cache line. Then rows of weights are read a line at a time and not whole, and no processor
+/// foresees that. (Loops over several channels at once would do with fewer prefetches, but compilers run out of registers in them.)
+const fn narrow<T: Float, V: Vector<T>>() -> bool {
+    V::N > 1 && V::TILE.1 < 4
 }
 
 /// `M` tiles from `row` on times `R` vectors from output `column` on.
 #[inline(always)]
-unsafe fn tile<T: Float, V: Vector<T>, const M: usize, const R: usize>(plane: &Plane<T>, row: usize, column: usize) {
+unsafe fn tile<T: Float, V: Vector<T>, const M: usize, const R: usize>(plane: &Plane<T>, row: usize, column: usize, next: Next<T>) {
     let zero = V::splat(T::ZERO);
     let mut sums = [[zero; R]; M];
+    let mut ahead = next.start;
     // SAFETY: the caller's tiles have `steps` values each, `steps` rows of weights are `width` long, and the sums have the tiles'
     // rows of `width`.
     unsafe {
@@ -72,6 +99,10 @@ unsafe fn tile<T: Float, V: Vector<T>, const M: usize, const R: usize>(plane: &P
         }
         let mut u = plane.u.add(column);
         for step in 0..plane.steps {
+            if narrow::<T, V>() {
+                prefetch_first(ahead);
+                ahead = ahead.wrapping_add(next.apart);
+            }
             let mut weights = [zero; R];
             for j in 0..R {
                 weights[j] = V::load(u.add(j * V::N));
@@ -102,20 +133,25 @@ unsafe fn strip<T: Float, V: Vector<T>, const R: usize>(plane: &Plane<T>, tiles:
         ahead.step();
         // The tiles behind these, or the next block's first ones.
         let (from, some_more) = (plane.v.wrapping_add((row + some) * plane.depth), some * plane.depth);
-        for line in (0..some_more * size_of::<T>()).step_by(64) {
-            prefetch(from.cast::<u8>().wrapping_add(line));
+        let mut next = Next { start: from, apart: LINE / size_of::<T>() };
+        if !narrow::<T, V>() {
+            for line in (0..some_more * size_of::<T>()).step_by(LINE) {
+                prefetch(from.cast::<u8>().wrapping_add(line));
+            }
+        } else if part % 2 == 0 {
+            next = Next { start: plane.after(column + R * V::N), apart: plane.width };
         }
         // SAFETY: as the caller says; `some` tiles from `row` on exist.
         unsafe {
             match some {
-                1 => tile::<T, V, 1, R>(plane, row, column),
-                2 => tile::<T, V, 2, R>(plane, row, column),
-                3 if most > 2 => tile::<T, V, 3, R>(plane, row, column),
-                4 if most > 2 => tile::<T, V, 4, R>(plane, row, column),
-                5 if most > 2 => tile::<T, V, 5, R>(plane, row, column),
-                6 if most > 2 => tile::<T, V, 6, R>(plane, row, column),
-                7 if most > 6 => tile::<T, V, 7, R>(plane, row, column),
-                _ if most > 6 => tile::<T, V, 8, R>(plane, row, column),
+                1 => tile::<T, V, 1, R>(plane, row, column, next),
+                2 => tile::<T, V, 2, R>(plane, row, column, next),
+                3 if most > 2 => tile::<T, V, 3, R>(plane, row, column, next),
+                4 if most > 2 => tile::<T, V, 4, R>(plane, row, column, next),
+                5 if most > 2 => tile::<T, V, 5, R>(plane, row, column, next),
+                6 if most > 2 => tile::<T, V, 6, R>(plane, row, column, next),
+                7 if most > 6 => tile::<T, V, 7, R>(plane, row, column, next),
+                _ if most > 6 => tile::<T, V, 8, R>(plane, row, column, next),
                 _ => {}
             }
         }
@@ -159,13 +195,15 @@ levels! {
         for f in 0..PLANES {
             for b in job.blocks.clone() {
                 // SAFETY: the layout has room for the tiles, the operand holds the planes and blocks, the sums as many planes of
-                // tiles, and nobody else touches them.
+                // tiles, and nobody else touches them. Behind the last plane nothing is read but asked for.
                 unsafe {
                     let v = job.patches.add(f * layout.stride() + layout.start(b, job.place));
                     let u = job.weights.start.add(f * job.weights.plane + (b - job.blocks.start) * job.weights.block);
                     let sums = job.sums.add(f * job.stride);
-                    let plane =
-                        Plane { v, depth: layout.depth(b), steps: layout.live(b), u, width: job.width, sums, first: b == 0 };
+                    let behind = job.weights.start.wrapping_add((f + 1) * job.weights.plane);
+                    let next = if b + 1 < job.blocks.end { u.wrapping_add(job.weights.block) } else { behind };
+                    let (depth, steps, width, first) = (layout.depth(b), layout.live(b), job.width, b == 0);
+                    let plane = Plane { v, depth, steps, u, width, sums, first, next };
                     whole::<T, V>(&plane, job.tiles, ahead);
                 }
             }

@@ -16,11 +16,14 @@ use super::weights::{Strip, pack, piece, rows, stage_len};
 use super::{PATCH, PLANES, spaced};
 use crate::blocks::Block;
 use crate::error::{Error, Result};
+use crate::machine::second_level_cache;
 use crate::simd::Float;
 use crate::threads;
 
-/// Elements that a task's patches and sums should not pass: they stay in the second-level cache.
+/// Elements that a task's patches and sums should not pass, where the second-level cache holds 1 MiB or more: they stay there.
 const NEAR: usize = 160 << 10;
+/// Bytes of a smaller cache that are left to weights and to what comes next.
+const PASSING: usize = 96 << 10;
 /// Elements that the patches which all tasks share should not pass: they stay in the last-level cache.
 const SHARED: usize = 4 << 20;
 /// Tiles of a task at least, or weights would be read too often.
@@ -33,6 +36,11 @@ const RUN: usize = 8;
 const NARROW: usize = 32;
 /// Bytes of an output from which on it is written past the caches.
 const STREAM: usize = 8 << 20;
+
+/// [`NEAR`] with a second-level cache of so many bytes; never so few that weights would be read too often.
+fn near(cache: usize) -> usize {
+    (cache.saturating_sub(PASSING) / size_of::<f32>()).clamp(NEAR / 2, NEAR)
+}
 
 /// The order of work; decides speed only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +119,7 @@ struct Points<T> {
 impl<T: Float> Job<'_, T> {
     /// Tiles whose patches and sums stay in the cache.
     fn fit(&self) -> usize {
-        let fit = NEAR / (PLANES * (self.panels.channels + self.panels.padded().min(WIDTH)));
+        let fit = near(second_level_cache()) / (PLANES * (self.panels.channels + self.panels.padded().min(WIDTH)));
         if fit > 6 { fit.min(MOST) / 6 * 6 } else { fit.max(1) }
     }
 
@@ -122,7 +130,7 @@ impl<T: Float> Job<'_, T> {
 
     /// The mode `Tiles` reads all weights for each group: they are few, or the groups are large beside the whole.
     fn mode(&self, plain: bool) -> Mode {
-        let few = PLANES * self.panels.channels * self.panels.padded() <= NEAR * 2;
+        let few = PLANES * self.panels.channels * self.panels.padded() <= NEAR * 2; // in the last-level cache
         let enough = self.fit() >= FEWEST && self.grid.tiles() >= 8 * self.fit();
         match (few || enough, plain) {
             (true, _) => Mode::Tiles,
@@ -367,5 +375,17 @@ impl<T: Float> Job<'_, T> {
                 Err(Error::Argument("conv: expected weights as they are in this mode, got transformed ones".into()))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn smaller_caches_hold_fewer_tiles() {
+        assert_eq!([1 << 20, 2 << 20, 1 << 30].map(near), [NEAR; 3]);
+        assert_eq!(near(512 << 10), (416 << 10) / 4);
+        assert_eq!([0, 256 << 10].map(near), [NEAR / 2; 2]);
     }
 }

@@ -15,6 +15,7 @@ use super::source::{Map, Normal};
 use super::{PATCH, PLANES, SIDE, spaced};
 use crate::blocks::Block;
 use crate::error::{Error, Result, expect_len};
+use crate::machine::second_level_cache;
 use crate::simd::Float;
 use crate::threads::{self, Shared};
 use crate::{ensure_shape, levels};
@@ -23,7 +24,7 @@ use crate::{ensure_shape, levels};
 const UNIT: usize = 32;
 /// Tiles whose sums are added to the total at once.
 const CHUNK: usize = 8 * UNIT;
-/// Elements of a layer's sums that stay in the second-level cache beside a unit of tiles.
+/// Elements of a layer's sums that stay in a second-level cache of 1 MiB beside a unit of tiles.
 const PRIVATE: usize = 3 << 16;
 /// Chunks whose sums wait to be added, at most.
 const ROUND: usize = 8;
@@ -31,6 +32,11 @@ const ROUND: usize = 8;
 const FEWEST: usize = 4;
 /// Bytes of a gradient from which on it is written past the caches.
 const STREAM: usize = 8 << 20;
+
+/// [`PRIVATE`] with a second-level cache of so many bytes.
+fn private(cache: usize) -> usize {
+    PRIVATE.min(cache / 16 * 3)
+}
 
 /// Memory of tasks, each its own part.
 struct Store<T> {
@@ -315,7 +321,7 @@ impl<T: Float> Job<'_, T> {
     /// In the order of work that suits the sizes.
     fn run(&self) -> Result {
         let (tiles, threads) = (self.tiles(), threads::num_threads());
-        if tiles.div_ceil(CHUNK) >= 2 * threads && self.pairs() * self.room() <= PRIVATE {
+        if tiles.div_ceil(CHUNK) >= 2 * threads && self.pairs() * self.room() <= private(second_level_cache()) {
             self.by_chunks()
         } else if tiles <= CHUNK && (threads == 1 || self.pairs() >= 2 * threads) {
             self.by_pairs()
@@ -373,4 +379,15 @@ pub fn winograd_weight_gradient<T: Float>(
     let stream = aligned && size_of_val(dw) >= STREAM;
     let panels = Panels { groups: 1, channels, outputs };
     Job { panels, grids, x, dy, normal, dw: Shared::new(dw), stream }.run()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn smaller_caches_hold_fewer_sums() {
+        assert_eq!([1 << 20, 2 << 20].map(private), [PRIVATE; 2]);
+        assert_eq!(private(512 << 10), PRIVATE / 2);
+    }
 }
