@@ -273,7 +273,7 @@ pub fn max_pool_indices<T: Float>(
 /// The map's gradient: each output's gradient goes to the pixel it was taken from.
 ///
 /// # Errors
-/// [`crate::error::Error::Shape`] when slices or windows do not fit the sizes.
+/// [`crate::error::Error::Shape`] when slices or windows do not fit the sizes, [`crate::error::Error::Memory`].
 pub fn max_pool_backward<T: Float>(
     dx: &mut [T],
     dy: &[T],
@@ -296,8 +296,7 @@ pub fn max_pool_backward<T: Float>(
     expect_len("max_pool_backward: dx", dx.len(), &[outer, h, w, inner])?;
     expect_len("max_pool_backward: dy", dy.len(), &[outer, oh, ow, inner])?;
     expect_len("max_pool_backward: tap", tap.len(), &[outer, oh, ow, inner])?;
-    crate::pooling_backward::backward(dx, dy, tap, outer, Shape { rows, cols, h, w, inner });
-    Ok(())
+    crate::pooling_backward::backward(dx, dy, tap, outer, Shape { rows, cols, h, w, inner })
 }
 
 #[cfg(test)]

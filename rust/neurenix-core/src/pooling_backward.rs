@@ -2,9 +2,11 @@
 
 use std::ops::Range;
 
+use crate::conv::scratch;
+use crate::error::Result;
 use crate::levels;
 use crate::pooling::{Shape, Windows};
-use crate::simd::Float;
+use crate::simd::{Float, prefetch_first};
 use crate::threads::{Shared, parallel};
 
 /// Channels that are compared at once.
@@ -15,6 +17,15 @@ const CHANNELS: usize = 256;
 const TASK: usize = 1 << 14;
 /// Elements of a strip of one task that scatters, about: they stay in the second cache.
 const STRIP: usize = 1 << 16;
+
+/// Tasks of maps whose channels are added side by side, at least, where the map is high enough.
+const TASKS: usize = 16;
+/// Channels, and outputs of a row, from which on channels are added side by side: fewer do not pay for a row's table of offsets.
+const WIDE: usize = 32;
+/// Pixels of outputs that are asked for ahead.
+const AHEAD: usize = 12;
+/// An offset that no place has.
+const OUTSIDE: usize = usize::MAX / 2;
 
 /// For each pixel of an axis the outputs whose windows may hold it: `first[i] .. last[i]`.
 fn holders(windows: &Windows<'_>, n: usize) -> Vec<(usize, usize)> {
@@ -249,6 +260,128 @@ fn scatter<T: Float>(dx: &mut [T], dy: &[T], tap: &[u8], outer: usize, s: &Shape
     });
 }
 
+/// The rows of a gradient that windows reach at a time, of channels side by side: they stay in the first caches, and do not evict
+/// each other, as the rows of a wide map do that lie a power of two apart.
+struct Ring<'a, T> {
+    held: &'a mut [T],
+    /// Rows that there is room for.
+    slots: usize,
+    /// Elements of a row.
+    pitch: usize,
+    /// The first row that is not written yet, and the first that is not begun.
+    written: usize,
+    begun: usize,
+}
+
+impl<T: Float> Ring<'_, T> {
+    fn row(&mut self, row: usize) -> &mut [T] {
+        let at = row % self.slots * self.pitch;
+        &mut self.held[at..at + self.pitch]
+    }
+
+    /// Rows up to `end` are zero to begin with.
+    fn begin(&mut self, end: usize) {
+        for row in self.begun..end {
+            self.row(row).fill(T::ZERO);
+        }
+        self.begun = self.begun.max(end);
+    }
+
+    /// Rows up to `end` are complete: they go to `put`.
+    fn finish(&mut self, end: usize, put: impl Fn(usize, &[T])) {
+        for row in self.written..end {
+            self.begin(row + 1);
+            put(row, self.row(row));
+        }
+        self.written = self.written.max(end);
+    }
+}
+
+/// Adds the channels of one output pixel, whose window starts at `start`.
+#[inline(always)]
+fn add_pixel<T: Float>(held: &mut [T], dy: &[T], tap: &[u8], start: usize, offsets: &[usize; 256]) {
+    for (l, (&dy, &tap)) in dy.iter().zip(tap).enumerate() {
+        if let Some(sum) = held.get_mut(start + offsets[usize::from(tap)] + l) {
+            *sum += dy;
+        }
+    }
+}
+
+/// Adds some channels of a row of outputs, of which `dy` and `tap` begin at the first, to the rows that are held.
+fn add_side<T: Float>(held: &mut [T], dy: &[T], tap: &[u8], starts: &[usize], offsets: &[usize; 256], (inner, channels): (usize, usize)) {
+    for (j, &start) in starts.iter().enumerate() {
+        let at = j * inner;
+        prefetch_first(dy.as_ptr().wrapping_add(at + AHEAD * inner));
+        prefetch_first(tap.as_ptr().wrapping_add(at + AHEAD * inner));
+        let (dy, tap) = (&dy[at..at + channels], &tap[at..at + channels]);
+        match (<&[T; BLOCK]>::try_from(dy), <&[u8; BLOCK]>::try_from(tap)) {
+            (Ok(dy), Ok(tap)) => add_pixel(held, dy, tap, start, offsets),
+            _ => add_pixel(held, dy, tap, start, offsets),
+        }
+    }
+}
+
+/// Rows `rows` of map `o`, channels `c .. c + channels`: `put` gets each row.
+fn side<T: Float>(
+    held: &mut [T],
+    (dy, tap, s): (&[T], &[u8], &Shape<'_>),
+    (outputs, rows): (Range<usize>, Range<usize>),
+    (c, channels): (usize, usize),
+    put: impl Fn(usize, &[T]),
+) {
+    let (slots, pitch, ow) = (s.rows.taps, s.w * channels, s.cols.len());
+    let starts: Vec<usize> = (0..ow).map(|j| s.cols.at(j).0 * channels).collect();
+    let mut ring = Ring { held, slots, pitch, written: rows.start, begun: rows.start };
+    for i in outputs {
+        let (top, count) = s.rows.at(i);
+        ring.finish(top.min(rows.end), &put);
+        ring.begin((top + count).min(rows.end));
+        let mut offsets = [OUTSIDE; 256];
+        for k in (0..count).filter(|k| rows.contains(&(top + k))) {
+            for l in 0..s.cols.taps {
+                offsets[k * s.cols.taps + l] = (top + k) % slots * pitch + l * s.cols.step * channels;
+            }
+        }
+        let at = i * ow * s.inner + c;
+        add_side(ring.held, &dy[at..], &tap[at..], &starts, &offsets, (s.inner, channels));
+    }
+    ring.finish(rows.end, &put);
+}
+
+/// Whether windows of rows follow each other, and none is empty: what [`side_by_side`] wants.
+fn follow(s: &Shape<'_>) -> bool {
+    let rises = (1..s.rows.len()).all(|i| s.rows.at(i).0 >= s.rows.at(i - 1).0);
+    let full = |windows: &Windows<'_>| (0..windows.len()).all(|i| windows.at(i).1 > 0);
+    rises && s.rows.step == 1 && full(&s.rows) && full(&s.cols) && s.rows.taps.saturating_mul(s.cols.taps) <= 256
+}
+
+/// Blocks of channels, whose rows are held while windows reach them; few maps are cut into strips of rows.
+fn side_by_side<T: Float>(dx: &mut [T], dy: &[T], tap: &[u8], outer: usize, s: &Shape<'_>) -> Result {
+    let (inner, opitch) = (s.inner, s.rows.len() * s.cols.len() * s.inner);
+    let blocks = inner.div_ceil(BLOCK);
+    let strips = TASKS.div_ceil(outer * blocks).min(s.h / (4 * s.rows.taps)).max(1);
+    let strip = s.h.div_ceil(strips);
+    let (holders, shared, failed) = (holders(&s.rows, s.h), Shared::new(dx), scratch::Failure::new());
+    parallel(outer * strips * blocks, (strip + s.rows.taps) * s.w * BLOCK * 4, |task| {
+        // Neighbouring blocks of one strip, which share cache lines of taps, are neighbouring tasks.
+        let (o, first, c) = (task / (strips * blocks), task / blocks % strips * strip, task % blocks * BLOCK);
+        let (rows, channels) = (first.min(s.h)..(first + strip).min(s.h), BLOCK.min(inner - c));
+        let some = holders[rows.clone()].iter().filter(|h| h.1 > 0);
+        let (low, high) = some.fold((s.rows.len(), 0), |(low, high), h| (low.min(h.0), high.max(h.1)));
+        let map = o * opitch..(o + 1) * opitch;
+        let put = |row: usize, from: &[T]| {
+            for (j, from) in from.chunks_exact(channels).enumerate() {
+                // SAFETY: a task owns these channels of its rows.
+                unsafe { shared.slice(((o * s.h + row) * s.w + j) * inner + c, channels) }.copy_from_slice(from);
+            }
+        };
+        failed.note(scratch::with(s.rows.taps * s.w * channels, |held| {
+            side(held, (&dy[map.clone()], &tap[map], s), (low..high.max(low), rows), (c, channels), put);
+        }));
+    });
+    failed.result()
+}
+
 /// How far from a window's first pixel each of its taps lies, in elements.
 fn offsets(s: &Shape<'_>) -> [usize; 256] {
     let mut offsets = [0; 256];
@@ -259,21 +392,29 @@ fn offsets(s: &Shape<'_>) -> [usize; 256] {
 }
 
 /// The map's gradient from the outputs' and the number of the tap that each took.
-pub(crate) fn backward<T: Float>(dx: &mut [T], dy: &[T], tap: &[u8], outer: usize, s: Shape<'_>) {
+///
+/// # Errors
+/// [`crate::error::Error::Memory`].
+pub(crate) fn backward<T: Float>(dx: &mut [T], dy: &[T], tap: &[u8], outer: usize, s: Shape<'_>) -> Result {
     if dx.is_empty() {
-        return;
+        return Ok(());
     }
     if dy.is_empty() {
         dx.fill(T::ZERO);
-        return;
+        return Ok(());
     }
     let tests = s.rows.taps.saturating_mul(s.cols.taps).saturating_mul(s.rows.len() * s.cols.len());
     let pairs = s.inner == 1 && s.cols.taps == 2 && tiled(&s.cols) == Some(2 * s.cols.len());
-    if s.inner < BLOCK && !pairs || tests > 3 * s.h * s.w {
+    let few = tests <= 3 * s.h * s.w;
+    if s.inner >= WIDE && s.cols.len() >= WIDE && !few && follow(&s) {
+        return side_by_side(dx, dy, tap, outer, &s);
+    }
+    if s.inner < BLOCK && !pairs || !few {
         scatter(dx, dy, tap, outer, &s);
     } else {
         gather(dx, dy, tap, &s);
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -293,5 +434,27 @@ mod tests {
         gather(&mut a, &dy, &tap, &s);
         scatter(&mut b, &dy, &tap, 1, &s);
         assert_eq!(a, b);
+    }
+
+    #[test]
+    fn channels_side_by_side_give_the_same_bits() {
+        for (h, w, inner, taps, stride, outer) in [(23, 9, 37, 5, 1, 1), (64, 5, 16, 3, 1, 2), (40, 8, 18, 4, 3, 1), (3, 4, 20, 7, 1, 1)] {
+            let ends = |i: usize, n: usize| ((i * stride).saturating_sub(taps / 2), (i * stride + taps - taps / 2).min(n));
+            let around = |n: usize| -> Vec<i64> {
+                (0..n.div_ceil(stride)).map(|i| ends(i, n)).flat_map(|(low, high)| [low as i64, (high - low) as i64]).collect()
+            };
+            let (rows, cols) = (around(h), around(w));
+            let windows = |t, n: usize| Windows::new("", t, n, n.div_ceil(stride), taps, 1).unwrap();
+            let s = Shape { rows: windows(&rows, h), cols: windows(&cols, w), h, w, inner };
+            assert!(follow(&s));
+            let pixels = s.rows.len() * s.cols.len();
+            let dy: Vec<f32> = (0..outer * pixels * inner).map(|i| (i as f32).sin()).collect();
+            let held = |e: usize| (s.rows.at(e / inner % pixels / s.cols.len()).1, s.cols.at(e / inner % s.cols.len()).1);
+            let tap: Vec<u8> = (0..dy.len()).map(|e| (e * 7919 / 3 % held(e).0 * taps + e * 31 / 7 % held(e).1) as u8).collect();
+            let (mut a, mut b) = (vec![1.0; outer * h * w * inner], vec![2.0; outer * h * w * inner]);
+            gather(&mut a, &dy, &tap, &s);
+            side_by_side(&mut b, &dy, &tap, outer, &s).unwrap();
+            assert_eq!(a, b);
+        }
     }
 }
