@@ -344,3 +344,26 @@ def test_momentum_and_rho_are_checked():
             make([p], **{name: -1.0})
     with pytest.raises(ArgumentError, match="Adadelta: expected rho in"):
         nx.optim.Adadelta([p], rho=1.5)
+
+
+@pytest.mark.parametrize("name", ["Adam", "NAdam", "RAdam", "ASGD", "Adagrad", "RMSprop", "Adamax", "Rprop", "SGD"])
+def test_parameters_of_one_age_with_other_pasts_are_stepped_as_each_alone(name):
+    """One missed its second gradient, the other its third, and settings changed meanwhile: numbers in their states differ."""
+    start, gradients = [random_array(3, seed=i) for i in range(2)], [[random_array(3, seed=10 * s + i) for i in range(2)] for s in range(5)]
+
+    def run(chosen):
+        params = {i: nx.Tensor(start[i].copy(), requires_grad=True) for i in chosen}
+        optimizer = getattr(nx.optim, name)(list(params.values()), lr=0.1)
+        for s in range(5):
+            (group,) = optimizer.param_groups
+            group["lr"] = 0.1 / (s + 1)
+            if "betas" in group:
+                group["betas"] = (0.9 - 0.1 * s, 0.99)
+            for i, p in params.items():
+                p.grad = None if s == i + 1 else nx.Tensor(gradients[s][i])
+            optimizer.step()
+        return {i: p.numpy() for i, p in params.items()}
+
+    both = run([0, 1])
+    for i in range(2):
+        assert np.array_equal(both[i], run([i])[i])

@@ -13,7 +13,7 @@ from neurenix.errors import FileError
 from neurenix.tensor import Tensor
 
 Group = dict[str, Any]
-_NUMBERS = ("step", "mu_product", "eta", "mu")  # entries of a state that are one number whatever the parameter
+NUMBERS = ("step", "mu_product", "eta", "mu")  # entries of a state that are one number whatever the parameter
 
 
 def is_number(value: Any) -> TypeGuard[float]:
@@ -60,7 +60,7 @@ def restored(name: str, value: Any, p: Tensor) -> Any:
     if value is None or isinstance(value, (int, float)):
         return value
     array = np.asarray(value.numpy() if isinstance(value, Tensor) else value)
-    if name in _NUMBERS:
+    if name in NUMBERS:
         return int(array.item()) if name == "step" else float(array.item())
     if array.shape != p.shape:
         raise FileError(

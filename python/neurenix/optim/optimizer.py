@@ -10,7 +10,7 @@ from neurenix._hook_methods import HookHandle
 from neurenix.autograd import enable_grad
 from neurenix.errors import ArgumentError, DTypeError, FileError, ShapeError
 from neurenix.optim.batch import Batch, constant_like
-from neurenix.optim.entries import Group, is_number, is_pair, own, plain, restored, unrounded, view_of
+from neurenix.optim.entries import NUMBERS, Group, is_number, is_pair, own, plain, restored, unrounded, view_of
 from neurenix.signals import undisturbed
 from neurenix.tensor import Tensor
 
@@ -197,8 +197,8 @@ class Optimizer:
                 )
 
     def _batches(self, group: Group) -> Iterator[Batch]:
-        """Parameters with a gradient, those of one type, device and age together; each one's step is counted."""
-        batches: dict[tuple[Any, str, int], Batch] = {}
+        """Parameters with a gradient, those of one type, device, age and state of numbers together; each one's step is counted."""
+        batches: dict[tuple[Any, ...], Batch] = {}
         for p in group["params"]:
             if p.grad is None:
                 continue
@@ -206,7 +206,7 @@ class Optimizer:
                 p._array = own(p._array)
             state = self.state.setdefault(p, {})
             step = state["step"] = state.get("step", 0) + 1
-            batch = batches.setdefault((p.dtype, p.device, step), Batch([], [], [], step))
+            batch = batches.setdefault((p.dtype, p.device, *map(state.get, NUMBERS)), Batch([], [], [], step))
             batch.parameters.append(p)
             batch.gradients.append(layout.contiguous(p.grad._array))
             batch.states.append(state)
