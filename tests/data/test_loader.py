@@ -141,7 +141,7 @@ def test_a_failing_item_is_named(workers):
         (lambda: DataLoader([1], 0), ArgumentError, "expected batch_size to be an integer of at least 1, got 0"),
         (lambda: DataLoader([1], 1.5), ArgumentError, "got 1.5"),
         (lambda: DataLoader([1], num_workers=-1), ArgumentError, "expected num_workers"),
-        (lambda: DataLoader([1], worker="fork"), ArgumentError, "worker to be one of ('thread', 'process'), got 'fork'"),
+        (lambda: DataLoader([1], worker="fork"), ArgumentError, r"worker to be one of \('thread', 'process'\), got 'fork'"),
         (lambda: DataLoader([1], shuffle=True, sampler=[0]), ArgumentError, "either a sampler or shuffle=True"),
         (lambda: list(DataLoader([1], batch_sampler=[0])), ArgumentError, "expected lists of item numbers from batch_sampler, got 0"),
         (lambda: DataLoader([1], collate_fn=1), ArgumentError, "expected collate_fn to be callable"),
