@@ -250,8 +250,8 @@ def rand_like(
     >>> x.shape, x.dtype
     ((2, 3), dtype('float64'))
     """
-    kept = {"dtype": dtype or input.dtype, "device": device or input.device}
-    return rand(input.shape, generator=generator, requires_grad=requires_grad, **kept)  # type: ignore[arg-type]  # a shape
+    kind, place = dtype or input.dtype, device or input.device
+    return rand(*input.shape, generator=generator, dtype=kind, device=place, requires_grad=requires_grad)
 
 
 def randn_like(
@@ -271,8 +271,8 @@ def randn_like(
     >>> (image + 0.1 * nx.randn_like(image)).shape
     (1, 3, 8, 8)
     """
-    kept = {"dtype": dtype or input.dtype, "device": device or input.device}
-    return randn(input.shape, generator=generator, requires_grad=requires_grad, **kept)  # type: ignore[arg-type]  # a shape
+    kind, place = dtype or input.dtype, device or input.device
+    return randn(*input.shape, generator=generator, dtype=kind, device=place, requires_grad=requires_grad)
 
 
 def randint_like(
