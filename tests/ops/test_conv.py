@@ -53,6 +53,9 @@ CASES = [
     Case((1, 40, 13, 12), (40, 8, 3, 3), stride=(2, 2), padding=(1, 1), groups=5),
     Case((1, 10, 9, 17), (10, 2, 5, 3), stride=(1, 2), padding=(2, 1), dilation=(1, 2), groups=5),
     Case((1, 16, 9, 9), (16, 8, 7, 7), padding=(3, 3), groups=2),
+    Case((1, 66, 8, 9), (20, 66, 5, 5), padding=(2, 2)),  # sums of several passes over the pixels
+    Case((1, 64, 5, 14), (17, 64, 2, 11), padding=(1, 5)),
+    Case((1, 40, 25, 7), (16, 40, 3, 3), padding=(8, 8), dilation=(8, 8)),
 ]
 SMALL = [c for c in CASES if np.prod(c.x) * np.prod(c.weight) < 2e6]
 

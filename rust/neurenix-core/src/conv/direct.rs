@@ -15,7 +15,7 @@ use crate::streaming;
 use crate::threads::{self, Shared};
 
 /// Pixels of a block at most: its input and one panel of weights stay in the second-level cache.
-const PIXELS: usize = 384;
+pub const PIXELS: usize = 384;
 /// Columns of a block where rows are long: the copied halo stays small.
 const COLUMNS: usize = 40;
 /// Elements of a panel of weights, and of copied input, that one pass over a block's pixels should not pass.

@@ -4,6 +4,7 @@
 
 use std::mem::MaybeUninit;
 
+use super::direct::PIXELS;
 use super::plan::Run;
 use crate::error::{Result, expect_len};
 use crate::simd::pairs::{Fused, Products};
@@ -163,6 +164,23 @@ unsafe fn store<T: Float, V: Vector<T>, P: Products<T, V>, const R: usize>(
     }
 }
 
+/// Runs that a sweep over pixels takes together, and their weights.
+struct Pass<'a, T, V> {
+    runs: &'a [Run],
+    /// The first run's first row, at the output that vectors start with.
+    weights: *const T,
+    /// Elements from one row of weights to the next.
+    row: usize,
+    /// The same for rows that are passed over; none where those were left out.
+    passed: usize,
+    /// Where totals lie between passes, those of the first pixel first; not used where the first pass is the last.
+    totals: *mut V,
+    /// Whether no pass was before it.
+    starts: bool,
+    /// Whether none comes after it.
+    ends: bool,
+}
+
 /// Adds the products of a run to the sums of `M` pixels and `R` vectors; where the weights of the next run start.
 #[inline(always)]
 unsafe fn products<T: Float, V: Vector<T>, P: Products<T, V>, const M: usize, const R: usize>(
@@ -170,57 +188,69 @@ unsafe fn products<T: Float, V: Vector<T>, P: Products<T, V>, const M: usize, co
     run: &Run,
     x: [*const T; M],
     weights: *const T,
-    width: usize,
+    pass: &Pass<'_, T, V>,
 ) -> *const T {
     let mut w = weights;
     let mut from = x;
-    // SAFETY: the caller gives a run inside the block's input for each pixel and as many rows of `width` weights.
+    // SAFETY: the caller gives a run inside the block's input for each pixel and as many rows of weights.
     unsafe {
         for place in &mut from {
             *place = place.add(run.offset);
         }
         for step in 0..run.steps {
             P::step(sums, from, step, w);
-            w = w.add(width);
+            w = w.add(pass.row);
         }
-        w.add(run.skip * width)
+        w.add(run.skip * pass.passed)
     }
 }
 
-/// `M` pixels times `R` vectors from output `column` on; pixels behind the last repeat it and are not stored.
+/// Asks for the output in time: where sums are short, that of the next tile.
+#[inline(always)]
+fn expect<T: Float, V: Vector<T>, const M: usize, const R: usize>(panel: &Panel<'_, T>, pixels: &[Pixel], column: usize) {
+    let ahead = if panel.weights.len() < SHORT * panel.width { M } else { 0 };
+    for pixel in pixels.iter().skip(ahead).take(if panel.streams { 0 } else { M }) {
+        for j in 0..R {
+            prefetch_to_write(panel.y.wrapping_add(pixel.y + column + j * V::N).cast_const());
+        }
+    }
+}
+
+/// `M` pixels times `R` vectors from output `column` on; pixels behind the last repeat it and are not stored. Before it are `done`
+/// pixels.
 #[inline(always)]
 unsafe fn tile<T: Float, V: Vector<T>, P: Products<T, V>, const M: usize, const R: usize>(
     panel: &Panel<'_, T>,
-    pixels: &[Pixel],
+    pass: &Pass<'_, T, V>,
+    done: usize,
     column: usize,
 ) {
     let zero = V::splat(T::ZERO);
     // Hidden from the compiler, so that it stays in memory: the registers hold the partial sums.
-    let mut total = MaybeUninit::<[[V; R]; M]>::uninit();
-    let total = std::hint::black_box(&mut total);
-    // SAFETY: as the caller says; there is at least one pixel, and the total is written before it is read.
+    let mut local = MaybeUninit::<[[V; R]; M]>::uninit();
+    let local = std::hint::black_box(&mut local);
+    let pixels = &panel.pixels[done..];
+    // SAFETY: as the caller says; there is at least one pixel, and the totals are written before they are read.
     unsafe {
         let mut x = [panel.x; M];
         for i in 0..M {
             x[i] = panel.x.add(pixels[i.min(pixels.len() - 1)].x);
         }
-        // The output is asked for in time: where sums are short, that of the next tile.
-        let ahead = if panel.weights.len() < SHORT * panel.width { M } else { 0 };
-        for pixel in pixels.iter().skip(ahead).take(if panel.streams { 0 } else { M }) {
-            for j in 0..R {
-                prefetch_to_write(panel.y.wrapping_add(pixel.y + column + j * V::N).cast_const());
-            }
+        let alone = pass.starts && pass.ends;
+        if pass.ends {
+            expect::<T, V, M, R>(panel, pixels, column);
         }
-        let mut w = panel.weights.as_ptr().add(column);
+        let total = if alone { local.as_mut_ptr().cast::<V>() } else { pass.totals.add(done * R) };
         let mut sums = [[zero; R]; M];
-        let mut begun = !panel.first || panel.runs.is_empty();
-        if begun {
-            total.write(read(panel, pixels, column));
+        let mut begun = !pass.starts;
+        if pass.starts && (!panel.first || panel.runs.is_empty()) {
+            total.cast::<[[V; R]; M]>().write(read(panel, pixels, column));
+            begun = true;
         }
-        for run in panel.runs {
-            w = products::<T, V, P, M, R>(&mut sums, run, x, w, panel.width);
+        let mut w = pass.weights;
+        for run in pass.runs {
+            w = products::<T, V, P, M, R>(&mut sums, run, x, w, pass);
             if run.close {
-                let total = total.as_mut_ptr().cast::<V>();
                 for i in 0..M {
                     for j in 0..R {
                         let place = total.add(i * R + j);
@@ -231,8 +261,10 @@ unsafe fn tile<T: Float, V: Vector<T>, P: Products<T, V>, const M: usize, const 
                 begun = true;
             }
         }
-        for (sums, pixel) in total.assume_init_ref().iter().zip(pixels) {
-            store::<T, V, P, R>(panel, *pixel, column, sums);
+        if pass.ends {
+            for (i, pixel) in pixels.iter().enumerate().take(M) {
+                store::<T, V, P, R>(panel, *pixel, column, &*total.add(i * R).cast::<[V; R]>());
+            }
         }
     }
 }
@@ -264,25 +296,117 @@ unsafe fn read<T: Float, V: Vector<T>, const M: usize, const R: usize>(
 #[inline(always)]
 unsafe fn sweep<T: Float, V: Vector<T>, P: Products<T, V>, const M: usize, const H: usize, const R: usize>(
     panel: &Panel<'_, T>,
+    pass: &Pass<'_, T, V>,
     column: usize,
 ) {
-    let mut rest = panel.pixels;
-    while !rest.is_empty() {
+    let mut done = 0;
+    while done < panel.pixels.len() {
+        let left = panel.pixels.len() - done;
         // SAFETY: the caller's promise about runs holds for every pixel.
-        let done = unsafe {
-            if rest.len() > H {
-                tile::<T, V, P, M, R>(panel, rest, column);
+        done += unsafe {
+            if left > H {
+                tile::<T, V, P, M, R>(panel, pass, done, column);
                 M
-            } else if rest.len() > 1 {
-                tile::<T, V, P, H, R>(panel, rest, column);
+            } else if left > 1 {
+                tile::<T, V, P, H, R>(panel, pass, done, column);
                 H
             } else {
-                tile::<T, V, P, 1, R>(panel, rest, column);
+                tile::<T, V, P, 1, R>(panel, pass, done, column);
                 1
             }
         };
-        rest = &rest[done.min(rest.len())..];
     }
+}
+
+/// All runs at once.
+#[inline(always)]
+unsafe fn whole<T: Float, V: Vector<T>, P: Products<T, V>, const M: usize, const H: usize, const R: usize>(
+    panel: &Panel<'_, T>,
+    column: usize,
+) {
+    let weights = panel.weights.as_ptr().wrapping_add(column);
+    let (row, totals) = (panel.width, std::ptr::null_mut());
+    let pass = Pass { runs: panel.runs, weights, row, passed: row, totals, starts: true, ends: true };
+    // SAFETY: as the caller says.
+    unsafe { sweep::<T, V, P, M, H, R>(panel, &pass, column) };
+}
+
+/// Steps whose weights for two vectors leave room for the input in a first-level cache of 32 KB.
+const NEAR: usize = 256;
+/// Steps that there is room for, since a row of taps is not divided.
+const ROOM: usize = 448;
+/// Pixels from which on weights are read so often that they are copied.
+const OFTEN: usize = 24;
+
+/// Two narrow vectors: some runs at a time, whose weights lie side by side in the first-level cache meanwhile. They would be read
+/// from the second for every tile else, from rows of four lines of which two vectors take one.
+#[inline(always)]
+unsafe fn near<T: Float, V: Vector<T>, P: Products<T, V>>(panel: &Panel<'_, T>, column: usize) {
+    debug_assert!(panel.pixels.len() <= PIXELS, "expected the pixels of a block");
+    let mut copy = MaybeUninit::<[[V; 2]; ROOM]>::uninit();
+    let mut totals = MaybeUninit::<[[V; 2]; PIXELS + 6]>::uninit();
+    let (mut first, mut weights) = (0, panel.weights.as_ptr().wrapping_add(column));
+    while first < panel.runs.len() {
+        let (some, steps) = together(&panel.runs[first..]);
+        let (runs, row) = (&panel.runs[first..first + some], panel.width);
+        let mut pass = Pass {
+            runs,
+            weights,
+            row,
+            passed: row,
+            totals: totals.as_mut_ptr().cast(),
+            starts: first == 0,
+            ends: first + some == panel.runs.len(),
+        };
+        if steps <= ROOM && panel.pixels.len() >= OFTEN {
+            let place: *mut V = copy.as_mut_ptr().cast();
+            // SAFETY: the caller's rows of weights; there is room for the steps' vectors.
+            weights = unsafe { side_by_side(place, runs, weights, row) };
+            (pass.weights, pass.row, pass.passed) = (place.cast::<T>().cast_const(), 2 * V::N, 0);
+        } else {
+            weights = weights.wrapping_add(runs.iter().map(|run| run.steps + run.skip).sum::<usize>() * row);
+        }
+        // SAFETY: as the caller says.
+        unsafe { sweep::<T, V, P, 6, 3, 2>(panel, &pass, column) };
+        first += some;
+    }
+}
+
+/// How many runs make a pass, up to one that closes a sum, and their steps.
+#[inline(always)]
+fn together(runs: &[Run]) -> (usize, usize) {
+    let (mut some, mut steps, mut sum) = (0, 0, 0);
+    for (i, run) in runs.iter().enumerate() {
+        sum += run.steps;
+        if some > 0 && sum > NEAR {
+            break;
+        }
+        if run.close {
+            (some, steps) = (i + 1, sum);
+        }
+    }
+    (some, steps)
+}
+
+/// Copies two vectors of each step's row of weights; where the rows behind the runs start.
+///
+/// # Safety
+/// There are as many rows from `weights` on, and there is room for the vectors.
+#[inline(always)]
+unsafe fn side_by_side<T: Float, V: Vector<T>>(to: *mut V, runs: &[Run], weights: *const T, row: usize) -> *const T {
+    let (mut to, mut from) = (to, weights);
+    for run in runs {
+        for _ in 0..run.steps {
+            // SAFETY: as the caller says.
+            unsafe {
+                to.write(V::load(from));
+                to.add(1).write(V::load(from.add(V::N)));
+                (to, from) = (to.add(2), from.add(row));
+            }
+        }
+        from = from.wrapping_add(run.skip * row);
+    }
+    from
 }
 
 /// Runs a panel over the pixels of a block.
@@ -296,15 +420,17 @@ fn run<T: Float, V: Vector<T>, P: Products<T, V>>(panel: &Panel<'_, T>) {
         unsafe {
             if V::TILE.1 >= 4 && V::N > 1 {
                 match vectors - j {
-                    1 => sweep::<T, V, P, 8, 4, 1>(panel, column),
-                    2 => sweep::<T, V, P, 8, 4, 2>(panel, column),
-                    3 => sweep::<T, V, P, 8, 4, 3>(panel, column),
-                    _ => sweep::<T, V, P, 6, 3, 4>(panel, column),
+                    1 => whole::<T, V, P, 8, 4, 1>(panel, column),
+                    2 => whole::<T, V, P, 8, 4, 2>(panel, column),
+                    3 => whole::<T, V, P, 8, 4, 3>(panel, column),
+                    _ => whole::<T, V, P, 6, 3, 4>(panel, column),
                 }
+            } else if V::N > 1 && panel.runs.len() > 1 {
+                near::<T, V, P>(panel, column);
             } else if V::N > 1 {
-                sweep::<T, V, P, 6, 3, 2>(panel, column);
+                whole::<T, V, P, 6, 3, 2>(panel, column);
             } else {
-                sweep::<T, V, P, 2, 1, 4>(panel, column);
+                whole::<T, V, P, 2, 1, 4>(panel, column);
             }
         }
         j += if V::N > 1 { V::TILE.1 } else { 4 };
