@@ -15,7 +15,7 @@ ALLOWED = {
     "pools of memory and threads": "blocks place ranges team threads",
     "strided arrays": "view layout streaming",
     "micro-kernels": """adaptive_pooling conv/* matmul norm norm_planes layer_norm layer_norm_backward softmax turning reduce resize_rows resize_thin
-        elementwise/mod machine""",
+        pooling_blocks elementwise/mod machine""",
     "tasks that share an output": """adaptive_pooling_backward arg_reduce class_loss columns cross_entropy distance loss norm_apply optim optim_more padding
         pooling pooling_backward pooling_rows pooling_separable pooling_sliding random resize sampling scan scatter sort unpooling warp""",
     "binding": "array roles",

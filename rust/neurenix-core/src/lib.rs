@@ -46,6 +46,7 @@ pub mod padding;
 pub mod poisson;
 pub mod pooling;
 mod pooling_backward;
+mod pooling_blocks;
 mod pooling_halves;
 mod pooling_rows;
 mod pooling_separable;

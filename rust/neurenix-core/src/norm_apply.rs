@@ -5,7 +5,7 @@ use crate::norm::{expect_tables, passed};
 use crate::pooling_halves::{expect_halves, maxima};
 use crate::simd::Float;
 use crate::threads::Shared;
-use crate::{levels, norm_planes, threads};
+use crate::{levels, norm_planes, streaming, threads};
 
 /// Elements of one task.
 const RUN: usize = 1 << 14;
@@ -87,11 +87,12 @@ pub fn apply<T: Float>(
     }
     let times = repeats(c, if rows == 1 { n * pixels } else { pixels });
     let (scale, shift, width) = (repeated(scale, c, times)?, repeated(shift, c, times)?, c * times);
-    let shared = Shared::new(y);
+    let (streams, shared) = (streaming::pays_for_computed(size_of_val(y)), Shared::new(y));
     over_runs(rows, n, pixels, c, |row, start, len| {
-        let at = row * width..(row + 1) * width;
+        let (x, scale, shift) = (&x[start..start + len], &scale[row * width..(row + 1) * width], &shift[row * width..(row + 1) * width]);
         // SAFETY: runs do not overlap.
-        apply_run(unsafe { shared.slice(start, len) }, &x[start..start + len], &scale[at.clone()], &shift[at], relu != 0);
+        let y = unsafe { shared.slice(start, len) };
+        streaming::fill(y, width, streams, |y, at| apply_run(y, &x[at], scale, shift, relu != 0));
     });
     Ok(())
 }
@@ -240,12 +241,41 @@ pub fn backward_apply<T: Float>(
     };
     let wide =
         [repeated(a, c, times)?, repeated(b, c, times)?, repeated(d, c, times)?, repeated(scale, c, times)?, repeated(shift, c, times)?];
-    let shared = Shared::new(dx);
+    let (streams, shared) = (streaming::pays_for_computed(size_of_val(dx)), Shared::new(dx));
     let run = if relu == 0 { backward_run::<T, false> } else { backward_run::<T, true> };
     over_runs(rows, n, pixels, c, |row, start, len| {
-        let tables = wide.each_ref().map(|t| &t[row * width..(row + 1) * width]);
+        let (g, x, tables) = (&g[start..start + len], &x[start..start + len], wide.each_ref().map(|t| &t[row * width..(row + 1) * width]));
         // SAFETY: runs do not overlap.
-        run(unsafe { shared.slice(start, len) }, &g[start..start + len], &x[start..start + len], tables);
+        let dx = unsafe { shared.slice(start, len) };
+        streaming::fill(dx, width, streams, |dx, at| run(dx, &g[at.clone()], &x[at], tables));
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Maps large enough to be written past the caches, `n` tables.
+    fn large(n: usize, pixels: usize, c: usize) {
+        let x: Vec<f32> = (0..n * pixels * c).map(|i| (i % 1013) as f32 - 500.0).collect();
+        let g: Vec<f32> = x.iter().map(|v| v * 0.5 + 3.0).collect();
+        let [scale, shift, a, b, d] = [1, 2, 3, 4, 5].map(|k| (0..n * c).map(|i| ((i * k) as f32).sin()).collect::<Vec<f32>>());
+        let (mut y, mut dx) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+        apply(&mut y, &x, &scale, &shift, n, n, pixels, c, 0).unwrap();
+        backward_apply(&mut dx, &g, &x, &a, &b, &d, &scale, &shift, n, n, pixels, c, 1).unwrap();
+        for (i, (&x, &g)) in x.iter().zip(&g).enumerate() {
+            let at = i / (pixels * c) * c + i % c;
+            assert_eq!(y[i], x.mul_add(scale[at], shift[at]));
+            assert_eq!(dx[i], passed::<f32, true>(g, x, scale[at], shift[at]).mul_add(a[at], x.mul_add(b[at], d[at])));
+        }
+    }
+
+    #[test]
+    fn large_maps_are_written_whole() {
+        large(2, 33333, 33);
+        large(2, 1050, 1100);
+        large(1, 700, 3001);
+        large(37, 60001, 1);
+    }
 }

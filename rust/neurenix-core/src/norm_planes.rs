@@ -7,7 +7,7 @@ use crate::blocks::Buffer;
 use crate::error::Result;
 use crate::norm::{LANES, Part, TILE, UNIT_TILES, Unit, passed, tree};
 use crate::simd::{Float, Vector, prefetch};
-use crate::{levels, threads};
+use crate::{levels, streaming, threads};
 
 /// Pixel rows of one task: as many tile rows as fill whole units whatever the width.
 const BAND: usize = TILE * UNIT_TILES;
@@ -384,10 +384,11 @@ fn over_planes(planes: usize, pixels: usize, f: impl Fn(usize, std::ops::Range<u
 
 /// `y = x * scale + shift` with a number a plane of each; the sizes were checked.
 pub(crate) fn apply<T: Float>(y: &mut [T], x: &[T], scale: &[T], shift: &[T], pixels: usize, relu: bool) {
-    let shared = threads::Shared::new(y);
+    let (streams, shared) = (streaming::pays_for_computed(size_of_val(y)), threads::Shared::new(y));
     over_planes(scale.len(), pixels, |plane, at| {
         // SAFETY: parts do not overlap.
-        apply_run(unsafe { shared.slice(at.start, at.len()) }, &x[at], scale[plane], shift[plane], relu);
+        let (y, x) = (unsafe { shared.slice(at.start, at.len()) }, &x[at]);
+        streaming::fill(y, 1, streams, |y, at| apply_run(y, &x[at], scale[plane], shift[plane], relu));
     });
 }
 
@@ -403,10 +404,11 @@ levels! {
 /// `dx = g * a + (x * b + d)` with a number a plane of each of `[a, b, d, scale, shift]`; the sizes were checked.
 pub(crate) fn backward_apply<T: Float>(dx: &mut [T], g: &[T], x: &[T], tables: [&[T]; 5], pixels: usize, relu: bool) {
     let run = if relu { backward_run::<T, true> } else { backward_run::<T, false> };
-    let shared = threads::Shared::new(dx);
+    let (streams, shared) = (streaming::pays_for_computed(size_of_val(dx)), threads::Shared::new(dx));
     over_planes(tables[0].len(), pixels, |plane, at| {
         // SAFETY: parts do not overlap.
-        run(unsafe { shared.slice(at.start, at.len()) }, &g[at.clone()], &x[at], tables.map(|t| t[plane]));
+        let (dx, g, x) = (unsafe { shared.slice(at.start, at.len()) }, &g[at.clone()], &x[at]);
+        streaming::fill(dx, 1, streams, |dx, at| run(dx, &g[at.clone()], &x[at], tables.map(|t| t[plane])));
     });
 }
 

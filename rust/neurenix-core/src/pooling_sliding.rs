@@ -2,7 +2,8 @@
 //!
 //! "The first maximum, or the last NaN" is associative, and a pixel counted twice changes nothing, so windows may be put together
 //! from overlapping parts in their order. Along a row that is by doubling: maxima of 2, 4, 8 ... pixels, whole rows at a time. Along
-//! columns a window is the end of one block of rows and the beginning of the next: three comparisons a pixel.
+//! columns a window is the end of one block of rows and the beginning of the next: three comparisons a pixel. Wide pixels whose places
+//! are not kept go another way with AVX2: see [`pooling_blocks`](crate::pooling_blocks).
 //! M. van Herk, "A fast algorithm for local minimum and maximum filters on rectangular and octagonal kernels", Pattern Recognition
 //! Letters 13, 1992; J. Gil and M. Werman, "Computing 2-D min, median, and max filters", IEEE Trans. PAMI 15, 1993.
 
@@ -11,12 +12,16 @@ use std::ops::Range;
 use crate::conv::scratch;
 use crate::error::Result;
 use crate::levels;
+use crate::planning;
 use crate::pooling::{Kind, Of, Place, Shape, Windows};
+use crate::pooling_blocks::{self, Axis, Map};
 use crate::simd::{Float, Number};
 use crate::threads::{Shared, parallel};
 
 /// Channels of one task.
 const CHANNELS: usize = 32;
+/// Tasks of maps of wide pixels, at least, where the map is high enough.
+const TASKS: usize = 16;
 /// Elements that a strip of pooled rows holds, about.
 const STRIP: usize = 1 << 16;
 /// Elements of a block of rows that are compared at a time: they and their places stay in the first cache.
@@ -358,11 +363,14 @@ pub(crate) fn slides(s: &Shape<'_>) -> bool {
 pub(crate) fn forward<T: Float, P: Place>(y: &mut [T], place: &mut [P], x: &[T], outer: usize, s: Shape<'_>) -> Result {
     let (oh, ow) = (s.rows.len(), s.cols.len());
     let channels = if s.inner >= 2 * CHANNELS { CHANNELS } else { s.inner };
-    let blocks = s.inner / channels;
-    let strip = (STRIP / (ow * channels)).max(4 * s.rows.taps).min(oh);
+    // A plan of memory counts what a map with NaN takes, which is more.
+    let (blocks, wide) = (s.inner / channels, !P::KEPT && pooling_blocks::pays::<T>(s.inner) && !planning::is_on());
+    let strips = TASKS.div_ceil(outer * blocks).min(oh / (4 * s.rows.taps)).max(1);
+    let strip = if wide { oh.div_ceil(strips) } else { (STRIP / (ow * channels)).max(4 * s.rows.taps).min(oh) };
     let strips = oh.div_ceil(strip);
-    let left = start(&s.cols, s.w).unwrap_or(0);
+    let (top, left) = (start(&s.rows, s.h).unwrap_or(0), start(&s.cols, s.w).unwrap_or(0));
     let job = Job::<Of<T, P>> { y: Shared::new(y), place: Shared::new(place), x, s, left };
+    let map = Map { y: job.y, x, size: [s.h, s.w], inner: s.inner, outputs: [oh, ow], left, taps: s.cols.taps };
     let failed = scratch::Failure::new();
     parallel(outer * strips * blocks, (strip * ow * channels).saturating_mul(8), |task| {
         let (o, rest) = (task / (strips * blocks), task % (strips * blocks));
@@ -370,7 +378,9 @@ pub(crate) fn forward<T: Float, P: Place>(y: &mut [T], place: &mut [P], x: &[T],
         // The last block takes the channels that are left over.
         let c = block * channels;
         let channels = if block + 1 == blocks { s.inner - c } else { channels };
-        failed.note(job.strip(o, first..(first + strip).min(oh), c, channels));
+        let rows = first..(first + strip).min(oh);
+        let done = if wide { map.strip(o, Axis::new(top, s.rows.taps, s.h, rows.clone()), c..c + channels) } else { Ok(0) };
+        failed.note(done.and_then(|done| if done < channels { job.strip(o, rows, c + done, channels - done) } else { Ok(()) }));
     });
     failed.result()
 }
@@ -385,8 +395,13 @@ mod tests {
         (0..n).map(ends).flat_map(|(low, high)| [low as i64, (high - low) as i64]).collect()
     }
 
-    fn same<T: Float, P: Place + PartialEq + std::fmt::Debug>(outer: usize, (h, w, inner): (usize, usize, usize), taps: (usize, usize)) {
-        let odd = [0.0, -0.0, f64::NAN, f64::NEG_INFINITY, 1.0, f64::NEG_INFINITY];
+    fn same<T: Float, P: Place + PartialEq + std::fmt::Debug>(
+        outer: usize,
+        (h, w, inner): (usize, usize, usize),
+        taps: (usize, usize),
+        strange: f64,
+    ) {
+        let odd = [0.0, -0.0, strange, f64::NEG_INFINITY, 1.0, f64::NEG_INFINITY];
         let value = |i: usize| if i % 11 < 3 { odd[i * 7919 % 6] } else { (i * 7919 % 13) as f64 - 6.0 };
         let x: Vec<T> = (0..outer * h * w * inner).map(|i| T::of(value(i))).collect();
         let (rows, cols) = (around(h, taps.0), around(w, taps.1));
@@ -407,12 +422,22 @@ mod tests {
 
     #[test]
     fn the_same_bits_and_places_as_tap_by_tap() {
-        for (size, taps) in
-            [((20, 33, 1), (5, 5)), ((9, 12, 70), (3, 9)), ((40, 7, 3), (13, 4)), ((1, 30, 16), (1, 13)), ((12, 12, 130), (7, 2))]
-        {
-            same::<f32, ()>(2, size, taps);
-            same::<f32, u8>(2, size, taps);
-            same::<f64, i64>(1, size, taps);
+        let sizes = [
+            ((20, 33, 1), (5, 5)),
+            ((9, 12, 70), (3, 9)),
+            ((40, 7, 3), (13, 4)),
+            ((1, 30, 16), (1, 13)),
+            ((12, 12, 130), (7, 2)),
+            ((70, 9, 40), (5, 6)),
+            ((13, 700, 16), (5, 9)),
+        ];
+        for (size, taps) in sizes {
+            for strange in [f64::NAN, f64::INFINITY, -1.0] {
+                same::<f32, ()>(2, size, taps, strange);
+                same::<f32, u8>(2, size, taps, strange);
+                same::<f64, ()>(1, size, taps, strange);
+                same::<f64, i64>(1, size, taps, strange);
+            }
         }
     }
 

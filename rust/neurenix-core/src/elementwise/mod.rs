@@ -21,7 +21,7 @@ use std::mem::MaybeUninit;
 
 use crate::error::{Error, Result};
 use crate::view::{View, ViewMut, Walk};
-use crate::{ensure_shape, threads};
+use crate::{ensure_shape, streaming, threads};
 
 /// Elements collected at a time; four such buffers stay within the first-level cache.
 const BLOCK: usize = 512;
@@ -33,6 +33,8 @@ struct Plan<const K: usize> {
     walk: Walk<K>,
     dense: [bool; K],
     len: usize,
+    /// Whether view 0, a dense result, is written past the caches.
+    streams: bool,
 }
 
 impl<const K: usize> Plan<K> {
@@ -47,7 +49,7 @@ impl<const K: usize> Plan<K> {
             (0..K).for_each(|k| dense[k] &= steps[k] == step || size == 1);
             step *= size as isize;
         }
-        Ok(Self { len: walk.shape.iter().product(), walk, dense })
+        Ok(Self { len: walk.shape.iter().product(), walk, dense, streams: false })
     }
 
     /// Calls `f(first, n)` for blocks that together are all positions, in parallel.
@@ -60,6 +62,7 @@ impl<const K: usize> Plan<K> {
             let (mut at, last) = (task * TASK, self.len.min((task + 1) * TASK));
             while at < last {
                 let n = match (all_dense, inner >= BLOCK) {
+                    _ if self.streams => BLOCK,
                     (true, _) => last - at,
                     (_, true) => longest.min(inner - at % inner),
                     _ => BLOCK,
@@ -67,6 +70,9 @@ impl<const K: usize> Plan<K> {
                 let n = n.min(last - at);
                 f(at, n);
                 at += n;
+            }
+            if self.streams {
+                crate::simd::settle();
             }
         });
     }
@@ -131,12 +137,16 @@ impl<const K: usize> Plan<K> {
         let mut buffer = Buffer::<T>::uninit();
         // SAFETY: as in `pull`; the buffer's elements are written by `f` before they are read, and any bits are a number.
         unsafe {
-            if let Some(offset) = self.direct(k, at, n) {
+            let direct = self.direct(k, at, n);
+            if let (Some(offset), false) = (direct, self.streams) {
                 return f(std::slice::from_raw_parts_mut(start.offset(offset), n));
             }
             std::ptr::write_bytes(buffer.as_mut_ptr(), 0, 1);
             let from = buffer.as_mut_ptr().cast::<T>();
             f(std::slice::from_raw_parts_mut(from, n));
+            if let Some(offset) = direct {
+                return streaming::copy(from, start.offset(offset), n);
+            }
             let mut taken = 0;
             self.pieces(k, at, n, |offset, step, piece| {
                 let (to, from) = (start.offset(offset), from.add(taken));
@@ -178,7 +188,9 @@ fn map2<Y: Copy + Send, U: Copy + Sync, V: Copy + Sync>(
     cost: usize,
     f: impl Fn(&mut [Y], &[U], &[V]) + Sync,
 ) -> Result {
-    let plan = Plan::new(what, y.shape(), &[u.shape(), v.shape()], [y.strides(), u.strides(), v.strides()])?;
+    let mut plan = Plan::new(what, y.shape(), &[u.shape(), v.shape()], [y.strides(), u.strides(), v.strides()])?;
+    // What takes longer to compute than to write does not wait; a result of half the size is near to whoever reads it.
+    plan.streams = cost == 1 && plan.dense[0] && streaming::pays_for_computed(plan.len * size_of::<Y>() / 2);
     plan.run(cost, |at, n| {
         let (mut first, mut second) = (Buffer::uninit(), Buffer::uninit());
         // SAFETY: as in `map1`.
@@ -232,6 +244,23 @@ use pick;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_large_sum_is_written_whole() {
+        let n = (1 << 22) + 999;
+        let x: Vec<f32> = (0..n).map(|i| i as f32).collect();
+        let (row, mut y, shape, [one, zero]) = ([0.5f32], vec![-1.0f32; n + 2], [n], [[1isize], [0]]);
+        // SAFETY: shapes and strides stay inside the vectors.
+        let (yv, xv, rv) = unsafe {
+            let y = ViewMut::new(y.as_mut_ptr().add(1), &shape, &one);
+            (y, View::new(x.as_ptr(), &shape, &one), View::new(row.as_ptr(), &shape, &zero))
+        };
+        map2("test", &yv, &xv, &rv, 1, |y: &mut [f32], u: &[f32], v: &[f32]| {
+            y.iter_mut().zip(u.iter().zip(v)).for_each(|(y, (u, v))| *y = u + v);
+        })
+        .unwrap();
+        assert!((y[0], y[n + 1]) == (-1.0, -1.0) && y[1..=n].iter().zip(&x).all(|(y, x)| *y == x + 0.5));
+    }
 
     #[test]
     fn any_strides_give_the_same_elements() {
