@@ -85,17 +85,17 @@ mod tests {
     fn same<T: Copy + PartialEq + std::fmt::Debug + From<u8>>() {
         let x: Vec<T> = (0..5000).map(|i| T::from((i % 251) as u8)).collect();
         for level in 0..3 {
-            crate::simd::set_level(level);
+            simd::set_level(level);
             for (start, n) in [(0, 5000), (1, 4999), (3, 7), (5, 0), (17, 4096), (2, 64)] {
                 let mut y = vec![T::from(255); 5000];
                 // SAFETY: `n` elements from `start` on lie inside both.
                 unsafe { copy(x.as_ptr().add(start / 2), y.as_mut_ptr().add(start), n) };
-                crate::simd::settle();
+                simd::settle();
                 assert_eq!(y[start..start + n], x[start / 2..start / 2 + n]);
                 assert!(y[..start].iter().chain(&y[start + n..]).all(|&v| v == T::from(255)));
             }
         }
-        crate::simd::set_level(2);
+        simd::set_level(2);
     }
 
     #[test]
