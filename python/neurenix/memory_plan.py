@@ -214,7 +214,7 @@ def _copies(model: Any, optimizer: Any) -> tuple[Any, Any]:
         model = copy.deepcopy(model)
         optimizer = optimizer(model.parameters())
     for module in model.modules():
-        module._hooks = module._pre_hooks = module._backward_hooks = None
+        module._hooks = module._pre_hooks = module._backward_hooks = module._backward_pre_hooks = None
     if optimizer is not None:
         optimizer._before_step, optimizer._after_step = {}, {}
     return model, optimizer

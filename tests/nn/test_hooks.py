@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 
 import neurenix as nx
@@ -179,6 +180,32 @@ def test_hooks_see_a_checkpointed_part_once():
     y.sum().backward()
     assert seen == plain * 2
     assert net[0].weight.grad.tolist() == gradient
+
+
+def test_pre_hooks_of_backward_replace_what_comes():
+    net, order = nn.Sequential(nn.Linear(2, 2), nn.Tanh()), []
+    x = nx.tensor([[1.0, 2.0]], requires_grad=True)
+    net(x).sum().backward()
+    plain, weight = x.grad.numpy(), net[0].weight.grad.numpy()
+    handles = [net[1].register_full_backward_pre_hook(lambda m, go: order.append("first") or (go[0] * 2,)),
+               net[1].register_full_backward_pre_hook(lambda m, go: order.append("before"), prepend=True),
+               net[1].register_full_backward_hook(lambda m, gi, go: order.append(go[0].tolist()))]  # fmt: skip
+    x.grad = None
+    net.zero_grad()
+    net(x).sum().backward()
+    assert order == ["before", "first", [[2.0, 2.0]]]
+    np.testing.assert_allclose(x.grad.numpy(), 2 * plain, rtol=1e-6)
+    np.testing.assert_allclose(net[0].weight.grad.numpy(), 2 * weight, rtol=1e-6)
+    for handle in handles:
+        handle.remove()
+    x.grad = None
+    net(x).sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), plain)
+    for given, refused in (((x.grad, x.grad), ArgumentError), ((nx.zeros(3),), GraphError)):
+        with net[1].register_full_backward_pre_hook(lambda m, go, given=given: given):
+            y = net(x).sum()
+            with pytest.raises(refused, match="register_full_backward_pre_hook: expected"):
+                y.backward()
 
 
 @pytest.mark.parametrize("given", [nx.zeros(3), nx.zeros(2, dtype=nx.float64), "text"])

@@ -193,6 +193,36 @@ def test_to_changes_floats_in_place():
         net.to(nx.int64)
 
 
+def test_copies_and_pickles_of_parameters_have_no_gradient():
+    layer = nn.Linear(2, 1)
+    layer(nx.ones(1, 2)).sum().backward()
+    for twin in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert all(p.grad is None for p in twin.parameters())
+        twin(nx.ones(1, 2)).sum().backward()
+        assert_same_bits(twin.weight.grad, layer.weight.grad)
+    plain = nx.tensor([1.0], requires_grad=True)
+    plain.sum().backward()
+    assert copy.deepcopy(plain).grad.tolist() == [1.0]  # a tensor's copy has it, as in PyTorch
+
+
+def test_a_shared_parameter_keeps_its_first_place():
+    net = nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 3), nn.Linear(3, 3))
+    net[2].weight, net[3].bias = net[0].weight, net[0].bias
+    assert [n for n, _ in net.named_parameters()] == ["0.weight", "0.bias", "2.bias", "3.weight"]
+    assert [n for n, _ in net.named_parameters(remove_duplicate=False)] == list(net.state_dict())
+    assert len(net.state_dict()) == 6
+
+
+def test_a_missing_count_of_batches_is_not_missing():
+    """Files of old PyTorch, and of other libraries, have none."""
+    norm = nn.BatchNorm2d(2)
+    norm(nx.ones(2, 2, 3, 3))
+    state = {n: t.numpy() * 0 + 3 for n, t in norm.state_dict().items() if n != "num_batches_tracked"}
+    assert norm.load_state_dict(state) == ([], [])
+    assert norm.num_batches_tracked.item() == 1
+    assert norm.running_var.tolist() == [3.0, 3.0]
+
+
 def test_deepcopy_and_pickle():
     net = Net()
     net(nx.tensor([1.0, 1.0])).sum().backward()

@@ -56,6 +56,13 @@ def test_windows_and_sums():
     np.testing.assert_allclose(norms, 1, rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int32])
+def test_the_sum_of_one_integer_is_int64(dtype):
+    for x in (np.array(1, dtype), np.ones((1, 1), dtype)):
+        total = nx.Tensor(x).sum_to_size(())
+        assert total.dtype == np.int64 and total.shape == () and total.item() == 1
+
+
 def test_new_tensors_like_this_one():
     x = nx.zeros(2, dtype=nx.float64)
     assert (x.new_ones(3).dtype, x.new_full((2, 2), 4).tolist(), x.new_zeros((1, 2)).shape) == (np.float64, [[4, 4], [4, 4]], (1, 2))

@@ -236,6 +236,19 @@ def test_targets_of_0_follow_pytorch():
     np.testing.assert_allclose(t.grad.numpy(), [np.nan, 2], rtol=1e-6)
 
 
+def test_the_slope_of_l1_at_nan_is_0():
+    """As PyTorch's; that of other losses stays NaN."""
+    for fn, more, slope in (
+        (F.l1_loss, {}, 0.0),
+        (F.smooth_l1_loss, {"beta": 0.0}, 0.0),
+        (F.smooth_l1_loss, {}, np.nan),
+        (F.huber_loss, {}, np.nan),
+    ):
+        x = nx.tensor([np.nan, 2.0], requires_grad=True)
+        fn(x, nx.tensor([1.0, -3.0]), reduction="sum", **more).backward()
+        np.testing.assert_array_equal(x.grad.numpy(), [slope, 1.0])
+
+
 def test_weights_of_labels_learn():
     x, t, w = random_array(3, 4), (random_array(3, 4, seed=1) > 0).astype(float), np.abs(random_array(4, seed=2))
     check_gradient(lambda x, w: F.multilabel_soft_margin_loss(x, t, w), x, w)

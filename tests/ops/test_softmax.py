@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import special
 
 import neurenix as nx
 from neurenix.errors import DTypeError
@@ -42,6 +43,13 @@ def test_edges():
     assert nx.softmax(nx.tensor([1, 2]), 0, dtype=nx.float64).dtype == np.float64
     with pytest.raises(DTypeError, match="softmax: expected float32 or float64, got int64"):
         nx.softmax(nx.tensor([1, 2]), 0)
+
+
+def test_softmin_negates_before_it_converts():
+    x = np.array([0, 1, 2], np.uint8)
+    np.testing.assert_allclose(F.softmin(x, 0, dtype=np.float64).numpy(), special.softmax(-x.astype(float) % 256))
+    got = F.softmin(x.astype(np.int8), 0, dtype=np.float64)
+    np.testing.assert_allclose(got.numpy(), special.softmax(-x.astype(float)), rtol=1e-12)
 
 
 def test_logits_are_carried_by_views_and_dropped_by_arithmetic():

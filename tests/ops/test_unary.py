@@ -44,6 +44,7 @@ def test_edges():
     np.testing.assert_allclose(nx.log(x).numpy()[[0, 1, 3, 4]], np.array([-inf, inf, nan, np.log(np.float32(1e-45))]), rtol=1e-6)
     np.testing.assert_array_equal(nx.tanh(x).numpy()[:4], np.array([0, 1, -1, nan], np.float32))
     np.testing.assert_array_equal(nx.sign(x).numpy()[:3], np.array([0, 1, -1], np.float32))
+    np.testing.assert_array_equal(nx.acosh(nx.tensor([-1e5, -1e30, -inf, 0.0, 1.0])).numpy(), np.array([nan, nan, nan, nan, 0], np.float32))
     assert nx.round(nx.tensor([0.5, 1.5, -2.5, 1.25])).tolist() == [0.0, 2.0, -2.0, 1.0]
     np.testing.assert_allclose(nx.round(nx.tensor([1.25, 123.0]), decimals=1).numpy(), [1.2, 123.0], rtol=1e-6)
     assert nx.round(nx.tensor([123.0]), decimals=-2).tolist() == [100.0]

@@ -42,6 +42,19 @@ def test_vector_norms(order):
     np.testing.assert_allclose(linalg.vector_norm(A, order, 1).numpy(), np.linalg.norm(A, order, 1), rtol=1e-12)
 
 
+def test_types_of_addr():
+    """One type of all three, before the numbers are applied; of bools whether either holds."""
+    a, b = np.eye(2, dtype=bool), np.array([True, False])
+    for kwargs in ({}, {"beta": 2}, {"alpha": 3, "beta": 2}):
+        got = nx.addr(nx.tensor(a), nx.tensor(b), nx.tensor(b), **kwargs)
+        assert got.dtype == bool and (got.numpy() == a).all()
+    assert not nx.addr(nx.tensor(a), nx.tensor(b), nx.tensor(b), beta=0, alpha=0).numpy().any()
+    small, large = nx.tensor(np.array([1, 2], np.uint8)), nx.tensor(np.ones((2, 2), np.int16))
+    for kwargs in ({"beta": 0}, {"beta": 2}):
+        assert nx.addr(large, small, small, **kwargs).dtype == np.int16
+    assert nx.addr(nx.tensor(a), small, small, beta=2).dtype == np.uint8
+
+
 def test_moments():
     np.testing.assert_allclose(nx.cov(A).numpy(), np.cov(A), rtol=1e-12)
     f, a = np.array([1, 2, 3]), np.array([0.5, 1.0, 2.0])

@@ -25,7 +25,7 @@ _NORM = attrgetter("weight", "bias", "running_mean", "running_var", "training", 
 
 def is_plain(module: Module, kinds: tuple[type[Module], ...]) -> bool:
     """Whether a module is of exactly one of these types, and nothing else happens when it is called."""
-    return type(module) in kinds and not (module._hooks or module._pre_hooks or module._backward_hooks) and "forward" not in vars(module)
+    return type(module) in kinds and not module._is_hooked() and "forward" not in vars(module)
 
 
 class Evaluated:

@@ -11,6 +11,8 @@ from neurenix._typing import Array
 from neurenix.errors import ArgumentError, DTypeError, GraphError
 from neurenix.tensor import Tensor
 
+_FULL, _PRE = "register_full_backward_hook", "register_full_backward_pre_hook"
+
 
 class Hook(NamedTuple):
     """A function, whether it takes keyword arguments too, and whether it is called after a forward that failed."""
@@ -29,11 +31,12 @@ class Hooked:
     _hooks: Hooks | None = None
     _pre_hooks: Hooks | None = None
     _backward_hooks: Hooks | None = None
+    _backward_pre_hooks: Hooks | None = None
     forward: Callable[..., Any]
 
     def _is_hooked(self) -> bool:
         """Whether something watches this module's calls."""
-        return bool(self._hooks or self._pre_hooks or self._backward_hooks)
+        return bool(self._hooks or self._pre_hooks or self._backward_hooks or self._backward_pre_hooks)
 
     def register_forward_pre_hook(self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False) -> HookHandle:
         """Call ``hook(module, args)`` before every forward; what it returns, unless ``None``, replaces the arguments.
@@ -113,11 +116,32 @@ class Hooked:
         self._backward_hooks = {} if self._backward_hooks is None else self._backward_hooks
         return HookHandle(self._backward_hooks, Hook(_checked(hook)), prepend)
 
+    def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> HookHandle:
+        """Call ``hook(module, grad_output)`` before gradients pass the module.
+
+        ``grad_output`` is a tuple, ``None`` where no gradient flows. What the hook returns, unless ``None``, replaces it. With
+        ``prepend`` it is called before those that are there.
+
+        Examples
+        --------
+        >>> import neurenix as nx
+        >>> layer, x = nx.nn.ReLU(), nx.tensor([1.0, -1.0], requires_grad=True)
+        >>> handle = layer.register_full_backward_pre_hook(lambda m, grad_output: grad_output[0] * 2)
+        >>> layer(x).sum().backward()
+        >>> x.grad.tolist()
+        [2.0, 0.0]
+        """
+        self._backward_pre_hooks = {} if self._backward_pre_hooks is None else self._backward_pre_hooks
+        return HookHandle(self._backward_pre_hooks, Hook(_checked(hook)), prepend)
+
     def _call_hooked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Forward with everything that watches it."""
         for hook in tuple((self._pre_hooks or {}).values()):
             args, kwargs = _before(self, hook, args, kwargs)
-        watch = _Backward(self, self._backward_hooks) if self._backward_hooks and autograd.is_grad_enabled() else None
+        pulls = self._backward_hooks or self._backward_pre_hooks
+        watch = (
+            _Backward(self, self._backward_hooks or {}, self._backward_pre_hooks or {}) if pulls and autograd.is_grad_enabled() else None
+        )
         try:
             output = self.forward(*(args if watch is None else watch.enter(args)), **kwargs)
         except BaseException:
@@ -153,8 +177,8 @@ def _before(module: Any, hook: Hook, args: tuple[Any, ...], kwargs: dict[str, An
 class _Backward:
     """Stands on the tape before and behind one call of a module, and calls its hooks once both gradients are known."""
 
-    def __init__(self, module: Any, hooks: Hooks) -> None:
-        self.module, self.hooks = module, hooks
+    def __init__(self, module: Any, hooks: Hooks, pre_hooks: Hooks) -> None:
+        self.module, self.hooks, self.pre_hooks = module, hooks, pre_hooks
         self.count, self.places = 0, [0]
         self.before = False  # whether an input wants a gradient, so that the hooks wait for it
         self.grad_output: tuple[Tensor | None, ...] = ()
@@ -178,37 +202,41 @@ class _Backward:
         return watched[0] if isinstance(output, Tensor) else type(output)(watched)
 
     def pull_outputs(self, gradients: Sequence[Any]) -> Sequence[Any]:
-        self.grad_output = tuple(None if g is None else Tensor._wrap(g) for g in gradients)
+        found = tuple(None if g is None else Tensor._wrap(g) for g in gradients)
+        self.grad_output = _replaced(_PRE, self.pre_hooks, found, len(found), self.module)
         if not self.before:
             self.call((None,) * self.count)
-        return gradients
+        return [_fitting(_PRE, changed, g) for changed, g in zip(self.grad_output, found, strict=True)]
 
     def pull_inputs(self, gradients: Sequence[Any]) -> Sequence[Any]:
         found: list[Tensor | None] = [None] * self.count
         for i, g in zip(self.places, gradients, strict=True):
             found[i] = None if g is None else Tensor._wrap(g)
         changed = self.call(tuple(found))
-        return [_fitting(changed[i], found[i]) for i in self.places]
+        return [_fitting(_FULL, changed[i], found[i]) for i in self.places]
 
     def call(self, grad_input: tuple[Any, ...]) -> tuple[Any, ...]:
-        for hook in tuple(self.hooks.values()):
-            changed = hook.call(self.module, grad_input, self.grad_output)
-            if changed is not None:
-                grad_input = changed if isinstance(changed, tuple) else (changed,)
-        if len(grad_input) != self.count:
-            raise ArgumentError(
-                f"register_full_backward_hook: expected {self.count} gradients from the hook, got {len(grad_input)}; return one an argument"
-            )
-        return grad_input
+        return _replaced(_FULL, self.hooks, grad_input, self.count, self.module, self.grad_output)
 
 
-def _fitting(changed: Any, gradient: Tensor | None) -> Array | None:
+def _replaced(op: str, hooks: Hooks, gradients: tuple[Any, ...], count: int, *given: Any) -> tuple[Any, ...]:
+    """Gradients after every hook has seen, and perhaps replaced, them."""
+    for hook in tuple(hooks.values()):
+        changed = hook.call(given[0], gradients, *given[1:])
+        if changed is not None:
+            gradients = changed if isinstance(changed, tuple) else (changed,)
+    if len(gradients) != count:
+        raise ArgumentError(f"{op}: expected {count} gradients from the hook, got {len(gradients)}; return one a tensor")
+    return gradients
+
+
+def _fitting(op: str, changed: Any, gradient: Tensor | None) -> Array | None:
     """The array of a gradient that a hook gave in the place of another."""
     if changed is None:
         return None
     if not isinstance(changed, Tensor) or (gradient is not None and (changed.shape, changed.dtype) != (gradient.shape, gradient.dtype)):
         wanted = "a tensor" if gradient is None else f"{gradient.dtype}{gradient.shape}"
-        raise GraphError(f"register_full_backward_hook: expected None or a gradient {wanted}, got {changed!r}; return one that fits")
+        raise GraphError(f"{op}: expected None or a gradient {wanted}, got {changed!r}; return one that fits")
     return changed._array
 
 

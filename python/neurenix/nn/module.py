@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
+_MAY_BE_MISSING = ("num_batches_tracked",)  # old files of PyTorch, and other libraries', have no count: it stays as it is
+
+
 class LoadResult(NamedTuple):
     """What ``load_state_dict(strict=False)`` passed over."""
 
@@ -295,7 +298,8 @@ class Module(Moving, Registering, hooks.Hooked):
         state_dict : mapping of str to Tensor or array
             Also another library's, where the layers have its names and shapes.
         strict : bool
-            Whether a missing or unexpected entry is an error; a wrong shape or type always is.
+            Whether a missing or unexpected entry is an error; a wrong shape or type always is, and a batch norm's missing count of
+            batches never.
 
         Returns
         -------
@@ -323,7 +327,8 @@ class Module(Moving, Registering, hooks.Hooked):
                 f"load_state_dict: expected a mapping of names to arrays, got {type(state_dict).__name__}; pass model.state_dict()"
             )
         own = self._saved_state()
-        missing, unexpected = [n for n in own if n not in state_dict], [str(n) for n in state_dict if n not in own]
+        missing = [n for n in own if n not in state_dict and n.rpartition(".")[2] not in _MAY_BE_MISSING]
+        unexpected = [str(n) for n in state_dict if n not in own]
         shared = [n for n in own if n in state_dict]
         values = [state.as_value(state_dict[n], own[n]) for n in shared]
         wrong = [_misfit(n, own[n], v) for n, v in zip(shared, values, strict=True) if own[n].shape != v.shape or own[n].dtype != v.dtype]

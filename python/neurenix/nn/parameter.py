@@ -40,6 +40,11 @@ class Parameter(Tensor):
         super().__init__(data)
         self.requires_grad_(requires_grad)
 
+    def __getstate__(self) -> tuple[Any, ...]:
+        """Copies and pickles have no gradient, as PyTorch's."""
+        (array, exposed, _, *rest), more = super().__getstate__()
+        return (array, exposed, None, *rest), more
+
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
 

@@ -61,7 +61,10 @@ def tensors(module: Any, base: Any, once: bool, path: str = "", recurse: bool = 
     found: Found = []
     kinds = kind if isinstance(kind, tuple) else (kind,)
     _tensors(found, module, (*kinds, base), base, path, recurse, once, set())
-    return list({id(t): (name, t) for name, t in reversed(found)}.values())[::-1] if once else found
+    first: dict[int, tuple[str, Any]] = {}
+    for name, t in found if once else ():
+        first.setdefault(id(t), (name, t))
+    return list(first.values()) if once else found
 
 
 def _tensors(found: Found, module: Any, kinds: Any, base: Any, path: str, recurse: bool, once: bool, seen: set[int]) -> None:

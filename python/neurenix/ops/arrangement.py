@@ -361,7 +361,7 @@ def sum_to_size(input: Any, *size: Any) -> Tensor:
     if lead < 0 or any(n not in (1, x.shape[lead + i]) for i, n in enumerate(sizes)):
         raise ShapeError(f"sum_to_size: expected sizes that broadcast to {x.shape}, got {sizes}; only axes of size 1 can be summed to")
     axes = [*range(lead), *(lead + i for i, n in enumerate(sizes) if n == 1 and x.shape[lead + i] != 1)]
-    return reshape(sum_of(x, axes), sizes) if axes else x
+    return reshape(sum_of(x, axes), sizes) if axes or not sizes else x  # the sum of everything, even of one integer, is int64
 
 
 def renorm(input: Any, p: float, dim: int, maxnorm: float) -> Tensor:

@@ -106,8 +106,7 @@ def softmin(input: Any, dim: int | None = None, dtype: DTypeLike | None = None) 
     >>> nx.nn.functional.softmin(nx.tensor([0.0, 0.0, 2.0]), dim=0)
     tensor([0.4683, 0.4683, 0.0634])
     """
-    x = as_tensor(input)
-    return softmax(neg(x if dtype is None else cast(x, dtype)), dim)
+    return softmax(neg(input), dim, dtype=dtype)  # PyTorch's order: unsigned integers wrap
 
 
 def logsumexp(input: Any, dim: Dims, keepdim: bool = False) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 
 from neurenix._typing import Dims, DTypeLike
 from neurenix.errors import ArgumentError, DTypeError, ShapeError
-from neurenix.ops.arithmetic import add, div, mul, operands, sub
+from neurenix.ops.arithmetic import add, common_dtype, div, mul, operands, sub
 from neurenix.ops.convert import cast
 from neurenix.ops.diagonals import diagonal as diagonal_of
 from neurenix.ops.einsum import chain_matmul
@@ -115,8 +115,11 @@ def addr(input: Any, vec1: Any, vec2: Any, *, beta: float = 1, alpha: float = 1)
     tensor([[1., 2., 3.],
             [2., 4., 6.]])
     """
-    product = outer(vec1, vec2)
-    x = as_tensor(input)
+    x, product = as_tensor(input), outer(vec1, vec2)
+    dtype = common_dtype("addr", x, product)
+    x, product = cast(x, dtype), cast(product, dtype)
+    if dtype.kind == "b":  # whether either holds, as PyTorch has it
+        beta, alpha = bool(beta), bool(alpha)
     if beta == 0:
         return mul(product, alpha)
     return add(x if beta == 1 else mul(x, beta), product, alpha=alpha)

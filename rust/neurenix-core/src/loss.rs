@@ -98,7 +98,7 @@ fn slope<T: Math, const WAY: usize>(x: T, t: T, p: T, a: T, b: T) -> T {
     let d = x - t;
     match WAY {
         MSE => d + d,
-        L1 => sign(d),
+        L1 => sign(if d.is_nan() { T::ZERO } else { d }), // as in PyTorch, whose other losses' slopes stay NaN there
         SMOOTH_L1 => {
             let near = d / a;
             if d.abs() < a { near } else { sign(d) }

@@ -52,7 +52,7 @@ __device__ __forceinline__ element slope_of(int way, element x, element t, eleme
     const element d = x - t;
     switch (way) {
         case MSE: return d + d;
-        case L1: return sign(d);
+        case L1: return d != d ? (element)0 : sign(d);
         case SMOOTH_L1: return magnitude(d) < a ? d / a : sign(d);
         case HUBER: return magnitude(d) <= a ? d : a * sign(d);
         case BCE: return d / at_least((1 - x) * x, (element)1e-12f);
