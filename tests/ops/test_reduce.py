@@ -163,6 +163,8 @@ def test_truth():
     x = nx.tensor([[0, 1], [1, 1]])
     assert (x.any().item(), x.all().item(), x.any(0).tolist(), x.all(1).tolist()) == (True, False, [True, True], [False, True])
     assert x.all(1, keepdim=True).shape == (2, 1)
+    for none in ((), []):  # PyTorch's own exception: no axis, where sums take all
+        assert x.any(none).shape == x.all(none).shape == x.shape
     assert nx.count_nonzero(x, 0).tolist() == [1, 2]
 
 

@@ -161,3 +161,18 @@ def test_errors(call, error, text):
     with pytest.raises(error) as raised:
         call(np.zeros((1, 2, 5, 5)))
     assert text in str(raised.value)
+
+
+@pytest.mark.parametrize("antialias", [False, True])
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+def test_an_axis_that_keeps_its_size_is_copied(mode, antialias):
+    """NaN and infinity stay where they are, whatever the factor was; PyTorch's bicubic without antialias samples all the same."""
+    x = random_array(1, 2, 5, 6)
+    x[0, 0, 2, 3], x[0, 1, 4, 0] = np.nan, np.inf
+    if mode == "bilinear" or antialias:
+        for settings in ({"size": (5, 6)}, {"scale_factor": 1.1}):
+            np.testing.assert_array_equal(F.interpolate(x, mode=mode, antialias=antialias, **settings).numpy(), x)
+        rows = F.interpolate(x, size=(5, 12), mode=mode, antialias=antialias).numpy()
+        assert np.isnan(rows[0, 0, 2]).any() and np.isfinite(rows[0, 0, [0, 1, 3, 4]]).all()
+    else:
+        assert np.isnan(F.interpolate(x, size=(5, 6), mode=mode).numpy()).sum() > 1

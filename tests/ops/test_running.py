@@ -63,6 +63,12 @@ def test_quantiles(way):
     assert np.isnan(nx.quantile(np.array([1.0, np.nan]), 0.5, interpolation=way).item())
 
 
+def test_a_number_has_no_axis_1():
+    assert nx.quantile(nx.tensor(2.0), 0.5, dim=-1).item() == 2
+    with pytest.raises(RangeError, match="quantile: "):
+        nx.quantile(nx.tensor(2.0), 0.5, dim=1)
+
+
 def test_quantiles_between_a_finite_element_and_infinity():
     ends = nx.tensor([1.0, np.inf])
     assert nx.quantile(ends, 0.25).item() == np.inf

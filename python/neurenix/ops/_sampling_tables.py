@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from neurenix.ops._axis import Host, Table, table_of
+from neurenix.ops._axis import Host, Table, identity, table_of
 
 CUBIC = -0.75  # PyTorch's and OpenCV's sharpness; with antialias -0.5, Pillow's
 
@@ -52,7 +52,8 @@ def cubic_weight(x: Host, a: float) -> Host:
 @lru_cache(maxsize=256)
 def linear(size: int, outputs: int, align: bool, scale: float | None) -> Table:
     """Two taps an output; an axis that keeps its size is copied whatever the factor was, as in PyTorch."""
-    scale = None if outputs == size else scale
+    if outputs == size:
+        return identity(size)
     position = np.maximum(_positions(size, outputs, align, scale), 0.0)
     first = np.minimum(np.floor(position).astype(np.int64), size - 1)
     part = np.clip(position - first, 0.0, 1.0)
@@ -72,7 +73,8 @@ def cubic(size: int, outputs: int, align: bool, scale: float | None) -> Table:
 @lru_cache(maxsize=256)
 def antialiased(size: int, outputs: int, align: bool, scale: float | None, cubic: bool) -> Table:
     """A filter stretched to the output's pixels, as Pillow's; an axis that keeps its size is copied whatever the factor was."""
-    scale = None if outputs == size else scale
+    if outputs == size:
+        return identity(size)
     step = ratio(size, outputs, align, scale)
     stretch = max(step, 1.0)
     support = (2.0 if cubic else 1.0) * stretch

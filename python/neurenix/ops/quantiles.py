@@ -85,13 +85,14 @@ def _quantile(name: str, input: Any, q: Any, dim: int | None, keepdim: bool, int
     shares, ndim = _shares(name, q, x), x.ndim
     if not x._array.size:
         raise ShapeError(f"{name}: expected elements, got shape {x.shape}; give a tensor with some")
-    line = unsqueeze(ravel(x), 0) if dim is None else movedim(x, axis_of(name, dim, ndim), -1) if ndim else reshape(x, 1)
+    at = None if dim is None else axis_of(name, dim, ndim)
+    line = unsqueeze(ravel(x), 0) if at is None else movedim(x, at, -1) if ndim else reshape(x, 1)
     found = _at_shares(sort(line, -1).values, reshape(shares, -1), interpolation, ignore_nan)
-    if dim is None:
+    if at is None:
         y = reshape(found, -1, *((1,) * ndim if keepdim else ()))
     else:
         y = movedim(found, -1, 0)
-        y = unsqueeze(y, axis_of(name, dim, ndim) + 1) if keepdim and ndim else reshape(y, -1) if not ndim else y
+        y = unsqueeze(y, at + 1) if keepdim and ndim else reshape(y, -1) if not ndim else y
     return y if shares.ndim else squeeze(y, 0)
 
 

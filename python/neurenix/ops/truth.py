@@ -42,8 +42,8 @@ def all(input: Any, dim: Dims = None, keepdim: bool = False) -> Tensor:
 
 
 def _axes(name: str, dim: Dims, ndim: int) -> tuple[int, ...]:
-    """The axes that ``dim`` names: here an empty tuple names none."""
-    return () if isinstance(dim, tuple) and not dim else axes_of(name, dim, ndim)
+    """The axes that ``dim`` names: here an empty tuple or list names none."""
+    return () if isinstance(dim, (tuple, list)) and not dim else axes_of(name, dim, ndim)
 
 
 def _answer(truth: Array, x: Tensor) -> Tensor:
