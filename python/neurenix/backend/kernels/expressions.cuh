@@ -136,8 +136,8 @@ __device__ __forceinline__ element gradient_of(int op, element g, element x, ele
         case 34: return x >= a && x <= b ? g : (element)0;
         case 35: return x <= 0 ? (element)0 : g;
         case 36: return x > 0 ? g : g * a;
-        case 37: return x > 0 ? g * b : g * a * exp_of(x);
-        case 38: return x > 0 ? g : g * a * b * exp_of(x * b);
+        case 37: return x <= 0 ? g * a * exp_of(x) : g * b;
+        case 38: return x <= 0 ? g * a * b * exp_of(x * b) : g;
         case 39: return g * gelu_slope(x);
         case 40: return g * gelu_tanh_slope(x);
         case 41: { element s = sigmoid_of(x); return g * s * (1 + x * (1 - s)); }
@@ -146,11 +146,11 @@ __device__ __forceinline__ element gradient_of(int op, element g, element x, ele
         case 44: return x * a > b ? g : g * sigmoid_of(x * a);
         case 45: { element d = 1 + magnitude(x); return g / (d * d) + (x / d - x / d); }
         case 46: { element t = tanh_of(x); return g * t * t; }
-        case 47: return x > a && x < b ? g : (element)0;
+        case 47: return x <= a || x >= b ? (element)0 : g;
         case 48: return x > -3 && x < 3 ? g * a : (element)0;
-        case 49: return x <= -3 ? (element)0 : x >= 3 ? g : g * (x / 3 + (element)0.5);
+        case 49: return x <= -3 ? (element)0 : x < 3 ? g * (x / 3 + (element)0.5) : g;
         case 50: return x <= a ? (element)0 : g;
-        case 51: return x < -a || x > a ? g : (element)0;
+        case 51: return x >= -a && x <= a ? (element)0 : g;
         case 53: return g * x * (element)0.69314718055994530942;
         case 54: return g / (x * (element)0.69314718055994530942);
         case 55: return g / (x * (element)2.30258509299404568402);

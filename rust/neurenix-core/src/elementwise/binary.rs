@@ -108,8 +108,8 @@ expressions! {
     clamp_grad = 34: |g, x, a, b| if x >= a && x <= b { g } else { T::ZERO };
     relu_grad = 35: |g, y, a, b| if y <= T::ZERO { T::ZERO } else { g };
     leaky_relu_grad = 36: |g, x, a, b| if x > T::ZERO { g } else { g * a };
-    elu_grad = 37: |g, x, a, b| if x > T::ZERO { g * b } else { g * a * x.exp_() };
-    celu_grad = 38: |g, x, a, b| if x > T::ZERO { g } else { g * a * b * (x * b).exp_() };
+    elu_grad = 37: |g, x, a, b| if x <= T::ZERO { g * a * x.exp_() } else { g * b };
+    celu_grad = 38: |g, x, a, b| if x <= T::ZERO { g * a * b * (x * b).exp_() } else { g };
     gelu_grad = 39: |g, x, a, b| slope(g, x, (x * c(std::f64::consts::FRAC_1_SQRT_2)).erf(), (c::<T>(-0.5) * x * x).exp_());
     gelu_tanh_grad = 40: |g, x, a, b| g * gelu_tanh_slope(x);
     silu_grad = 41: |g, x, a, b| {
@@ -127,13 +127,13 @@ expressions! {
         let t = x.tanh_();
         g * t * t
     };
-    inside_grad = 47: |g, x, a, b| if x > a && x < b { g } else { T::ZERO };
+    inside_grad = 47: |g, x, a, b| if x <= a || x >= b { T::ZERO } else { g };
     hardsigmoid_grad = 48: |g, x, a, b| if x > c(-3.0) && x < c(3.0) { g * a } else { T::ZERO };
     hardswish_grad = 49: |g, x, a, b| {
-        if x <= c(-3.0) { T::ZERO } else if x >= c(3.0) { g } else { g * (x / c(3.0) + c(0.5)) }
+        if x <= c(-3.0) { T::ZERO } else if x < c(3.0) { g * (x / c(3.0) + c(0.5)) } else { g }
     };
     threshold_grad = 50: |g, x, a, b| if x <= a { T::ZERO } else { g };
-    shrink_grad = 51: |g, x, a, b| if x < -a || x > a { g } else { T::ZERO };
+    shrink_grad = 51: |g, x, a, b| if x >= -a && x <= a { T::ZERO } else { g };
     xlogy = 52: |x, y, a, b| if x == T::ZERO && !y.is_nan() { T::ZERO } else { x * y.ln_() };
     exp2_grad = 53: |g, y, a, b| g * y * c(std::f64::consts::LN_2);
     log2_grad = 54: |g, x, a, b| g / (x * c(std::f64::consts::LN_2));
