@@ -84,9 +84,13 @@ def goals(entries: dict[str, dict[str, Any]]) -> str:
     return table(lines)
 
 
+def kind(about: dict[str, Any]) -> tuple[str, str]:
+    """What figures may stand beside each other: those of one processor and level."""
+    return about["processor"], about["level"].removesuffix("_bf16")
+
+
 def elsewhere(history: list[dict[str, Any]]) -> str:
     """Every goal on the processors of earlier runs, each by its last whole run; nothing where there was but one."""
-    kind = lambda line: (line["processor"], line["level"].removesuffix("_bf16"))  # noqa: E731
     last = {kind(line): line for line in history if len(line["goals"]) == len(GOALS)}
     last.pop(kind(history[-1]), None)
     if not last:
@@ -97,7 +101,7 @@ def elsewhere(history: list[dict[str, Any]]) -> str:
         found = [line["goals"].get(work, {}) for line in last.values()]
         cells = [short(float(f["value"])) + ("" if f["met"] else ", **short**") if "value" in f else "–" for f in found]
         lines.append([work, f"{entry['goal']:g}{'' if entry['unit'] == 'x' else ' ' + entry['unit']}", *cells])
-    return "## Goals on other processors\n\nThe last run on each, so of older commits.\n\n" + table(lines)
+    return "## Goals on other processors\n\nThe last run on each.\n\n" + table(lines)
 
 
 def sides(rows: list[dict[str, Any]]) -> str:
@@ -208,13 +212,14 @@ def text(results: Results, history: list[dict[str, Any]]) -> str:
     return "\n".join(part.strip("\n") + "\n" for part in parts if part) + HOW
 
 
-def results_in(folder: Path) -> Results:
-    """What the programs left in a folder: rows of sides."""
+def results_in(folder: Path, about: dict[str, Any]) -> Results:
+    """What the programs left in a folder on this processor: rows of sides. A run of some of them may have been on another."""
     found = {}
     for program in PROGRAMS:
         path = folder / f"{program}.json"
-        if path.exists():
-            found[program] = [row for row in json.loads(path.read_text())["rows"] if "side" in row or program == "memory_plan"]
+        left = json.loads(path.read_text()) if path.exists() else None
+        if left is not None and kind(left["machine"]) == kind(about):
+            found[program] = [row for row in left["rows"] if "side" in row or program == "memory_plan"]
     return found
 
 
@@ -228,10 +233,11 @@ def write(folder: Path, line: dict[str, Any], page: Path | None = None) -> None:
     """Add a run to the history and write the page."""
     with (folder / "history.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")
-    results = results_in(folder)
+    results = results_in(folder, line)
     (page or PAGE).write_text(text(results, history_in(folder)))
     print(f"\nwritten: {page or PAGE}\n\n" + goals(reached(results)))
 
 
 if __name__ == "__main__":
-    PAGE.write_text(text(results_in(RESULTS), history_in(RESULTS)))
+    runs_kept = history_in(RESULTS)
+    PAGE.write_text(text(results_in(RESULTS, runs_kept[-1]), runs_kept))

@@ -49,7 +49,7 @@ def record(folder: Path, about: dict) -> dict:
     from _goals import OURS, reached
     from page import results_in
 
-    results = results_in(folder)
+    results = results_in(folder, about)
     timed = [row for rows in results.values() for row in rows if row.get("side") == OURS and "ms" in row]
     ms = {" ".join(filter(None, (row["case"], row.get("part")))): row["ms"] for row in timed}
     return about | {"goals": reached(results), "ms": ms}

@@ -111,6 +111,14 @@ def test_the_page_says_what_falls_short_and_keeps_every_run(tmp_path):
     assert len(xml.dom.minidom.parse(str(tmp_path / "performance_history.svg")).getElementsByTagName("circle")) == 2 * 2
 
 
+def test_figures_of_another_processor_are_left_out(tmp_path):
+    for name, rows in results().items():
+        about = ABOUT | ({"processor": "another"} if name == "unet" else {})
+        (tmp_path / f"{name}.json").write_text(json.dumps({"machine": about, "rows": rows}))
+    found = bench_run.record(tmp_path, ABOUT)["goals"]
+    assert "value" not in found[WORK] and "value" in found["operations bound by memory, over the best"]
+
+
 def test_the_page_in_the_docs_is_the_last_run_of_the_history():
     last = page.history_in(ROOT / "benches" / "results")[-1]
     assert f"{last['date']} UTC, commit {last['commit']}." in page.PAGE.read_text()
