@@ -7,15 +7,13 @@ use super::arithmetic::Arithmetic;
 use super::few::run_few;
 use super::kernel::{Epilogue, Panel, Pixel};
 use super::pack::{Image, Patch};
-use super::plan::{Axis, BLOCK, LANE, Panels, Phase, Pitch, Run, WIDTH, runs};
+use super::plan::{Axis, BLOCK, LANE, PIXELS, Panels, Phase, Pitch, Run, WIDTH, runs};
 use super::scratch;
 use crate::error::Result;
 use crate::simd::{Float, settle};
 use crate::streaming;
 use crate::threads::{self, Shared};
 
-/// Pixels of a block at most: its input and one panel of weights stay in the second-level cache.
-pub const PIXELS: usize = 384;
 /// Columns of a block where rows are long: the copied halo stays small.
 const COLUMNS: usize = 40;
 /// Elements of a panel of weights, and of copied input, that one pass over a block's pixels should not pass.

@@ -4,8 +4,7 @@
 
 use std::mem::MaybeUninit;
 
-use super::direct::PIXELS;
-use super::plan::Run;
+use super::plan::{PIXELS, Run};
 use crate::error::{Result, expect_len};
 use crate::simd::pairs::{Fused, Products};
 use crate::simd::{Float, Vector, prefetch_to_write};
@@ -342,7 +341,7 @@ const OFTEN: usize = 24;
 /// from the second for every tile else, from rows of four lines of which two vectors take one.
 #[inline(always)]
 unsafe fn near<T: Float, V: Vector<T>, P: Products<T, V>>(panel: &Panel<'_, T>, column: usize) {
-    debug_assert!(panel.pixels.len() <= PIXELS, "expected the pixels of a block");
+    assert!(panel.pixels.len() <= PIXELS, "more pixels than a block has");
     let mut copy = MaybeUninit::<[[V; 2]; ROOM]>::uninit();
     let mut totals = MaybeUninit::<[[V; 2]; PIXELS + 6]>::uninit();
     let (mut first, mut weights) = (0, panel.weights.as_ptr().wrapping_add(column));
@@ -372,7 +371,7 @@ unsafe fn near<T: Float, V: Vector<T>, P: Products<T, V>>(panel: &Panel<'_, T>, 
     }
 }
 
-/// How many runs make a pass, up to one that closes a sum, and their steps.
+/// How many runs make a pass, up to one that closes a sum (the last one does), and their steps.
 #[inline(always)]
 fn together(runs: &[Run]) -> (usize, usize) {
     let (mut some, mut steps, mut sum) = (0, 0, 0);
@@ -441,7 +440,7 @@ levels! {
     /// Runs a panel over the pixels of a block.
     ///
     /// Safety is the caller's: every run of every pixel lies inside the input at `x`, `live` channels of every pixel inside
-    /// the output at `y`, nobody else touches them, and there are as many rows of weights as steps.
+    /// the output at `y`, nobody else touches them, and there are as many rows of weights as steps, of which the last run's close a sum.
     pub fn run_panel<T, V>(panel: &Panel<'_, T>) {
         run::<T, V, Fused>(panel);
     }

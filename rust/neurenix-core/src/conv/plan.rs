@@ -13,6 +13,8 @@ pub const BLOCK: usize = 64;
 pub const WIDTH: usize = 64;
 /// A panel's width is a multiple of this many outputs: the widest vector.
 pub const LANE: usize = 16;
+/// Pixels of a block at most: its input and one panel of weights stay in the second-level cache.
+pub const PIXELS: usize = 384;
 /// Steps after which a partial sum inside a channel block closes, at the end of a row of taps.
 const SEGMENT: usize = 256;
 
